@@ -1,0 +1,201 @@
+//! Where a clause plays: the trial's processes, their watchdog, and what they report.
+//!
+//! - `Stage::between` opens a channel, forks, and runs one closure on either end: most clauses are one call of it.
+//! - `Stage::fork` and `join` are for clauses that need other processes.
+//! - `link::Side` is an end together with what is said and expected on it.
+
+use super::{Outcome, Verdict, leftovers, link::Side};
+use crate::{
+    Channel, Error, Options, Wait,
+    process::{self, Child, Exit},
+    stream::set_nonblocking,
+};
+use nix::sys::signal::Signal;
+use std::{
+    io::{PipeReader, PipeWriter, Read, Write},
+    os::unix::net::UnixStream,
+    time::{Duration, SystemTime},
+};
+
+/// Runs `check` in a process of its own under a watchdog of `limit`, and looks for leftovers.
+pub(super) fn run(limit: Duration, wait: Wait, check: impl FnOnce(&Stage) -> Verdict) -> Outcome {
+    let (reader, writer) = match std::io::pipe() {
+        Ok(ends) => ends,
+        Err(error) => return Outcome::Broken(format!("pipe: {error}")),
+    };
+    let stage = Stage { wait, notes: writer };
+    let began = SystemTime::now();
+    let verdict = process::with_watchdog(limit, || {
+        stage.enter();
+        check(&stage)
+    });
+    let notes = Notes::read(reader);
+    match verdict {
+        Ok(()) => leftovers::none_of(&notes.pids, began).map_or_else(Outcome::Broken, |()| Outcome::Kept),
+        Err(_) if notes.unsupported.is_some() => Outcome::Ignored(notes.unsupported.unwrap_or_default()),
+        Err(why) => Outcome::Broken([vec![why], notes.remarks].concat().join("; ")),
+    }
+}
+
+/// Both sides of a link of `C`.
+type Sides<C> = (Side<<C as Channel>::Endpoint>, Side<<C as Channel>::Endpoint>);
+
+/// What the processes of one trial share: the wait strategy under test and a line to the process that judges.
+pub(super) struct Stage {
+    /// The strategy under test.
+    pub wait: Wait,
+    notes: PipeWriter,
+}
+
+impl Stage {
+    /// The options of this trial's channels: the strategy under test, all else by default.
+    pub fn options(&self) -> Options {
+        Options { wait: self.wait, ..Options::default() }
+    }
+
+    /// [`options`](Stage::options) with a deadline.
+    pub fn options_within(&self, timeout: Duration) -> Options {
+        Options { timeout: Some(timeout), ..self.options() }
+    }
+
+    /// How many messages to move where `n` are fit for an end that sleeps. Spinning ends that have to share a core hand
+    /// over once per time slice.
+    pub fn rounds(&self, n: u64) -> u64 {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        match self.wait {
+            Wait::Block => n,
+            Wait::Spin | Wait::Hybrid if cores > 1 => n / 5,
+            Wait::Spin | Wait::Hybrid => n / 100,
+        }
+    }
+
+    /// Opens a channel. Where this kernel lacks the mechanism, the trial is ignored.
+    pub fn pair<C: Channel>(&self, options: &Options) -> Result<(C::Endpoint, C::Endpoint), String> {
+        C::pair(options).map_err(|error| self.refused("pair", &error))
+    }
+
+    /// The facts of an `error` from opening a channel by `call`.
+    pub fn refused(&self, call: &str, error: &Error) -> String {
+        // A private folder that is not private is no reason to ignore anything.
+        if matches!(error, Error::Unsupported { what, .. } if *what != "folder") {
+            self.note("unsupported", &error.to_string());
+        }
+        format!("{call}: {error}")
+    }
+
+    /// Opens a channel with [`options`](Stage::options) and runs `peer` on one end in a forked process and `here` on the
+    /// other in this one.
+    pub fn between<C: Channel>(
+        &self,
+        peer: impl FnOnce(&mut Side<C::Endpoint>) -> Verdict,
+        here: impl FnOnce(&mut Side<C::Endpoint>) -> Verdict,
+    ) -> Verdict {
+        self.between_with::<C>(&self.options(), peer, here)
+    }
+
+    /// [`between`](Stage::between) with other options.
+    pub fn between_with<C: Channel>(
+        &self,
+        options: &Options,
+        peer: impl FnOnce(&mut Side<C::Endpoint>) -> Verdict,
+        here: impl FnOnce(&mut Side<C::Endpoint>) -> Verdict,
+    ) -> Verdict {
+        self.play(self.sides::<C>(options)?, peer, here)
+    }
+
+    /// Both sides of a fresh link, with a control line between them.
+    pub fn sides<C: Channel>(&self, options: &Options) -> Result<Sides<C>, String> {
+        let (a, b) = self.pair::<C>(options)?;
+        let (line, peer_line) = line()?;
+        Ok((Side::new(C::SPEC, a, line, 1), Side::new(C::SPEC, b, peer_line, 2)))
+    }
+
+    /// Runs `peer` with the second of `ends` in a forked process and `here` with the first in this one.
+    pub fn play<A, B>(
+        &self,
+        ends: (A, B),
+        peer: impl FnOnce(&mut B) -> Verdict,
+        here: impl FnOnce(&mut A) -> Verdict,
+    ) -> Verdict {
+        let (child, mut end) = process::fork_peer(ends, |mut end| self.act("peer", || peer(&mut end)))
+            .map_err(|error| error.to_string())?;
+        let verdict = here(&mut end);
+        drop(end);
+        finish(verdict, [child])
+    }
+
+    /// Forks a process that runs `act`.
+    pub fn fork(&self, who: &str, act: impl FnOnce() -> Verdict) -> Result<Child, String> {
+        process::fork(|| self.act(who, act)).map_err(|error| error.to_string())
+    }
+
+    fn act(&self, who: &str, act: impl FnOnce() -> Verdict) -> i32 {
+        self.enter();
+        match act() {
+            Ok(()) => 0,
+            Err(why) => {
+                self.note("remark", &format!("{who}: {why}"));
+                1
+            }
+        }
+    }
+
+    /// Names this process to the judge, who looks for what it leaves.
+    fn enter(&self) {
+        self.note("pid", &std::process::id().to_string());
+    }
+
+    fn note(&self, kind: &str, text: &str) {
+        // One line, one write: up to PIPE_BUF bytes stay together (pipe(7)).
+        let text: String = text.replace('\n', " / ").chars().take(800).collect();
+        let _ = (&self.notes).write_all(format!("{kind} {text}\n").as_bytes());
+    }
+}
+
+/// Both ends of a control line: an ordinary socket, never the channel under test.
+pub(super) fn line() -> Result<(UnixStream, UnixStream), String> {
+    UnixStream::pair().map_err(|error| format!("socketpair: {error}"))
+}
+
+/// Waits for `children` and adds their failures to `verdict`. A child may end by killing itself ([`Side::die`]).
+pub(super) fn finish<const N: usize>(verdict: Verdict, children: [Child; N]) -> Verdict {
+    // Where this side has failed the others may wait for ever; dropping a child kills it.
+    verdict.map_err(|why| format!("here: {why}"))?;
+    children.map(join).into_iter().collect()
+}
+
+/// Waits for `child`, which must have succeeded or killed itself.
+pub(super) fn join(mut child: Child) -> Verdict {
+    match child.wait(Duration::MAX).map_err(|error| error.to_string())? {
+        Some(Exit::Code(0) | Exit::Signal(Signal::SIGKILL)) => Ok(()),
+        exit => Err(format!("process {} ended with {exit:?}", child.pid())),
+    }
+}
+
+/// What the processes of a trial noted.
+#[derive(Default)]
+struct Notes {
+    pids: Vec<u32>,
+    remarks: Vec<String>,
+    unsupported: Option<String>,
+}
+
+impl Notes {
+    /// Reads what there is; a process that is still being killed may hold the other end open.
+    fn read(mut reader: PipeReader) -> Self {
+        let mut text = Vec::new();
+        if set_nonblocking(&reader, true).is_ok() {
+            let _ = reader.read_to_end(&mut text);
+        }
+        let mut notes = Self::default();
+        for line in String::from_utf8_lossy(&text).lines() {
+            match line.split_once(' ') {
+                Some(("pid", pid)) => notes.pids.extend(pid.parse::<u32>()),
+                Some(("remark", remark)) => notes.remarks.push(remark.to_owned()),
+                Some(("unsupported", why)) => notes.unsupported = Some(why.to_owned()),
+                _ => {}
+            }
+        }
+        notes
+    }
+}

@@ -1,0 +1,53 @@
+//! A storm of signals: an interval timer whose handler lets system calls fail with `EINTR`.
+
+#![allow(unsafe_code)]
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use std::{
+    ptr,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+static SIGNALS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn count(_: i32) {
+    SIGNALS.fetch_add(1, Relaxed);
+}
+
+/// Rages in this process until it is dropped.
+#[derive(Debug)]
+pub(super) struct Storm;
+
+impl Storm {
+    /// A signal every `interval`.
+    pub fn rise(interval: Duration) -> Result<Self, String> {
+        // No SA_RESTART: the calls that the manual lets restart must be interrupted, too (signal(7)).
+        let action = SigAction::new(SigHandler::Handler(count), SaFlags::empty(), SigSet::empty());
+        // SAFETY: the handler only adds to an atomic, which is async-signal-safe (signal-safety(7)).
+        unsafe { sigaction(Signal::SIGALRM, &action) }.map_err(|errno| format!("sigaction: {errno}"))?;
+        set_interval(interval)?;
+        Ok(Self)
+    }
+
+    /// How many signals this process has had.
+    pub fn signals(&self) -> u64 {
+        SIGNALS.load(Relaxed)
+    }
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        let _ = set_interval(Duration::ZERO);
+    }
+}
+
+fn set_interval(interval: Duration) -> Result<(), String> {
+    let interval = libc::timeval { tv_sec: interval.as_secs() as _, tv_usec: interval.subsec_micros() as _ };
+    let timer = libc::itimerval { it_interval: interval, it_value: interval };
+    // SAFETY: `timer` is a live itimerval that the kernel reads; the old value is not asked for.
+    match unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(format!("setitimer: {}", std::io::Error::last_os_error())),
+    }
+}

@@ -1,0 +1,68 @@
+//! The one error type of every mechanism.
+
+use nix::errno::Errno;
+
+/// What [`Channel`](crate::Channel) and [`Endpoint`](crate::Endpoint) calls return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a call failed. Callers match on the variant; the text is for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A system call failed for a reason that has no variant of its own.
+    #[error("{call}: {source}")]
+    Os {
+        /// The call's name, as in section 2 of the manual.
+        call: &'static str,
+        /// Its errno.
+        source: Errno,
+    },
+    /// The message (or the receive buffer) does not fit. Nothing was transferred and the channel stays usable.
+    #[error("a message of {len} bytes cannot pass: the limit is {max} bytes")]
+    TooLarge {
+        /// Length asked for, in bytes.
+        len: usize,
+        /// The longest that can pass, in bytes, as read from the running kernel or the channel's own size.
+        max: usize,
+    },
+    /// The other end was closed or its process died, and everything it had sent has been received.
+    #[error("the peer is gone")]
+    PeerGone,
+    /// The deadline passed. The channel stays usable: see [`Endpoint::set_timeout`](crate::Endpoint::set_timeout).
+    #[error("the deadline passed")]
+    TimedOut,
+    /// Shared memory or a peer's message holds what no correct peer writes. The channel is unusable from here on.
+    #[error("corrupt: {what}")]
+    Corrupt {
+        /// What was found wrong.
+        what: &'static str,
+    },
+    /// The running system, or this mechanism, cannot do what was asked.
+    #[error("{what}: {why}")]
+    Unsupported {
+        /// What was asked.
+        what: &'static str,
+        /// Why it cannot be had, with the value and what would be right.
+        why: String,
+    },
+}
+
+impl Error {
+    /// An [`Error::Os`] of `call`; errnos that say the peer has gone become [`Error::PeerGone`].
+    #[cold]
+    pub fn os(call: &'static str, source: Errno) -> Self {
+        match source {
+            // write(2), send(2): reader closed. recv(2): connection reset. connected datagrams: nobody is bound.
+            Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED | Errno::ENOTCONN => Self::PeerGone,
+            // msgop(2): the queue was removed.
+            Errno::EIDRM => Self::PeerGone,
+            _ => Self::Os { call, source },
+        }
+    }
+
+    /// An [`Error::Os`] of `call` from the standard library's error.
+    #[cold]
+    pub fn io(call: &'static str, source: &std::io::Error) -> Self {
+        Self::os(call, Errno::from_raw(source.raw_os_error().unwrap_or(libc::EIO)))
+    }
+}

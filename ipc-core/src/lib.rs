@@ -1,0 +1,39 @@
+//! The contract that every IPC mechanism of this workspace keeps, and what all of them need.
+//!
+//! A mechanism is a type that implements [`Channel`]: [`Channel::pair`] makes the kernel objects and returns both ends
+//! of a duplex link, the caller forks, and each process drops the end that is not its own. An end is an [`Endpoint`],
+//! which moves whole messages. The contract is written out at [`Channel`] and [`Endpoint`]; [`conformance`] (feature
+//! `conformance`) holds the tests that every channel must pass.
+//!
+//! This crate depends on no mechanism. What it shares out:
+//!
+//! - [`Options`], [`Wait`], [`Name`]: what the caller chooses; [`Spec`]: what a reader wants to know before choosing;
+//! - [`Error`]: the one error type, which keeps errno and the name of the call;
+//! - [`wait`], [`transfer`], [`liveness`], [`watch`]: waiting by any strategy with a deadline, whole messages over byte
+//!   streams, and noticing a dead peer where the kernel does not tell;
+//! - [`objects`], [`sysv`]: names, guards and the journal that lets a later process remove what a killed one left;
+//! - [`process`], [`futex`]: safe wrappers for forking, pinning, supervising and sleeping.
+
+pub mod buffer;
+pub mod channel;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod error;
+pub mod futex;
+pub mod liveness;
+pub mod objects;
+pub mod options;
+pub mod process;
+pub mod shared;
+pub mod spec;
+pub mod stream;
+pub mod sysv;
+pub mod transfer;
+pub mod wait;
+pub mod watch;
+
+pub use buffer::Buffer;
+pub use channel::{Channel, Endpoint, InPlace, Rendezvous};
+pub use error::{Error, Result};
+pub use options::{Name, Options, Wait};
+pub use spec::{Framing, Reach, Reliability, Spec};

@@ -1,0 +1,189 @@
+//! Noticing that the peer is gone, for mechanisms whose kernel objects do not tell.
+//!
+//! Queues and shared memory outlive a dead peer, and unconnected datagrams have no end of file. Such channels carry one
+//! connected Unix stream socket. The kernel closes a process's end
+//! whichever way the process ends, so a hang-up means that no process holds the other end any more. It is only looked
+//! at by a call that is already waiting, or by the thread that [`watch`](crate::watch)es for a call that sleeps: the path
+//! of a message does not know it.
+//!
+//! Datagram sockets also leave [notes](Liveness::note) on it, since their receivers cannot tell an empty message from the
+//! end.
+
+use crate::{Error, Name, Options, Result, objects};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::socket::{MsgFlags, recv, send},
+};
+use std::{
+    io::{Read, Write},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::net::{UnixListener, UnixStream},
+    },
+    time::{Duration, Instant},
+};
+
+/// How long `bind` and `connect` wait for a peer where [`Options::timeout`] is `None`.
+pub const RENDEZVOUS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One end of the socket that shows whether the peer lives.
+#[derive(Debug)]
+pub struct Liveness(UnixStream);
+
+impl Liveness {
+    /// Both ends, for [`Channel::pair`](crate::Channel::pair). System call: `socketpair`, close-on-exec.
+    ///
+    /// # Errors
+    /// [`Error::Os`], such as `EMFILE`.
+    pub fn pair() -> Result<(Self, Self)> {
+        let (a, b) = UnixStream::pair().map_err(|e| Error::io("socketpair", &e))?;
+        Ok((Self(a), Self(b)))
+    }
+
+    /// Whether no process holds the other end any more.
+    ///
+    /// # Errors
+    /// [`Error::Os`] of `poll`.
+    pub fn is_gone(&self) -> Result<bool> {
+        let mut fds = [self.poll_fd()];
+        loop {
+            match poll(&mut fds, PollTimeout::ZERO) {
+                Ok(n) => return Ok(n > 0),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(Error::os("poll", errno)),
+            }
+        }
+    }
+
+    /// What to poll: any event means that the peer is gone.
+    pub fn poll_fd(&self) -> PollFd<'_> {
+        // A hang-up is reported without being asked for.
+        PollFd::new(self.0.as_fd(), PollFlags::empty())
+    }
+
+    /// Leaves the peer a note that it can count even when this process has gone. It is lost where there is no room: wait
+    /// for that first, until [`as_fd`](AsFd::as_fd) polls writable. System call: `send`.
+    pub fn note(&self) {
+        let _ = send(self.0.as_raw_fd(), &[0], MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+    }
+
+    /// Takes the notes that the peer has left and counts them. System call: `recv`.
+    pub fn notes(&self) -> u64 {
+        let mut notes = [0; 256];
+        let mut taken = 0;
+        // Whatever ends this, an end of file, EAGAIN or ECONNRESET, there are no more now.
+        while let Ok(n @ 1..) = recv(self.0.as_raw_fd(), &mut notes, MsgFlags::MSG_DONTWAIT) {
+            taken += n as u64;
+        }
+        taken
+    }
+
+    /// Tells the peer `word` while the link is being set up.
+    ///
+    /// # Errors
+    /// [`Error::PeerGone`] or [`Error::Os`] of `write`.
+    pub fn tell(&mut self, word: u64) -> Result<()> {
+        self.0.write_all(&word.to_ne_bytes()).map_err(|e| Error::io("write", &e))
+    }
+
+    /// Waits, while the link is being set up, for the peer's word.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] after [`Options::timeout`], [`Error::PeerGone`] where the peer ended first.
+    pub fn hear(&mut self, options: &Options) -> Result<u64> {
+        let timeout = options.timeout.unwrap_or(RENDEZVOUS_TIMEOUT);
+        self.0.set_read_timeout(Some(timeout)).map_err(|e| Error::io("setsockopt", &e))?;
+        let mut word = [0; 8];
+        self.0.read_exact(&mut word).map_err(|e| match e.kind() {
+            std::io::ErrorKind::UnexpectedEof => Error::PeerGone,
+            std::io::ErrorKind::WouldBlock => Error::TimedOut,
+            _ => Error::io("read", &e),
+        })?;
+        Ok(u64::from_ne_bytes(word))
+    }
+}
+
+impl AsFd for Liveness {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The binding side of a rendezvous: a listening socket under the channel's name, in the user's private folder.
+#[derive(Debug)]
+pub struct Meeting {
+    listener: UnixListener,
+    _path: objects::Owned,
+}
+
+impl Meeting {
+    /// Opens the meeting place of `name` for `mechanism`. Do this once the mechanism's own objects stand.
+    ///
+    /// # Errors
+    /// [`Error::Os`] with `EADDRINUSE` where the name is taken.
+    pub fn open(name: &Name, mechanism: &str) -> Result<Self> {
+        let path = objects::path(name, mechanism)?;
+        let owned = objects::Owned::journal(objects::Object::Path(path.clone()))?;
+        let listener = match UnixListener::bind(&path) {
+            Ok(listener) => listener,
+            Err(e) => {
+                // The path is somebody else's.
+                owned.disown();
+                return Err(Error::io("bind", &e));
+            }
+        };
+        Ok(Self { listener, _path: owned })
+    }
+
+    /// Waits for the peer and closes the place.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] after [`Options::timeout`].
+    pub fn accept(self, options: &Options) -> Result<Liveness> {
+        let timeout = options.timeout.unwrap_or(RENDEZVOUS_TIMEOUT);
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut fds = [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+                Ok(0) if left.is_zero() => return Err(Error::TimedOut),
+                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) => return Ok(Liveness(self.listener.accept().map_err(|e| Error::io("accept", &e))?.0)),
+                Err(errno) => return Err(Error::os("poll", errno)),
+            }
+        }
+    }
+
+    /// Waits for the meeting place of `name` to appear and enters it.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] after [`Options::timeout`].
+    pub fn join(name: &Name, mechanism: &str, options: &Options) -> Result<Liveness> {
+        let path = objects::path(name, mechanism)?;
+        retry_until(options, || match UnixStream::connect(&path) {
+            Ok(stream) => Ok(Some(Liveness(stream))),
+            Err(e) => match e.kind() {
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => Ok(None),
+                _ => Err(Error::io("connect", &e)),
+            },
+        })
+    }
+}
+
+/// Repeats `attempt` every millisecond until it yields something or the rendezvous deadline passes.
+///
+/// # Errors
+/// [`Error::TimedOut`], or what `attempt` returned.
+pub fn retry_until<T>(options: &Options, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let deadline = Instant::now() + options.timeout.unwrap_or(RENDEZVOUS_TIMEOUT);
+    loop {
+        if let Some(done) = attempt()? {
+            return Ok(done);
+        }
+        if Instant::now() >= deadline {
+            return Err(Error::TimedOut);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}

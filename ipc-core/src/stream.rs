@@ -1,0 +1,93 @@
+//! The end of a link made of two one-way byte streams: what pipes and FIFOs have in common once they are open.
+
+use crate::{
+    Endpoint, Error, Options, Result,
+    transfer::Progress,
+    wait::{Patience, Turn},
+};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, OFlag, fcntl},
+    unistd::{read, write},
+};
+use std::{
+    fs,
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
+
+/// One end: a descriptor to read from and one to write to (pipe(7)).
+///
+/// Writing to a pipe that nobody reads raises `SIGPIPE`, which Rust programs ignore from the start; a C program that
+/// calls this must ignore it, too.
+#[derive(Debug)]
+pub struct StreamEnd {
+    reader: OwnedFd,
+    writer: OwnedFd,
+    progress: Progress,
+    patience: Patience,
+}
+
+impl StreamEnd {
+    /// Makes an end of two open descriptors and applies `options`.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] where [`Options::capacity`] is over `fs.pipe-max-size`; [`Error::Os`] of `fcntl`.
+    pub fn new(reader: OwnedFd, writer: OwnedFd, options: &Options) -> Result<Self> {
+        if let Some(bytes) = options.capacity {
+            let size = i32::try_from(bytes).unwrap_or(i32::MAX);
+            fcntl(writer.as_fd(), FcntlArg::F_SETPIPE_SZ(size)).map_err(|errno| match errno {
+                Errno::EPERM | Errno::EINVAL => Error::TooLarge { len: bytes, max: pipe_max_size() },
+                errno => Error::os("fcntl", errno),
+            })?;
+        }
+        let mut end = Self { reader, writer, progress: Progress::default(), patience: Patience::of(options) };
+        end.set_timeout(options.timeout)?;
+        Ok(end)
+    }
+}
+
+/// `fs.pipe-max-size`: what an ordinary user may ask for, in bytes.
+fn pipe_max_size() -> usize {
+    fs::read_to_string("/proc/sys/fs/pipe-max-size").ok().and_then(|s| s.trim().parse().ok()).unwrap_or(1 << 20)
+}
+
+impl Endpoint for StreamEnd {
+    /// System call: `write`; while the pipe is full also `ppoll`, unless the call may block or spins.
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        let fd = self.writer.as_fd();
+        self.progress.send("write", fd, message, Turn::new(&self.patience, None), |bytes| write(fd, bytes))
+    }
+
+    /// System call: `read`; while the pipe is empty also `ppoll`, unless the call may block or spins.
+    #[inline]
+    fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let fd = self.reader.as_fd();
+        self.progress.recv("read", fd, buffer, Turn::new(&self.patience, None), |bytes| read(fd, bytes))
+    }
+
+    fn max_message(&self) -> usize {
+        usize::MAX
+    }
+
+    /// System calls: `fcntl(F_GETFL)` and `fcntl(F_SETFL)` on both descriptors.
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.patience.timeout = timeout;
+        for fd in [&self.reader, &self.writer] {
+            set_nonblocking(fd, !self.patience.may_block())?;
+        }
+        Ok(())
+    }
+}
+
+/// Sets or clears `O_NONBLOCK`.
+///
+/// # Errors
+/// [`Error::Os`] of `fcntl`.
+pub fn set_nonblocking(fd: impl AsFd, on: bool) -> Result<()> {
+    let flags = fcntl(fd.as_fd(), FcntlArg::F_GETFL).map_err(|e| Error::os("fcntl", e))?;
+    let mut flags = OFlag::from_bits_retain(flags);
+    flags.set(OFlag::O_NONBLOCK, on);
+    fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags)).map_err(|e| Error::os("fcntl", e)).map(drop)
+}

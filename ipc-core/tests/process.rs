@@ -1,0 +1,193 @@
+//! Forking, supervising and pinning.
+
+use ipc_core::{
+    Error,
+    conformance::{Suite, Verdict, run},
+    process::{self, Exit, PANICKED, fork, with_watchdog},
+};
+use nix::{
+    sys::signal::{Signal, raise},
+    unistd::Pid,
+};
+use std::{
+    fs,
+    io::{Read, Write, pipe},
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+fn main() {
+    run([Suite::new("process")
+        .within(Duration::from_secs(10))
+        .test("a_child_dies_with_its_parent", a_child_dies_with_its_parent)
+        .test("a_child_ends_as_it_says", a_child_ends_as_it_says)
+        .test("a_dropped_child_is_killed_and_reaped", a_dropped_child_is_killed_and_reaped)
+        .test("wait_gives_up_at_its_limit", wait_gives_up_at_its_limit)
+        .test("a_process_with_threads_cannot_fork", a_process_with_threads_cannot_fork)
+        .test("a_peer_has_only_its_own_end", a_peer_has_only_its_own_end)
+        .test("the_watchdog_reports", the_watchdog_reports)
+        .test("pinning", pinning)]);
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn ensure(holds: bool, what: impl Into<String>) -> Verdict {
+    if holds { Ok(()) } else { Err(what.into()) }
+}
+
+fn a_child_dies_with_its_parent() -> Verdict {
+    let (mut reader, mut writer) = pipe().map_err(text)?;
+    let mut parent = fork(|| {
+        let child = fork(|| {
+            sleep(LONG);
+            0
+        });
+        let pid = child.as_ref().map_or(0, |child| child.pid().as_raw());
+        let _ = writer.write_all(&pid.to_ne_bytes());
+        sleep(LONG);
+        0
+    })
+    .map_err(text)?;
+    drop(writer);
+    let mut pid = [0; 4];
+    reader.read_exact(&mut pid).map_err(text)?;
+    let pid = i32::from_ne_bytes(pid);
+    ensure(runs(pid), format!("the child {pid} does not run"))?;
+    parent.kill().map_err(text)?;
+    // Both processes hold the writing end: its end is theirs.
+    ensure(reader.read(&mut [0]).map_err(text)? == 0, "the child wrote something")?;
+    ensure(eventually(|| !runs(pid)), format!("the child {pid} outlives its parent"))
+}
+
+/// Whether `pid` is a process that has not ended; one that waits to be reaped has.
+fn runs(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+fn eventually(mut holds: impl FnMut() -> bool) -> bool {
+    (0..1000).any(|_| {
+        sleep(Duration::from_millis(1));
+        holds()
+    })
+}
+
+fn a_child_ends_as_it_says() -> Verdict {
+    std::panic::set_hook(Box::new(|_| {}));
+    let ways: [(fn() -> i32, Exit); 4] = [
+        (|| 0, Exit::Code(0)),
+        (|| 42, Exit::Code(42)),
+        (|| panic!("as it should"), Exit::Code(PANICKED)),
+        (|| raise(Signal::SIGKILL).map_or(1, |()| 2), Exit::Signal(Signal::SIGKILL)),
+    ];
+    for (main, expected) in ways {
+        let mut child = fork(main).map_err(text)?;
+        let exit = child.wait(Duration::MAX).map_err(text)?;
+        ensure(exit == Some(expected), format!("{exit:?} and not {expected:?}"))?;
+        // Asking again, or killing what has ended, changes nothing.
+        ensure(child.wait(Duration::ZERO).map_err(text)? == exit, "another exit the second time")?;
+        ensure(child.kill().map_err(text)? == expected, "another exit after a kill")?;
+    }
+    Ok(())
+}
+
+fn a_dropped_child_is_killed_and_reaped() -> Verdict {
+    let child = fork(|| {
+        sleep(LONG);
+        0
+    })
+    .map_err(text)?;
+    let pid = child.pid();
+    drop(child);
+    ensure(!Path::new(&format!("/proc/{pid}")).exists(), "the child is still there")
+}
+
+fn wait_gives_up_at_its_limit() -> Verdict {
+    let mut child = fork(|| {
+        sleep(LONG);
+        0
+    })
+    .map_err(text)?;
+    for limit in [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(50)] {
+        let began = Instant::now();
+        ensure(child.wait(limit).map_err(text)?.is_none(), "the child has ended")?;
+        let took = began.elapsed();
+        ensure((limit..limit + Duration::from_millis(500)).contains(&took), format!("{limit:?} took {took:?}"))?;
+    }
+    Ok(())
+}
+
+fn a_process_with_threads_cannot_fork() -> Verdict {
+    std::thread::scope(|scope| {
+        let (reader, writer) = pipe().map_err(text)?;
+        // Runs until the writing end is closed.
+        scope.spawn(move || (&reader).read(&mut [0]));
+        let refused = matches!(fork(|| 0), Err(Error::Unsupported { what: "fork", .. }));
+        drop(writer);
+        ensure(refused, "a process with two threads has forked")
+    })
+}
+
+fn a_peer_has_only_its_own_end() -> Verdict {
+    let (mut here, there) = pipe().map_err(text)?;
+    let (mut child, ()) = process::fork_peer(((), there), |mut there| {
+        let _ = there.write_all(b"x");
+        0
+    })
+    .map_err(text)?;
+    // The end of the pipe shows: neither process kept a copy of the writing end.
+    let mut all = Vec::new();
+    here.read_to_end(&mut all).map_err(text)?;
+    ensure(all == b"x", format!("{all:?} came"))?;
+    ensure(child.wait(Duration::MAX).map_err(text)? == Some(Exit::Code(0)), "the peer failed")
+}
+
+fn the_watchdog_reports() -> Verdict {
+    std::panic::set_hook(Box::new(|_| {}));
+    let limit = Duration::from_millis(200);
+    let hang = || {
+        sleep(LONG);
+        Ok(())
+    };
+    let killed = || {
+        let _ = raise(Signal::SIGKILL);
+        Ok(())
+    };
+    let (fails, panics) = (|| Err("these facts".to_owned()), || panic!("as it should"));
+    ensure(with_watchdog(LONG, || Ok(())).is_ok(), "a test that passes fails")?;
+    let reports = [
+        (with_watchdog(limit, hang), "hung"),
+        (with_watchdog(LONG, fails), "these facts"),
+        (with_watchdog(LONG, panics), "exited with 101"),
+        (with_watchdog(LONG, killed), "SIGKILL"),
+    ];
+    for (verdict, fact) in reports {
+        match verdict {
+            Err(why) if why.contains(fact) => {}
+            other => return Err(format!("{other:?} does not tell '{fact}'")),
+        }
+    }
+    Ok(())
+}
+
+fn pinning() -> Verdict {
+    let allowed = nix::sched::sched_getaffinity(Pid::from_raw(0)).map_err(text)?;
+    let cpu = (0..).find(|&cpu| allowed.is_set(cpu).unwrap_or(true)).unwrap_or_default();
+    process::pin(cpu).map_err(text)?;
+    let now = nix::sched::sched_getaffinity(Pid::from_raw(0)).map_err(text)?;
+    let others = (0..1024).filter(|&other| other != cpu && now.is_set(other) == Ok(true)).count();
+    ensure(now.is_set(cpu) == Ok(true) && others == 0, "pinned to something else")?;
+    // The last that a set can name, and one that it cannot.
+    for nowhere in [1023, 1 << 20] {
+        match process::pin(nowhere) {
+            Err(Error::Unsupported { what: "placement", why }) if why.contains(&nowhere.to_string()) => {}
+            other => return Err(format!("pin to CPU {nowhere}: {other:?}")),
+        }
+    }
+    Ok(())
+}

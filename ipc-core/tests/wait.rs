@@ -1,0 +1,139 @@
+//! A turn by each strategy: when it sleeps, when it gives up, and that it notices the peer's end.
+
+use ipc_core::{
+    Error, Options, Wait,
+    conformance::{Suite, Verdict, run},
+    liveness::Liveness,
+    wait::{Patience, Step, Turn},
+};
+use nix::poll::PollFlags;
+use std::{
+    io::pipe,
+    os::fd::AsFd,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+fn main() {
+    run([Suite::new("wait")
+        .within(Duration::from_secs(10))
+        .test("ready_gives_up_at_the_deadline", ready_gives_up_at_the_deadline)
+        .test("step_gives_up_at_the_deadline", step_gives_up_at_the_deadline)
+        .test("only_spin_never_sleeps", only_spin_never_sleeps)
+        .test("ready_returns_when_it_is_ready", ready_returns_when_it_is_ready)
+        .test("the_peer_may_go", the_peer_may_go)
+        .test("only_a_bare_block_may_block", only_a_bare_block_may_block)]);
+}
+
+const TIMEOUT: Duration = Duration::from_millis(50);
+const SLACK: Duration = Duration::from_millis(500);
+
+fn patience(wait: Wait, timeout: Option<Duration>) -> Patience {
+    Patience::of(&Options { wait, timeout, ..Options::default() })
+}
+
+fn in_time(wait: Wait, began: Instant) -> Verdict {
+    let took = began.elapsed();
+    if (TIMEOUT..TIMEOUT + SLACK).contains(&took) { Ok(()) } else { Err(format!("{wait}: gave up after {took:?}")) }
+}
+
+fn ready_gives_up_at_the_deadline() -> Verdict {
+    let (reader, _writer) = pipe().map_err(|e| e.to_string())?;
+    for wait in Wait::ALL {
+        let began = Instant::now();
+        let mut turn = Turn::new(&patience(wait, Some(TIMEOUT)), None);
+        let error = loop {
+            if let Err(error) = turn.ready(reader.as_fd(), PollFlags::POLLIN) {
+                break error;
+            }
+        };
+        in_time(wait, began)?;
+        if error != Error::TimedOut {
+            return Err(format!("{wait}: '{error}'"));
+        }
+    }
+    Ok(())
+}
+
+fn step_gives_up_at_the_deadline() -> Verdict {
+    for wait in Wait::ALL {
+        let began = Instant::now();
+        let mut turn = Turn::new(&patience(wait, Some(TIMEOUT)), None);
+        loop {
+            match turn.step() {
+                Ok(Step::Retry) => {}
+                // Never longer than what is left.
+                Ok(Step::Sleep(Some(left))) if left <= TIMEOUT => sleep(left.min(Duration::from_millis(7))),
+                Ok(other) => return Err(format!("{wait}: {other:?}")),
+                Err(Error::TimedOut) => break,
+                Err(error) => return Err(format!("{wait}: '{error}'")),
+            }
+        }
+        in_time(wait, began)?;
+    }
+    Ok(())
+}
+
+fn only_spin_never_sleeps() -> Verdict {
+    for wait in Wait::ALL {
+        let (began, spin) = (Instant::now(), Options::default().spin);
+        let mut turn = Turn::new(&patience(wait, None), None);
+        let mut retries = 0_u64;
+        let slept = loop {
+            match turn.step().map_err(|e| e.to_string())? {
+                Step::Sleep(None) => break true,
+                Step::Retry if began.elapsed() > 2 * TIMEOUT => break false,
+                Step::Retry => retries += 1,
+                other => return Err(format!("{wait}: {other:?} without a deadline")),
+            }
+        };
+        let right = match wait {
+            Wait::Block => slept && retries == 0,
+            Wait::Spin => !slept,
+            Wait::Hybrid => slept && retries > 0 && began.elapsed() >= spin,
+        };
+        if !right {
+            return Err(format!("{wait}: slept: {slept}, after {retries} retries and {:?}", began.elapsed()));
+        }
+    }
+    Ok(())
+}
+
+fn ready_returns_when_it_is_ready() -> Verdict {
+    let (_reader, writer) = pipe().map_err(|e| e.to_string())?;
+    for wait in Wait::ALL {
+        let mut turn = Turn::new(&patience(wait, Some(SLACK)), None);
+        turn.ready(writer.as_fd(), PollFlags::POLLOUT).map_err(|error| format!("{wait}: {error}"))?;
+    }
+    Ok(())
+}
+
+fn the_peer_may_go() -> Verdict {
+    let (reader, _writer) = pipe().map_err(|e| e.to_string())?;
+    for wait in Wait::ALL {
+        let (here, there) = Liveness::pair().map_err(|e| e.to_string())?;
+        drop(there);
+        let began = Instant::now();
+        let mut turn = Turn::new(&patience(wait, None), Some(&here));
+        let error = loop {
+            if let Err(error) = turn.ready(reader.as_fd(), PollFlags::POLLIN) {
+                break error;
+            }
+        };
+        if error != Error::PeerGone || began.elapsed() > SLACK {
+            return Err(format!("{wait}: '{error}' after {:?}", began.elapsed()));
+        }
+    }
+    Ok(())
+}
+
+fn only_a_bare_block_may_block() -> Verdict {
+    for wait in Wait::ALL {
+        for timeout in [None, Some(TIMEOUT)] {
+            if patience(wait, timeout).may_block() != (wait == Wait::Block && timeout.is_none()) {
+                return Err(format!("{wait} with {timeout:?}"));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! Pipes (pipe(7)) behind the [`Channel`](ipc_core::Channel) trait.
+
+mod pipe;
+
+pub use pipe::Pipe;

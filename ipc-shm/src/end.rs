@@ -1,0 +1,187 @@
+//! One end of a link through shared memory: a ring out, a ring in, and a way to see that the peer lives.
+
+use crate::{
+    mapping::Mapping,
+    ring::{self, Alarm, Consumer, Producer, Side, Size},
+};
+use ipc_core::{
+    Endpoint, InPlace, Name, Options, Result,
+    liveness::{Liveness, Meeting},
+    objects::Owned,
+    transfer::check_len,
+    wait::{Patience, Step, Turn},
+    watch::Watch,
+};
+use std::{sync::Arc, time::Duration};
+
+/// What the two sides of a rendezvous tell each other: that the mapping is shared, and that its name is gone.
+const MAPPED: u64 = 1;
+const UNLINKED: u64 = 2;
+
+/// One end. Its own state, the two cached positions of each ring, lies in the process that uses it.
+#[derive(Debug)]
+pub struct RingEnd {
+    producer: Producer,
+    consumer: Consumer,
+    max_message: usize,
+    patience: Patience,
+    /// Runs while this end may sleep without a deadline, and wakes it when the peer is gone. Declared before `peer`, so that
+    /// it is dropped first.
+    watch: Option<Watch>,
+    peer: Arc<Liveness>,
+    mapping: Arc<Mapping>,
+}
+
+impl RingEnd {
+    /// Opens `side` of a mapping whose header is written.
+    pub(crate) fn open(mapping: &Arc<Mapping>, side: Side, peer: Liveness, options: &Options) -> Result<Self> {
+        let size = Size::of(options)?;
+        let (producer, consumer) = ring::open(mapping, side, size, options.wait)?;
+        Ok(Self {
+            producer,
+            consumer,
+            max_message: size.max_message(),
+            patience: Patience::of(options),
+            watch: None,
+            peer: Arc::new(peer),
+            mapping: Arc::clone(mapping),
+        })
+    }
+
+    /// Both ends of a fresh mapping of [`Size::mapping_len`] bytes.
+    pub(crate) fn pair(mapping: Mapping, options: &Options) -> Result<(Self, Self)> {
+        let mapping = Arc::new(mapping);
+        ring::initialize(&mapping, Size::of(options)?, options.wait);
+        let (near, far) = Liveness::pair()?;
+        Ok((Self::open(&mapping, Side::First, near, options)?, Self::open(&mapping, Side::Second, far, options)?))
+    }
+
+    /// The binding end of a rendezvous: `object` names the mapping until both ends have it.
+    pub(crate) fn host(
+        mapping: Mapping,
+        object: Owned,
+        name: &Name,
+        mechanism: &str,
+        options: &Options,
+    ) -> Result<Self> {
+        let mapping = Arc::new(mapping);
+        ring::initialize(&mapping, Size::of(options)?, options.wait);
+        let mut peer = Meeting::open(name, mechanism)?.accept(options)?;
+        peer.hear(options)?;
+        drop(object);
+        peer.tell(UNLINKED)?;
+        Self::open(&mapping, Side::First, peer, options)
+    }
+
+    /// The connecting end: maps with `map` what the binding end has named.
+    pub(crate) fn join(
+        name: &Name,
+        mechanism: &str,
+        options: &Options,
+        map: impl FnOnce(Size) -> Result<Mapping>,
+    ) -> Result<Self> {
+        let mut peer = Meeting::join(name, mechanism, options)?;
+        let mapping = Arc::new(map(Size::of(options)?)?);
+        peer.tell(MAPPED)?;
+        peer.hear(options)?;
+        Self::open(&mapping, Side::Second, peer, options)
+    }
+
+    /// Waits until there is a message.
+    #[inline]
+    fn arrived(&mut self) -> Result<()> {
+        let mut turn = Turn::new(&self.patience, Some(&self.peer));
+        while !self.consumer.look()? {
+            if let Step::Sleep(left) = turn.step()? {
+                let limit = limit(left, &mut self.watch, &self.peer, || Alarm::of(&self.producer, &self.consumer))?;
+                self.consumer.sleep(limit)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long a sleep may last. With a deadline it is cut into slices, between which the peer is looked at; without one it has no
+/// limit, since arming a timer would cost a tenth of a round trip on one core, and a watch wakes it instead.
+#[cold]
+fn limit(
+    left: Option<Duration>,
+    watch: &mut Option<Watch>,
+    peer: &Arc<Liveness>,
+    alarm: impl FnOnce() -> Alarm,
+) -> Result<Option<Duration>> {
+    if left.is_some() {
+        return Ok(Some(Turn::slice(left)));
+    }
+    if watch.is_none() {
+        let alarm = alarm();
+        *watch = Some(Watch::start(peer, &[], move |stop| {
+            // Over and over: the end may be about to go to sleep, and sleeps again until it has seen for itself.
+            while !stop.within(Duration::from_millis(1)) {
+                alarm.ring();
+            }
+        })?);
+    }
+    Ok(None)
+}
+
+impl Endpoint for RingEnd {
+    /// System calls: none, but `futex` to wake a sleeping peer or to sleep while the ring is full.
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.send_with(message.len(), |slot| slot.copy_from_slice(message))
+    }
+
+    /// System calls: none, but `futex` to sleep while the ring is empty or to wake a sleeping peer.
+    #[inline]
+    fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.arrived()?;
+        let message = self.consumer.message();
+        let len = message.len();
+        check_len(len, buffer.len())?;
+        buffer[..len].copy_from_slice(message);
+        self.consumer.release()?;
+        Ok(len)
+    }
+
+    fn max_message(&self) -> usize {
+        self.max_message
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.patience.timeout = timeout;
+        Ok(())
+    }
+
+    /// System call: `madvise(MADV_POPULATE_WRITE)`.
+    fn prefault(&mut self) {
+        self.mapping.populate();
+    }
+}
+
+impl InPlace for RingEnd {
+    #[inline]
+    fn send_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+        check_len(len, self.max_message)?;
+        let mut turn = Turn::new(&self.patience, Some(&self.peer));
+        let mut fill = fill;
+        loop {
+            match self.producer.try_send(len, fill)? {
+                Ok(()) => return Ok(()),
+                Err(unused) => fill = unused,
+            }
+            if let Step::Sleep(left) = turn.step()? {
+                let limit = limit(left, &mut self.watch, &self.peer, || Alarm::of(&self.producer, &self.consumer))?;
+                self.producer.sleep(limit)?;
+            }
+        }
+    }
+
+    #[inline]
+    fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        self.arrived()?;
+        let result = read(self.consumer.message());
+        self.consumer.release()?;
+        Ok(result)
+    }
+}

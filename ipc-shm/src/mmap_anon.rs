@@ -1,0 +1,33 @@
+//! `mmap-anon`: an anonymous shared mapping (mmap(2) with `MAP_SHARED | MAP_ANONYMOUS`, `mm/shmem.c`).
+//!
+//! Good for relatives: one system call, no name, nothing to clean up. Bad for anybody else: there is nothing to open.
+
+use crate::{end::RingEnd, mapping::Mapping, ring::Size};
+use ipc_core::{Channel, Framing, Options, Reach, Reliability, Result, Spec};
+
+/// An anonymous mapping that a fork shares.
+#[derive(Debug)]
+pub struct MmapAnon;
+
+impl Channel for MmapAnon {
+    const SPEC: Spec = Spec {
+        name: "mmap-anon",
+        summary: "a ring in an anonymous shared mapping",
+        framing: Framing::Message,
+        reliability: Reliability::Reliable,
+        reach: Reach::Inherited,
+        objects: "1 mapping, 1 socket pair",
+        limit: "half the ring; 256 KiB a direction, or four messages, by default",
+        declared_copies: 2,
+        peer_death: "liveness socket, looked at every 20 ms of waiting",
+        good_for: "parent and child: one call, no name, nothing to clean up",
+        bad_for: "unrelated processes: there is nothing to open",
+        manual: "mmap(2)",
+    };
+    type Endpoint = RingEnd;
+
+    /// System calls: `mmap`, `socketpair`.
+    fn pair(options: &Options) -> Result<(RingEnd, RingEnd)> {
+        RingEnd::pair(Mapping::anonymous(Size::of(options)?.mapping_len())?, options)
+    }
+}

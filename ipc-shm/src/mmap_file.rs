@@ -1,0 +1,87 @@
+//! `mmap-file`: a mapped file (mmap(2) of a regular file with `MAP_SHARED`, `mm/filemap.c`).
+//!
+//! Good where the content should also be on disk, or the file is there anyway. Bad for pure messaging: the kernel writes
+//! dirty pages back, and each write-back makes the next store to the page fault again. Unlinked as soon as both ends hold it.
+
+use crate::{end::RingEnd, mapping::Mapping, ring::Size};
+use ipc_core::{
+    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    objects::{self, Object, Owned},
+};
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, open, posix_fallocate},
+    sys::stat::{Mode, fstat},
+};
+use std::path::PathBuf;
+
+/// A mapped file in the temporary folder.
+#[derive(Debug)]
+pub struct MmapFile;
+
+impl Channel for MmapFile {
+    const SPEC: Spec = Spec {
+        name: "mmap-file",
+        summary: "a ring in a mapped file",
+        framing: Framing::Message,
+        reliability: Reliability::Reliable,
+        reach: Reach::Named,
+        objects: "1 file, 1 socket pair",
+        limit: "half the ring; 256 KiB a direction, or four messages, by default",
+        declared_copies: 2,
+        peer_death: "liveness socket, looked at every 20 ms of waiting",
+        good_for: "content that belongs on disk as well",
+        bad_for: "pure messaging: dirty pages are written back",
+        manual: "mmap(2)",
+    };
+    type Endpoint = RingEnd;
+
+    /// System calls: `open`, `fallocate`, `mmap`, `unlink`, `socketpair`.
+    fn pair(options: &Options) -> Result<(RingEnd, RingEnd)> {
+        let (mapping, _name) = create(path(&Name::unique())?, Size::of(options)?)?;
+        RingEnd::pair(mapping, options)
+    }
+}
+
+impl Rendezvous for MmapFile {
+    fn bind(name: &Name, options: &Options) -> Result<RingEnd> {
+        let (mapping, object) = create(path(name)?, Size::of(options)?)?;
+        RingEnd::host(mapping, object, name, Self::SPEC.name, options)
+    }
+
+    fn connect(name: &Name, options: &Options) -> Result<RingEnd> {
+        RingEnd::join(name, Self::SPEC.name, options, |size| open_existing(path(name)?, size))
+    }
+}
+
+fn path(name: &Name) -> Result<PathBuf> {
+    objects::path(name, "mmap")
+}
+
+/// Makes and maps a file; the name goes when the guard is dropped.
+fn create(path: PathBuf, size: Size) -> Result<(Mapping, Owned)> {
+    let object = Owned::journal(Object::Path(path.clone()))?;
+    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    match open(&path, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+        Ok(file) => {
+            // Reserves the blocks: a full disk is an error here and not SIGBUS later.
+            posix_fallocate(&file, 0, size.mapping_len() as i64).map_err(|e| Error::os("fallocate", e))?;
+            Ok((Mapping::of(&file, size.mapping_len())?, object))
+        }
+        Err(errno) => {
+            object.disown();
+            Err(Error::os("open", errno))
+        }
+    }
+}
+
+fn open_existing(path: PathBuf, size: Size) -> Result<Mapping> {
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let file = open(&path, flags, Mode::empty()).map_err(|e| Error::os("open", e))?;
+    let status = fstat(&file).map_err(|e| Error::os("fstat", e))?;
+    // A mapping beyond the end of the file would raise SIGBUS.
+    if status.st_size < size.mapping_len() as i64 {
+        return Err(Error::os("fstat", Errno::EINVAL));
+    }
+    Mapping::of(&file, size.mapping_len())
+}

@@ -1,0 +1,91 @@
+//! `posix-shm`: a POSIX shared memory object (shm_overview(7), a file in the tmpfs at `/dev/shm`).
+//!
+//! Good for strangers: a name, permissions, a descriptor. Bad where `/dev/shm` is small (64 MiB in many containers) or where
+//! a peer may truncate the object under the reader: it cannot be sealed. Unlinked as soon as both ends hold it.
+
+use crate::{end::RingEnd, mapping::Mapping, ring::Size};
+use ipc_core::{
+    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    objects::{Object, Owned},
+};
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, posix_fallocate},
+    sys::{
+        mman::shm_open,
+        stat::{Mode, fstat},
+    },
+};
+use std::os::fd::OwnedFd;
+
+/// A POSIX shared memory object.
+#[derive(Debug)]
+pub struct PosixShm;
+
+impl Channel for PosixShm {
+    const SPEC: Spec = Spec {
+        name: "posix-shm",
+        summary: "a ring in a POSIX shared memory object",
+        framing: Framing::Message,
+        reliability: Reliability::Reliable,
+        reach: Reach::Named,
+        objects: "1 object, 1 socket pair",
+        limit: "half the ring; 256 KiB a direction, or four messages, by default",
+        declared_copies: 2,
+        peer_death: "liveness socket, looked at every 20 ms of waiting",
+        good_for: "unrelated processes: a name, permissions, a descriptor",
+        bad_for: "a small /dev/shm; peers that may truncate it (no seals)",
+        manual: "shm_overview(7)",
+    };
+    type Endpoint = RingEnd;
+
+    /// System calls: `shm_open`, `fallocate`, `mmap`, `shm_unlink`, `socketpair`.
+    fn pair(options: &Options) -> Result<(RingEnd, RingEnd)> {
+        let (mapping, _name) = create(&Name::unique(), Size::of(options)?)?;
+        RingEnd::pair(mapping, options)
+    }
+}
+
+impl Rendezvous for PosixShm {
+    fn bind(name: &Name, options: &Options) -> Result<RingEnd> {
+        let (mapping, object) = create(name, Size::of(options)?)?;
+        RingEnd::host(mapping, object, name, Self::SPEC.name, options)
+    }
+
+    fn connect(name: &Name, options: &Options) -> Result<RingEnd> {
+        RingEnd::join(name, Self::SPEC.name, options, |size| open_existing(name, size))
+    }
+}
+
+fn object_name(name: &Name) -> String {
+    format!("/ipc-bench-{name}")
+}
+
+/// Makes and maps an object; the name goes when the guard is dropped.
+fn create(name: &Name, size: Size) -> Result<(Mapping, Owned)> {
+    let name = object_name(name);
+    let object = Owned::journal(Object::PosixShm(name.clone()))?;
+    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR;
+    match shm_open(name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+        Ok(file) => {
+            // Reserves the pages: a full /dev/shm is an error here and not SIGBUS later.
+            posix_fallocate(&file, 0, size.mapping_len() as i64).map_err(|e| Error::os("fallocate", e))?;
+            Ok((Mapping::of(&file, size.mapping_len())?, object))
+        }
+        Err(errno) => {
+            object.disown();
+            Err(Error::os("shm_open", errno))
+        }
+    }
+}
+
+fn open_existing(name: &Name, size: Size) -> Result<Mapping> {
+    let file: OwnedFd =
+        shm_open(object_name(name).as_str(), OFlag::O_RDWR, Mode::empty()).map_err(|e| Error::os("shm_open", e))?;
+    let status = fstat(&file).map_err(|e| Error::os("fstat", e))?;
+    // A mapping beyond the end of the object would raise SIGBUS.
+    if status.st_size < size.mapping_len() as i64 {
+        return Err(Error::os("fstat", Errno::EINVAL));
+    }
+    Mapping::of(&file, size.mapping_len())
+}

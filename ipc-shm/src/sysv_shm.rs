@@ -1,0 +1,66 @@
+//! `sysv-shm`: a System V segment (shmget(2), shmat(2), `ipc/shm.c`).
+//!
+//! Good for old programs. Bad otherwise: a key instead of a name, a segment that outlives its processes unless it is
+//! marked for removal, limits of the whole system. Marked right after attaching, it goes with the last process.
+
+use crate::{end::RingEnd, mapping::Mapping, ring::Size};
+use ipc_core::{
+    Channel, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    objects::{Object, Owned},
+    sysv,
+};
+
+/// A System V segment.
+#[derive(Debug)]
+pub struct SysvShm;
+
+impl Channel for SysvShm {
+    const SPEC: Spec = Spec {
+        name: "sysv-shm",
+        summary: "a ring in a System V segment",
+        framing: Framing::Message,
+        reliability: Reliability::Reliable,
+        reach: Reach::Named,
+        objects: "1 segment, 1 socket pair",
+        limit: "half the ring; 256 KiB a direction, or four messages, by default",
+        declared_copies: 2,
+        peer_death: "liveness socket, looked at every 20 ms of waiting",
+        good_for: "programs that have it already",
+        bad_for: "anything new: keys instead of names, segments outlive their processes",
+        manual: "sysvipc(7)",
+    };
+    type Endpoint = RingEnd;
+
+    /// System calls: `shmget`, `shmat`, `shmctl(IPC_RMID)`, `socketpair`.
+    fn pair(options: &Options) -> Result<(RingEnd, RingEnd)> {
+        let (mapping, _name) = create(sysv::fresh_key(), Size::of(options)?)?;
+        RingEnd::pair(mapping, options)
+    }
+}
+
+impl Rendezvous for SysvShm {
+    fn bind(name: &Name, options: &Options) -> Result<RingEnd> {
+        let (mapping, object) = create(sysv::key_of(name, Self::SPEC.name), Size::of(options)?)?;
+        RingEnd::host(mapping, object, name, Self::SPEC.name, options)
+    }
+
+    fn connect(name: &Name, options: &Options) -> Result<RingEnd> {
+        RingEnd::join(name, Self::SPEC.name, options, |size| open_existing(sysv::key_of(name, Self::SPEC.name), size))
+    }
+}
+
+/// Makes and attaches a segment; it goes, once the guard is dropped, with the last process that has it attached.
+fn create(key: sysv::Key, size: Size) -> Result<(Mapping, Owned)> {
+    let object = Owned::journal(Object::SysvSegment(key))?;
+    match sysv::create_segment(key, size.mapping_len()) {
+        Ok(id) => Ok((Mapping::attach(id, size.mapping_len())?, object)),
+        Err(error) => {
+            object.disown();
+            Err(error)
+        }
+    }
+}
+
+fn open_existing(key: sysv::Key, size: Size) -> Result<Mapping> {
+    Mapping::attach(sysv::find_segment(key)?, size.mapping_len())
+}

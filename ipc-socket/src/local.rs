@@ -1,0 +1,133 @@
+//! Unix sockets under a path: what `unix-stream`, `unix-seqpacket` and `unix-dgram` need to be found by name.
+//!
+//! Paths lie in the user's private folder ([`objects::directory`]), so nobody else can connect; who does is asked for all
+//! the same (`SO_PEERCRED`).
+
+use crate::socket::{await_readable, open};
+use ipc_core::{
+    Error, Name, Options, Result,
+    liveness::{RENDEZVOUS_TIMEOUT, retry_until},
+    objects::{self, Object, Owned},
+    stream::set_nonblocking,
+};
+use nix::{
+    errno::Errno,
+    sys::{
+        socket::{AddressFamily, Backlog, SockType, UnixAddr, bind, connect, getsockopt, listen, sockopt},
+        stat::{Mode, fchmod},
+    },
+    unistd::geteuid,
+};
+use std::{
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::net::UnixListener,
+    },
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// A socket bound to `path`, mode 0600. Dropping the guard removes the path.
+///
+/// # Errors
+/// [`Error::Os`] with `EADDRINUSE` where the path is taken.
+pub fn bound(path: &Path, kind: SockType, options: &Options) -> Result<(OwnedFd, Owned)> {
+    let socket = open(AddressFamily::Unix, kind, options)?;
+    // The mode of the socket is that of the file which bind makes (net/unix/af_unix.c).
+    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| Error::os("fchmod", e))?;
+    let address = address(path)?;
+    let owned = Owned::journal(Object::Path(path.to_owned()))?;
+    match bind(socket.as_raw_fd(), &address) {
+        Ok(()) => Ok((socket, owned)),
+        Err(errno) => {
+            // What has the name is somebody else's.
+            owned.disown();
+            Err(Error::os("bind", errno))
+        }
+    }
+}
+
+/// [`bound`], and ready to [`accept`].
+///
+/// # Errors
+/// As [`bound`].
+pub fn listening(path: &Path, kind: SockType, options: &Options) -> Result<(UnixListener, Owned)> {
+    let (socket, owned) = bound(path, kind, options)?;
+    listen(&socket, Backlog::new(8).unwrap_or(Backlog::MAXCONN)).map_err(|e| Error::os("listen", e))?;
+    set_nonblocking(&socket, true)?;
+    Ok((UnixListener::from(socket), owned))
+}
+
+/// The first connection of a process of this user's.
+///
+/// # Errors
+/// [`Error::TimedOut`] after [`Options::timeout`].
+pub fn accept(listener: &UnixListener, options: &Options) -> Result<OwnedFd> {
+    let deadline = Instant::now() + options.timeout.unwrap_or(RENDEZVOUS_TIMEOUT);
+    loop {
+        await_readable(listener, deadline)?;
+        match listener.accept() {
+            Ok((stream, _)) => {
+                let socket = OwnedFd::from(stream);
+                if is_ours(&socket)? {
+                    return Ok(socket);
+                }
+            }
+            Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted) => {}
+            Err(e) => return Err(Error::io("accept", &e)),
+        }
+    }
+}
+
+/// A socket connected to `path`, once somebody listens there.
+///
+/// # Errors
+/// [`Error::TimedOut`] after [`Options::timeout`]; [`Error::Unsupported`] where that is not this user.
+pub fn connected(path: &Path, kind: SockType, options: &Options) -> Result<OwnedFd> {
+    let socket = open(AddressFamily::Unix, kind, options)?;
+    let address = address(path)?;
+    // Not to sleep where the listener's queue is full.
+    set_nonblocking(&socket, true)?;
+    retry_until(options, || match connect(socket.as_raw_fd(), &address) {
+        Ok(()) => Ok(Some(())),
+        Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::EAGAIN | Errno::EINTR) => Ok(None),
+        Err(errno) => Err(Error::os("connect", errno)),
+    })?;
+    if !is_ours(&socket)? {
+        let why = format!("{} belongs to another user: choose another name", path.display());
+        return Err(Error::Unsupported { what: "name", why });
+    }
+    Ok(socket)
+}
+
+/// A path that nobody else chooses, and the word by which to tell the peer. The process id is in it, since a forked process
+/// inherits the state of the random numbers.
+///
+/// # Errors
+/// As [`objects::directory`].
+pub fn fresh_path(mechanism: &str) -> Result<(PathBuf, u64)> {
+    let word = u64::from(std::process::id()) << 32 | u64::from(fastrand::u32(..));
+    Ok((path_of(word, mechanism)?, word))
+}
+
+/// The path that a peer told.
+///
+/// # Errors
+/// As [`objects::directory`].
+pub fn path_of(word: u64, mechanism: &str) -> Result<PathBuf> {
+    objects::path(&Name::new(&format!("{}-{:08x}", word >> 32, word & 0xffff_ffff))?, mechanism)
+}
+
+/// The address of `path`.
+///
+/// # Errors
+/// [`Error::Os`] with `ENAMETOOLONG` beyond 107 bytes: set a shorter `TMPDIR`.
+pub fn address(path: &Path) -> Result<UnixAddr> {
+    UnixAddr::new(path).map_err(|e| Error::os("bind", e))
+}
+
+/// Whether the peer that connected, or listened, runs as this user.
+fn is_ours(socket: &OwnedFd) -> Result<bool> {
+    let peer = getsockopt(socket, sockopt::PeerCredentials).map_err(|e| Error::os("getsockopt", e))?;
+    Ok(peer.uid() == geteuid().as_raw())
+}

@@ -1,0 +1,69 @@
+//! The end of a connected stream socket: what `unix-stream` and `tcp` have in common once they are connected.
+
+use crate::socket::set_patience;
+use ipc_core::{
+    Endpoint, Options, Result,
+    transfer::Progress,
+    wait::{Patience, Turn},
+};
+use nix::sys::socket::{MsgFlags, recv, send};
+use std::{
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    time::Duration,
+};
+
+/// One end of a connected stream socket (send(2), recv(2)).
+#[derive(Debug)]
+pub struct StreamEnd {
+    socket: OwnedFd,
+    progress: Progress,
+    patience: Patience,
+    /// Added to the flags of a call's second attempt and those after it.
+    later: MsgFlags,
+}
+
+impl StreamEnd {
+    /// Makes an end of a connected socket.
+    pub(crate) fn new(socket: OwnedFd, options: &Options) -> Result<Self> {
+        let patience = Patience::of(options);
+        let later = set_patience(&socket, &patience)?;
+        Ok(Self { socket, progress: Progress::default(), patience, later })
+    }
+}
+
+impl Endpoint for StreamEnd {
+    /// System call: `send`; while the buffer is full also `ppoll`, unless the call may block or spins.
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        let (fd, later) = (self.socket.as_fd(), self.later);
+        let mut flags = MsgFlags::MSG_NOSIGNAL;
+        self.progress.send("send", fd, message, Turn::new(&self.patience, None), |bytes| {
+            let sent = send(fd.as_raw_fd(), bytes, flags);
+            flags |= later;
+            sent
+        })
+    }
+
+    /// System call: `recv`; while nothing is there also `ppoll`, unless the call may block or spins.
+    #[inline]
+    fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let (fd, later) = (self.socket.as_fd(), self.later);
+        let mut flags = MsgFlags::empty();
+        self.progress.recv("recv", fd, buffer, Turn::new(&self.patience, None), |bytes| {
+            let received = recv(fd.as_raw_fd(), bytes, flags);
+            flags |= later;
+            received
+        })
+    }
+
+    fn max_message(&self) -> usize {
+        usize::MAX
+    }
+
+    /// System calls: `fcntl(F_GETFL)`, `fcntl(F_SETFL)`, `setsockopt` twice.
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.patience.timeout = timeout;
+        self.later = set_patience(&self.socket, &self.patience)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! `udp`: two UDP sockets, connected to each other over the loopback interface (udp(7), `net/ipv4/udp.c`).
+//!
+//! Good where the newest message makes older ones worthless, and the peer may be on another host. Bad for everything that
+//! must arrive: where the receiver's buffer is full, messages are dropped and nobody is told.
+
+use crate::{DatagramEnd, datagram_end::Kind, loopback};
+use ipc_core::{
+    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    liveness::{Liveness, Meeting},
+};
+use nix::{
+    errno::Errno,
+    sys::socket::{MsgFlags, SockType, recv},
+};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// Two UDP sockets connected to each other over the loopback interface.
+#[derive(Debug)]
+pub struct Udp;
+
+/// The longest message, in bytes: the longest IPv4 packet less its header and UDP's.
+const MAX_MESSAGE: usize = 65_535 - 20 - 8;
+
+impl Channel for Udp {
+    const SPEC: Spec = Spec {
+        name: "udp",
+        summary: "2 loopback UDP sockets, connected to each other",
+        framing: Framing::Message,
+        reliability: Reliability::Lossy,
+        reach: Reach::Network,
+        objects: "2 sockets, and 1 pair that shows whether the peer lives",
+        limit: "65507 bytes; 208 KiB with the kernel's records in flight by default (net.core.rmem_default)",
+        declared_copies: 2,
+        peer_death: "ECONNREFUSED after a send; nothing to the receiver, so a second socket tells",
+        good_for: "news where only the newest counts; peers that may one day be on another host",
+        bad_for: "whatever must arrive: a full receiver drops messages and nobody is told",
+        manual: "udp(7)",
+    };
+    type Endpoint = DatagramEnd;
+
+    /// System calls: `socket`, `bind`, `getsockname`, `connect`, `getpeername` and `recv` twice; `socketpair`.
+    fn pair(options: &Options) -> Result<(DatagramEnd, DatagramEnd)> {
+        let [a, b] = [loopback::bound(SockType::Datagram, options)?, loopback::bound(SockType::Datagram, options)?];
+        let (peer_of_a, peer_of_b) = Liveness::pair()?;
+        connect(&a, loopback::port(&b)?)?;
+        connect(&b, loopback::port(&a)?)?;
+        Ok((end(a, peer_of_a, options)?, end(b, peer_of_b, options)?))
+    }
+}
+
+/// The two sides meet first; each tells its port and connects to the other's.
+impl Rendezvous for Udp {
+    /// System calls: `socket`, `bind`, `getsockname`, `connect`, `getpeername`, `recv`; those of [`Meeting`].
+    fn bind(name: &Name, options: &Options) -> Result<DatagramEnd> {
+        let meeting = Meeting::open(name, Self::SPEC.name)?;
+        link(meeting.accept(options)?, options)
+    }
+
+    /// System calls: as `bind`.
+    fn connect(name: &Name, options: &Options) -> Result<DatagramEnd> {
+        link(Meeting::join(name, Self::SPEC.name, options)?, options)
+    }
+}
+
+fn link(mut peer: Liveness, options: &Options) -> Result<DatagramEnd> {
+    let socket = loopback::bound(SockType::Datagram, options)?;
+    peer.tell(loopback::port(&socket)?.into())?;
+    connect(&socket, loopback::port_of(peer.hear(options)?)?)?;
+    // Nobody sends before both are connected and have thrown strangers' messages away.
+    peer.tell(0)?;
+    peer.hear(options)?;
+    end(socket, peer, options)
+}
+
+/// Connects to `port`, from where alone messages are taken from then on, and throws away what has come from others.
+fn connect(socket: &OwnedFd, port: u16) -> Result<()> {
+    loopback::connect_to(socket, port)?;
+    if !loopback::is_peer(socket, port)? {
+        return Err(Error::Corrupt { what: "the socket is connected to another port" });
+    }
+    loop {
+        match recv(socket.as_raw_fd(), &mut [], MsgFlags::MSG_DONTWAIT) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Ok(()),
+            Err(errno) => return Err(Error::os("recv", errno)),
+        }
+    }
+}
+
+fn end(socket: OwnedFd, peer: Liveness, options: &Options) -> Result<DatagramEnd> {
+    DatagramEnd::new(socket, peer, Kind { tells: false, reliable: false, max: MAX_MESSAGE }, options)
+}

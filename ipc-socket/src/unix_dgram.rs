@@ -1,0 +1,75 @@
+//! `unix-dgram`: a connected pair of Unix datagram sockets (unix(7), `net/unix/af_unix.c`).
+//!
+//! Good for logs and notices that many send to one: whole messages, never lost and never out of order, unlike the
+//! network's datagrams. Bad between two: there is no end of file, which `unix-seqpacket` has at the same price.
+
+use crate::{DatagramEnd, datagram_end::Kind, local, socket::resize, unix_seqpacket::max_message};
+use ipc_core::{
+    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    liveness::{Liveness, Meeting},
+};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, connect, socketpair};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// A pair of Unix datagram sockets.
+#[derive(Debug)]
+pub struct UnixDgram;
+
+impl Channel for UnixDgram {
+    const SPEC: Spec = Spec {
+        name: "unix-dgram",
+        summary: "a pair of Unix datagram sockets",
+        framing: Framing::Message,
+        reliability: Reliability::Reliable,
+        reach: Reach::Named,
+        objects: "1 socket pair, and 1 that shows whether the peer lives",
+        limit: "the send buffer less 32 bytes (net.core.wmem_default, wmem_max), at most 4 MiB",
+        declared_copies: 2,
+        peer_death: "ECONNREFUSED to the sender; nothing to the receiver, so a second socket tells",
+        good_for: "notices that many processes send to one: whole messages, in order, never lost",
+        bad_for: "two peers that have to notice each other's end; messages longer than the send buffer",
+        manual: "unix(7)",
+    };
+    type Endpoint = DatagramEnd;
+
+    /// System call: `socketpair` twice.
+    fn pair(options: &Options) -> Result<(DatagramEnd, DatagramEnd)> {
+        let (a, b) = socketpair(AddressFamily::Unix, SockType::Datagram, None, SockFlag::SOCK_CLOEXEC)
+            .map_err(|e| Error::os("socketpair", e))?;
+        let (peer_of_a, peer_of_b) = Liveness::pair()?;
+        Ok((end(a, peer_of_a, options)?, end(b, peer_of_b, options)?))
+    }
+}
+
+/// The two sides meet first; each binds a path of its own, tells it, connects to the other's, and removes its own when
+/// the other is connected. A connected datagram socket takes messages from its peer alone.
+impl Rendezvous for UnixDgram {
+    /// System calls: `socket`, `fchmod`, `bind`, `connect`, `unlink`; those of [`Meeting`].
+    fn bind(name: &Name, options: &Options) -> Result<DatagramEnd> {
+        let meeting = Meeting::open(name, Self::SPEC.name)?;
+        link(meeting.accept(options)?, options)
+    }
+
+    /// System calls: as `bind`.
+    fn connect(name: &Name, options: &Options) -> Result<DatagramEnd> {
+        link(Meeting::join(name, Self::SPEC.name, options)?, options)
+    }
+}
+
+fn link(mut peer: Liveness, options: &Options) -> Result<DatagramEnd> {
+    let (path, word) = local::fresh_path(UnixDgram::SPEC.name)?;
+    let (socket, named) = local::bound(&path, SockType::Datagram, options)?;
+    peer.tell(word)?;
+    let theirs = local::path_of(peer.hear(options)?, UnixDgram::SPEC.name)?;
+    connect(socket.as_raw_fd(), &local::address(&theirs)?).map_err(|e| Error::os("connect", e))?;
+    peer.tell(0)?;
+    peer.hear(options)?;
+    drop(named);
+    end(socket, peer, options)
+}
+
+fn end(socket: OwnedFd, peer: Liveness, options: &Options) -> Result<DatagramEnd> {
+    resize(&socket, options)?;
+    let kind = Kind { tells: false, reliable: true, max: max_message(&socket)? };
+    DatagramEnd::new(socket, peer, kind, options)
+}

@@ -1,0 +1,86 @@
+//! `unix-seqpacket`: a connected pair of Unix sequenced-packet sockets (unix(7), `net/unix/af_unix.c`).
+//!
+//! Good for requests and answers between processes of one host: whole messages, in order, and an end of file. Bad for long
+//! messages, since each has to fit the send buffer in one piece.
+
+use crate::{
+    DatagramEnd,
+    datagram_end::Kind,
+    local,
+    socket::{resize, send_buffer},
+};
+use ipc_core::{
+    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    liveness::{Liveness, Meeting},
+};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use std::os::fd::OwnedFd;
+
+/// A pair of Unix sequenced-packet sockets.
+#[derive(Debug)]
+pub struct UnixSeqpacket;
+
+impl Channel for UnixSeqpacket {
+    const SPEC: Spec = Spec {
+        name: "unix-seqpacket",
+        summary: "a pair of Unix sequenced-packet sockets",
+        framing: Framing::Message,
+        reliability: Reliability::Reliable,
+        reach: Reach::Named,
+        objects: "1 socket pair, and 1 that counts empty messages",
+        limit: "the send buffer less 32 bytes (net.core.wmem_default, wmem_max), at most 4 MiB",
+        declared_copies: 2,
+        peer_death: "end of file, EPIPE",
+        good_for: "requests and answers on one host: whole messages, in order, with an end",
+        bad_for: "messages longer than the send buffer",
+        manual: "unix(7)",
+    };
+    type Endpoint = DatagramEnd;
+
+    /// System call: `socketpair` twice.
+    fn pair(options: &Options) -> Result<(DatagramEnd, DatagramEnd)> {
+        let (a, b) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+            .map_err(|e| Error::os("socketpair", e))?;
+        let (peer_of_a, peer_of_b) = Liveness::pair()?;
+        Ok((end(a, peer_of_a, options)?, end(b, peer_of_b, options)?))
+    }
+}
+
+/// The two sides meet first; the binder tells the path where it listens, and when it has accepted and removed the path.
+impl Rendezvous for UnixSeqpacket {
+    /// System calls: `socket`, `fchmod`, `bind`, `listen`, `poll`, `accept4`, `getsockopt`, `unlink`; those of
+    /// [`Meeting`].
+    fn bind(name: &Name, options: &Options) -> Result<DatagramEnd> {
+        let (path, word) = local::fresh_path(Self::SPEC.name)?;
+        let (listener, named) = local::listening(&path, SockType::SeqPacket, options)?;
+        let mut peer = Meeting::open(name, Self::SPEC.name)?.accept(options)?;
+        peer.tell(word)?;
+        let socket = local::accept(&listener, options)?;
+        drop((named, listener));
+        peer.tell(0)?;
+        end(socket, peer, options)
+    }
+
+    /// System calls: `socket`, `connect`, `getsockopt`; those of [`Meeting`].
+    fn connect(name: &Name, options: &Options) -> Result<DatagramEnd> {
+        let mut peer = Meeting::join(name, Self::SPEC.name, options)?;
+        let path = local::path_of(peer.hear(options)?, Self::SPEC.name)?;
+        let socket = local::connected(&path, SockType::SeqPacket, options)?;
+        peer.hear(options)?;
+        end(socket, peer, options)
+    }
+}
+
+fn end(socket: OwnedFd, peer: Liveness, options: &Options) -> Result<DatagramEnd> {
+    resize(&socket, options)?;
+    let kind = Kind { tells: true, reliable: true, max: max_message(&socket)? };
+    DatagramEnd::new(socket, peer, kind, options)
+}
+
+/// The longest message of a Unix socket that keeps messages apart, in bytes: its send buffer less 32
+/// (`unix_dgram_sendmsg`). Beyond 4 MiB the kernel does not find the memory in one piece, whatever the buffer
+/// (`KMALLOC_MAX_SIZE`, but for the pages it may add, `MAX_SKB_FRAGS`).
+pub(crate) fn max_message(socket: &OwnedFd) -> Result<usize> {
+    const KMALLOC_MAX_BYTES: usize = 4 << 20;
+    Ok((send_buffer(socket)? - 32).min(KMALLOC_MAX_BYTES))
+}

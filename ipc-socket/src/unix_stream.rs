@@ -1,0 +1,77 @@
+//! `unix-stream`: a connected pair of Unix stream sockets (unix(7), `net/unix/af_unix.c`).
+//!
+//! Good as the default between processes of one host: duplex, end of file, passes descriptors, knows who the peer is. Bad
+//! where messages have boundaries: `unix-seqpacket` keeps them at the same price.
+
+use crate::{StreamEnd, local};
+use ipc_core::{
+    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec, liveness::RENDEZVOUS_TIMEOUT,
+    objects,
+};
+use nix::{
+    errno::Errno,
+    sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair},
+};
+use std::{os::fd::AsRawFd, time::Instant};
+
+/// A pair of Unix stream sockets.
+#[derive(Debug)]
+pub struct UnixStream;
+
+impl Channel for UnixStream {
+    const SPEC: Spec = Spec {
+        name: "unix-stream",
+        summary: "a pair of Unix stream sockets",
+        framing: Framing::Stream,
+        reliability: Reliability::Reliable,
+        reach: Reach::Named,
+        objects: "1 socket pair",
+        limit: "none; 208 KiB with the kernel's records in flight by default (net.core.wmem_default)",
+        declared_copies: 2,
+        peer_death: "end of file, EPIPE",
+        good_for: "the default between processes of one host; passes descriptors, knows the peer's user",
+        bad_for: "message boundaries",
+        manual: "unix(7)",
+    };
+    type Endpoint = StreamEnd;
+
+    /// System call: `socketpair`.
+    fn pair(options: &Options) -> Result<(StreamEnd, StreamEnd)> {
+        let (a, b) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
+            .map_err(|e| Error::os("socketpair", e))?;
+        for socket in [&a, &b] {
+            crate::socket::resize(socket, options)?;
+        }
+        Ok((StreamEnd::new(a, options)?, StreamEnd::new(b, options)?))
+    }
+}
+
+/// The binder listens at a path, accepts one connection of its own user's, removes the path, and sends one byte, by which
+/// the connector knows that it was the one.
+impl Rendezvous for UnixStream {
+    /// System calls: `socket`, `fchmod`, `bind`, `listen`, `poll`, `accept4`, `getsockopt`, `unlink`, `send`.
+    fn bind(name: &Name, options: &Options) -> Result<StreamEnd> {
+        let path = objects::path(name, Self::SPEC.name)?;
+        let (listener, named) = local::listening(&path, SockType::Stream, options)?;
+        let socket = local::accept(&listener, options)?;
+        drop((named, listener));
+        crate::socket::resize(&socket, options)?;
+        send(socket.as_raw_fd(), &[0], MsgFlags::MSG_NOSIGNAL).map_err(|e| Error::os("send", e))?;
+        StreamEnd::new(socket, options)
+    }
+
+    /// System calls: `socket`, `connect` once a millisecond until the peer is there, `getsockopt`, `poll`, `recv`.
+    fn connect(name: &Name, options: &Options) -> Result<StreamEnd> {
+        let deadline = Instant::now() + options.timeout.unwrap_or(RENDEZVOUS_TIMEOUT);
+        let socket = local::connected(&objects::path(name, Self::SPEC.name)?, SockType::Stream, options)?;
+        loop {
+            crate::socket::await_readable(&socket, deadline)?;
+            match recv(socket.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT) {
+                Ok(0) => return Err(Error::PeerGone),
+                Ok(_) => return StreamEnd::new(socket, options),
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                Err(errno) => return Err(Error::os("recv", errno)),
+            }
+        }
+    }
+}

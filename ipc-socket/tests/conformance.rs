@@ -1,0 +1,14 @@
+//! Every clause of the contract on every variant of this crate.
+
+use ipc_core::conformance::{Suite, run};
+use ipc_socket::{Tcp, Udp, UnixDgram, UnixSeqpacket, UnixStream};
+
+fn main() {
+    run([
+        Suite::of::<UnixStream>().rendezvous::<UnixStream>(),
+        Suite::of::<UnixDgram>().rendezvous::<UnixDgram>(),
+        Suite::of::<UnixSeqpacket>().rendezvous::<UnixSeqpacket>(),
+        Suite::of::<Tcp>().rendezvous::<Tcp>(),
+        Suite::of::<Udp>().rendezvous::<Udp>(),
+    ]);
+}
