@@ -1,0 +1,72 @@
+//! Criterion's view of every mechanism, for `--save-baseline` and `--baseline`: did my change make one slower?
+//!
+//! Every sample is a fresh forked pair, so that criterion's interval contains the variance between pairs. Sampling is
+//! flat for the same reason. Blocking, across two cores where there are two. Criterion is built without rayon and so starts no
+//! thread, and `process::fork` refuses where there is one.
+
+use bench_harness::{
+    cell::{Access, Cell, Placement, Workload},
+    cli::run::without_ours,
+    pair::{Budget, Job},
+    registry::{MECHANISMS, Mechanism},
+    topology::Topology,
+};
+use criterion::{Criterion, SamplingMode, Throughput};
+use ipc_core::Wait;
+use std::{os::unix::process::CommandExt, process::Command, time::Duration};
+
+const SIZES: [usize; 2] = [64, 64 << 10];
+const DEADLINE: Duration = Duration::from_secs(10);
+
+fn main() {
+    // `cargo bench -- OPTIONS` hands the same words to every target; criterion would fail on ours.
+    let words: Vec<String> = std::env::args().collect();
+    let kept = without_ours(&words);
+    if kept.len() < words.len() {
+        let error = Command::new(std::env::current_exe().expect("this program's path")).args(&kept[1..]).exec();
+        panic!("cannot start again without the options of `compare`: {error}");
+    }
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(100))
+        .measurement_time(Duration::from_millis(500))
+        .sample_size(20)
+        .nresamples(10_000)
+        .configure_from_args();
+    let topology = Topology::here().expect("this process may run somewhere");
+    for &workload in Workload::ALL {
+        for mechanism in &MECHANISMS {
+            for size in SIZES {
+                bench(&mut criterion, &topology, workload, mechanism, size);
+            }
+        }
+    }
+    criterion.final_summary();
+}
+
+/// One benchmark, named as the cell it measures, so that the same filters work for `compare`.
+fn bench(criterion: &mut Criterion, topology: &Topology, workload: Workload, mechanism: &Mechanism, size: usize) {
+    let placements = [Placement::CrossCore, Placement::SameCore];
+    let (placement, cpus) =
+        placements.into_iter().find_map(|p| Some((p, topology.cpus(p)?))).expect("a process has a core");
+    if mechanism.max_message().is_ok_and(|max| size > max) {
+        return;
+    }
+    let cell =
+        Cell { workload, mechanism: mechanism.spec.name, size, placement, wait: Wait::Block, access: Access::Copy };
+    let mut group = criterion.benchmark_group(workload.name());
+    group.sampling_mode(SamplingMode::Flat);
+    if workload == Workload::Throughput {
+        group.throughput(Throughput::Bytes(size as u64));
+    }
+    let name = cell.to_string();
+    let id = name.split_once('/').map_or(name.as_str(), |(_, id)| id);
+    group.bench_function(id, |bencher| {
+        bencher.iter_custom(|count| {
+            let budget = Budget::Messages(count);
+            let job = Job { workload, size, cpus, wait: cell.wait, budget, deadline: DEADLINE };
+            let sample = mechanism.run(cell.access, &job).unwrap_or_else(|error| panic!("{name}: {error}"));
+            Duration::from_nanos(sample.elapsed_ns)
+        });
+    });
+    group.finish();
+}

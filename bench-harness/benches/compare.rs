@@ -1,0 +1,8 @@
+//! The main job of `cargo bench`: measures every mechanism, prints the ranking, writes `results/`.
+
+use bench_harness::cli;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::finish(cli::run::compare())
+}

@@ -1,0 +1,279 @@
+//! The figures that this suite is held to, each a ratio taken in one interleaved run:
+//!
+//! - what the `Channel` trait costs: round trips of 64 bytes through it against a bare libc loop of the same calls;
+//! - how near the ring comes to the hardware: spinning round trips of 64 bytes in place against the fastest bare
+//!   ping-pong of two cache lines.
+//!
+//! Call it through `scripts/figures.sh`. Every measurement is a fresh forked pair; a round measures both sides of each
+//! comparison, in random order, and the ratio is the median over the rounds of the two sides' ratio within a round.
+
+mod bare;
+
+use bench_harness::{
+    cell::Placement,
+    probe,
+    stats::{Figure, median},
+    topology::Topology,
+};
+use ipc_core::{
+    Buffer, Channel, Endpoint, InPlace, Options, Wait, process,
+    shared::{Barrier, SharedPage},
+};
+use std::{
+    hint,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+const SIZE: usize = 64;
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// One side of a ping-pong: moves 64 bytes either way.
+pub trait Ping {
+    /// Sends.
+    fn ping(&mut self);
+    /// Receives.
+    fn pong(&mut self);
+}
+
+/// Through the trait.
+struct Through<E> {
+    end: E,
+    out: Buffer,
+    into: Buffer,
+}
+
+impl<E: Endpoint> Ping for Through<E> {
+    #[inline]
+    fn ping(&mut self) {
+        self.end.send_buffer(&mut self.out).expect("sent");
+    }
+
+    #[inline]
+    fn pong(&mut self) {
+        assert_eq!(self.end.recv_buffer(&mut self.into).expect("received"), SIZE);
+    }
+}
+
+/// Through the ring, in place: writes and reads one word of the slot, as the bare ping-pong does with its line.
+struct Slot<E>(E);
+
+impl<E: InPlace> Ping for Slot<E> {
+    #[inline]
+    fn ping(&mut self) {
+        self.0.send_with(SIZE, |slot| slot.fill(1)).expect("sent");
+    }
+
+    #[inline]
+    fn pong(&mut self) {
+        let sum = self.0.recv_with(|slot| slot.iter().map(|&byte| u64::from(byte)).sum::<u64>());
+        assert_eq!(sum.expect("received"), SIZE as u64);
+    }
+}
+
+/// Mean round trip in nanoseconds over `count`, in a fresh pair on `cpus`; the clock is read twice in all.
+fn measure<A: Ping, B: Ping>(cpus: [usize; 2], count: u64, ends: (A, B)) -> f64 {
+    in_pair(
+        cpus,
+        ends,
+        |mut here, ready| {
+            let mut trip = || {
+                here.ping();
+                here.pong();
+            };
+            (0..count / 10 + 10).for_each(|_| trip());
+            ready();
+            let start = Instant::now();
+            (0..count).for_each(|_| trip());
+            start.elapsed().as_nanos() as f64 / count as f64
+        },
+        |mut there, ready| {
+            let mut trip = || {
+                there.pong();
+                there.ping();
+            };
+            (0..count / 10 + 10).for_each(|_| trip());
+            ready();
+            (0..count).for_each(|_| trip());
+        },
+    )
+}
+
+/// Runs `lead` in one forked child and `follow` in another, each pinned; returns what `lead` did, in nanoseconds.
+fn in_pair<A, B>(
+    cpus: [usize; 2],
+    ends: (A, B),
+    lead: impl FnOnce(A, &dyn Fn()) -> f64,
+    follow: impl FnOnce(B, &dyn Fn()),
+) -> f64 {
+    let page = SharedPage::new().expect("a page");
+    let (mut lead, mut follow, mut ends) = (Some(lead), Some(follow), Some(ends));
+    let mut leader = process::fork(|| {
+        process::pin(cpus[0]).expect("pinned");
+        let (here, _) = ends.take().expect("once");
+        let barrier = Barrier::new(&page[0], &page[1]);
+        let ns = (lead.take().expect("once"))(here, &|| barrier.meet().expect("met"));
+        page[2].word.store(ns.to_bits(), Ordering::Release);
+        0
+    })
+    .expect("forked");
+    let mut follower = process::fork(|| {
+        process::pin(cpus[1]).expect("pinned");
+        let (_, there) = ends.take().expect("once");
+        let barrier = Barrier::new(&page[1], &page[0]);
+        (follow.take().expect("once"))(there, &|| barrier.meet().expect("met"));
+        0
+    })
+    .expect("forked");
+    for child in [&mut leader, &mut follower] {
+        assert_eq!(child.wait(DEADLINE).expect("waited"), Some(process::Exit::Code(0)), "a child failed or hung");
+    }
+    f64::from_bits(page[2].word.load(Ordering::Acquire))
+}
+
+fn through<C: Channel>(wait: Wait) -> (Through<C::Endpoint>, Through<C::Endpoint>) {
+    let options = Options { wait, max_message: Some(SIZE), ..Options::default() };
+    let (a, b) = C::pair(&options).expect("a channel");
+    let wrap = |end| Through { end, out: Buffer::new(SIZE), into: Buffer::new(SIZE) };
+    (wrap(a), wrap(b))
+}
+
+/// One comparison of the wrapper: a name and both sides, each of which measures one fresh pair.
+struct Comparison {
+    name: &'static str,
+    wrapped: fn([usize; 2], u64) -> f64,
+    bare: fn([usize; 2], u64) -> f64,
+}
+
+macro_rules! comparison {
+    ($channel:ty, $bare:expr) => {
+        Comparison {
+            name: <$channel as Channel>::SPEC.name,
+            wrapped: |cpus, count| measure(cpus, count, through::<$channel>(Wait::Block)),
+            bare: |cpus, count| measure(cpus, count, $bare),
+        }
+    };
+}
+
+const COMPARISONS: [Comparison; 5] = [
+    comparison!(ipc_pipe::Pipe, bare::pipe()),
+    comparison!(ipc_socket::UnixStream, bare::unix_stream()),
+    comparison!(ipc_msgq::SysvMsgq, bare::sysv_msgq()),
+    comparison!(ipc_msgq::PosixMq, bare::posix_mq()),
+    comparison!(ipc_socket::Tcp, bare::tcp()),
+];
+
+fn main() {
+    let rounds: u32 = std::env::args().nth(1).map_or(30, |text| text.parse().expect("the number of rounds"));
+    let topology = Topology::here().expect("a topology");
+    println!("{rounds} rounds, 64 bytes; ratio = median over rounds of (this / bare), with its 95 % interval\n");
+    println!("{:<14} {:<11} {:>10} {:>10}  ratio", "mechanism", "placement", "Channel", "bare");
+    for placement in [Placement::SameCore, Placement::CrossCore] {
+        let Some(Some(cpus)) = topology.cpus(placement) else {
+            println!("{placement}: not on this machine");
+            continue;
+        };
+        for comparison in COMPARISONS {
+            let count = if placement == Placement::SameCore { 4000 } else { 1000 };
+            wrapper(&comparison, placement, cpus, count, rounds);
+        }
+    }
+    println!();
+    match topology.cpus(Placement::CrossCore) {
+        Some(Some(cpus)) => ring(cpus, rounds),
+        _ => println!("ring against bare cache lines: no second core on this machine"),
+    }
+}
+
+fn wrapper(comparison: &Comparison, placement: Placement, cpus: [usize; 2], count: u64, rounds: u32) {
+    let (mut wrapped, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let (a, b) = if fastrand::bool() {
+            let a = (comparison.wrapped)(cpus, count);
+            (a, (comparison.bare)(cpus, count))
+        } else {
+            let b = (comparison.bare)(cpus, count);
+            ((comparison.wrapped)(cpus, count), b)
+        };
+        wrapped.push(a);
+        bare.push(b);
+        ratios.push(a / b);
+    }
+    let (a, b) = (median(&mut wrapped).expect("rounds"), median(&mut bare).expect("rounds"));
+    let (name, placement) = (comparison.name, placement.name());
+    println!("{name:<14} {placement:<11} {:>7.2} µs {:>7.2} µs  {}", a / 1e3, b / 1e3, show(&ratios));
+}
+
+fn show(ratios: &[f64]) -> String {
+    let figure = Figure::of(ratios).expect("rounds");
+    let interval = figure.lo.zip(figure.hi).map_or(String::new(), |(lo, hi)| format!(" [{lo:.3}, {hi:.3}]"));
+    format!("{:.3}{interval}", figure.value)
+}
+
+/// Bare ping-pong of two cache lines, with or without `pause` in the loop.
+fn cache_lines(cpus: [usize; 2], count: u64, pause: bool) -> f64 {
+    let page = SharedPage::new().expect("a page");
+    let [mine, other] = [&page[0].word, &page[1].word];
+    let relax = move || {
+        if pause {
+            hint::spin_loop();
+        }
+    };
+    in_pair(
+        cpus,
+        ((), ()),
+        |(), ready| {
+            ready();
+            let start = Instant::now();
+            for turn in 1..=count {
+                mine.store(turn, Ordering::Release);
+                while other.load(Ordering::Acquire) != turn {
+                    relax();
+                }
+            }
+            start.elapsed().as_nanos() as f64 / count as f64
+        },
+        |(), ready| {
+            ready();
+            for turn in 1..=count {
+                while mine.load(Ordering::Acquire) != turn {
+                    relax();
+                }
+                other.store(turn, Ordering::Release);
+            }
+        },
+    )
+}
+
+fn ring(cpus: [usize; 2], rounds: u32) {
+    const COUNT: u64 = 50_000;
+    let options = Options { wait: Wait::Spin, max_message: Some(SIZE), ..Options::default() };
+    let (mut rings, mut plain, mut paused, mut far) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    while rings.len() < rounds as usize && far < 10 * rounds {
+        let before = cache_lines(cpus, 2000, true);
+        let (a, b) = ipc_shm::Memfd::pair(&options).expect("a channel");
+        let ring = measure(cpus, COUNT, (Slot(a), Slot(b)));
+        let lines = [false, true].map(|pause| cache_lines(cpus, COUNT, pause));
+        let after = cache_lines(cpus, 2000, true);
+        // The hypervisor moved the two virtual CPUs apart during the round: nothing in it can be compared.
+        if before.max(after) >= probe::NEAR_NS {
+            far += 1;
+            continue;
+        }
+        rings.push(ring);
+        plain.push(lines[0]);
+        paused.push(lines[1]);
+    }
+    let [Some(ring), Some(plain), Some(paused)] = [&mut rings, &mut plain, &mut paused].map(|v| median(v)) else {
+        println!("ring against bare cache lines: the two cores were never near each other ({far} rounds)");
+        return;
+    };
+    println!(
+        "ring, in place, spin, cross-core: mean round trip {ring:.1} ns ({} rounds, {far} left out as far)",
+        rings.len()
+    );
+    println!(
+        "bare two cache lines: {plain:.1} ns without pause, {paused:.1} ns with; ratio {:.2}",
+        ring / plain.min(paused)
+    );
+}

@@ -1,0 +1,105 @@
+//! What a measurement is called: `WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS`.
+//!
+//! The name is the key of every result file and of the command line's filter, so its parts are enums that are parsed
+//! once, at the edge.
+
+use ipc_core::Wait;
+use std::{fmt, str::FromStr};
+
+/// Declares an enum whose variants have one name each, used by the command line, the CSV files and the tables.
+macro_rules! named {
+    ($(#[$meta:meta])* $what:literal $type:ident { $($(#[$doc:meta])* $variant:ident = $name:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $type { $($(#[$doc])* $variant,)+ }
+
+        impl $type {
+            /// Every variant, in the order tables show them.
+            pub const ALL: &[$type] = &[$($type::$variant,)+];
+
+            /// The name used on the command line and in result files.
+            pub const fn name(self) -> &'static str {
+                match self { $($type::$variant => $name,)+ }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                $type::ALL.iter().copied().find(|v| v.name() == text).ok_or_else(|| {
+                    let names: Vec<_> = $type::ALL.iter().map(|v| v.name()).collect();
+                    format!("unknown {} '{text}': use one of {}", $what, names.join(", "))
+                })
+            }
+        }
+    };
+}
+
+pub(crate) use named;
+
+named! {
+    /// What is measured.
+    "workload" Workload {
+        /// Time of a round trip.
+        Latency = "latency",
+        /// Messages moved one way in a time.
+        Throughput = "throughput",
+    }
+}
+
+named! {
+    /// On which hardware threads the two processes run.
+    "placement" Placement {
+        /// Both on one hardware thread, taking turns.
+        SameCore = "same-core",
+        /// On two hardware threads of one core.
+        Smt = "smt",
+        /// On two cores of one socket.
+        CrossCore = "cross-core",
+        /// On two sockets.
+        CrossSocket = "cross-socket",
+        /// Wherever the scheduler puts them; reported, never ranked.
+        Unpinned = "unpinned",
+    }
+}
+
+named! {
+    /// How the payload gets into and out of the channel.
+    "access" Access {
+        /// Through the caller's own buffer: `send(&[u8])`, `recv(&mut [u8])`.
+        Copy = "copy",
+        /// Produced and consumed where it lies: `send_with`, `recv_with` (shared memory).
+        InPlace = "in-place",
+    }
+}
+
+/// One thing measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Cell {
+    /// What is measured.
+    pub workload: Workload,
+    /// The mechanism's name, as in the registry.
+    pub mechanism: &'static str,
+    /// Message length in bytes.
+    pub size: usize,
+    /// Where the two processes run.
+    pub placement: Placement,
+    /// How they wait.
+    pub wait: Wait,
+    /// How they reach the payload.
+    pub access: Access,
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { workload, mechanism, size, placement, wait, access } = self;
+        write!(f, "{workload}/{mechanism}/{size}/{placement}/{wait}/{access}")
+    }
+}

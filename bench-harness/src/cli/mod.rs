@@ -1,0 +1,81 @@
+//! The command line of `ipc-bench`: one file a verb.
+//!
+//! Exit codes: 0 done; 1 a measured verdict is negative; 2 usage or environment; 130 interrupted.
+
+mod list;
+mod output;
+mod report;
+pub mod run;
+mod sweep;
+
+pub use output::Format;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Compares Linux IPC mechanisms: latency, throughput, and what they cost.
+#[derive(Parser)]
+#[command(name = "ipc-bench", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Show the mechanisms and their facts
+    List(list::Args),
+    /// Measure
+    Run(run::Args),
+    /// Rebuild tables, charts and HTML from the CSV files alone
+    Report(report::Args),
+    /// Remove the kernel objects that killed runs left behind
+    Sweep(sweep::Args),
+}
+
+/// How a verb ended; errors end with code 2.
+pub enum Verdict {
+    /// 0
+    Done,
+    /// 1
+    Negative,
+    /// 130, as shells report a SIGINT.
+    Interrupted,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let verb = parse::<Cli>(std::env::args()).verb;
+    finish(match &verb {
+        Verb::List(args) => list::main(args),
+        Verb::Run(args) => run::main(args),
+        Verb::Report(args) => report::main(args),
+        Verb::Sweep(args) => sweep::main(args),
+    })
+}
+
+/// Parses the command line; what is wrong with it is one line on stderr and exit code 2.
+fn parse<P: Parser>(words: impl IntoIterator<Item = String>) -> P {
+    P::try_parse_from(words).unwrap_or_else(|error| {
+        if !error.use_stderr() {
+            // Help and version were asked for.
+            error.exit();
+        }
+        let text = error.to_string();
+        eprintln!("{} (try --help)", text.lines().next().unwrap_or("error: wrong options"));
+        std::process::exit(2)
+    })
+}
+
+/// Turns a verb's outcome into an exit code; an error is one line on stderr.
+pub fn finish(outcome: anyhow::Result<Verdict>) -> ExitCode {
+    match outcome {
+        Ok(Verdict::Done) => ExitCode::SUCCESS,
+        Ok(Verdict::Negative) => ExitCode::from(1),
+        Ok(Verdict::Interrupted) => ExitCode::from(130),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

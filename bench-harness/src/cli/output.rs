@@ -1,0 +1,78 @@
+//! What all verbs print alike: a table, CSV or one JSON document.
+
+use crate::record::{LatencyRow, Row, ThroughputRow};
+use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+
+/// How a verb prints its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// With a header line.
+    Csv,
+    /// One document and nothing else.
+    Json,
+}
+
+/// Prints records as CSV: all of one type, field names as the header.
+pub fn csv(records: impl IntoIterator<Item = impl Serialize>) -> anyhow::Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for record in records {
+        writer.serialize(record)?;
+    }
+    Ok(String::from_utf8(writer.into_inner()?)?)
+}
+
+/// Prints a value as an indented JSON document.
+pub fn json(value: &impl Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
+}
+
+/// The rows of both kinds as one JSON value. In the CSV files a figure is text with fixed decimals, or empty; here it is a
+/// number, or null.
+pub fn rows(latency: &[LatencyRow], throughput: &[ThroughputRow]) -> anyhow::Result<Value> {
+    let mut all = Map::new();
+    all.insert("latency".into(), Value::Array(latency.iter().map(row).collect::<Result<_, _>>()?));
+    all.insert("throughput".into(), Value::Array(throughput.iter().map(row).collect::<Result<_, _>>()?));
+    Ok(Value::Object(all))
+}
+
+fn row<R: Row>(row: &R) -> anyhow::Result<Value> {
+    let mut value = serde_json::to_value(row)?;
+    for (column, field) in value.as_object_mut().into_iter().flatten() {
+        if column == "flags" {
+            let flags = field.as_str().unwrap_or_default().split(';').filter(|flag| !flag.is_empty());
+            *field = flags.collect::<Vec<_>>().into();
+        } else if field == "" {
+            *field = Value::Null;
+        } else if let Some(number) = field.as_str().and_then(|text| text.parse::<f64>().ok()) {
+            *field = number.into();
+        }
+    }
+    Ok(value)
+}
+
+/// Prints the rows of a run or of a folder.
+pub fn tables(format: Format, latency: &[LatencyRow], throughput: &[ThroughputRow]) -> anyhow::Result<()> {
+    match format {
+        Format::Table => print!("{}", crate::report::terminal(latency, throughput)),
+        Format::Json => print!("{}", json(&rows(latency, throughput)?)?),
+        Format::Csv => {
+            let parts = [csv(latency)?, csv(throughput)?];
+            let parts: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+            print!("{}", parts.join("\n"));
+        }
+    }
+    Ok(())
+}
+
+/// Prints where everything was written: the report and the folder, not each chart.
+pub fn paths(dir: &Path, written: &[PathBuf]) {
+    let charts = written.iter().filter(|path| path.extension().is_some_and(|e| e == "svg")).count();
+    println!("\nwritten to {}: CSV files, histograms, {charts} charts, README.md and", dir.display());
+    println!("  {}", dir.join("report.html").display());
+}

@@ -1,0 +1,40 @@
+//! What the program was built by and from; found out by the package's build script.
+
+use serde::{Deserialize, Serialize};
+
+/// Compiler, optimisation, target and revision of the program.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Build {
+    /// As `rustc -V` prints it.
+    pub rustc: Option<String>,
+    /// The optimisation level.
+    pub opt_level: Option<String>,
+    /// The target triple.
+    pub target: Option<String>,
+    /// The git revision.
+    pub revision: Option<String>,
+    /// Whether files differed from that revision, results aside.
+    pub dirty: Option<bool>,
+}
+
+impl Build {
+    /// Of the program that runs.
+    pub(super) fn current() -> Self {
+        let known = |text: &str| (text != "unknown").then(|| text.to_owned());
+        Self {
+            rustc: known(env!("IPC_BENCH_RUSTC")),
+            opt_level: known(env!("IPC_BENCH_OPT_LEVEL")),
+            target: known(env!("IPC_BENCH_TARGET")),
+            revision: known(env!("IPC_BENCH_REVISION")),
+            dirty: env!("IPC_BENCH_DIRTY").parse().ok(),
+        }
+    }
+
+    /// Revision and dirtiness in one short text.
+    pub fn revision_text(&self) -> Option<String> {
+        let revision = self.revision.as_deref()?;
+        let short = revision.get(..12).unwrap_or(revision);
+        Some(if self.dirty == Some(true) { format!("{short}, with local changes") } else { short.to_owned() })
+    }
+}

@@ -1,0 +1,168 @@
+//! Reads the facts from `/proc`, `/sys` and uname(2).
+
+use super::{Build, Cpu, Host, Kernel, Run, Virtualisation};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+const CPUS: &str = "/sys/devices/system/cpu";
+
+/// The limits that decide what a mechanism can carry, as files under `/proc/sys`.
+const LIMITS: &[&str] = &[
+    "kernel/msgmax",
+    "kernel/msgmnb",
+    "kernel/msgmni",
+    "fs/mqueue/msg_max",
+    "fs/mqueue/msgsize_max",
+    "fs/mqueue/queues_max",
+    "fs/pipe-max-size",
+    "net/core/wmem_default",
+    "net/core/wmem_max",
+    "net/core/rmem_default",
+    "net/core/rmem_max",
+    "net/unix/max_dgram_qlen",
+];
+
+pub(super) fn host() -> Host {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let limits = LIMITS
+        .iter()
+        .map(|name| (name.replace('/', "."), text(format!("/proc/sys/{name}")).and_then(|value| value.parse().ok())));
+    Host {
+        cpu: cpu(&cpuinfo),
+        kernel: kernel(),
+        virtualisation: virtualisation(&cpuinfo),
+        memory_bytes: memory_bytes(),
+        limits: limits.collect(),
+        build: Build::current(),
+        run: Run::default(),
+    }
+}
+
+/// A file's text without the white space around it; `None` where it is absent, unreadable or empty.
+fn text(path: impl AsRef<Path>) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The first value of `name` in `/proc/cpuinfo`.
+fn cpuinfo_value(cpuinfo: &str, name: &str) -> Option<String> {
+    let mut values = cpuinfo.lines().filter_map(|line| line.split_once(':'));
+    values.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
+}
+
+fn cpu(cpuinfo: &str) -> Cpu {
+    let online: Vec<u32> = text(format!("{CPUS}/online")).map(|list| cpu_list(&list)).unwrap_or_default();
+    let topology = |cpu: &u32, file: &str| text(format!("{CPUS}/cpu{cpu}/topology/{file}"));
+    let count = |set: BTreeSet<String>| u32::try_from(set.len()).ok().filter(|n| *n > 0);
+    let siblings = |cpu: &u32| topology(cpu, "core_cpus_list").or_else(|| topology(cpu, "thread_siblings_list"));
+    let mut core_threads: Vec<String> = online.iter().filter_map(siblings).collect();
+    let governor = text(format!("{CPUS}/cpu0/cpufreq/scaling_governor"));
+    let no_governor = || "the kernel offers no frequency scaling for this processor".to_owned();
+    let cores = count(core_threads.iter().cloned().collect());
+    let mut seen = BTreeSet::new();
+    core_threads.retain(|threads| seen.insert(threads.clone()));
+    Cpu {
+        model: cpuinfo_value(cpuinfo, "model name"),
+        vendor: cpuinfo_value(cpuinfo, "vendor_id"),
+        microcode: cpuinfo_value(cpuinfo, "microcode"),
+        sockets: count(online.iter().filter_map(|cpu| topology(cpu, "physical_package_id")).collect()),
+        cores,
+        threads: u32::try_from(online.len()).ok().filter(|n| *n > 0),
+        core_threads,
+        l1d_kib: cache_kib(1, "Data"),
+        l1i_kib: cache_kib(1, "Instruction"),
+        l2_kib: cache_kib(2, "Unified"),
+        l3_kib: cache_kib(3, "Unified"),
+        governor_note: governor.is_none().then(no_governor),
+        governor,
+    }
+}
+
+/// The processors in a list such as `0-3,8`.
+fn cpu_list(list: &str) -> Vec<u32> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.trim().parse::<u32>().ok()?..=last.trim().parse::<u32>().ok()?)
+    };
+    list.split(',').filter_map(range).flatten().collect()
+}
+
+fn cache_kib(level: u32, kind: &str) -> Option<u64> {
+    let entries = fs::read_dir(format!("{CPUS}/cpu0/cache")).ok()?;
+    entries.flatten().map(|entry| entry.path()).find_map(|index| {
+        let is = |file: &str, value: &str| text(index.join(file)).as_deref() == Some(value);
+        let size = || text(index.join("size"))?.strip_suffix('K')?.parse().ok();
+        if is("level", &level.to_string()) && is("type", kind) { size() } else { None }
+    })
+}
+
+fn kernel() -> Kernel {
+    let names = nix::sys::utsname::uname().ok();
+    let mitigations = text("/proc/cmdline").map(|line| {
+        let value = line.split_ascii_whitespace().find_map(|word| word.strip_prefix("mitigations="));
+        value.unwrap_or("not set").to_owned()
+    });
+    let folder = fs::read_dir(format!("{CPUS}/vulnerabilities")).into_iter().flatten().flatten();
+    let vulnerabilities: BTreeMap<_, _> = folder
+        .filter_map(|entry| Some((entry.file_name().to_string_lossy().into_owned(), text(entry.path())?)))
+        .collect();
+    Kernel {
+        release: names.as_ref().map(|names| names.release().to_string_lossy().into_owned()),
+        version: names.as_ref().map(|names| names.version().to_string_lossy().into_owned()),
+        clock_source: text("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        mitigations,
+        vulnerabilities,
+    }
+}
+
+fn virtualisation(cpuinfo: &str) -> Virtualisation {
+    // The flag is an x86 one (CPUID leaf 1); elsewhere its absence says nothing.
+    let flags = cpuinfo_value(cpuinfo, "flags");
+    let virtual_machine = flags.map(|flags| flags.split_ascii_whitespace().any(|flag| flag == "hypervisor"));
+    let firmware = || {
+        let vendor = text("/sys/class/dmi/id/sys_vendor")?;
+        Some(text("/sys/class/dmi/id/product_name").map_or(vendor.clone(), |product| format!("{vendor} {product}")))
+    };
+    // On bare metal the firmware names the computer's maker, which is nobody's business here.
+    let hypervisor = text("/sys/hypervisor/type").or_else(|| firmware().filter(|_| virtual_machine == Some(true)));
+    Virtualisation { virtual_machine, hypervisor, container: container() }
+}
+
+fn container() -> Option<String> {
+    let kind = std::env::var("container").ok().filter(|kind| !kind.is_empty());
+    let file = |path: &str| Path::new(path).exists().then(|| format!("{path} exists"));
+    kind.map(|kind| format!("environment variable container={kind}"))
+        .or_else(|| text("/run/systemd/container").map(|kind| format!("/run/systemd/container says {kind}")))
+        .or_else(|| file("/.dockerenv"))
+        .or_else(|| file("/run/.containerenv"))
+}
+
+fn memory_bytes() -> Option<u64> {
+    let meminfo = text("/proc/meminfo")?;
+    let kib: u64 =
+        meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_lists() {
+        assert_eq!(cpu_list("0-3,8"), [0, 1, 2, 3, 8]);
+        assert_eq!(cpu_list("5"), [5]);
+        assert!(cpu_list("").is_empty());
+    }
+
+    #[test]
+    fn values_of_cpuinfo() {
+        let cpuinfo = "processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu hypervisor\n\nmodel name\t: Other\n";
+        assert_eq!(cpuinfo_value(cpuinfo, "model name").as_deref(), Some("Some CPU"));
+        assert_eq!(virtualisation(cpuinfo).virtual_machine, Some(true));
+        assert_eq!(virtualisation("").virtual_machine, None);
+    }
+}

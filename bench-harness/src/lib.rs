@@ -1,0 +1,25 @@
+//! Measures Linux IPC mechanisms in forked process pairs, and reports what it found.
+//!
+//! [`cell`] names what is measured, [`plan`] expands a user's choice into cells, [`pair`] forks one pair and plays a
+//! [`workload`] on it, [`tally`] turns the pairs of a cell into a row, [`run`] does all of it with a progress bar, and
+//! [`record`], [`report`] keep and show the rows. [`registry`] is the one table of mechanisms. The program `ipc-bench`
+//! and the bench targets are thin callers of this library.
+
+pub mod cell;
+pub mod cli;
+pub mod clock;
+pub mod host;
+pub mod interrupt;
+pub mod pair;
+pub mod payload;
+pub mod plan;
+pub mod probe;
+pub mod progress;
+pub mod record;
+pub mod registry;
+pub mod report;
+pub mod run;
+pub mod stats;
+pub mod tally;
+pub mod topology;
+pub mod workload;

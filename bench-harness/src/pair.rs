@@ -1,0 +1,314 @@
+//! One forked pair: pin, prefault, barrier, measure, report, reap.
+//!
+//! Both roles run in children; this process only supervises, with a deadline. What a child has to say comes back over a pipe of its
+//! own, never over the channel under test. The channel's ends stay open here until both children are reaped, so that
+//! whatever a killed child could not remove is removed by dropping them.
+
+use crate::{
+    cell::Workload,
+    interrupt,
+    topology::Cpus,
+    workload::{
+        self, Role, Stage,
+        courier::{self, Courier},
+    },
+};
+use hdrhistogram::{
+    Histogram,
+    serialization::{Deserializer, Serializer, V2Serializer},
+};
+use ipc_core::{
+    Channel, Endpoint, Error, Options, Wait,
+    process::{self, Child},
+    shared::SharedPage,
+};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::resource::{UsageWho, getrusage},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    io::{PipeReader, Read, Write, pipe},
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
+
+/// How much a pair measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Budget {
+    /// Warm up for a time, then measure for a time.
+    Time {
+        /// Shortest warm-up.
+        warm_up: Duration,
+        /// The measured stretch, about.
+        measure: Duration,
+    },
+    /// Warm up briefly, then measure this many messages or round trips without any stamp in between (criterion).
+    Messages(u64),
+}
+
+impl Budget {
+    pub(crate) fn warm_up(self) -> Duration {
+        match self {
+            Budget::Time { warm_up, .. } => warm_up,
+            Budget::Messages(_) => Duration::from_millis(1),
+        }
+    }
+}
+
+/// What one pair is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Job {
+    /// Round trips or one way.
+    pub workload: Workload,
+    /// Message length in bytes.
+    pub size: usize,
+    /// Where the two processes run.
+    pub cpus: Cpus,
+    /// How they wait.
+    pub wait: Wait,
+    /// How much is measured.
+    pub budget: Budget,
+    /// When the pair is given up.
+    pub deadline: Duration,
+}
+
+impl Job {
+    /// Whether the distance between the two threads is measured: where there are two, and they are known.
+    fn probes(&self) -> bool {
+        self.cpus.is_some_and(|[a, b]| a != b)
+    }
+}
+
+/// What one pair measured.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Sample {
+    /// Round trips in nanoseconds, each stamped (latency).
+    #[serde(with = "wire_histogram")]
+    pub histogram: Option<Histogram<u64>>,
+    /// Mean round trip in nanoseconds over a stretch without stamps, where the stamps would weigh.
+    pub batch_mean_ns: Option<f64>,
+    /// Length of the measured stretch.
+    pub elapsed_ns: u64,
+    /// Messages or round trips in it.
+    pub messages: u64,
+    /// Messages that a lossy mechanism dropped.
+    pub lost: u64,
+    /// The bare cache-line round trip between the two threads, before and after.
+    pub probe_ns: [Option<f64>; 2],
+    /// Involuntary context switches of the initiator while it measured (getrusage(2), `ru_nivcsw`).
+    pub preemptions: u64,
+    /// Whether a process ended on another thread than it was pinned to.
+    pub migrated: bool,
+    /// What a reading of the clock cost the initiator.
+    pub clock_read_ns: Option<f64>,
+}
+
+impl Sample {
+    /// Times `work`, which moves `messages` messages.
+    pub(crate) fn timed(&mut self, messages: u64, work: impl FnOnce() -> ipc_core::Result<()>) -> ipc_core::Result<()> {
+        let before = involuntary_switches();
+        let start = Instant::now();
+        work()?;
+        self.elapsed_ns = start.elapsed().as_nanos().max(1) as u64;
+        self.messages = messages;
+        self.preemptions = involuntary_switches() - before;
+        Ok(())
+    }
+}
+
+fn involuntary_switches() -> u64 {
+    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.involuntary_context_switches().cast_unsigned())
+}
+
+/// Why a pair has no figure.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PairError {
+    /// The channel cannot be opened, or cannot carry the size: so it will be for every pair.
+    #[error("{0}")]
+    Channel(Error),
+    /// A process could not be forked or supervised.
+    #[error("{0}")]
+    Process(Error),
+    /// A child reported an error.
+    #[error("{0}")]
+    Failed(String),
+    /// A payload arrived that is not what was sent.
+    #[error("wrong payload: {0}")]
+    WrongPayload(String),
+    /// A child ended without a report.
+    #[error("the {0} died without a report")]
+    Died(&'static str),
+    /// The pair hung.
+    #[error("no result within {0:?}")]
+    Hung(Duration),
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Forks a pair over `C`, measures `job`, reaps both.
+///
+/// # Errors
+/// [`PairError`]. Whatever happens, both children are reaped and the kernel objects are gone.
+pub fn run<C: Channel, K: Courier<Endpoint = C::Endpoint>>(job: &Job) -> Result<Sample, PairError> {
+    let options = Options { wait: job.wait, max_message: Some(courier::longest(job.size)), ..Options::default() };
+    let ends = C::pair(&options).map_err(PairError::Channel)?;
+    ipc_core::transfer::check_len(job.size, ends.0.max_message()).map_err(PairError::Channel)?;
+    let page = SharedPage::new().map_err(PairError::Process)?;
+
+    let mut ends = Some(ends);
+    let mut fork = |role| {
+        Seat::fork(role, || {
+            let (initiator, responder) = ends.take().expect("each child runs once");
+            let end = match role {
+                Role::Initiator => initiator,
+                Role::Responder => responder,
+            };
+            converse::<C, K>(job, &page, role, end)
+        })
+    };
+    let mut seats = [fork(Role::Initiator)?, fork(Role::Responder)?];
+    let outcome = supervise(&mut seats, job.deadline);
+    // Killed and reaped before the ends are closed.
+    drop(seats);
+    outcome
+}
+
+/// A child's part: everything from pinning to its sample.
+fn converse<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
+    job: &Job,
+    page: &SharedPage,
+    role: Role,
+    end: C::Endpoint,
+) -> ipc_core::Result<Sample> {
+    let cpu = job.cpus.map(|cpus| cpus[role as usize]);
+    if let Some(cpu) = cpu {
+        process::pin(cpu)?;
+    }
+    let mut courier = K::new(end, job.size);
+    let mut stage = Stage::new(page, role, C::SPEC, job.size);
+    let mut sample = workload::play(job.workload, &mut stage, &mut courier, job.budget, job.probes())?;
+    sample.migrated = cpu.is_some() && nix::sched::sched_getcpu().ok() != cpu;
+    Ok(sample)
+}
+
+/// What a child sends home.
+#[derive(Serialize, Deserialize)]
+enum Report {
+    Sample(Box<Sample>),
+    Failed(String),
+    WrongPayload(String),
+}
+
+/// A child and the pipe its report comes through.
+struct Seat {
+    role: Role,
+    child: Child,
+    reader: PipeReader,
+    text: Vec<u8>,
+    open: bool,
+}
+
+impl Seat {
+    fn fork(role: Role, part: impl FnOnce() -> ipc_core::Result<Sample>) -> Result<Self, PairError> {
+        let (reader, mut writer) = pipe().map_err(|e| PairError::Process(Error::io("pipe2", &e)))?;
+        let child = process::fork(|| {
+            let report = match part() {
+                Ok(sample) => Report::Sample(Box::new(sample)),
+                Err(error @ Error::Corrupt { .. }) => Report::WrongPayload(error.to_string()),
+                Err(error) => Report::Failed(error.to_string()),
+            };
+            let text = serde_json::to_vec(&report).unwrap_or_default();
+            i32::from(writer.write_all(&text).is_err())
+        })
+        .map_err(PairError::Process)?;
+        Ok(Self { role, child, reader, text: Vec::new(), open: true })
+    }
+
+    fn name(&self) -> &'static str {
+        match self.role {
+            Role::Initiator => "initiator",
+            Role::Responder => "responder",
+        }
+    }
+
+    /// The report, once the pipe has closed.
+    fn report(&self) -> Result<Sample, PairError> {
+        match serde_json::from_slice(&self.text) {
+            Ok(Report::Sample(sample)) => Ok(*sample),
+            Ok(Report::Failed(why)) => Err(PairError::Failed(why)),
+            Ok(Report::WrongPayload(why)) => Err(PairError::WrongPayload(why)),
+            Err(_) => Err(PairError::Died(self.name())),
+        }
+    }
+}
+
+/// Reads both reports as they come; ends at the first failure, at the deadline, or on the user's word.
+fn supervise(seats: &mut [Seat; 2], limit: Duration) -> Result<Sample, PairError> {
+    let deadline = Instant::now() + limit;
+    while seats.iter().any(|seat| seat.open) {
+        if interrupt::requested() {
+            return Err(PairError::Interrupted);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(PairError::Hung(limit));
+        }
+        for index in readable(seats, left)? {
+            let seat = &mut seats[index];
+            let mut chunk = [0; 1 << 16];
+            match seat.reader.read(&mut chunk) {
+                Ok(0) => {
+                    seat.open = false;
+                    // One that failed leaves the other waiting for it.
+                    seat.report()?;
+                }
+                Ok(len) => seat.text.extend_from_slice(&chunk[..len]),
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(PairError::Process(Error::io("read", &e))),
+            }
+        }
+    }
+    let responder = seats[1].report()?;
+    let mut sample = seats[0].report()?;
+    sample.migrated |= responder.migrated;
+    for seat in seats {
+        seat.child.wait(limit).map_err(PairError::Process)?;
+    }
+    Ok(sample)
+}
+
+/// The seats whose pipe has something to read, waiting briefly for one.
+fn readable(seats: &[Seat; 2], left: Duration) -> Result<Vec<usize>, PairError> {
+    const SLICE: Duration = Duration::from_millis(100);
+    let open: Vec<usize> = (0..seats.len()).filter(|&index| seats[index].open).collect();
+    let mut fds: Vec<_> = open.iter().map(|&i| PollFd::new(seats[i].reader.as_fd(), PollFlags::POLLIN)).collect();
+    match poll(&mut fds, PollTimeout::try_from(left.min(SLICE)).unwrap_or(PollTimeout::ZERO)) {
+        Ok(_) => Ok(open.iter().zip(&fds).filter(|(_, fd)| fd.any() == Some(true)).map(|(&i, _)| i).collect()),
+        Err(Errno::EINTR) => Ok(Vec::new()),
+        Err(errno) => Err(PairError::Process(Error::os("poll", errno))),
+    }
+}
+
+/// A histogram on its way home: HdrHistogram's V2 encoding.
+mod wire_histogram {
+    use super::{Deserialize, Deserializer, Histogram, Serialize, Serializer, V2Serializer};
+    use serde::{de::Error as _, ser::Error as _};
+
+    pub fn serialize<S: serde::Serializer>(histogram: &Option<Histogram<u64>>, to: S) -> Result<S::Ok, S::Error> {
+        let encode = |histogram: &Histogram<u64>| {
+            let mut bytes = Vec::new();
+            V2Serializer::new().serialize(histogram, &mut bytes).map_err(S::Error::custom)?;
+            Ok(bytes)
+        };
+        histogram.as_ref().map(encode).transpose()?.serialize(to)
+    }
+
+    pub fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Histogram<u64>>, D::Error> {
+        let bytes: Option<Vec<u8>> = Option::deserialize(from)?;
+        let decode = |bytes: Vec<u8>| Deserializer::new().deserialize(&mut &bytes[..]).map_err(D::Error::custom);
+        bytes.map(decode).transpose()
+    }
+}

@@ -1,0 +1,280 @@
+//! What a run measures: the cells, how many pairs of each, in which order.
+
+use crate::{
+    cell::{Access, Cell, Placement, Workload},
+    pair::Budget,
+    registry::{MECHANISMS, Mechanism},
+    topology::Topology,
+};
+use ipc_core::Wait;
+use std::time::Duration;
+
+/// How thorough a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Depth {
+    /// A look around: under 30 seconds.
+    Quick,
+    /// What `cargo bench` does: under three minutes.
+    #[default]
+    Default,
+    /// More sizes, hybrid waiting, unpinned pairs, three times the pairs.
+    Full,
+}
+
+impl Depth {
+    fn sizes(self, workload: Workload) -> &'static [usize] {
+        const KIB: usize = 1 << 10;
+        match (self, workload) {
+            (Depth::Quick, Workload::Latency) => &[64],
+            (Depth::Quick, Workload::Throughput) => &[64, 64 * KIB],
+            (Depth::Default, Workload::Latency) => &[64, 4 * KIB, 64 * KIB],
+            (Depth::Default, Workload::Throughput) => &[64, 4 * KIB, 64 * KIB, KIB * KIB],
+            (Depth::Full, _) => &[8, 64, 512, 4 * KIB, 8 * KIB, 64 * KIB, 256 * KIB, KIB * KIB],
+        }
+    }
+
+    fn waits(self) -> &'static [Wait] {
+        match self {
+            Depth::Quick | Depth::Default => &[Wait::Block, Wait::Spin],
+            Depth::Full => &Wait::ALL,
+        }
+    }
+
+    fn pairs(self) -> u32 {
+        match self {
+            Depth::Quick => 3,
+            Depth::Default => 5,
+            Depth::Full => 15,
+        }
+    }
+
+    /// Time for warm-up and for measuring, of one pair.
+    fn budget(self) -> Budget {
+        let (warm_up, measure) = match self {
+            Depth::Quick => (3, 10),
+            Depth::Default => (5, 40),
+            Depth::Full => (10, 60),
+        };
+        Budget::Time { warm_up: Duration::from_millis(warm_up), measure: Duration::from_millis(measure) }
+    }
+}
+
+/// What the user chose; an empty list is "whatever the depth says".
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// How thorough.
+    pub depth: Depth,
+    /// Substring of the cell names.
+    pub filter: Option<String>,
+    /// Mechanisms by name.
+    pub mechanisms: Vec<&'static Mechanism>,
+    /// Workloads.
+    pub workloads: Vec<Workload>,
+    /// Message lengths in bytes.
+    pub sizes: Vec<usize>,
+    /// Placements.
+    pub placements: Vec<Placement>,
+    /// Wait strategies.
+    pub waits: Vec<Wait>,
+    /// Accesses.
+    pub accesses: Vec<Access>,
+    /// Pairs a cell.
+    pub pairs: Option<u32>,
+}
+
+/// A plan: cells in the order of the tables, measured in a shuffled one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The cells.
+    pub cells: Vec<Cell>,
+    /// Pairs a cell.
+    pub pairs: u32,
+    /// What each pair measures.
+    pub budget: Budget,
+    /// What was left out, and why.
+    pub notes: Vec<String>,
+}
+
+/// Why there is nothing to run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// A placement was asked for that this machine, or this process's affinity, does not allow.
+    #[error("no placement '{wanted}' here: this process can use {here}")]
+    NoPlacement {
+        /// What was asked for.
+        wanted: Placement,
+        /// What there is.
+        here: String,
+    },
+    /// The filter leaves nothing.
+    #[error("no cell matches '{filter}': names look like {example} (see `ipc-bench list`)")]
+    NoMatch {
+        /// The filter.
+        filter: String,
+        /// A cell of the plan without the filter.
+        example: String,
+    },
+    /// The options leave nothing.
+    #[error("nothing to measure: {0}")]
+    Nothing(String),
+}
+
+impl Plan {
+    /// Expands `selection` on this machine.
+    ///
+    /// # Errors
+    /// [`PlanError`].
+    pub fn expand(selection: &Selection, topology: &Topology) -> Result<Self, PlanError> {
+        let depth = selection.depth;
+        let mut notes = Vec::new();
+        let placements = placements(selection, topology, &mut notes)?;
+        let waits = or(&selection.waits, depth.waits());
+        let all: Vec<&'static Mechanism> = MECHANISMS.iter().collect();
+        let asked_to_spin = !selection.waits.is_empty() && !selection.placements.is_empty();
+        if waits.contains(&Wait::Spin) && placements.contains(&Placement::SameCore) && !asked_to_spin {
+            notes.push(
+                "spin on same-core is left out: one core cannot both spin and answer (ask for both to measure it)"
+                    .into(),
+            );
+        }
+
+        let mut cells = Vec::new();
+        for &workload in or(&selection.workloads, Workload::ALL) {
+            for &size in or(&selection.sizes, depth.sizes(workload)) {
+                for mechanism in or(&selection.mechanisms, &all) {
+                    for access in mechanism.accesses() {
+                        for &placement in &placements {
+                            for &wait in waits {
+                                let pointless =
+                                    wait == Wait::Spin && placement == Placement::SameCore && !asked_to_spin;
+                                let wanted = selection.accesses.is_empty() || selection.accesses.contains(&access);
+                                if wanted && !pointless {
+                                    let mechanism = mechanism.spec.name;
+                                    cells.push(Cell { workload, mechanism, size, placement, wait, access });
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        if let Some(filter) = &selection.filter {
+            let example = cells.first().map(Cell::to_string).unwrap_or_default();
+            cells.retain(|cell| cell.to_string().contains(filter.as_str()));
+            if cells.is_empty() {
+                return Err(PlanError::NoMatch { filter: filter.clone(), example });
+            }
+        }
+        if cells.is_empty() {
+            let why = "no mechanism has all that the options ask for (in-place access is for shared memory; spin does \
+                       not go with same-core unless both are asked for)";
+            return Err(PlanError::Nothing(why.into()));
+        }
+        Ok(Self { cells, pairs: selection.pairs.unwrap_or(depth.pairs()), budget: depth.budget(), notes })
+    }
+
+    /// The order in which pass number `pass` visits the cells: shuffled, so that drift does not become a difference, and
+    /// the same in every run.
+    pub fn order(&self, pass: u32) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.cells.len()).collect();
+        fastrand::Rng::with_seed(u64::from(pass)).shuffle(&mut order);
+        order
+    }
+}
+
+fn placements(
+    selection: &Selection,
+    topology: &Topology,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Placement>, PlanError> {
+    let here: Vec<Placement> = topology.placements().collect();
+    let names = || here.iter().map(|p| p.name()).collect::<Vec<_>>().join(", ");
+    if let Some(&wanted) = selection.placements.iter().find(|wanted| !here.contains(wanted)) {
+        return Err(PlanError::NoPlacement { wanted, here: names() });
+    }
+    if !selection.placements.is_empty() {
+        return Ok(selection.placements.clone());
+    }
+    let missing: Vec<_> = Placement::ALL.iter().filter(|p| !here.contains(p)).map(|p| p.name()).collect();
+    if !missing.is_empty() {
+        notes.push(format!("this machine has no {}", missing.join(", no ")));
+    }
+    // Where the scheduler puts a pair says more about the scheduler than about the mechanism.
+    Ok(here.into_iter().filter(|&p| p != Placement::Unpinned || selection.depth == Depth::Full).collect())
+}
+
+fn or<'a, T>(chosen: &'a [T], default: &'a [T]) -> &'a [T] {
+    if chosen.is_empty() { default } else { chosen }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::Thread;
+    use std::collections::BTreeSet;
+
+    fn two_cores() -> Topology {
+        Topology::of(&[Thread { cpu: 0, core: 0, socket: 0 }, Thread { cpu: 1, core: 1, socket: 0 }])
+    }
+
+    #[test]
+    fn the_default_plan_has_every_mechanism_once_per_combination() {
+        let plan = Plan::expand(&Selection::default(), &two_cores()).unwrap();
+        // 14 copying and 5 in-place, at same-core/block, cross-core/block and cross-core/spin, for 3 and 4 sizes.
+        assert_eq!(plan.cells.len(), 19 * 3 * (3 + 4));
+        assert_eq!(plan.cells.iter().collect::<BTreeSet<_>>().len(), plan.cells.len());
+        for mechanism in &MECHANISMS {
+            assert!(plan.cells.iter().any(|cell| cell.mechanism == mechanism.spec.name));
+        }
+        assert_eq!(plan.notes.len(), 2, "{:?}", plan.notes);
+    }
+
+    #[test]
+    fn every_pass_visits_every_cell_in_an_order_of_its_own() {
+        let plan = Plan::expand(&Selection::default(), &two_cores()).unwrap();
+        let (first, second) = (plan.order(0), plan.order(1));
+        assert_ne!(first, second);
+        assert_eq!(first, plan.order(0));
+        assert_eq!(second.iter().collect::<BTreeSet<_>>().len(), plan.cells.len());
+    }
+
+    #[test]
+    fn a_filter_is_a_substring_of_the_name() {
+        let selection = Selection { filter: Some("latency/pipe".into()), ..Selection::default() };
+        let plan = Plan::expand(&selection, &two_cores()).unwrap();
+        assert_eq!(plan.cells.len(), 9);
+        assert_eq!(plan.cells[0].to_string(), "latency/pipe/64/same-core/block/copy");
+    }
+
+    #[test]
+    fn what_matches_nothing_says_so() {
+        let selection = Selection { filter: Some("latency/tube".into()), ..Selection::default() };
+        let error = Plan::expand(&selection, &two_cores()).unwrap_err();
+        assert!(matches!(error, PlanError::NoMatch { .. }), "{error}");
+        assert!(error.to_string().contains("latency/tube"), "{error}");
+
+        let mechanisms = vec![Mechanism::named("pipe").unwrap()];
+        let selection = Selection { mechanisms, accesses: vec![Access::InPlace], ..Selection::default() };
+        assert!(matches!(Plan::expand(&selection, &two_cores()), Err(PlanError::Nothing(_))));
+    }
+
+    #[test]
+    fn a_placement_that_is_not_here_is_an_error_only_when_asked_for() {
+        let one = Topology::of(&[Thread { cpu: 0, core: 0, socket: 0 }]);
+        let plan = Plan::expand(&Selection::default(), &one).unwrap();
+        assert!(plan.cells.iter().all(|cell| cell.placement == Placement::SameCore && cell.wait == Wait::Block));
+        assert!(plan.notes.iter().any(|note| note.contains("cross-core")));
+
+        let selection = Selection { placements: vec![Placement::CrossCore], ..Selection::default() };
+        let error = Plan::expand(&selection, &one).unwrap_err();
+        assert!(matches!(error, PlanError::NoPlacement { wanted: Placement::CrossCore, .. }), "{error}");
+    }
+
+    #[test]
+    fn spinning_on_one_core_can_be_asked_for() {
+        let selection =
+            Selection { placements: vec![Placement::SameCore], waits: vec![Wait::Spin], ..Selection::default() };
+        let plan = Plan::expand(&selection, &two_cores()).unwrap();
+        assert!(plan.cells.iter().all(|cell| cell.wait == Wait::Spin));
+    }
+}

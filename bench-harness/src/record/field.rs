@@ -1,0 +1,133 @@
+//! How single fields are written in CSV and read back: enums by name, figures with a fixed number of decimals, and
+//! nothing at all where nothing was measured.
+
+use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+use std::{fmt::Display, str::FromStr};
+
+fn parse_optional<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: FromStr<Err: Display>,
+    D: Deserializer<'de>,
+{
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    // The value is quoted in every message: an error is traced to its column by it.
+    let quoted =
+        |message: String| if message.contains(&format!("'{text}'")) { message } else { format!("'{text}': {message}") };
+    text.parse().map(Some).map_err(|e: T::Err| D::Error::custom(quoted(e.to_string())))
+}
+
+/// A value by its `Display` and `FromStr`.
+pub(super) mod name {
+    use super::*;
+
+    pub fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// A value by its `Display` and `FromStr`, or empty.
+pub(super) mod maybe {
+    use super::*;
+
+    pub fn serialize<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.collect_str(value),
+            None => serializer.serialize_str(""),
+        }
+    }
+
+    pub fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        parse_optional(deserializer)
+    }
+}
+
+/// A mechanism's name. It becomes part of file names and Markdown, so only what a name may hold passes.
+pub(super) mod mechanism {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(value: &str, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(value)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if plain && !text.is_empty() {
+            Ok(text)
+        } else {
+            Err(D::Error::custom(format!("'{text}' is no mechanism's name: expected letters, digits and hyphens")))
+        }
+    }
+}
+
+/// Free text in one line.
+pub(super) mod line {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(value: &str, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&value.lines().map(str::trim).collect::<Vec<_>>().join("; "))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+        String::deserialize(deserializer)
+    }
+}
+
+/// Reads a figure that must be finite and, unless it is the lower end of an interval, not negative.
+fn read_figure<'de, D: Deserializer<'de>>(deserializer: D, least: f64) -> Result<Option<f64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let figure = text.parse().ok().filter(|figure: &f64| figure.is_finite() && *figure >= least);
+    let expected = "expected a number from 0 up, or nothing where none was measured";
+    figure.map(Some).ok_or_else(|| D::Error::custom(format!("'{text}' is no figure: {expected}")))
+}
+
+/// Writes a figure with a fixed number of decimals. What is not finite was not measured.
+fn write_figure<S: Serializer>(figure: Option<f64>, decimals: usize, serializer: S) -> Result<S::Ok, S::Error> {
+    match figure.filter(|figure| figure.is_finite()) {
+        Some(figure) => serializer.collect_str(&format_args!("{figure:.decimals$}")),
+        None => serializer.serialize_str(""),
+    }
+}
+
+/// Declares a kind of figure: its decimals, and the least that is believed on reading.
+macro_rules! figures {
+    ($($(#[$doc:meta])* $name:ident { decimals: $decimals:literal, least: $least:expr })+) => { $(
+        $(#[$doc])*
+        pub(super) mod $name {
+            use super::*;
+
+            pub fn serialize<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+                write_figure(*value, $decimals, serializer)
+            }
+
+            pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+                read_figure(deserializer, $least)
+            }
+        }
+    )+ };
+}
+
+figures! {
+    /// A time in nanoseconds, or empty.
+    tenths { decimals: 1, least: 0.0 }
+    /// The lower end of an interval of times; that of a wide one is below zero.
+    tenths_low { decimals: 1, least: f64::MIN }
+    /// A rate, or empty.
+    whole { decimals: 0, least: 0.0 }
+    /// The lower end of an interval of rates; that of a wide one is below zero.
+    whole_low { decimals: 0, least: f64::MIN }
+}

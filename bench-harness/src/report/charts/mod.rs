@@ -1,0 +1,134 @@
+//! The charts: what each shows, when it can be drawn, and the parts they have in common.
+
+mod axis;
+mod canvas;
+mod distribution;
+mod labels;
+mod lines;
+mod mechanisms;
+pub mod palette;
+mod sizes;
+
+pub use canvas::escape;
+
+use super::Results;
+use super::model::Subject;
+use canvas::{Align, Canvas, INK, QUIET, text_width};
+use palette::{Family, Look, Shape, look};
+
+/// The folder, inside the results folder.
+pub const FOLDER: &str = "charts";
+
+/// One chart, drawn or not.
+#[derive(Clone, Debug)]
+pub struct Chart {
+    /// The file's name inside [`FOLDER`].
+    pub file: &'static str,
+    /// What it shows.
+    pub title: String,
+    /// How to read it, in one or two sentences.
+    pub caption: String,
+    /// The SVG document, or why there is none.
+    pub drawing: Result<String, String>,
+}
+
+/// Every chart of the report, in its order.
+pub fn all(results: &Results) -> Vec<Chart> {
+    vec![
+        mechanisms::latency(results),
+        sizes::latency(results),
+        sizes::throughput(results),
+        distribution::latency(results),
+    ]
+}
+
+/// What stands above the panels of a chart.
+struct Header<'a> {
+    title: &'a str,
+    /// On which machine it was measured.
+    machine: String,
+    /// What is drawn, for the families and the kinds of access in the key.
+    subjects: Vec<&'a Subject>,
+    /// How in-place access is drawn.
+    in_place: &'static str,
+    /// What the figures are, how to read the marks and which way is better.
+    hint: &'a str,
+}
+
+/// Space left and right of everything.
+const MARGIN: f64 = 16.0;
+
+impl Header<'_> {
+    /// Draws it over `width` pixels and returns where the panels may begin.
+    fn draw(&self, canvas: &Canvas<'_>, width: f64) -> f64 {
+        let room = width - 2.0 * MARGIN;
+        canvas.bold((MARGIN, 24.0), &fit(self.title, 18.0, room), 18.0, INK, Align::Start);
+        canvas.text((MARGIN, 47.0), &fit(&self.machine, 12.0, room), 12.0, QUIET, Align::Start);
+        let bottom = self.key(canvas, width);
+        canvas.text((MARGIN, bottom + 21.0), &fit(self.hint, 12.0, room), 12.0, QUIET, Align::Start);
+        bottom + 42.0
+    }
+
+    /// How high the header is over `width` pixels.
+    fn height(&self, width: f64) -> f64 {
+        let rows = key_rows(&self.entries(), width);
+        71.0 + 20.0 * (rows as f64 - 1.0) + 42.0
+    }
+
+    /// The families that occur, and what hollow and dashed mean where that occurs.
+    fn entries(&self) -> Vec<(Look, &'static str)> {
+        let looks: Vec<Look> = self.subjects.iter().map(|subject| look(subject)).collect();
+        let families = Family::ALL.into_iter().filter(|family| looks.iter().any(|look| look.family == *family));
+        let sample = |family, in_place| Look { family, shape: Shape::Circle, in_place };
+        let mut entries: Vec<_> = families.map(|family| (sample(family, false), family.label())).collect();
+        if let Some(hollow) = looks.iter().find(|look| look.in_place) {
+            entries.push((sample(hollow.family, true), self.in_place));
+        }
+        entries
+    }
+
+    fn key(&self, canvas: &Canvas<'_>, width: f64) -> f64 {
+        let (mut x, mut y) = (MARGIN, 71.0);
+        for (look, label) in self.entries() {
+            let needed = entry_width(label);
+            if x > MARGIN && x + needed > width - MARGIN {
+                (x, y) = (MARGIN, y + 20.0);
+            }
+            canvas.marker((x + 6.0, y), look, 5.0);
+            canvas.text((x + 17.0, y), label, 12.0, look.family.text_color(), Align::Start);
+            x += needed;
+        }
+        y
+    }
+}
+
+fn entry_width(label: &str) -> f64 {
+    17.0 + text_width(label, 12.0) + 14.0
+}
+
+fn key_rows(entries: &[(Look, &str)], width: f64) -> usize {
+    let (mut rows, mut x) = (1, MARGIN);
+    for (_, label) in entries {
+        let needed = entry_width(label);
+        if x > MARGIN && x + needed > width - MARGIN {
+            (rows, x) = (rows + 1, MARGIN);
+        }
+        x += needed;
+    }
+    rows
+}
+
+/// `text`, cut with an ellipsis where it would be wider than `room`.
+fn fit(text: &str, size: f64, room: f64) -> String {
+    if text_width(text, size) <= room {
+        return text.to_owned();
+    }
+    let mut cut = String::new();
+    for c in text.chars() {
+        if text_width(&cut, size) + text_width("m…", size) > room {
+            break;
+        }
+        cut.push(c);
+    }
+    cut.trim_end().to_owned() + "…"
+}

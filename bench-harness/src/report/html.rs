@@ -1,0 +1,212 @@
+//! `report.html`: one self-contained page with the charts, the tables and the host's facts.
+//!
+//! Style and script are inline and nothing is fetched, so the page reads the same offline and years later. Without the
+//! script everything is there but the sorting.
+
+use super::charts::{Chart, escape};
+use super::matrix::{Entry, Matrix, Odd};
+use super::tables::{NO_FIGURE, capital, marks};
+use super::{Results, facts};
+use crate::record::{self, Flag, Row};
+use std::fmt::Write as _;
+
+/// The whole page.
+pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
+    let machine = results.machine();
+    let mut html = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>Linux IPC: {machine}</title>\n<style>\n{style}</style>\n<body>\n\
+         <h1>What Linux IPC mechanisms cost</h1>\n<p>{machine}</p>\n{lead}",
+        machine = escape(&machine),
+        style = include_str!("html/style.css"),
+        lead = lead(results),
+    );
+    html.push_str("<nav><a href=\"#charts\">Charts</a>");
+    for table in tables {
+        let _ = write!(html, "<a href=\"#{}\">{}</a>", id(table), escape(&table.title()));
+    }
+    html.push_str("<a href=\"#cells\">All cells</a><a href=\"#flags\">Flags</a><a href=\"#host\">Host</a></nav>\n");
+
+    notes(&mut html, results, drawn);
+    html.push_str("<h2 id=\"charts\">Charts</h2>\n");
+    for chart in drawn {
+        figure(&mut html, chart);
+    }
+    html.push_str(
+        "<h2>Rankings</h2>\n<p>One column per placement and wait strategy: compare within a column. The small number is \
+         the rank in the column; equal ranks mean that the 95 % intervals (±, over pairs of processes) overlap, so that \
+         this run cannot tell them apart. Click on a heading to sort.</p>\n",
+    );
+    for table in tables {
+        ranking(&mut html, table);
+    }
+    html.push_str("<h2 id=\"cells\">All cells</h2>\n<p class=\"quiet\">The CSV files as they are.</p>\n");
+    cells(&mut html, "Latency", &results.latency);
+    cells(&mut html, "Throughput", &results.throughput);
+    flags(&mut html, tables);
+    host(&mut html, results);
+    let _ = write!(html, "<script>\n{}</script>\n</body>\n</html>\n", include_str!("html/sort.js"));
+    html
+}
+
+fn lead(results: &Results) -> String {
+    let Some(run) = results.host.as_ref().map(|host| &host.run) else { return String::new() };
+    let started = run.started.as_ref().map_or(String::new(), |started| format!(", {}", escape(started)));
+    let command = run
+        .command
+        .as_ref()
+        .map(|c| format!("<p class=\"quiet\">Measured by <code>{}</code>{started}</p>\n", escape(c)));
+    command.unwrap_or_default()
+}
+
+fn id(table: &Matrix) -> String {
+    format!("{}-{}", table.workload, table.size)
+}
+
+fn notes(html: &mut String, results: &Results, drawn: &[Chart]) {
+    let notes: Vec<&String> = results.host.iter().flat_map(|host| &host.run.notes).collect();
+    let omitted: Vec<_> = drawn.iter().filter_map(|c| Some((&c.title, c.drawing.as_ref().err()?))).collect();
+    if notes.is_empty() && omitted.is_empty() {
+        return;
+    }
+    html.push_str("<h2>What was left out, and other notes</h2>\n<ul>\n");
+    for note in notes {
+        let _ = writeln!(html, "<li>{}</li>", escape(note));
+    }
+    for (title, why) in omitted {
+        let _ = writeln!(html, "<li>No chart “{}”: {}.</li>", escape(title), escape(why));
+    }
+    html.push_str("</ul>\n");
+}
+
+fn figure(html: &mut String, chart: &Chart) {
+    if let Ok(svg) = &chart.drawing {
+        let caption = escape(&chart.caption);
+        // A small screen scrolls the chart rather than shrinking its letters away.
+        let _ = writeln!(
+            html,
+            "<figure><div class=\"scroll\" tabindex=\"0\">\n{svg}</div><figcaption>{caption}</figcaption></figure>"
+        );
+    }
+}
+
+fn ranking(html: &mut String, table: &Matrix) {
+    let title = format!("<h3 id=\"{}\">{}</h3>\n", id(table), escape(&table.title()));
+    let _ = write!(html, "{title}<p class=\"quiet\">{}.</p>\n<div class=\"scroll\">", capital(table.explanation()));
+    html.push_str("<table class=\"sortable\"><thead><tr><th>mechanism</th><th>access</th>");
+    let best_first = if table.quantity.less_is_better() { "ascending" } else { "descending" };
+    for (column, view) in table.views.iter().enumerate() {
+        let sorted =
+            if table.order_by == Some(column) { format!(" aria-sort=\"{best_first}\"") } else { String::new() };
+        let (label, caption) = (escape(&view.label()), escape(&view.caption()));
+        let _ =
+            write!(html, "<th class=\"figure\" data-first=\"{best_first}\"{sorted} title=\"{caption}\">{label}</th>");
+    }
+    html.push_str("</tr></thead>\n<tbody>\n");
+    for line in &table.lines {
+        let (mechanism, access) = (escape(&line.subject.mechanism), line.subject.access);
+        let _ = write!(html, "<tr><td>{mechanism}</td><td>{access}</td>");
+        for entry in &line.entries {
+            html.push_str(&field(table, entry.as_ref()));
+        }
+        html.push_str("</tr>\n");
+    }
+    html.push_str("</tbody></table></div>\n");
+    let failures = table.failures();
+    if !failures.is_empty() {
+        html.push_str("<ul class=\"quiet\">\n");
+        for (who, reason) in failures {
+            let _ = writeln!(html, "<li>{NO_FIGURE} {}: {}</li>", escape(&who), escape(&reason));
+        }
+        html.push_str("</ul>\n");
+    }
+}
+
+fn field(table: &Matrix, entry: Option<&Entry>) -> String {
+    let Some(entry) = entry else { return "<td class=\"figure\" data-v=\"\"></td>".to_owned() };
+    let Some(figure) = entry.figure else {
+        return format!("<td class=\"figure\" data-v=\"\" title=\"{}\">{NO_FIGURE}</td>", escape(&entry.error));
+    };
+    let mut html = format!("<td class=\"figure\" data-v=\"{}\">", figure.value);
+    if let Some(rank) = entry.rank {
+        let _ = write!(html, "<span class=\"rank{}\">{rank}</span>", if rank == 1 { " best" } else { "" });
+    }
+    html.push_str(&escape(&table.quantity.format(figure.value)));
+    if let Some(interval) = figure.interval {
+        let _ =
+            write!(html, " <span class=\"quiet\">{}</span>", table.quantity.format_half_width(figure.value, interval));
+    }
+    let marks = entry.marks();
+    if !marks.is_empty() {
+        let names: Vec<&str> = entry.flags.iter().map(Flag::name).chain(entry.odd.map(Odd::name)).collect();
+        let _ = write!(html, " <sup title=\"{}\">{}</sup>", names.join(", "), escape(&marks));
+    }
+    for (name, also) in figure.beside() {
+        let _ = write!(html, "<small>{name} {}</small>", table.quantity.format(also));
+    }
+    html.push_str("</td>");
+    html
+}
+
+/// The rows of a CSV file, every column of it.
+fn cells<R: Row>(html: &mut String, title: &str, rows: &[R]) {
+    if rows.is_empty() {
+        return;
+    }
+    let count = rows.len();
+    let _ = write!(html, "<details><summary>{title}: {count} cells</summary>\n<div class=\"scroll\">");
+    html.push_str("<table class=\"sortable\"><thead><tr>");
+    for column in &R::COLUMNS[1..] {
+        let _ = write!(html, "<th>{column}</th>");
+    }
+    html.push_str("</tr></thead>\n<tbody>\n");
+    let csv = record::to_csv(rows);
+    for row in csv::Reader::from_reader(csv.as_bytes()).records().flatten() {
+        html.push_str("<tr>");
+        for (column, field) in R::COLUMNS.iter().zip(&row).skip(1) {
+            let class = match *column {
+                "error" => " class=\"text\"",
+                _ if field.parse::<f64>().is_ok() => " class=\"figure\"",
+                _ => "",
+            };
+            let _ = write!(html, "<td{class}>{}</td>", escape(field));
+        }
+        html.push_str("</tr>\n");
+    }
+    html.push_str("</tbody></table></div></details>\n");
+}
+
+fn flags(html: &mut String, tables: &[Matrix]) {
+    html.push_str("<h2 id=\"flags\">Flags</h2>\n");
+    let marks = marks(tables);
+    if marks.is_empty() {
+        html.push_str("<p>No figure carries one.</p>\n");
+        return;
+    }
+    html.push_str("<p>A mark behind a figure says why to doubt it:</p>\n<dl class=\"wide\">\n");
+    for (mark, name, meaning) in marks {
+        let _ = writeln!(html, "<dt><code>{mark}</code> {name}</dt><dd>{}</dd>", escape(meaning));
+    }
+    html.push_str("</dl>\n");
+}
+
+fn host(html: &mut String, results: &Results) {
+    html.push_str("<h2 id=\"host\">Host</h2>\n");
+    let Some(host) = &results.host else {
+        html.push_str("<p>Unknown: there is no host.json.</p>\n");
+        return;
+    };
+    html.push_str("<div class=\"facts\">\n");
+    for group in facts::groups(host) {
+        if group.facts.is_empty() {
+            continue;
+        }
+        let _ = write!(html, "<section><h3>{}</h3>\n<dl>\n", group.title);
+        for (label, fact) in group.facts {
+            let _ = writeln!(html, "<dt>{}</dt><dd>{}</dd>", escape(&label), escape(&fact));
+        }
+        html.push_str("</dl></section>\n");
+    }
+    html.push_str("</div>\n");
+}

@@ -1,0 +1,112 @@
+//! What a run leaves for readers: ranking tables, charts, a self-contained HTML page and a README.
+//!
+//! Everything here is a function of the result files: [`build`] reads them back and writes the rest, so that a report
+//! can be made again at any time, anywhere, and two reports of the same results are the same to the byte.
+
+pub mod charts;
+pub mod facts;
+mod html;
+pub mod matrix;
+pub mod model;
+mod readme;
+pub mod tables;
+pub mod units;
+
+use crate::host::Host;
+use crate::record::{self, Distribution, Error, LatencyRow, Row, ThroughputRow, write_atomically};
+use matrix::Matrix;
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// All that a run has written, read back.
+#[derive(Clone, Debug, Default)]
+pub struct Results {
+    /// The rows of `latency.csv`; empty where there is none.
+    pub latency: Vec<LatencyRow>,
+    /// The rows of `throughput.csv`; empty where there is none.
+    pub throughput: Vec<ThroughputRow>,
+    /// The facts of `host.json`; `None` where there is none.
+    pub host: Option<Host>,
+    /// The histograms, by the name of their cell.
+    pub distributions: BTreeMap<String, Distribution>,
+}
+
+impl Results {
+    /// Reads the results folder `dir`. A run may have measured one workload only, so either CSV file may be missing.
+    ///
+    /// # Errors
+    /// [`Error::NoResults`] where both are missing, otherwise what is wrong with the first file that cannot be read.
+    pub fn read(dir: &Path) -> Result<Self, Error> {
+        let latency = optional(record::read::<LatencyRow>(dir))?;
+        let throughput = optional(record::read::<ThroughputRow>(dir))?;
+        if latency.is_none() && throughput.is_none() {
+            return Err(Error::NoResults { dir: dir.into() });
+        }
+        let latency = latency.unwrap_or_default();
+        let mut distributions = BTreeMap::new();
+        for row in latency.iter().filter(|row| row.p50_ns.is_some()) {
+            let cell = row.key().to_string();
+            if let Some(distribution) = Distribution::read(dir, &cell)? {
+                distributions.insert(cell, distribution);
+            }
+        }
+        Ok(Self { latency, throughput: throughput.unwrap_or_default(), host: Host::read(dir)?, distributions })
+    }
+
+    /// The ranking tables of every workload and size.
+    pub fn tables(&self) -> Vec<Matrix> {
+        matrix::all(&self.latency, &self.throughput)
+    }
+
+    /// The line under a chart's title: the machine.
+    fn machine(&self) -> String {
+        self.host.as_ref().map_or("unknown machine".to_owned(), Host::title)
+    }
+}
+
+fn optional<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
+    match read {
+        Err(Error::Missing { .. }) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// The ranking tables as they stand at the end of a run, for a terminal of 100 columns.
+pub fn terminal(latency: &[LatencyRow], throughput: &[ThroughputRow]) -> String {
+    tables::terminal(&matrix::all(latency, throughput), 100)
+}
+
+/// Reads the results in `dir` and writes charts, `report.html` and `README.md` beside them; charts of an earlier run
+/// that can no longer be drawn are removed. Returns the files written, the HTML page first.
+///
+/// # Errors
+/// What is wrong with the first result file that cannot be read, before anything is written; [`Error::Io`] where a
+/// file cannot be written.
+pub fn build(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let results = Results::read(dir)?;
+    let tables = results.tables();
+    let drawn = charts::all(&results);
+
+    let folder = dir.join(charts::FOLDER);
+    fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
+    let mut written = vec![dir.join("report.html"), dir.join("README.md")];
+    write_atomically(&written[0], html::page(&results, &tables, &drawn).as_bytes())?;
+    write_atomically(&written[1], readme::text(&results, &tables, &drawn).as_bytes())?;
+    for chart in &drawn {
+        let path = folder.join(chart.file);
+        match &chart.drawing {
+            Ok(svg) => {
+                write_atomically(&path, svg.as_bytes())?;
+                written.push(path);
+            }
+            Err(_) => match fs::remove_file(&path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(&path, e)),
+                _ => {}
+            },
+        }
+    }
+    Ok(written)
+}

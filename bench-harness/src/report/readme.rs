@@ -1,0 +1,84 @@
+//! `README.md` of a results folder: the command, the host, the charts and the ranking tables.
+
+use super::charts::{self, Chart};
+use super::matrix::Matrix;
+use super::tables::{escape_markdown, markdown, marks};
+use super::{Results, facts};
+use std::fmt::Write as _;
+
+/// The whole file.
+pub fn text(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
+    let mut text = String::from("# Results\n\n");
+    let command = results.host.as_ref().and_then(|host| host.run.command.as_deref());
+    text.push_str("Generated; do not edit. ");
+    match command {
+        Some(command) => {
+            // Long enough a fence that no back-tick in the command can end it.
+            let _ = write!(text, "Measured by\n\n````sh\n{command}\n````\n\n");
+        }
+        None => text.push_str("The command that measured them is not recorded.\n\n"),
+    }
+    text.push_str(
+        "`ipc-bench report` with this folder rebuilds everything here from `latency.csv`, `throughput.csv`, \
+         `host.json` and `histograms/`. [report.html](report.html) holds the same with sortable tables; it is one file \
+         and can be read offline.\n\n",
+    );
+    host(&mut text, results);
+    notes(&mut text, results, drawn);
+    text.push_str("## Charts\n\n");
+    for chart in drawn.iter().filter(|chart| chart.drawing.is_ok()) {
+        let (title, caption) = (escape_markdown(&chart.title), escape_markdown(&chart.caption));
+        let _ = write!(text, "![{title}]({}/{})\n\n*{caption}*\n\n", charts::FOLDER, chart.file);
+    }
+    text.push_str("## Tables\n\n");
+    text.push_str(
+        "One column per placement and wait strategy; compare within a column. **Bold** is the rank in the column: equal \
+         ranks mean that the 95 % intervals (±, over pairs of processes) overlap, so that this run cannot tell them \
+         apart. The lines are ordered by one column, the first of those with the most figures that may be ranked.\n\n",
+    );
+    for table in tables {
+        text.push_str(&markdown(table));
+        text.push('\n');
+    }
+    let marks = marks(tables);
+    if !marks.is_empty() {
+        text.push_str("## Marks behind figures\n\n");
+        for (mark, name, meaning) in marks {
+            let _ = writeln!(text, "- `{mark}` **{name}**: {}", escape_markdown(meaning));
+        }
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+fn host(text: &mut String, results: &Results) {
+    text.push_str("## Host\n\n");
+    let Some(host) = &results.host else {
+        text.push_str("Unknown: there is no `host.json`.\n\n");
+        return;
+    };
+    text.push_str("| | |\n|---|---|\n");
+    // Limits and mitigations are long; the HTML page and host.json have them.
+    for group in facts::groups(host).iter().take(3) {
+        for (label, fact) in group.facts.iter().filter(|(label, _)| label != "Command") {
+            let _ = writeln!(text, "| {} | {} |", escape_markdown(label), escape_markdown(fact));
+        }
+    }
+    text.push('\n');
+}
+
+fn notes(text: &mut String, results: &Results, drawn: &[Chart]) {
+    let notes = results.host.iter().flat_map(|host| &host.run.notes).cloned();
+    let omitted = drawn.iter().filter_map(|chart| Some((&chart.title, chart.drawing.as_ref().err()?)));
+    let omitted = omitted.map(|(title, why)| format!("No chart “{title}”: {why}."));
+    let all: Vec<String> = notes.chain(omitted).collect();
+    if all.is_empty() {
+        return;
+    }
+    text.push_str("## What was left out, and other notes\n\n");
+    for note in all {
+        let _ = writeln!(text, "- {}", escape_markdown(&note));
+    }
+    text.push('\n');
+}

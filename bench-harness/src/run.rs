@@ -1,0 +1,146 @@
+//! One whole run: every cell of a plan, pair by pair, and what is written of it.
+
+use crate::{
+    cell::Workload,
+    clock,
+    host::{Host, rfc3339},
+    interrupt,
+    pair::{Job, PairError, Sample},
+    plan::Plan,
+    progress::Progress,
+    record::{self, LatencyRow, ThroughputRow, histograms},
+    registry::Mechanism,
+    stats,
+    tally::{Tally, is_relocated},
+    topology::Topology,
+};
+use hdrhistogram::Histogram;
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime},
+};
+
+/// A pair is given up after this: a hundred times what the slowest needs.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// How often a pair that moved between its probes is measured again.
+const REPETITIONS: u32 = 2;
+
+/// What a run has measured.
+pub struct Results {
+    /// One row per latency cell.
+    pub latency: Vec<LatencyRow>,
+    /// One row per throughput cell.
+    pub throughput: Vec<ThroughputRow>,
+    /// The stamped round trips of every latency cell that has some.
+    pub histograms: Vec<(String, Histogram<u64>)>,
+    /// The machine and the run.
+    pub host: Host,
+    /// Whether the user stopped it; it then holds what was measured until then.
+    pub interrupted: bool,
+    /// Whether any payload arrived wrong: a negative verdict.
+    pub wrong_payload: bool,
+    started: SystemTime,
+}
+
+/// Measures every cell of `plan`. `command` is how it was called, for the record.
+pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
+    let (started, clock) = (SystemTime::now(), Instant::now());
+    let mut tallies: Vec<Tally> = plan.cells.iter().map(|&cell| Tally::new(cell, plan.pairs)).collect();
+    let mut null_syscalls = Vec::new();
+    let mut progress = Progress::new(u64::from(plan.pairs) * plan.cells.len() as u64);
+    'run: for pass in 0..plan.pairs {
+        null_syscalls.push(clock::null_syscall_ns());
+        for index in plan.order(pass) {
+            let tally = &mut tallies[index];
+            progress.begin(&tally.cell);
+            if !tally.is_hopeless() {
+                tally.add(measure_steady(plan, topology, tally));
+            }
+            progress.advance(1);
+            if interrupt::requested() {
+                break 'run;
+            }
+        }
+    }
+    progress.finish();
+
+    let (mut probes, mut clock_reads) = (Vec::new(), Vec::new());
+    for tally in &tallies {
+        let (probe, clock_read) = tally.floors();
+        probes.extend(probe);
+        clock_reads.extend(clock_read);
+    }
+    let mut host = Host::gather();
+    host.run.command = Some(command);
+    host.run.started = Some(rfc3339(started));
+    host.run.duration_s = Some(clock.elapsed().as_secs_f64());
+    host.run.pairs = Some(plan.pairs);
+    host.run.clock_read_ns = stats::median(&mut clock_reads);
+    host.run.null_syscall_ns = stats::median(&mut null_syscalls);
+    host.run.cache_line_round_trip_ns = stats::median(&mut probes);
+    host.run.notes.clone_from(&plan.notes);
+    if interrupt::requested() {
+        host.run.notes.push("the run was interrupted: cells have fewer pairs than planned, or none".into());
+    }
+
+    let of = |workload| tallies.iter().filter(move |tally: &&Tally| tally.cell.workload == workload);
+    Results {
+        latency: of(Workload::Latency).map(Tally::latency_row).collect(),
+        throughput: of(Workload::Throughput).map(Tally::throughput_row).collect(),
+        histograms: of(Workload::Latency).filter_map(|t| Some((t.cell.to_string(), t.histogram()?))).collect(),
+        host,
+        interrupted: interrupt::requested(),
+        wrong_payload: tallies.iter().any(Tally::has_wrong_payload),
+        started,
+    }
+}
+
+/// Measures one pair; one that the hypervisor moved meanwhile is measured again, and the last one counts.
+fn measure_steady(plan: &Plan, topology: &Topology, tally: &Tally) -> Result<Sample, PairError> {
+    let cell = tally.cell;
+    let job = Job {
+        workload: cell.workload,
+        size: cell.size,
+        cpus: topology.cpus(cell.placement).expect("the plan has placements of this topology only"),
+        wait: cell.wait,
+        budget: plan.budget,
+        deadline: DEADLINE,
+    };
+    let mechanism = Mechanism::named(cell.mechanism).expect("the plan has mechanisms of the registry only");
+    let mut sample = mechanism.run(cell.access, &job)?;
+    for _ in 0..REPETITIONS {
+        if !is_relocated(&sample) {
+            break;
+        }
+        sample = mechanism.run(cell.access, &job)?;
+    }
+    Ok(sample)
+}
+
+impl Results {
+    /// Writes rows, histograms and host to `dir`, then everything that [`report`](crate::report) makes of them. A file
+    /// of an earlier run that this one has no rows for is removed: the report would mix the two.
+    ///
+    /// # Errors
+    /// [`record::Error`] naming the file.
+    pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, record::Error> {
+        write_or_remove(dir, &self.latency)?;
+        write_or_remove(dir, &self.throughput)?;
+        histograms::write(dir, self.started, &self.histograms)?;
+        self.host.write(dir)?;
+        let mut written = vec![dir.to_owned()];
+        written.extend(crate::report::build(dir)?);
+        Ok(written)
+    }
+}
+
+fn write_or_remove<R: record::Row>(dir: &Path, rows: &[R]) -> Result<(), record::Error> {
+    if !rows.is_empty() {
+        return record::write(dir, rows);
+    }
+    let path = dir.join(R::FILE);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(record::Error::Io { path, source }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,285 @@
+//! What the pairs of one cell have shown so far, and the row that comes of it.
+
+use crate::{
+    cell::{Cell, Placement, Workload},
+    pair::{PairError, Sample},
+    probe::NEAR_NS,
+    record::{Flag, LatencyRow, Proximity, ThroughputRow},
+    registry::Mechanism,
+    stats::{self, Figure},
+    workload::histogram,
+};
+use hdrhistogram::Histogram;
+use ipc_core::Reliability;
+
+/// More involuntary switches than this a second, and a pinned pair on two threads was not alone there.
+const PREEMPTIONS_PER_S: f64 = 200.0;
+
+/// The pairs of one cell.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    /// The cell.
+    pub cell: Cell,
+    planned: u32,
+    samples: Vec<Sample>,
+    errors: Vec<PairError>,
+    /// A pair moved between its two probes, and no repetition stayed.
+    relocated: bool,
+}
+
+impl Tally {
+    /// An empty one, for `planned` pairs.
+    pub fn new(cell: Cell, planned: u32) -> Self {
+        Self { cell, planned, samples: Vec::new(), errors: Vec::new(), relocated: false }
+    }
+
+    /// Takes a pair's outcome.
+    pub fn add(&mut self, outcome: Result<Sample, PairError>) {
+        match outcome {
+            Ok(sample) => {
+                self.relocated |= is_relocated(&sample);
+                self.samples.push(sample);
+            }
+            // Stopping is no fault of the cell.
+            Err(PairError::Interrupted) => {}
+            Err(error) => self.errors.push(error),
+        }
+    }
+
+    /// Whether more pairs would only fail again.
+    pub fn is_hopeless(&self) -> bool {
+        let fatal = |error: &PairError| {
+            matches!(error, PairError::Channel(_) | PairError::WrongPayload(_) | PairError::Hung(_))
+        };
+        self.errors.iter().any(fatal)
+    }
+
+    /// Whether a payload was wrong: the run's verdict is then negative.
+    pub fn has_wrong_payload(&self) -> bool {
+        self.errors.iter().any(|error| matches!(error, PairError::WrongPayload(_)))
+    }
+
+    /// All stamped round trips of the pairs that count; `None` where there are none.
+    pub fn histogram(&self) -> Option<Histogram<u64>> {
+        let mut all = histogram();
+        for sample in self.counted() {
+            all.add(sample.histogram.as_ref()?).expect("all have the same bounds");
+        }
+        (!all.is_empty()).then_some(all)
+    }
+
+    /// The samples of the proximity class that has more of them: figures taken at different distances are not mixed.
+    fn counted(&self) -> Vec<&Sample> {
+        let near = self.samples.iter().filter(|sample| proximity(sample) != Some(Proximity::Far));
+        let near: Vec<_> = near.collect();
+        if 2 * near.len() >= self.samples.len() {
+            return near;
+        }
+        self.samples.iter().filter(|sample| proximity(sample) == Some(Proximity::Far)).collect()
+    }
+
+    fn flags(&self, counted: &[&Sample], figures: &[f64], figure: Option<&Figure>) -> Vec<Flag> {
+        let elapsed_s = counted.iter().map(|sample| sample.elapsed_ns).sum::<u64>() as f64 * 1e-9;
+        let preemptions = counted.iter().map(|sample| sample.preemptions).sum::<u64>() as f64;
+        // On one thread the two processes displace each other; that is the mechanism and not a disturbance.
+        let alone = !matches!(self.cell.placement, Placement::SameCore | Placement::Unpinned);
+        [
+            (Flag::Unpinned, self.cell.placement == Placement::Unpinned),
+            (Flag::Migrated, counted.iter().any(|sample| sample.migrated)),
+            (Flag::Preempted, alone && preemptions > PREEMPTIONS_PER_S * elapsed_s),
+            (Flag::Unsteady, figure.is_some_and(Figure::is_unsteady)),
+            (Flag::Bimodal, stats::is_bimodal(figures)),
+            (Flag::ClockBound, counted.iter().any(|sample| sample.batch_mean_ns.is_some())),
+            (Flag::Relocated, self.relocated),
+            (Flag::MixedProximity, counted.len() < self.samples.len()),
+            (Flag::Lossy, counted.iter().any(|sample| sample.lost > 0)),
+            (Flag::Partial, !counted.is_empty() && (self.samples.len() as u32) < self.planned),
+        ]
+        .into_iter()
+        .filter_map(|(flag, holds)| holds.then_some(flag))
+        .collect()
+    }
+
+    /// Why there are no figures, or why there are fewer than planned.
+    fn error(&self) -> String {
+        match self.errors.first() {
+            Some(error) => error.to_string(),
+            None if self.samples.is_empty() => "interrupted before it was measured".into(),
+            None => String::new(),
+        }
+    }
+
+    fn lost(&self, counted: &[&Sample]) -> Option<u64> {
+        let lossy = Mechanism::named(self.cell.mechanism)?.spec.reliability == Reliability::Lossy;
+        (lossy && !counted.is_empty()).then(|| counted.iter().map(|sample| sample.lost).sum())
+    }
+
+    /// The row of a latency cell.
+    pub fn latency_row(&self) -> LatencyRow {
+        debug_assert_eq!(self.cell.workload, Workload::Latency);
+        let counted = self.counted();
+        let medians: Vec<f64> = counted
+            .iter()
+            .filter_map(|sample| Some(sample.histogram.as_ref()?.value_at_quantile(0.5) as f64))
+            .collect();
+        let batches: Vec<f64> = counted.iter().filter_map(|sample| sample.batch_mean_ns).collect();
+        let (median, batch) = (Figure::of(&medians), Figure::of(&batches));
+        let all = self.histogram();
+        let quantile = |q| all.as_ref().map(|all| all.value_at_quantile(q) as f64);
+        LatencyRow {
+            pairs: medians.len() as u32,
+            samples: all.as_ref().map_or(0, Histogram::len),
+            min_ns: all.as_ref().map(|all| all.min() as f64),
+            p50_ns: median.map(|figure| figure.value),
+            p50_lo_ns: median.and_then(|figure| figure.lo),
+            p50_hi_ns: median.and_then(|figure| figure.hi),
+            p90_ns: quantile(0.9),
+            p99_ns: quantile(0.99),
+            p999_ns: quantile(0.999),
+            max_ns: all.as_ref().map(|all| all.max() as f64),
+            mean_ns: all.as_ref().map(Histogram::mean),
+            flags: self.flags(&counted, &medians, median.as_ref()).into_iter().collect(),
+            error: self.error(),
+            batch_mean_ns: batch.map(|figure| figure.value),
+            batch_mean_lo_ns: batch.and_then(|figure| figure.lo),
+            batch_mean_hi_ns: batch.and_then(|figure| figure.hi),
+            proximity: common_proximity(&counted),
+            probe_ns: common_probe(&counted),
+            lost: self.lost(&counted),
+            ..LatencyRow::empty(&self.cell)
+        }
+    }
+
+    /// The row of a throughput cell.
+    pub fn throughput_row(&self) -> ThroughputRow {
+        debug_assert_eq!(self.cell.workload, Workload::Throughput);
+        let counted = self.counted();
+        // Lost messages were not moved.
+        let moved = |sample: &&Sample| (sample.messages - sample.lost) as f64 * 1e9 / sample.elapsed_ns as f64;
+        let rates: Vec<f64> = counted.iter().map(moved).collect();
+        let figure = Figure::of(&rates);
+        let bytes = |rate: f64| rate * self.cell.size as f64;
+        ThroughputRow {
+            pairs: rates.len() as u32,
+            messages: counted.iter().map(|sample| sample.messages - sample.lost).sum(),
+            msgs_per_s: figure.map(|figure| figure.value),
+            bytes_per_s: figure.map(|figure| bytes(figure.value)),
+            bytes_per_s_lo: figure.and_then(|figure| figure.lo).map(bytes),
+            bytes_per_s_hi: figure.and_then(|figure| figure.hi).map(bytes),
+            flags: self.flags(&counted, &rates, figure.as_ref()).into_iter().collect(),
+            error: self.error(),
+            lost: self.lost(&counted),
+            proximity: common_proximity(&counted),
+            probe_ns: common_probe(&counted),
+            ..ThroughputRow::empty(&self.cell)
+        }
+    }
+
+    /// The probes of its pairs, and what the clock cost them.
+    pub fn floors(&self) -> (impl Iterator<Item = f64>, impl Iterator<Item = f64>) {
+        let probes = self.samples.iter().flat_map(|sample| sample.probe_ns).flatten();
+        (probes, self.samples.iter().filter_map(|sample| sample.clock_read_ns))
+    }
+}
+
+fn class(probe_ns: f64) -> Proximity {
+    if probe_ns < NEAR_NS { Proximity::Near } else { Proximity::Far }
+}
+
+/// The class a pair began in.
+fn proximity(sample: &Sample) -> Option<Proximity> {
+    sample.probe_ns[0].map(class)
+}
+
+/// Whether the two threads were in another class at the end than at the start: the pair is then measured again.
+pub fn is_relocated(sample: &Sample) -> bool {
+    let [before, after] = sample.probe_ns.map(|probe| probe.map(class));
+    before != after
+}
+
+fn common_proximity(counted: &[&Sample]) -> Option<Proximity> {
+    counted.first().and_then(|sample| proximity(sample))
+}
+
+fn common_probe(counted: &[&Sample]) -> Option<f64> {
+    let mut probes: Vec<f64> = counted.iter().flat_map(|sample| sample.probe_ns).flatten().collect();
+    stats::median(&mut probes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::Access;
+    use ipc_core::{Error, Wait};
+
+    fn tally(workload: Workload) -> Tally {
+        let placement = Placement::CrossCore;
+        let cell = Cell { workload, mechanism: "pipe", size: 64, placement, wait: Wait::Block, access: Access::Copy };
+        Tally::new(cell, 3)
+    }
+
+    fn sample(ns: u64, probe_ns: f64) -> Sample {
+        let mut histogram = histogram();
+        histogram.record_n(ns, 100).unwrap();
+        Sample {
+            histogram: Some(histogram),
+            elapsed_ns: 100 * ns,
+            messages: 100,
+            probe_ns: [Some(probe_ns); 2],
+            ..Sample::default()
+        }
+    }
+
+    #[test]
+    fn the_figure_is_the_median_over_pairs() {
+        let mut tally = tally(Workload::Latency);
+        for ns in [1000, 1010, 5000] {
+            tally.add(Ok(sample(ns, 60.0)));
+        }
+        let row = tally.latency_row();
+        assert_eq!((row.pairs, row.samples), (3, 300));
+        assert_eq!(row.p50_ns, Some(1010.0));
+        assert!(row.flags.contains(Flag::Unsteady) && !row.flags.contains(Flag::Partial));
+        assert_eq!((row.proximity, row.probe_ns), (Some(Proximity::Near), Some(60.0)));
+    }
+
+    #[test]
+    fn distances_are_not_mixed() {
+        let mut tally = tally(Workload::Throughput);
+        for (ns, probe) in [(1000, 60.0), (9000, 470.0), (1000, 61.0)] {
+            tally.add(Ok(sample(ns, probe)));
+        }
+        let row = tally.throughput_row();
+        assert_eq!(row.pairs, 2);
+        assert_eq!(row.msgs_per_s.map(f64::round), Some(1e6));
+        assert_eq!(row.bytes_per_s.map(f64::round), Some(64e6));
+        assert!(row.flags.contains(Flag::MixedProximity) && !row.flags.contains(Flag::Partial));
+    }
+
+    #[test]
+    fn a_cell_without_figures_says_why() {
+        let mut tally = tally(Workload::Latency);
+        assert_eq!(tally.latency_row().error, "interrupted before it was measured");
+        tally.add(Err(PairError::Channel(Error::TooLarge { len: 65536, max: 8192 })));
+        let row = tally.latency_row();
+        assert_eq!((row.p50_ns, row.min_ns, row.samples), (None, None, 0));
+        assert!(row.error.contains("65536") && row.error.contains("8192"), "{}", row.error);
+        assert!(tally.is_hopeless() && !tally.has_wrong_payload());
+    }
+
+    #[test]
+    fn an_interrupted_cell_keeps_its_pairs() {
+        let mut tally = tally(Workload::Latency);
+        tally.add(Ok(sample(1000, 60.0)));
+        tally.add(Err(PairError::Interrupted));
+        let row = tally.latency_row();
+        assert!(row.flags.contains(Flag::Partial) && row.error.is_empty());
+        assert_eq!((row.p50_ns, row.p50_lo_ns), (Some(1000.0), None));
+    }
+
+    #[test]
+    fn a_move_between_the_probes_is_noticed() {
+        let moved = Sample { probe_ns: [Some(60.0), Some(470.0)], ..Sample::default() };
+        assert!(is_relocated(&moved) && !is_relocated(&sample(1000, 60.0)));
+    }
+}

@@ -1,0 +1,129 @@
+//! Round trips: the initiator sends a message, the responder checks it and sends one of its own back.
+
+use super::{Courier, STOP, Stage, messages_in, warm_up};
+use crate::{
+    clock,
+    pair::{Budget, Sample},
+};
+use hdrhistogram::Histogram;
+use ipc_core::{Error, Result};
+use std::time::Instant;
+
+/// The longest round trip a histogram holds: a pair is given up long before.
+const MAX_NS: u64 = 60_000_000_000;
+/// A round trip shorter than this many clock readings is timed in unstamped batches as well.
+const CLOCK_BOUND: f64 = 20.0;
+
+/// A histogram of nanoseconds with fixed bounds, three significant digits: it never resizes while measuring.
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, MAX_NS, 3).expect("the bounds are constants")
+}
+
+/// Leads: warms up, then takes a stamp before and after every round trip, then, where the stamps themselves weigh, a
+/// stretch without any.
+pub fn lead(stage: &mut Stage<'_>, courier: &mut impl Courier, budget: Budget, sample: &mut Sample) -> Result<()> {
+    let mut lost = 0;
+    let each_ns = warm_up(stage, budget.warm_up(), |stage, count| trips(stage, courier, count, &mut lost))?;
+    lost = 0;
+    let Budget::Time { measure, .. } = budget else {
+        let Budget::Messages(count) = budget else { unreachable!("the other variant is matched above") };
+        sample.timed(count, || trips(stage, courier, count, &mut lost))?;
+        sample.lost = lost;
+        return stage.open_round(STOP).map(drop);
+    };
+    let clock_ns = clock::read_cost_ns();
+    let clock_bound = each_ns < CLOCK_BOUND * clock_ns;
+    let mut histogram = histogram();
+    // The stamps' own cost belongs to how long the stamped round takes, not to the round trip.
+    let stretch = if clock_bound { measure / 2 } else { measure };
+    let count = messages_in(stretch, each_ns + 2.0 * clock_ns, 8);
+    sample.timed(count, || stamped_trips(stage, courier, count, &mut histogram, &mut lost))?;
+    if clock_bound {
+        let count = messages_in(stretch, each_ns, 8);
+        let mut batch = Sample::default();
+        batch.timed(count, || trips(stage, courier, count, &mut lost))?;
+        sample.batch_mean_ns = Some(batch.elapsed_ns as f64 / count as f64);
+        sample.preemptions += batch.preemptions;
+    }
+    sample.clock_read_ns = Some(clock_ns);
+    sample.lost = lost;
+    sample.histogram = Some(histogram);
+    stage.open_round(STOP).map(drop)
+}
+
+fn trips(stage: &mut Stage<'_>, courier: &mut impl Courier, count: u64, lost: &mut u64) -> Result<()> {
+    let first = stage.open_round(count)?;
+    for number in first..first + count {
+        trip(stage.lossy(), courier, number, lost)?;
+    }
+    stage.finish();
+    Ok(())
+}
+
+fn stamped_trips(
+    stage: &mut Stage<'_>,
+    courier: &mut impl Courier,
+    count: u64,
+    histogram: &mut Histogram<u64>,
+    lost: &mut u64,
+) -> Result<()> {
+    let first = stage.open_round(count)?;
+    for number in first..first + count {
+        let start = Instant::now();
+        let arrived = trip(stage.lossy(), courier, number, lost)?;
+        let took = start.elapsed().as_nanos() as u64;
+        if arrived {
+            histogram.saturating_record(took);
+        }
+    }
+    stage.finish();
+    Ok(())
+}
+
+/// One round trip; `false` where a lossy mechanism dropped the message or its answer.
+#[inline]
+fn trip(lossy: bool, courier: &mut impl Courier, number: u64, lost: &mut u64) -> Result<bool> {
+    courier.send(number)?;
+    if !lossy {
+        return courier.recv(number).map(|()| true);
+    }
+    loop {
+        match courier.recv_any() {
+            Ok(answer) if answer == number => return Ok(true),
+            // The answer to a message that was given up.
+            Ok(_) => {}
+            Err(Error::TimedOut) => {
+                *lost += 1;
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Answers every round.
+pub fn follow(stage: &mut Stage<'_>, courier: &mut impl Courier) -> Result<()> {
+    while let Some((first, count)) = stage.join_round()? {
+        if !stage.lossy() {
+            for number in first..first + count {
+                courier.recv(number)?;
+                courier.send(number)?;
+            }
+            continue;
+        }
+        loop {
+            match courier.recv_any() {
+                Ok(number) => {
+                    courier.send(number)?;
+                    if number + 1 == first + count {
+                        break;
+                    }
+                }
+                Err(Error::TimedOut) if stage.is_finished() => break,
+                Err(Error::TimedOut) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}

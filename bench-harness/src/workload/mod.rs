@@ -1,0 +1,185 @@
+//! What the two processes of a pair do once they stand: the conversation of a [`Role`], and what one measurement yields.
+//!
+//! Everything goes in rounds. The initiator writes how many messages the next round has, both meet at a barrier, and the
+//! round runs. So the initiator can warm up by doubling until the time is used, then size the measured round, and the
+//! responder need not look at any message to know when to stop.
+
+pub mod courier;
+mod latency;
+mod throughput;
+
+pub use latency::histogram;
+
+use crate::{cell::Workload, pair::Budget, pair::Sample};
+use courier::Courier;
+use ipc_core::{
+    Framing, Reliability, Result, Spec,
+    shared::{Barrier, SharedPage},
+};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+/// Which process of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Starts the round, holds the clock, reports the figures.
+    Initiator,
+    /// Answers.
+    Responder,
+}
+
+/// How long a lossy mechanism waits for a message before it counts as lost.
+const LOSS_TIMEOUT: Duration = Duration::from_millis(100);
+/// The round length that ends a conversation.
+const STOP: u64 = u64::MAX;
+/// Lines of the shared page: a barrier and a probe for each role, the round's length, whether its sender
+/// has finished, and what was lost.
+const LINES: [usize; 2] = [0, 1];
+const ROUND: usize = 2;
+const FINISHED: usize = 3;
+const LOST: usize = 4;
+
+/// What both processes of a pair share beside the channel under test.
+pub struct Stage<'a> {
+    page: &'a SharedPage,
+    role: Role,
+    barrier: Barrier<'a>,
+    /// Messages of all rounds so far: the number of the next message.
+    next: u64,
+    spec: Spec,
+    size: usize,
+}
+
+impl<'a> Stage<'a> {
+    /// The stage as `role` sees it.
+    pub fn new(page: &'a SharedPage, role: Role, spec: Spec, size: usize) -> Self {
+        let [mine, other] = lines(role);
+        Self { page, role, barrier: Barrier::new(&page[mine], &page[other]), next: 0, spec, size }
+    }
+
+    fn lossy(&self) -> bool {
+        self.spec.reliability == Reliability::Lossy
+    }
+
+    fn boundaries(&self) -> bool {
+        self.spec.framing == Framing::Message
+    }
+
+    /// Waits for the other process.
+    fn meet(&self) -> Result<()> {
+        self.barrier.meet()
+    }
+
+    /// The distance of the two hardware threads, as the initiator measures it.
+    fn probe(&self) -> Option<f64> {
+        let [mine, other] = lines(self.role).map(|line| &self.page[line]);
+        match self.role {
+            Role::Initiator => Some(crate::probe::measure(mine, other)),
+            Role::Responder => {
+                crate::probe::answer(mine, other);
+                None
+            }
+        }
+    }
+
+    /// Announces a round of `count` messages and meets the responder; returns the number of its first message.
+    fn open_round(&mut self, count: u64) -> Result<u64> {
+        self.page[FINISHED].word.store(0, Ordering::Relaxed);
+        self.page[ROUND].word.store(count, Ordering::Release);
+        self.meet()?;
+        let first = self.next;
+        self.next = first.wrapping_add(count);
+        Ok(first)
+    }
+
+    /// Waits for the next round; returns the number of its first message and how many it has, `None` at the end.
+    fn join_round(&mut self) -> Result<Option<(u64, u64)>> {
+        self.meet()?;
+        let count = self.page[ROUND].word.load(Ordering::Acquire);
+        let first = self.next;
+        self.next = first.wrapping_add(count);
+        Ok((count != STOP).then_some((first, count)))
+    }
+
+    /// Tells the responder that everything has been sent.
+    fn finish(&self) {
+        self.page[FINISHED].word.store(1, Ordering::Release);
+    }
+
+    /// Tells the initiator how many messages of the round never arrived.
+    fn report_lost(&self, lost: u64) {
+        self.page[LOST].word.store(lost, Ordering::Release);
+    }
+
+    fn lost(&self) -> u64 {
+        self.page[LOST].word.load(Ordering::Acquire)
+    }
+
+    fn is_finished(&self) -> bool {
+        self.page[FINISHED].word.load(Ordering::Acquire) == 1
+    }
+}
+
+fn lines(role: Role) -> [usize; 2] {
+    match role {
+        Role::Initiator => LINES,
+        Role::Responder => [LINES[1], LINES[0]],
+    }
+}
+
+/// Plays `stage.role` from warm-up to the last round. The responder's sample holds only what it saw of itself.
+///
+/// # Errors
+/// What the channel returned, or [`Error::Corrupt`](ipc_core::Error::Corrupt) for a payload that is not what was sent.
+pub fn play<C: Courier>(
+    workload: Workload,
+    stage: &mut Stage<'_>,
+    courier: &mut C,
+    budget: Budget,
+    probe: bool,
+) -> Result<Sample> {
+    if stage.lossy() {
+        courier.set_timeout(Some(LOSS_TIMEOUT))?;
+    }
+    let mut sample = Sample::default();
+    stage.meet()?;
+    if probe {
+        sample.probe_ns[0] = stage.probe();
+    }
+    match (workload, stage.role) {
+        (Workload::Latency, Role::Initiator) => latency::lead(stage, courier, budget, &mut sample)?,
+        (Workload::Latency, Role::Responder) => latency::follow(stage, courier)?,
+        (Workload::Throughput, Role::Initiator) => throughput::lead(stage, courier, budget, &mut sample)?,
+        (Workload::Throughput, Role::Responder) => throughput::follow(stage, courier)?,
+    }
+    if probe {
+        sample.probe_ns[1] = stage.probe();
+    }
+    Ok(sample)
+}
+
+/// Runs rounds of doubling length until they have taken `warm_up`; returns the nanoseconds per message of the last one.
+fn warm_up(
+    stage: &mut Stage<'_>,
+    warm_up: Duration,
+    mut round: impl FnMut(&mut Stage<'_>, u64) -> Result<()>,
+) -> Result<f64> {
+    let start = Instant::now();
+    let mut count = 1;
+    loop {
+        let lap = Instant::now();
+        round(stage, count)?;
+        let took = lap.elapsed();
+        if start.elapsed() >= warm_up {
+            return Ok((took.as_nanos() as f64 / count as f64).max(1.0));
+        }
+        count *= 2;
+    }
+}
+
+/// How many messages of `each_ns` fill `time`; at least `least`.
+fn messages_in(time: Duration, each_ns: f64, least: u64) -> u64 {
+    ((time.as_nanos() as f64 / each_ns) as u64).max(least)
+}

@@ -1,0 +1,110 @@
+//! One way: the initiator sends, the responder checks every message and acknowledges the last.
+//!
+//! The clock runs from the barrier to the moment the sender holds the acknowledgement, so what lies in buffers when the last
+//! send returns is paid for. Lossy mechanisms have nothing that holds the sender back; for them the responder
+//! grants credit, one window of messages at a time, and what does not arrive is counted as lost.
+
+use super::{Courier, STOP, Stage, messages_in, warm_up};
+use crate::pair::{Budget, Sample};
+use ipc_core::{Error, Result};
+
+/// The acknowledgement of a whole round; credit notes carry a message's number instead.
+const DONE: u64 = u64::MAX;
+/// Bytes that a lossy mechanism may have in flight, and what the kernel accounts for each datagram beyond its payload
+/// (`skb->truesize`): together they stay well inside the default receive buffer (208 KiB, `net.core.rmem_default`).
+const WINDOW_BYTES: usize = 64 << 10;
+const DATAGRAM_OVERHEAD: usize = 1 << 10;
+
+fn window(size: usize) -> u64 {
+    (WINDOW_BYTES / (size + DATAGRAM_OVERHEAD)).max(1) as u64
+}
+
+/// Leads: warms up, then sends for the measured time.
+pub fn lead(stage: &mut Stage<'_>, courier: &mut impl Courier, budget: Budget, sample: &mut Sample) -> Result<()> {
+    let each_ns = warm_up(stage, budget.warm_up(), |stage, count| send_all(stage, courier, count))?;
+    let count = match budget {
+        Budget::Time { measure, .. } => messages_in(measure, each_ns, 4),
+        Budget::Messages(count) => count,
+    };
+    sample.timed(count, || send_all(stage, courier, count))?;
+    sample.lost = stage.lost();
+    stage.open_round(STOP).map(drop)
+}
+
+fn send_all(stage: &mut Stage<'_>, courier: &mut impl Courier, count: u64) -> Result<()> {
+    let first = stage.open_round(count)?;
+    if stage.lossy() {
+        return send_in_windows(stage, courier, first, count);
+    }
+    for number in first..first + count {
+        courier.send(number)?;
+    }
+    match courier.recv_note(stage.boundaries())? {
+        DONE => Ok(()),
+        _ => Err(Error::Corrupt { what: "the acknowledgement is not what was sent" }),
+    }
+}
+
+fn send_in_windows(stage: &mut Stage<'_>, courier: &mut impl Courier, first: u64, count: u64) -> Result<()> {
+    let window = window(stage.size);
+    for number in first..first + count {
+        courier.send(number)?;
+        if (number - first + 1).is_multiple_of(window) {
+            await_note(courier, number)?;
+        }
+    }
+    stage.finish();
+    // One datagram into an empty buffer: if even that is dropped, the round has no end that could be timed.
+    if await_note(courier, DONE)? { Ok(()) } else { Err(Error::TimedOut) }
+}
+
+/// Waits for `wanted`, passing over what comes late; `false` where nothing came within the deadline: a window whose last
+/// message was dropped gets no credit, and the sender goes on without.
+fn await_note(courier: &mut impl Courier, wanted: u64) -> Result<bool> {
+    loop {
+        match courier.recv_note(true) {
+            Ok(note) if note == wanted => return Ok(true),
+            Ok(_) => {}
+            Err(Error::TimedOut) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Receives and acknowledges every round.
+pub fn follow(stage: &mut Stage<'_>, courier: &mut impl Courier) -> Result<()> {
+    while let Some((first, count)) = stage.join_round()? {
+        if stage.lossy() {
+            recv_in_windows(stage, courier, first, count)?;
+        } else {
+            for number in first..first + count {
+                courier.recv(number)?;
+            }
+        }
+        courier.send_note(DONE)?;
+    }
+    Ok(())
+}
+
+fn recv_in_windows(stage: &mut Stage<'_>, courier: &mut impl Courier, first: u64, count: u64) -> Result<()> {
+    let window = window(stage.size);
+    let mut received = 0;
+    loop {
+        match courier.recv_any() {
+            Ok(number) => {
+                received += 1;
+                if (number - first + 1).is_multiple_of(window) {
+                    courier.send_note(number)?;
+                }
+                if number + 1 == first + count {
+                    break;
+                }
+            }
+            Err(Error::TimedOut) if stage.is_finished() => break,
+            Err(Error::TimedOut) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    stage.report_lost(count - received);
+    Ok(())
+}

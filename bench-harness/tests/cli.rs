@@ -1,0 +1,133 @@
+//! The program as its user meets it: errors of one line that name the value and what is valid, exit codes, formats.
+
+use std::{
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+fn bench(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ipc-bench")).args(args).output().expect("the program starts")
+}
+
+/// Runs the program, which must fail with exit code 2 and name every one of `names` on stderr.
+fn refused(args: &[&str], names: &[&str]) {
+    let output = bench(args);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+    assert!(output.stdout.is_empty(), "{args:?} printed {:?}", String::from_utf8_lossy(&output.stdout));
+    assert!(text.starts_with("error: ") && text.lines().count() == 1, "{args:?}: {text}");
+    for name in names {
+        assert!(text.contains(name), "{args:?} does not name '{name}': {text}");
+    }
+}
+
+/// A quick run of one cell into `dir`.
+fn run_one(dir: &Path, more: &[&str]) -> Output {
+    let dir = dir.to_str().expect("a UTF-8 path");
+    let mut args = vec!["run", "--quick", "--forks", "2", "--out", dir, "--placement", "same-core", "--wait", "block"];
+    args.extend(more);
+    bench(&args)
+}
+
+#[test]
+fn unknown_names_are_refused() {
+    refused(&["run", "--mechanism", "tube"], &["tube", "pipe", "udp"]);
+    refused(&["run", "--workload", "speed"], &["speed", "latency", "throughput"]);
+    refused(&["run", "--placement", "moon"], &["moon", "same-core", "cross-core"]);
+    refused(&["run", "--wait", "nap"], &["nap", "block", "spin", "hybrid"]);
+    refused(&["run", "--access", "osmosis"], &["osmosis", "copy", "in-place"]);
+    refused(&["run", "no/such/cell"], &["no/such/cell", "latency/pipe/64"]);
+}
+
+#[test]
+fn impossible_numbers_are_refused() {
+    refused(&["run", "--size", "0"], &["'0'", "1 to"]);
+    refused(&["run", "--size", "64,1T"], &["1T", "4K"]);
+    refused(&["run", "--forks", "0"], &["0", "1..=1000"]);
+    refused(&["run", "--cpus", "1"], &["'1'", "0,1"]);
+    refused(&["run", "--cpus", "0,4095"], &["4095", "allowed"]);
+    refused(&["run", "--quick", "--full"], &["--full"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_refused_before_measuring() {
+    refused(&["run", "--quick", "latency/pipe", "--out", "/proc/nowhere"], &["/proc/nowhere", "--out"]);
+    refused(&["run", "--quick", "latency/pipe", "--out", "/dev/null"], &["/dev/null", "--out"]);
+}
+
+#[test]
+fn broken_results_are_refused_by_name_and_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    refused(&["report", path], &[path, "latency.csv"]);
+    refused(&["report", "/no/such/folder"], &["/no/such/folder"]);
+
+    assert_eq!(run_one(dir.path(), &["latency/pipe"]).status.code(), Some(0));
+    let csv = dir.path().join("latency.csv");
+    let whole = std::fs::read_to_string(&csv).unwrap();
+    std::fs::write(&csv, whole.replacen("block", "nap", 1)).unwrap();
+    refused(&["report", path], &["latency.csv", "line 2", "nap", "block"]);
+    std::fs::write(&csv, &whole[..whole.len() - 5]).unwrap();
+    refused(&["report", path], &["latency.csv", "line 2"]);
+    std::fs::write(&csv, "a,b\n1,2\n").unwrap();
+    refused(&["report", path], &["latency.csv", "workload"]);
+}
+
+#[test]
+fn a_size_over_the_limit_is_a_row_with_the_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = run_one(dir.path(), &["--mechanism", "pipe,sysv-msgq,posix-mq,udp", "--size", "1M"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let csv = std::fs::read_to_string(dir.path().join("latency.csv")).unwrap();
+    for mechanism in ["sysv-msgq", "posix-mq", "udp"] {
+        let row = csv.lines().find(|line| line.contains(mechanism)).expect("a row");
+        assert!(row.contains("1048576 bytes cannot pass: the limit is"), "{row}");
+    }
+    assert!(!csv.lines().find(|line| line.contains("pipe")).expect("a row").contains("cannot pass"));
+}
+
+#[test]
+fn list_prints_one_json_document() {
+    let output = bench(&["list", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    let names: Vec<_> = list.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 14);
+    assert!(names.contains(&"unix-seqpacket") && names.contains(&"mmap-anon"));
+    assert!(list.as_array().unwrap().iter().all(|row| row["error"].is_null()), "{list}");
+}
+
+#[test]
+fn run_and_report_print_json_and_csv() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = run_one(dir.path(), &["--mechanism", "pipe", "--size", "64", "--format", "json"]);
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    let latency = &rows["latency"][0];
+    assert_eq!(latency["mechanism"], "pipe");
+    assert!(latency["p50_ns"].as_f64().is_some_and(|ns| ns > 100.0), "{latency}");
+    assert!(rows["throughput"][0]["bytes_per_s"].as_f64().is_some_and(|rate| rate > 1e6), "{rows}");
+
+    let output = bench(&["report", dir.path().to_str().unwrap(), "--format", "csv"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.starts_with("workload,mechanism,size,placement,wait,access,pairs,samples,min_ns"), "{text}");
+}
+
+#[test]
+fn two_runs_at_once_do_not_disturb_each_other() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let started: Vec<_> = dirs
+        .iter()
+        .map(|dir| {
+            let out = dir.path().to_str().unwrap();
+            Command::new(env!("CARGO_BIN_EXE_ipc-bench"))
+                .args(["run", "--quick", "--forks", "1", "--size", "64", "--placement", "same-core", "--out", out])
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+        })
+        .collect();
+    for child in started {
+        let output = child.and_then(Child::wait_with_output).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}

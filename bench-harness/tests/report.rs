@@ -1,0 +1,558 @@
+//! From result files to report: what is written is read back, what is broken is said, and the same results always make
+//! the same report. The figures are synthetic, in the proportions of a two-core virtual machine.
+
+use bench_harness::cell::{Access, Cell, Placement, Workload};
+use bench_harness::host::Host;
+use bench_harness::record::{self, Distribution, Error, Flag, LatencyRow, Proximity, Row, ThroughputRow, histograms};
+use bench_harness::report::{self, matrix, tables};
+use hdrhistogram::Histogram;
+use ipc_core::Wait;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, UNIX_EPOCH},
+};
+
+const MECHANISMS: [&str; 14] = [
+    "pipe",
+    "fifo",
+    "sysv-msgq",
+    "posix-mq",
+    "sysv-shm",
+    "posix-shm",
+    "memfd",
+    "mmap-file",
+    "mmap-anon",
+    "unix-stream",
+    "unix-dgram",
+    "unix-seqpacket",
+    "tcp",
+    "udp",
+];
+const VIEWS: [(Placement, Wait); 3] =
+    [(Placement::SameCore, Wait::Block), (Placement::CrossCore, Wait::Block), (Placement::CrossCore, Wait::Spin)];
+
+fn is_memory(mechanism: &str) -> bool {
+    ["sysv-shm", "posix-shm", "memfd", "mmap-file", "mmap-anon"].contains(&mechanism)
+}
+
+/// Every cell of a plan with these sizes.
+fn cells(workload: Workload, sizes: &[usize]) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for mechanism in MECHANISMS {
+        for &access in Access::ALL {
+            for &size in sizes.iter().filter(|_| access == Access::Copy || is_memory(mechanism)) {
+                let cell = |(placement, wait)| Cell { workload, mechanism, size, placement, wait, access };
+                cells.extend(VIEWS.map(cell));
+            }
+        }
+    }
+    cells
+}
+
+/// Why a cell cannot be measured.
+fn refusal(cell: &Cell) -> Option<String> {
+    let max = match cell.mechanism {
+        "sysv-msgq" | "posix-mq" => 8192,
+        "udp" => 65_507,
+        _ => usize::MAX,
+    };
+    (cell.size > max).then(|| format!("a message of {} bytes cannot pass: the limit is {max} bytes", cell.size))
+}
+
+/// A plausible median round trip.
+fn median_ns(cell: &Cell) -> f64 {
+    let rank = MECHANISMS.iter().position(|m| *m == cell.mechanism).unwrap() as f64;
+    let memory = is_memory(cell.mechanism);
+    let network = if ["tcp", "udp"].contains(&cell.mechanism) { 1.7 } else { 1.0 };
+    let base = match (cell.placement, cell.wait) {
+        (Placement::SameCore, _) => 3_200.0 + 90.0 * rank,
+        (_, Wait::Block) => 28_000.0 + 600.0 * rank,
+        _ if memory => 84.0 + 2.0 * rank,
+        _ => 1_050.0 + 60.0 * rank,
+    };
+    let copies = match (memory, cell.access) {
+        (true, Access::InPlace) => 0.4,
+        (true, Access::Copy) => 1.0,
+        _ => 2.2,
+    };
+    base * network + cell.size as f64 * 2.0 / 25.0 * copies
+}
+
+fn histogram(cell: &Cell, samples: u64) -> Histogram<u64> {
+    let mut random = fastrand::Rng::with_seed(cell.size as u64 * 31 + median_ns(cell) as u64);
+    let mut histogram = Histogram::new_with_bounds(1, 10_000_000_000, 3).unwrap();
+    for _ in 0..samples {
+        let body = 1.0 + 0.06 * (random.f64() + random.f64() + random.f64() - 1.5);
+        let tail = if random.u32(..60) == 0 { 2.0 + 40.0 * random.f64().powi(8) } else { 1.0 };
+        histogram.record((median_ns(cell) * body * tail) as u64).unwrap();
+    }
+    histogram
+}
+
+/// As the CSV files hold it.
+fn tenth(ns: f64) -> f64 {
+    (ns * 10.0).round() / 10.0
+}
+
+fn latency_row(cell: &Cell, histogram: &Histogram<u64>) -> LatencyRow {
+    let at = |quantile| Some(histogram.value_at_quantile(quantile) as f64);
+    let p50 = histogram.value_at_quantile(0.5) as f64;
+    let mut row = LatencyRow::empty(cell);
+    (row.pairs, row.samples) = (5, histogram.len());
+    (row.min_ns, row.max_ns) = (Some(histogram.min() as f64), Some(histogram.max() as f64));
+    (row.p50_ns, row.p50_lo_ns, row.p50_hi_ns) = (Some(p50), Some(tenth(p50 * 0.98)), Some(tenth(p50 * 1.02)));
+    (row.p90_ns, row.p99_ns, row.p999_ns) = (at(0.9), at(0.99), at(0.999));
+    row.mean_ns = Some(histogram.mean());
+    if cell.placement == Placement::CrossCore {
+        (row.proximity, row.probe_ns) = (Some(Proximity::Near), Some(62.25));
+    }
+    if p50 < 400.0 {
+        row.flags.insert(Flag::ClockBound);
+        (row.batch_mean_ns, row.batch_mean_lo_ns, row.batch_mean_hi_ns) =
+            (Some(p50 - 9.0), Some(p50 - 10.0), Some(p50 - 8.0));
+    }
+    match (cell.mechanism, cell.placement) {
+        ("memfd", Placement::CrossCore) => row.proximity = Some(Proximity::Far),
+        ("tcp", Placement::SameCore) => row.flags.extend([Flag::Unsteady, Flag::Bimodal]),
+        ("udp", _) => row.lost = Some(0),
+        _ => {}
+    }
+    row
+}
+
+fn throughput_row(cell: &Cell) -> ThroughputRow {
+    let mut row = ThroughputRow::empty(cell);
+    if let Some(error) = refusal(cell) {
+        row.error = error;
+        return row;
+    }
+    let memory = is_memory(cell.mechanism);
+    let message_ns = match (memory, cell.access) {
+        (true, Access::InPlace) => 9.0 + cell.size as f64 / 30.0,
+        (true, Access::Copy) => 12.0 + cell.size as f64 / 14.0,
+        _ => median_ns(cell).min(2_500.0) / 4.0 + cell.size as f64 / 3.5,
+    };
+    let rate = 1e9 / message_ns;
+    let bytes = rate * cell.size as f64;
+    (row.pairs, row.messages) = (5, 1_000_000);
+    (row.msgs_per_s, row.bytes_per_s) = (Some(rate.round()), Some(bytes.round()));
+    (row.bytes_per_s_lo, row.bytes_per_s_hi) = (Some((bytes * 0.97).round()), Some((bytes * 1.03).round()));
+    row
+}
+
+fn synthetic_host() -> Host {
+    let mut host = Host::default();
+    host.cpu.model = Some("Example CPU <7> & Sons".into());
+    (host.cpu.sockets, host.cpu.cores, host.cpu.threads) = (Some(1), Some(2), Some(2));
+    host.kernel.release = Some("6.12.0-example".into());
+    host.virtualisation.virtual_machine = Some(true);
+    host.limits = BTreeMap::from([("kernel.msgmax".to_owned(), Some(8192)), ("fs.pipe-max-size".to_owned(), None)]);
+    host.run.command = Some("ipc-bench run --out results".into());
+    host.run.started = Some("2026-03-01T12:30:05Z".into());
+    (host.run.duration_s, host.run.pairs, host.run.clock_read_ns) = (Some(171.3), Some(5), Some(20.1));
+    host.run.notes = vec!["spin on same-core is left out: one core cannot both spin and answer".into()];
+    host
+}
+
+/// Writes the results of `latency` and `throughput` cells to `dir`.
+fn write_results(dir: &Path, latency: &[Cell], throughput: &[Cell], samples: u64) {
+    let mut rows = Vec::new();
+    let mut listed = Vec::new();
+    for cell in latency {
+        if let Some(error) = refusal(cell) {
+            rows.push(LatencyRow::failed(cell, error));
+            continue;
+        }
+        let histogram = histogram(cell, samples);
+        rows.push(latency_row(cell, &histogram));
+        listed.push((cell.to_string(), histogram));
+    }
+    if !rows.is_empty() {
+        record::write(dir, &rows).unwrap();
+        histograms::write(dir, UNIX_EPOCH + Duration::from_secs(1_772_368_205), &listed).unwrap();
+    }
+    if !throughput.is_empty() {
+        record::write(dir, &throughput.iter().map(throughput_row).collect::<Vec<_>>()).unwrap();
+    }
+    synthetic_host().write(dir).unwrap();
+}
+
+fn write_full(dir: &Path, samples: u64) {
+    let latency = cells(Workload::Latency, &[64, 4096, 65_536]);
+    let throughput = cells(Workload::Throughput, &[64, 4096, 65_536, 1 << 20]);
+    write_results(dir, &latency, &throughput, samples);
+}
+
+/// Every file under `dir` with its content.
+fn snapshot(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![dir.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.insert(path.clone(), fs::read(path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn rows_survive_the_csv_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let cell = cells(Workload::Latency, &[64])[0];
+    let mut full = latency_row(&cell, &histogram(&cell, 1000));
+    full.mean_ns = Some(1234.5);
+    full.flags.extend([Flag::Preempted, Flag::Lossy]);
+    full.lost = Some(3);
+    full.p50_lo_ns = Some(-12.5);
+    let failed = LatencyRow::failed(&Cell { size: 65_536, ..cell }, "no, \"really\"\nnot");
+    record::write(dir.path(), &[full.clone(), failed.clone()]).unwrap();
+
+    let text = fs::read_to_string(dir.path().join("latency.csv")).unwrap();
+    assert!(text.starts_with(
+        "workload,mechanism,size,placement,wait,access,pairs,samples,min_ns,p50_ns,p50_lo_ns,p50_hi_ns,p90_ns,p99_ns,\
+         p999_ns,max_ns,mean_ns,flags,error,batch_mean_ns,batch_mean_lo_ns,batch_mean_hi_ns,proximity,probe_ns,lost\n"
+    ));
+    assert!(text.contains(",1234.5,preempted;lossy,,"), "{text}");
+    assert_eq!(text.lines().count(), 3, "an error is one line: {text}");
+    let read: Vec<LatencyRow> = record::read(dir.path()).unwrap();
+    assert_eq!(read, [full, LatencyRow { error: "no, \"really\"; not".into(), ..failed }]);
+
+    let rows: Vec<_> = cells(Workload::Throughput, &[64, 65_536]).iter().map(throughput_row).collect();
+    record::write(dir.path(), &rows).unwrap();
+    let rounded: Vec<ThroughputRow> = record::read(dir.path()).unwrap();
+    assert_eq!(rounded, rows);
+    assert!(fs::read_to_string(dir.path().join("throughput.csv")).unwrap().starts_with(
+        "workload,mechanism,size,placement,wait,access,pairs,messages,msgs_per_s,bytes_per_s,bytes_per_s_lo,\
+         bytes_per_s_hi,flags,error,lost,proximity,probe_ns\n"
+    ));
+}
+
+#[test]
+fn the_header_is_the_struct() {
+    let cell = cells(Workload::Latency, &[64])[0];
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.serialize(LatencyRow::empty(&cell)).unwrap();
+    let header = String::from_utf8(writer.into_inner().unwrap()).unwrap();
+    assert_eq!(header.lines().next(), Some(&*LatencyRow::COLUMNS.join(",")));
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.serialize(ThroughputRow::empty(&cell)).unwrap();
+    let header = String::from_utf8(writer.into_inner().unwrap()).unwrap();
+    assert_eq!(header.lines().next(), Some(&*ThroughputRow::COLUMNS.join(",")));
+}
+
+#[test]
+fn a_run_without_rows_has_a_header() {
+    let dir = tempfile::tempdir().unwrap();
+    record::write::<LatencyRow>(dir.path(), &[]).unwrap();
+    assert_eq!(record::read::<LatencyRow>(dir.path()).unwrap(), []);
+}
+
+/// The message of the error that reading `text` as latency.csv gives; always one line that names the file.
+fn broken(text: &str) -> (Error, String) {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("latency.csv"), text).unwrap();
+    let error = record::read::<LatencyRow>(dir.path()).unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("latency.csv: line ") && message.lines().count() == 1, "{message}");
+    (error, message)
+}
+
+#[test]
+fn broken_csv_is_named_by_line_and_expectation() {
+    let dir = tempfile::tempdir().unwrap();
+    let cell = cells(Workload::Latency, &[64])[0];
+    let row = latency_row(&cell, &histogram(&cell, 100));
+    record::write(dir.path(), &[row, LatencyRow::failed(&Cell { size: 65_536, ..cell }, "x")]).unwrap();
+    let good = fs::read_to_string(dir.path().join("latency.csv")).unwrap();
+
+    let (error, message) = broken("city,country\nParis,France\n");
+    assert!(matches!(error, Error::Header { column: "workload", .. }), "{message}");
+    let (error, message) = broken("");
+    assert!(matches!(error, Error::Header { .. }), "{message}");
+    let (error, message) = broken(&good[..good.len() - 9]);
+    assert!(matches!(error, Error::Row { line: 3, .. }), "{message}");
+    let (error, message) = broken(&good.replace(",65536,", ",65536,oops,"));
+    assert!(matches!(error, Error::Row { line: 3, .. }) && message.contains("26 fields: expected 25"), "{message}");
+    let (_, message) = broken(&good.replace("same-core", "moon"));
+    assert!(
+        message.contains("line 2: column 'placement': unknown placement 'moon': use one of same-core"),
+        "{message}"
+    );
+    let (_, message) = broken(&good.replace(",65536,", ",-1,"));
+    assert!(message.contains("line 3: column 'size'") && message.contains("whole number"), "{message}");
+    let (_, message) = broken(&good.replace("latency,pipe,64,", "latency,../pipe,64,"));
+    assert!(message.contains("column 'mechanism'"), "{message}");
+    let (_, message) = broken(&good.replace("latency,pipe,64,", "throughput,pipe,64,"));
+    assert!(message.contains("expected 'latency'"), "{message}");
+    let (_, message) = broken(&good.replace(",65536,", ",64,"));
+    assert!(message.contains("line 3: latency/pipe/64/same-core/block/copy occurs twice"), "{message}");
+    for figure in ["NaN", "-3", "fast"] {
+        let (_, message) = broken(&good.replacen(",100,", &format!(",100,{figure}"), 1));
+        assert!(message.contains("column 'min_ns'") && message.contains("expected a number"), "{message}");
+    }
+}
+
+#[test]
+fn columns_of_other_versions_are_tolerated() {
+    let dir = tempfile::tempdir().unwrap();
+    let cell = cells(Workload::Latency, &[64])[0];
+    let row = LatencyRow::failed(&cell, "x");
+    record::write(dir.path(), std::slice::from_ref(&row)).unwrap();
+    let path = dir.path().join("latency.csv");
+    let text = fs::read_to_string(&path).unwrap();
+    let (header, line) = text.trim_end().split_once('\n').unwrap();
+    fs::write(&path, format!("{header},newer\n{line},7\n")).unwrap();
+    assert_eq!(record::read::<LatencyRow>(dir.path()).unwrap(), std::slice::from_ref(&row));
+    // An older file ends with the column error.
+    let older = header.split_once(",batch_mean_ns").unwrap().0;
+    fs::write(&path, format!("{older}\n{}\n", line.trim_end_matches(','))).unwrap();
+    assert_eq!(record::read::<LatencyRow>(dir.path()).unwrap(), [row]);
+}
+
+#[test]
+fn percentile_listings_agree_with_the_histogram() {
+    let dir = tempfile::tempdir().unwrap();
+    let cell = cells(Workload::Latency, &[64])[0];
+    let histogram = histogram(&cell, 20_000);
+    histograms::write(dir.path(), UNIX_EPOCH, &[(cell.to_string(), histogram.clone())]).unwrap();
+    let read = Distribution::read(dir.path(), &cell.to_string()).unwrap().unwrap();
+    assert_eq!(read.count(), 20_000);
+    for step in &read.steps {
+        let expected = histogram.value_at_quantile(step.quantile);
+        assert!(histogram.equivalent(step.value_ns as u64, expected), "{step:?}: {expected}");
+        assert_eq!(step.count, histogram.count_between(0, step.value_ns as u64), "{step:?}");
+    }
+    assert!(histogram.equivalent(read.steps.last().unwrap().value_ns as u64, histogram.max()));
+}
+
+#[test]
+fn the_log_holds_every_histogram_by_name() {
+    use hdrhistogram::serialization::{
+        Deserializer,
+        interval_log::{IntervalLogIterator, LogEntry},
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let written: Vec<_> =
+        cells(Workload::Latency, &[64])[..3].iter().map(|c| (c.to_string(), histogram(c, 500))).collect();
+    histograms::write(dir.path(), UNIX_EPOCH, &written).unwrap();
+    let log = fs::read(dir.path().join("histograms/all.hlog")).unwrap();
+    let intervals: Vec<_> = IntervalLogIterator::new(&log)
+        .filter_map(|entry| match entry.unwrap() {
+            LogEntry::Interval(interval) => Some(interval),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(intervals.len(), written.len());
+    for (interval, (cell, histogram)) in intervals.iter().zip(&written) {
+        assert_eq!(interval.tag().unwrap().as_str(), cell);
+        let bytes = base64(interval.encoded_histogram());
+        let read: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
+        assert_eq!(read, *histogram);
+    }
+}
+
+/// Decodes base64; the crate that does it is not among the dependencies.
+fn base64(text: &str) -> Vec<u8> {
+    let digits = text.bytes().filter_map(|b| {
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|d| *d == b)
+    });
+    let bits: Vec<u8> = digits.flat_map(|d| (0..6).rev().map(move |i| (d >> i & 1) as u8)).collect();
+    bits.chunks_exact(8).map(|byte| byte.iter().fold(0, |value, bit| value << 1 | bit)).collect()
+}
+
+#[test]
+fn stale_listings_go_and_broken_ones_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let two: Vec<_> = cells(Workload::Latency, &[64])[..2].iter().map(|c| (c.to_string(), histogram(c, 50))).collect();
+    histograms::write(dir.path(), UNIX_EPOCH, &two).unwrap();
+    histograms::write(dir.path(), UNIX_EPOCH, &two[..1]).unwrap();
+    assert!(Distribution::read(dir.path(), &two[0].0).unwrap().is_some());
+    assert!(Distribution::read(dir.path(), &two[1].0).unwrap().is_none());
+
+    let path = dir.path().join("histograms").join(histograms::file_name(&two[0].0));
+    let text = fs::read_to_string(&path).unwrap();
+    for broken in ["hello\n", &text[..text.len() / 2], &text.replace("0.500000000000", "5.5")] {
+        fs::write(&path, broken).unwrap();
+        let error = Distribution::read(dir.path(), &two[0].0).unwrap_err();
+        assert!(matches!(error, Error::Row { .. }) && error.to_string().contains(".hgrm: line "), "{error}");
+    }
+}
+
+#[test]
+fn a_report_is_the_same_every_time() {
+    let dir = tempfile::tempdir().unwrap();
+    write_full(dir.path(), 2_000);
+    let written = report::build(dir.path()).unwrap();
+    assert!(written.iter().all(|path| path.exists()));
+    assert_eq!(written.len(), 6, "{written:?}");
+    let first = snapshot(dir.path());
+    assert_eq!(report::build(dir.path()).unwrap(), written);
+    assert_eq!(snapshot(dir.path()), first);
+
+    let listings: usize =
+        first.iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "hgrm")).map(|f| f.1.len()).sum();
+    assert!(listings < 1_500_000, "{listings} bytes of listings");
+    let page = String::from_utf8(first[&dir.path().join("report.html")].clone()).unwrap();
+    assert!(page.contains("Example CPU &lt;7&gt; &amp; Sons") && !page.contains("CPU <7>"));
+    for foreign in ["http://", "https://", "src=", "@import"] {
+        let rest = page.replace("http://www.w3.org/2000/svg", "");
+        assert!(!rest.contains(foreign), "the page refers to something outside: {foreign}");
+    }
+    let readme = String::from_utf8(first[&dir.path().join("README.md")].clone()).unwrap();
+    assert!(readme.contains("ipc-bench run --out results") && readme.contains("spin on same-core is left out"));
+    for mechanism in MECHANISMS {
+        assert!(readme.contains(&format!("| {mechanism} |")), "{mechanism} is not in the README");
+    }
+}
+
+#[test]
+fn charts_are_well_formed() {
+    let dir = tempfile::tempdir().unwrap();
+    write_full(dir.path(), 500);
+    for path in report::build(dir.path()).unwrap().iter().filter(|path| path.extension().is_some_and(|e| e == "svg")) {
+        let svg = fs::read_to_string(path).unwrap();
+        well_formed(&svg).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+        assert!(svg.contains("viewBox=") && svg.contains("<title>") && svg.len() < 400_000);
+        assert!(!svg.contains("NaN") && !svg.contains("inf\""));
+    }
+}
+
+/// A small check of XML: tags nest, attributes are quoted, no stray `<` or `&`.
+fn well_formed(xml: &str) -> Result<(), String> {
+    let mut open = Vec::new();
+    let mut rest = xml;
+    while let Some(start) = rest.find('<') {
+        entities(&rest[..start])?;
+        let end = rest[start..].find('>').ok_or("a tag does not end")? + start;
+        let tag = &rest[start + 1..end];
+        rest = &rest[end + 1..];
+        if let Some(name) = tag.strip_prefix('/') {
+            let last = open.pop();
+            if last != Some(name) {
+                return Err(format!("</{name}> closes {last:?}"));
+            }
+            continue;
+        }
+        if tag.contains('<') || !tag.matches('"').count().is_multiple_of(2) {
+            return Err(format!("<{tag}>"));
+        }
+        entities(tag)?;
+        if !tag.ends_with('/') {
+            open.push(tag.split_ascii_whitespace().next().ok_or("an empty tag")?);
+        }
+    }
+    if open.is_empty() { Ok(()) } else { Err(format!("not closed: {open:?}")) }
+}
+
+fn entities(text: &str) -> Result<(), String> {
+    let known = ["&amp;", "&lt;", "&gt;", "&quot;", "&apos;", "&#39;"];
+    let stray = text.match_indices('&').find(|(at, _)| !known.iter().any(|entity| text[*at..].starts_with(entity)));
+    stray.map_or(Ok(()), |(at, _)| Err(format!("a stray & at '{}'", &text[at..].chars().take(12).collect::<String>())))
+}
+
+#[test]
+fn one_cell_makes_a_report_and_stale_charts_go() {
+    let dir = tempfile::tempdir().unwrap();
+    write_full(dir.path(), 200);
+    report::build(dir.path()).unwrap();
+    assert!(dir.path().join("charts/throughput-by-size.svg").exists());
+
+    fs::remove_file(dir.path().join("throughput.csv")).unwrap();
+    write_results(dir.path(), &cells(Workload::Latency, &[64])[..1], &[], 200);
+    let names: Vec<_> = report::build(dir.path())
+        .unwrap()
+        .iter()
+        .map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string())
+        .collect();
+    assert_eq!(
+        names,
+        ["report.html", "README.md", "charts/latency-by-mechanism.svg", "charts/latency-distribution.svg"]
+    );
+    assert!(!dir.path().join("charts/throughput-by-size.svg").exists());
+    let readme = fs::read_to_string(dir.path().join("README.md")).unwrap();
+    assert!(readme.contains("only one message size was measured"), "{readme}");
+}
+
+#[test]
+fn a_report_of_failures_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let failed: Vec<_> =
+        cells(Workload::Latency, &[64]).iter().map(|c| LatencyRow::failed(c, "<no> & never")).collect();
+    record::write(dir.path(), &failed).unwrap();
+    let written = report::build(dir.path()).unwrap();
+    assert_eq!(written.len(), 2, "no chart can be drawn: {written:?}");
+    let page = fs::read_to_string(&written[0]).unwrap();
+    assert!(page.contains("&lt;no&gt; &amp; never") && !page.contains("<no>"));
+    assert!(report::terminal(&failed, &[]).contains("<no> & never"));
+}
+
+#[test]
+fn nothing_to_report_on_is_an_error_and_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = report::build(dir.path()).unwrap_err();
+    assert!(matches!(error, Error::NoResults { .. }) && error.to_string().lines().count() == 1, "{error}");
+    fs::write(dir.path().join("latency.csv"), "foreign\n").unwrap();
+    assert!(report::build(dir.path()).is_err());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn the_terminal_tables_fit_and_rank() {
+    let latency = cells(Workload::Latency, &[64, 65_536]);
+    let rows: Vec<_> = latency
+        .iter()
+        .map(|cell| match refusal(cell) {
+            Some(error) => LatencyRow::failed(cell, error),
+            None => latency_row(cell, &histogram(cell, 100)),
+        })
+        .collect();
+    let throughput: Vec<_> = cells(Workload::Throughput, &[64, 4096]).iter().map(throughput_row).collect();
+    for width in [60, 80, 100] {
+        let text = tables::terminal(&matrix::all(&rows, &throughput), width);
+        let widest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
+        assert!(widest.chars().count() <= width, "{width}: {widest}");
+    }
+    let text = report::terminal(&rows, &throughput);
+    assert!(text.lines().count() < 120, "{text}");
+    assert!(text.contains("posix-mq, sysv-msgq: a message of 65536 bytes cannot pass"), "{text}");
+    for mechanism in MECHANISMS {
+        assert!(text.contains(mechanism));
+    }
+    assert_eq!(report::terminal(&[], &[]), "");
+}
+
+/// Leaves reports in the folder that `REPORT_DIR` names, to be looked at in a browser.
+#[test]
+#[ignore = "writes to $REPORT_DIR"]
+fn sample() {
+    let dir = PathBuf::from(std::env::var_os("REPORT_DIR").expect("REPORT_DIR names a folder"));
+    for name in ["full", "single", "sizes", "wide"] {
+        fs::create_dir_all(dir.join(name)).unwrap();
+    }
+    write_full(&dir.join("full"), 20_000);
+    write_results(&dir.join("single"), &cells(Workload::Latency, &[64])[1..2], &[], 20_000);
+    let pipe: Vec<_> = cells(Workload::Latency, &[64, 4096]).into_iter().filter(|c| c.mechanism == "pipe").collect();
+    write_results(&dir.join("sizes"), &pipe, &[], 20_000);
+    let mut wide = Vec::new();
+    for &placement in Placement::ALL {
+        for cell in cells(Workload::Latency, &[64, 1500, 1 << 20]).into_iter().filter(|c| c.placement == VIEWS[0].0) {
+            wide.extend([Wait::Block, Wait::Spin].map(|wait| Cell { placement, wait, ..cell }));
+        }
+    }
+    write_results(&dir.join("wide"), &wide, &[], 2_000);
+    let mut host = synthetic_host();
+    host.cpu.model = Some("Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz, an OEM part with a long name".into());
+    host.write(&dir.join("wide")).unwrap();
+    for name in ["full", "single", "sizes", "wide"] {
+        report::build(&dir.join(name)).unwrap();
+        let results = report::Results::read(&dir.join(name)).unwrap();
+        println!("{}", report::terminal(&results.latency, &results.throughput));
+    }
+}

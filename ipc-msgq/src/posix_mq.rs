@@ -1,0 +1,224 @@
+//! `posix-mq`: two POSIX message queues, one for each direction (mq_overview(7), `ipc/mqueue.c`).
+//!
+//! Good for few, short, urgent messages: they have priorities, and a queue can be polled like a file. Bad for much in
+//! flight (ten messages by default) and for messages over 8 KiB; a queue outlives its processes and does not tell that
+//! they have ended.
+
+use crate::sys;
+use ipc_core::{
+    Channel, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    liveness::{Liveness, Meeting},
+    objects::{Object, Owned},
+    stream::set_nonblocking,
+    transfer::{check_len, whole},
+    wait::{Patience, Turn},
+    watch::Watch,
+};
+use nix::{
+    mqueue::{MQ_OFlag, MqAttr},
+    poll::PollFlags,
+    sys::stat::Mode,
+};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+/// A pair of POSIX message queues.
+#[derive(Debug)]
+pub struct PosixMq;
+
+impl Channel for PosixMq {
+    const SPEC: Spec = Spec {
+        name: "posix-mq",
+        summary: "2 POSIX message queues",
+        framing: Framing::Message,
+        reliability: Reliability::Reliable,
+        reach: Reach::Named,
+        objects: "2 queues, and 1 socket pair that shows whether the peer lives",
+        limit: "fs.mqueue.msgsize_max (8 KiB); fs.mqueue.msg_max (10) messages in flight; RLIMIT_MSGQUEUE for all",
+        declared_copies: 2,
+        peer_death: "nothing; a socket beside the queues tells",
+        good_for: "few, short, urgent messages: they have priorities, and a queue can be polled",
+        bad_for: "much in flight, messages over 8 KiB, noticing that the peer has ended",
+        manual: "mq_overview(7)",
+    };
+    type Endpoint = PosixMqEnd;
+
+    /// System calls: `mq_open` four times, `mq_getsetattr`, `mq_unlink`; `socketpair`.
+    fn pair(options: &Options) -> Result<(PosixMqEnd, PosixMqEnd)> {
+        let [there, back] = names(&Name::unique());
+        let (there, back) = (Queue::create(there, options)?, Queue::create(back, options)?);
+        let (peer_of_a, peer_of_b) = Liveness::pair()?;
+        let b = PosixMqEnd::new(there.open()?, back.open()?, peer_of_b, options)?;
+        Ok((PosixMqEnd::new(back.opened, there.opened, peer_of_a, options)?, b))
+    }
+}
+
+/// The binder makes the queues; when the two have met and the connector has opened them, too, it removes their names.
+impl Rendezvous for PosixMq {
+    /// System calls: `mq_open`, `mq_getsetattr` and `mq_unlink` twice; those of [`Meeting`].
+    fn bind(name: &Name, options: &Options) -> Result<PosixMqEnd> {
+        let [there, back] = names(name);
+        let (there, back) = (Queue::create(there, options)?, Queue::create(back, options)?);
+        let mut peer = Meeting::open(name, Self::SPEC.name)?.accept(options)?;
+        peer.hear(options)?;
+        let (inbox, outbox) = (back.opened, there.opened);
+        drop((there.named, back.named));
+        peer.tell(0)?;
+        PosixMqEnd::new(inbox, outbox, peer, options)
+    }
+
+    /// System calls: `mq_open` and `mq_getsetattr` twice; those of [`Meeting`].
+    fn connect(name: &Name, options: &Options) -> Result<PosixMqEnd> {
+        let mut peer = Meeting::join(name, Self::SPEC.name, options)?;
+        let [there, back] = names(name);
+        let (inbox, outbox) = (open(&there)?, open(&back)?);
+        peer.tell(0)?;
+        peer.hear(options)?;
+        PosixMqEnd::new(inbox, outbox, peer, options)
+    }
+}
+
+/// What the binder writes to and what it reads from.
+fn names(name: &Name) -> [String; 2] {
+    [format!("/ipc-bench-{name}-there"), format!("/ipc-bench-{name}-back")]
+}
+
+/// A descriptor of a queue and the longest message that the queue takes, in bytes.
+type Opened = (OwnedFd, usize);
+
+/// A queue that has its name still.
+struct Queue {
+    name: String,
+    opened: Opened,
+    /// Dropping it removes the name.
+    named: Owned,
+}
+
+impl Queue {
+    /// Makes a queue that nobody else has made, mode 0600, within what the kernel grants an ordinary user.
+    fn create(name: String, options: &Options) -> Result<Self> {
+        let longest = sys::limit("/proc/sys/fs/mqueue/msgsize_max", 8192);
+        let most = sys::limit("/proc/sys/fs/mqueue/msg_max", 10);
+        // A queue takes no attribute of 0 (mq_open(3)).
+        let bytes = options.max_message.unwrap_or(longest).max(1);
+        check_len(bytes, longest)?;
+        check_len(options.capacity.unwrap_or(0), most * bytes)?;
+        let messages = options.capacity.map_or(most, |capacity| capacity.div_ceil(bytes).max(1));
+        let attributes = MqAttr::new(0, messages as i64, bytes as i64, 0);
+        let named = Owned::journal(Object::PosixMq(name.clone()))?;
+        let flags = MQ_OFlag::O_RDWR | MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL;
+        match sys::open(&name, flags, Mode::S_IRUSR | Mode::S_IWUSR, Some(&attributes)) {
+            Ok((queue, _)) => Ok(Self { name, opened: (queue, bytes), named }),
+            Err(errno) => {
+                // What has the name is somebody else's.
+                named.disown();
+                Err(Error::os("mq_open", errno))
+            }
+        }
+    }
+
+    /// A second descriptor, with a mode of its own.
+    fn open(&self) -> Result<Opened> {
+        open(&self.name)
+    }
+}
+
+fn open(name: &str) -> Result<Opened> {
+    let (queue, found) = sys::open(name, MQ_OFlag::O_RDWR, Mode::empty(), None).map_err(|e| Error::os("mq_open", e))?;
+    Ok((queue, found.msgsize() as usize))
+}
+
+/// One end: a queue to receive from and one to send to (mq_send(3), mq_receive(3)).
+///
+/// Both are open both ways, for the thread that wakes this end when its peer has gone (see [`Watch`]): it sends a message
+/// of the lowest priority to a receiver that sleeps, and takes one out for a sender that sleeps. What peers send has a
+/// higher priority, so all of it is received before that.
+#[derive(Debug)]
+pub struct PosixMqEnd {
+    /// Dropped first: its thread uses the others.
+    watch: Option<Watch>,
+    inbox: Arc<OwnedFd>,
+    outbox: Arc<OwnedFd>,
+    peer: Arc<Liveness>,
+    patience: Patience,
+    /// The longest message either way, in bytes.
+    max: usize,
+}
+
+/// The priority of messages.
+const MESSAGE: u32 = 1;
+/// The priority of what only wakes.
+const WAKE: u32 = 0;
+
+impl PosixMqEnd {
+    fn new((inbox, max): Opened, (outbox, _): Opened, peer: Liveness, options: &Options) -> Result<Self> {
+        check_len(options.max_message.unwrap_or(0), max)?;
+        let (inbox, outbox, peer) = (Arc::new(inbox), Arc::new(outbox), Arc::new(peer));
+        let mut end = Self { watch: None, inbox, outbox, peer, patience: Patience::of(options), max };
+        end.set_timeout(options.timeout)?;
+        Ok(end)
+    }
+
+    /// Lets a thread end the sleep of either call when the peer has gone. From then on the queues do not block.
+    #[cold]
+    fn watch(&mut self) -> Result<()> {
+        let (inbox, outbox, max) = (Arc::clone(&self.inbox), Arc::clone(&self.outbox), self.max);
+        self.watch = Some(Watch::start(&self.peer, &[self.inbox.as_fd(), self.outbox.as_fd()], move |_| {
+            // First the mode: a call that begins after this does not sleep, and one that sleeps already is woken.
+            let _ = set_nonblocking(&*inbox, true);
+            let _ = set_nonblocking(&*outbox, true);
+            let _ = sys::mq_send(&inbox, &[], WAKE);
+            let _ = sys::mq_receive(&outbox, &mut vec![0; max]);
+        })?);
+        Ok(())
+    }
+
+    #[inline]
+    fn watch_if_it_sleeps(&mut self) -> Result<()> {
+        if self.watch.is_none() && self.patience.may_block() { self.watch() } else { Ok(()) }
+    }
+}
+
+impl Endpoint for PosixMqEnd {
+    /// System call: `mq_timedsend`; while the queue is full also `ppoll`, unless the call may block or spins.
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        check_len(message.len(), self.max)?;
+        self.watch_if_it_sleeps()?;
+        let (queue, turn) = (&self.outbox, Turn::new(&self.patience, Some(&self.peer)));
+        whole("mq_timedsend", queue.as_fd(), PollFlags::POLLOUT, turn, || sys::mq_send(queue, message, MESSAGE))
+    }
+
+    /// System call: `mq_timedreceive`; while the queue is empty also `ppoll`, unless the call may block or spins.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] where `buffer` is shorter than [`max_message`](Endpoint::max_message), whatever is in the queue.
+    #[inline]
+    fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        check_len(self.max, buffer.len())?;
+        self.watch_if_it_sleeps()?;
+        let (queue, turn) = (&self.inbox, Turn::new(&self.patience, Some(&self.peer)));
+        match whole("mq_timedreceive", queue.as_fd(), PollFlags::POLLIN, turn, || sys::mq_receive(queue, buffer))? {
+            (_, WAKE) => Err(Error::PeerGone),
+            (len, _) => Ok(len),
+        }
+    }
+
+    fn max_message(&self) -> usize {
+        self.max
+    }
+
+    /// System calls: `fcntl(F_GETFL)` and `fcntl(F_SETFL)` on both descriptors.
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
+        // It may be about to change the mode, too. The next call that sleeps starts another.
+        self.watch = None;
+        self.patience.timeout = timeout;
+        for queue in [&self.inbox, &self.outbox] {
+            set_nonblocking(&**queue, !self.patience.may_block())?;
+        }
+        Ok(())
+    }
+}

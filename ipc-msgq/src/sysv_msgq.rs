@@ -1,0 +1,357 @@
+//! `sysv-msgq`: two System V message queues, one for each direction (sysvipc(7), msgop(2), `ipc/msg.c`).
+//!
+//! Good where it is there already: every Unix has them, and a receiver can pick messages by type. Bad for everything newer:
+//! a queue is no descriptor, so it cannot be polled, no call has a deadline, messages end at 8 KiB, and it stays in the
+//! system until somebody removes it.
+
+use crate::sys;
+use ipc_core::{
+    Buffer, Channel, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    liveness::{Liveness, Meeting},
+    objects::{Journaled, Object, Owned},
+    sysv::{self, Key},
+    transfer::check_len,
+    wait::{PEER_CHECK, Patience, Step, Turn},
+    watch::Watch,
+};
+use nix::{errno::Errno, fcntl::Flock};
+use std::{fs::File, process, sync::Arc, thread::sleep, time::Duration};
+
+/// A pair of System V message queues.
+#[derive(Debug)]
+pub struct SysvMsgq;
+
+impl Channel for SysvMsgq {
+    const SPEC: Spec = Spec {
+        name: "sysv-msgq",
+        summary: "2 System V message queues",
+        framing: Framing::Message,
+        reliability: Reliability::Reliable,
+        reach: Reach::Named,
+        objects: "2 queues, and 1 socket pair that shows whether the peer lives",
+        limit: "kernel.msgmax (8 KiB); kernel.msgmnb (16 KiB) in flight",
+        declared_copies: 2,
+        peer_death: "nothing; a socket beside the queues tells",
+        good_for: "programs that use them already; receivers that pick messages by type",
+        bad_for: "deadlines, polling, messages over 8 KiB; queues stay in the system until somebody removes them",
+        manual: "sysvipc(7)",
+    };
+    type Endpoint = SysvMsgqEnd;
+
+    /// System calls: `msgget` and `msgctl` twice; `socketpair`.
+    fn pair(options: &Options) -> Result<(SysvMsgqEnd, SysvMsgqEnd)> {
+        let (there, back) = (Fresh::create(options)?, Fresh::create(options)?);
+        let (peer_of_a, peer_of_b) = Liveness::pair()?;
+        let max = max_message(there.id, options)?;
+        let (there, back) = (there.release(), back.release());
+        let a = SysvMsgqEnd::new(back.clone(), there.clone(), peer_of_a, max, options);
+        Ok((a, SysvMsgqEnd::new(there, back, peer_of_b, max, options)))
+    }
+}
+
+/// The two sides meet first. The binder makes queues of random keys and tells these, so that the name is free again at
+/// once; the connector takes over the journal's entry for the queue that it receives from, so that each stands under the
+/// process that removes it.
+impl Rendezvous for SysvMsgq {
+    /// System calls: `msgget` and `msgctl` twice; those of [`Meeting`].
+    fn bind(name: &Name, options: &Options) -> Result<SysvMsgqEnd> {
+        let meeting = Meeting::open(name, Self::SPEC.name)?;
+        let (there, back) = (Fresh::create(options)?, Fresh::create(options)?);
+        let max = max_message(there.id, options)?;
+        let mut peer = meeting.accept(options)?;
+        peer.tell(pack([there.key, back.key]))?;
+        peer.hear(options)?;
+        let there = there.disown();
+        peer.tell(0)?;
+        let mut end = SysvMsgqEnd::new(back.release(), there, peer, max, options);
+        end.link.user = process::id();
+        Ok(end)
+    }
+
+    /// System calls: `msgget` and `msgctl` twice; those of [`Meeting`].
+    fn connect(name: &Name, options: &Options) -> Result<SysvMsgqEnd> {
+        let mut peer = Meeting::join(name, Self::SPEC.name, options)?;
+        let [there, back] = unpack(peer.hear(options)?);
+        let (inbox, outbox) = (sysv::find_queue(there)?, sysv::find_queue(back)?);
+        let max = max_message(inbox, options)?;
+        let entry = Journaled::write(Object::SysvQueue(there))?;
+        let inbox = Queue { id: inbox, entry: Some(entry) };
+        let mut end = SysvMsgqEnd::new(inbox, Queue { id: outbox, entry: None }, peer, max, options);
+        end.link.user = process::id();
+        let peer = Arc::get_mut(&mut end.link.peer).expect("not yet shared with a watch");
+        peer.tell(0)?;
+        peer.hear(options)?;
+        Ok(end)
+    }
+}
+
+/// Two keys, which are positive, in one word.
+fn pack([there, back]: [Key; 2]) -> u64 {
+    u64::from(there.cast_unsigned()) << 32 | u64::from(back.cast_unsigned())
+}
+
+fn unpack(word: u64) -> [Key; 2] {
+    [(word >> 32) as u32, word as u32].map(u32::cast_signed)
+}
+
+/// The longest message, in bytes: what the kernel lets pass and what the queue can hold.
+fn max_message(queue: i32, options: &Options) -> Result<usize> {
+    let max = sys::limit("/proc/sys/kernel/msgmax", 8192).min(sysv::queue_capacity(queue)?);
+    check_len(options.max_message.unwrap_or(0), max)?;
+    Ok(max)
+}
+
+/// A queue that goes again unless it is released.
+struct Fresh {
+    id: i32,
+    key: Key,
+    owned: Owned,
+}
+
+impl Fresh {
+    /// Makes a queue that nobody else has made, mode 0600, within what the kernel grants an ordinary user.
+    fn create(options: &Options) -> Result<Self> {
+        let key = sysv::fresh_key();
+        let owned = Owned::journal(Object::SysvQueue(key))?;
+        let id = match sysv::create_queue(key) {
+            Ok(id) => id,
+            Err(error) => {
+                // What has the key is somebody else's.
+                owned.disown();
+                return Err(error);
+            }
+        };
+        if let Some(bytes) = options.capacity {
+            check_len(bytes, sys::limit("/proc/sys/kernel/msgmnb", 16_384))?;
+            sysv::set_queue_capacity(id, bytes)?;
+        }
+        Ok(Self { id, key, owned })
+    }
+
+    /// The queue, which the ends are to remove.
+    fn release(self) -> Queue {
+        Queue { id: self.id, entry: Some(self.owned.release()) }
+    }
+
+    /// The queue, which the peer has in its journal.
+    fn disown(self) -> Queue {
+        self.owned.disown();
+        Queue { id: self.id, entry: None }
+    }
+}
+
+/// A queue as an end knows it.
+#[derive(Clone, Debug)]
+struct Queue {
+    id: i32,
+    /// `None` where the peer's process has it in the journal.
+    entry: Option<Journaled>,
+}
+
+impl Queue {
+    /// Removes the queue, if it is still there. What cannot be removed stays in the journal.
+    fn remove(&self) {
+        let _ = sysv::remove_queue(self.id);
+        if let Some(entry) = &self.entry {
+            let _ = entry.remove();
+        }
+    }
+}
+
+/// One end: a queue to receive from and one to send to (msgop(2)).
+///
+/// # Copies
+/// A message has to lie behind its type word: [`send_buffer`](Endpoint::send_buffer) and
+/// [`recv_buffer`](Endpoint::recv_buffer) use the headroom of a [`Buffer`] for that, without a copy; `send` and `recv` copy
+/// once, through a buffer of the end's own.
+///
+/// # Waiting
+/// - [`Wait::Block`](ipc_core::Wait::Block) without a deadline sleeps in `msgsnd` and `msgrcv`. A thread, started by the
+///   first such call (see [`Watch`]), removes the queues when the peer has gone, which ends the sleep: at once the one to
+///   send to, and the one to receive from when it is empty.
+/// - With a deadline the calls do not wait (`IPC_NOWAIT`). Between two attempts the end sleeps, from 20 µs, doubling up to
+///   1 ms: the stand-in for the timed receive that System V has not. A deadline therefore adds up to 1 ms of latency.
+/// - `Spin` and `Hybrid` repeat calls that do not wait; `Hybrid` without a deadline then sleeps as `Block` does.
+///
+/// # Who removes a queue
+/// A queue has no last close, so the ends have to remove it. An end that was used removes the queue that it received from
+/// when it is dropped: nobody will read that any more, and its sender is told by `EIDRM`. The other queue stays for the
+/// peer to empty. An end that finds the other closed in every process removes both. A copy that was never used and has a
+/// living peer touches nothing: a supervisor drops such copies when it has forked, or keeps both until its children have
+/// ended and then removes what they left. What nobody could remove, because all were killed, is in the journal for
+/// [`objects::sweep`](ipc_core::objects::sweep).
+#[derive(Debug)]
+pub struct SysvMsgqEnd {
+    link: Link,
+    scratch: Buffer,
+}
+
+#[derive(Debug)]
+struct Link {
+    /// Dropped first: its thread uses the others.
+    watch: Option<Watch>,
+    inbox: Queue,
+    outbox: Queue,
+    peer: Arc<Liveness>,
+    /// Dropped after `peer`: see [`Link::drop`].
+    turnstile: Option<Flock<File>>,
+    patience: Patience,
+    /// The longest message, in bytes.
+    max: usize,
+    /// The process that has used this end, or 0.
+    user: u32,
+}
+
+impl SysvMsgqEnd {
+    fn new(inbox: Queue, outbox: Queue, peer: Liveness, max: usize, options: &Options) -> Self {
+        let (peer, patience) = (Arc::new(peer), Patience::of(options));
+        let link = Link { watch: None, inbox, outbox, peer, turnstile: None, patience, max, user: 0 };
+        Self { link, scratch: Buffer::new(max) }
+    }
+}
+
+/// The first and the longest sleep between two attempts that do not wait.
+const NAP: [Duration; 2] = [Duration::from_micros(20), Duration::from_millis(1)];
+
+impl Link {
+    /// Sends the text behind the type word in `framed`.
+    #[inline]
+    fn send(&mut self, framed: &mut [u8]) -> Result<()> {
+        check_len(framed.len() - sys::TYPE_BYTES, self.max)?;
+        let id = self.outbox.id;
+        self.transfer("msgsnd", |flags| sys::msgsnd(id, framed, flags))
+    }
+
+    /// Receives a type word and text into `framed`, and returns the length of the text.
+    #[inline]
+    fn recv(&mut self, framed: &mut [u8]) -> Result<usize> {
+        let id = self.inbox.id;
+        self.transfer("msgrcv", |flags| sys::msgrcv(id, framed, flags))
+    }
+
+    /// Repeats `attempt`, which takes the call's flags, until a message has moved.
+    #[inline]
+    fn transfer<T>(&mut self, call: &'static str, mut attempt: impl FnMut(i32) -> nix::Result<T>) -> Result<T> {
+        if self.user == 0 {
+            self.user = process::id();
+        }
+        let mut blocks = self.patience.may_block();
+        if blocks && self.watch.is_none() {
+            self.watch = Some(watch(&self.peer, self.inbox.id, self.outbox.id)?);
+        }
+        let mut turn = Turn::new(&self.patience, Some(&self.peer));
+        let mut nap = NAP[0];
+        loop {
+            match attempt(if blocks { 0 } else { libc::IPC_NOWAIT }) {
+                Ok(done) => return Ok(done),
+                Err(Errno::ENOMSG | Errno::EAGAIN) => match turn.step()? {
+                    Step::Retry => {}
+                    Step::Sleep(Some(left)) => {
+                        sleep(nap.min(left));
+                        nap = (nap * 2).min(NAP[1]);
+                    }
+                    Step::Sleep(None) => {
+                        if self.watch.is_none() {
+                            self.watch = Some(watch(&self.peer, self.inbox.id, self.outbox.id)?);
+                        }
+                        blocks = true;
+                    }
+                },
+                Err(Errno::EINTR) => {}
+                // The length is right and the queue was there: it has been removed (msgop(2)).
+                Err(Errno::EINVAL) => return Err(Error::PeerGone),
+                Err(errno) => return Err(Error::os(call, errno)),
+            }
+        }
+    }
+
+    /// What `recv` into `room` bytes returns where the message, which stays in the queue, is longer: asks for a copy of it
+    /// (`MSG_COPY`, in kernels that can checkpoint), to learn its length. Nothing else tells.
+    #[cold]
+    fn too_large(&self, room: usize) -> Error {
+        let mut copy = Buffer::new(self.max);
+        let flags = libc::MSG_COPY | libc::IPC_NOWAIT;
+        let len = sys::msgrcv(self.inbox.id, copy.with_headroom(), flags).unwrap_or(self.max);
+        Error::TooLarge { len, max: room }
+    }
+}
+
+/// Lets a thread end the sleep of either call when the peer has gone, by removing the queues.
+#[cold]
+fn watch(peer: &Arc<Liveness>, inbox: i32, outbox: i32) -> Result<Watch> {
+    Watch::start(peer, &[], move |stop| {
+        let _ = sysv::remove_queue(outbox);
+        // A receiver sleeps only where nothing is left to receive.
+        while sysv::queue_length(inbox).is_ok_and(|messages| messages > 0) {
+            if stop.within(PEER_CHECK) {
+                return;
+            }
+        }
+        let _ = sysv::remove_queue(inbox);
+    })
+}
+
+impl Drop for Link {
+    /// The rules are at [`SysvMsgqEnd`].
+    fn drop(&mut self) {
+        self.watch = None;
+        // Two ends that are dropped in two processes at once must not each find the other still there: one at a time looks
+        // and then closes its end of the socket, which it does before the lock goes.
+        self.turnstile = [&self.inbox, &self.outbox].into_iter().find_map(|queue| queue.entry.as_ref()?.lock());
+        let alone = self.peer.is_gone().unwrap_or(false);
+        if alone || self.user == process::id() {
+            self.inbox.remove();
+        }
+        if alone {
+            self.outbox.remove();
+        }
+    }
+}
+
+impl Endpoint for SysvMsgqEnd {
+    /// System call: `msgsnd`; see above for a queue that is full. Copies the message once.
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        check_len(message.len(), self.link.max)?;
+        self.scratch[..message.len()].copy_from_slice(message);
+        self.link.send(&mut self.scratch.with_headroom()[..sys::TYPE_BYTES + message.len()])
+    }
+
+    /// System call: `msgrcv`; see above for a queue that is empty. Copies the message once.
+    #[inline]
+    fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let room = buffer.len().min(self.link.max);
+        match self.link.recv(&mut self.scratch.with_headroom()[..sys::TYPE_BYTES + room]) {
+            Ok(len) => {
+                buffer[..len].copy_from_slice(&self.scratch[..len]);
+                Ok(len)
+            }
+            Err(Error::Os { source: Errno::E2BIG, .. }) => Err(self.link.too_large(room)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn max_message(&self) -> usize {
+        self.link.max
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.link.patience.timeout = timeout;
+        Ok(())
+    }
+
+    /// System call: `msgsnd`. Copies nothing.
+    #[inline]
+    fn send_buffer(&mut self, message: &mut Buffer) -> Result<()> {
+        self.link.send(message.with_headroom())
+    }
+
+    /// System call: `msgrcv`. Copies nothing.
+    #[inline]
+    fn recv_buffer(&mut self, buffer: &mut Buffer) -> Result<usize> {
+        match self.link.recv(buffer.with_headroom()) {
+            Err(Error::Os { source: Errno::E2BIG, .. }) => Err(self.link.too_large(buffer.len())),
+            received => received,
+        }
+    }
+}
