@@ -48,8 +48,16 @@ fn bench(criterion: &mut Criterion, topology: &Topology, workload: Workload, mec
     let placements = [Placement::CrossCore, Placement::SameCore];
     let (placement, cpus) =
         placements.into_iter().find_map(|p| Some((p, topology.cpus(p)?))).expect("a process has a core");
-    if mechanism.max_message().is_ok_and(|max| size > max) {
-        return;
+    match mechanism.max_message() {
+        Ok(max) if size > max => {
+            eprintln!("{workload}/{}/{size}: left out: the limit here is {max} bytes", mechanism.spec.name);
+            return;
+        }
+        Err(error) => {
+            eprintln!("{workload}/{}/{size}: left out: {error}", mechanism.spec.name);
+            return;
+        }
+        Ok(_) => {}
     }
     let cell =
         Cell { workload, mechanism: mechanism.spec.name, size, placement, wait: Wait::Block, access: Access::Copy };

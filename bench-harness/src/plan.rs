@@ -197,7 +197,7 @@ fn placements(
     }
     let missing: Vec<_> = Placement::ALL.iter().filter(|p| !here.contains(p)).map(|p| p.name()).collect();
     if !missing.is_empty() {
-        notes.push(format!("this machine has no {}", missing.join(", no ")));
+        notes.push(format!("not on this machine, or not allowed to this process: {}", missing.join(", ")));
     }
     // Where the scheduler puts a pair says more about the scheduler than about the mechanism.
     Ok(here.into_iter().filter(|&p| p != Placement::Unpinned || selection.depth == Depth::Full).collect())

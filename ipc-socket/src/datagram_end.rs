@@ -7,7 +7,10 @@
 //! tell: whoever sends an empty message also leaves a [note](Liveness::note), so the receiver knows how many there were.
 //! Other messages know nothing of this.
 
-use crate::socket::set_patience;
+use crate::{
+    socket::set_patience,
+    sys::{recv, send},
+};
 use ipc_core::{
     Endpoint, Error, Options, Result,
     liveness::Liveness,
@@ -19,7 +22,7 @@ use ipc_core::{
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::socket::{MsgFlags, Shutdown, recv, send, shutdown},
+    sys::socket::{MsgFlags, Shutdown, shutdown},
 };
 use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
@@ -39,6 +42,9 @@ pub(crate) struct Kind {
 }
 
 /// One end of a connected datagram or sequenced-packet socket (send(2), recv(2)).
+///
+/// A message longer than the receiver's buffer is dropped by the kernel. A very long one can fail with `ENOBUFS` where the
+/// system's memory is in small pieces.
 #[derive(Debug)]
 pub struct DatagramEnd {
     /// Dropped first: its thread uses the others.

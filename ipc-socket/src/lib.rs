@@ -6,6 +6,7 @@ mod local;
 mod loopback;
 mod socket;
 mod stream_end;
+mod sys;
 mod tcp;
 mod udp;
 mod unix_dgram;

@@ -115,7 +115,7 @@ fn draw_frame(canvas: &Canvas<'_>, view: View, axis: &LogAxis, (left, right): (f
 
 fn draw_entry(canvas: &Canvas<'_>, axis: &LogAxis, entry: &Entry, look: Look, y: f64, striped: bool) {
     let Some(figure) = entry.figure else {
-        canvas.text((axis.start(), y), "could not be measured", 11.0, QUIET, Align::Start);
+        canvas.text((axis.start(), y), "not measured", 11.0, QUIET, Align::Start);
         return;
     };
     let x = axis.at(figure.value);
