@@ -18,7 +18,7 @@ use hdrhistogram::{
     serialization::{Deserializer, Serializer, V2Serializer},
 };
 use ipc_core::{
-    Channel, Endpoint, Error, Options, Wait,
+    Channel, Endpoint, Error, Framing, Options, Reliability, Wait,
     process::{self, Child},
     shared::SharedPage,
 };
@@ -97,8 +97,10 @@ pub struct Sample {
     pub lost: u64,
     /// The bare cache-line round trip between the two threads, before and after.
     pub probe_ns: [Option<f64>; 2],
-    /// Involuntary context switches of the initiator while it measured (getrusage(2), `ru_nivcsw`).
+    /// Involuntary context switches while measuring, of the process that had more (getrusage(2), `ru_nivcsw`).
     pub preemptions: u64,
+    /// The time in which they were counted.
+    pub observed_ns: u64,
     /// Whether a process ended on another thread than it was pinned to.
     pub migrated: bool,
     /// What a reading of the clock cost the initiator.
@@ -114,6 +116,7 @@ impl Sample {
         self.elapsed_ns = start.elapsed().as_nanos().max(1) as u64;
         self.messages = messages;
         self.preemptions = involuntary_switches() - before;
+        self.observed_ns = self.elapsed_ns;
         Ok(())
     }
 }
@@ -156,6 +159,10 @@ pub fn run<C: Channel, K: Courier<Endpoint = C::Endpoint>>(job: &Job) -> Result<
     let options = Options { wait: job.wait, max_message: Some(courier::longest(job.size)), ..Options::default() };
     let ends = C::pair(&options).map_err(PairError::Channel)?;
     ipc_core::transfer::check_len(job.size, ends.0.max_message()).map_err(PairError::Channel)?;
+    if C::SPEC.reliability == Reliability::Lossy && job.size < size_of::<u64>() {
+        let why = format!("{} bytes do not hold a message's number, by which losses are told: use 8 or more", job.size);
+        return Err(PairError::Channel(Error::Unsupported { what: "size", why }));
+    }
     let page = SharedPage::new().map_err(PairError::Process)?;
 
     let mut ends = Some(ends);
@@ -187,9 +194,15 @@ fn converse<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
     if let Some(cpu) = cpu {
         process::pin(cpu)?;
     }
-    let mut courier = K::new(end, job.size);
+    let mut courier = K::new(end, job.size, C::SPEC.framing == Framing::Message);
     let mut stage = Stage::new(page, role, C::SPEC, job.size);
-    let mut sample = workload::play(job.workload, &mut stage, &mut courier, job.budget, job.probes())?;
+    let played = workload::play(job.workload, &mut stage, &mut courier, job.budget, job.probes());
+    if played.is_err() {
+        // Closing the end now would fail the other process with a consequence, perhaps before this one has named the cause.
+        // The supervisor's copies close what it held.
+        std::mem::forget(courier);
+    }
+    let mut sample = played?;
     sample.migrated = cpu.is_some() && nix::sched::sched_getcpu().ok() != cpu;
     Ok(sample)
 }
@@ -274,6 +287,7 @@ fn supervise(seats: &mut [Seat; 2], limit: Duration) -> Result<Sample, PairError
     let responder = seats[1].report()?;
     let mut sample = seats[0].report()?;
     sample.migrated |= responder.migrated;
+    sample.preemptions = sample.preemptions.max(responder.preemptions);
     for seat in seats {
         seat.child.wait(limit).map_err(PairError::Process)?;
     }

@@ -45,13 +45,15 @@ pub fn number(message: &[u8]) -> u64 {
     u64::from_le_bytes(word)
 }
 
-/// Checks that `message` is message `number`, whole.
+/// Checks that `message` is message `number`, whole: all `size` bytes of it.
 ///
 /// # Errors
 /// [`Error::Corrupt`].
 #[inline]
-pub fn check(message: &[u8], number: u64) -> Result<()> {
-    let intact = if message.len() < 2 * WORD {
+pub fn check(message: &[u8], size: usize, number: u64) -> Result<()> {
+    let intact = if message.len() != size {
+        false
+    } else if message.len() < 2 * WORD {
         message == &short(number)[..message.len()]
     } else {
         let last = message.len() - WORD;
@@ -80,7 +82,7 @@ mod tests {
         for len in [1, 3, 7, 8, 9, 15, 16, 63, 64, 65, 71, 72, 73, 128, 4096, 4097] {
             let mut message = vec![0; len];
             fill(&mut message, 0x0102_0304_0506_0708);
-            assert_eq!(check(&message, 0x0102_0304_0506_0708), Ok(()), "{len} bytes");
+            assert_eq!(check(&message, len, 0x0102_0304_0506_0708), Ok(()), "{len} bytes");
             if len >= WORD {
                 assert_eq!(number(&message), 0x0102_0304_0506_0708);
             }
@@ -92,14 +94,16 @@ mod tests {
         for len in [1, 8, 16, 64, 65, 100, 4096] {
             let mut message = vec![0; len];
             fill(&mut message, 9);
-            assert!(check(&message, 10).is_err(), "{len} bytes: another number");
+            assert!(check(&message, len, 10).is_err(), "{len} bytes: another number");
+            assert!(check(&message[..len - 1], len, 9).is_err(), "{len} bytes: cut short");
+            assert!(check(&[], len, 9).is_err(), "{len} bytes: nothing");
             for line in 0..len.div_ceil(STRETCH) {
                 message[line * STRETCH] ^= 1;
-                assert!(check(&message, 9).is_err(), "{len} bytes: line {line}");
+                assert!(check(&message, len, 9).is_err(), "{len} bytes: line {line}");
                 message[line * STRETCH] ^= 1;
             }
             message[len - 1] ^= 1;
-            assert!(check(&message, 9).is_err(), "{len} bytes: the last byte");
+            assert!(check(&message, len, 9).is_err(), "{len} bytes: the last byte");
         }
     }
 }

@@ -14,8 +14,9 @@ pub struct Figure {
 impl Figure {
     /// Of one value per pair, all above zero; `None` where there is none.
     ///
-    /// The interval is Student's t over the logarithms: noise on a shared machine multiplies rather than adds, and the
-    /// interval of a positive quantity stays positive.
+    /// The interval is Student's t over the logarithms, that is of the geometric mean: noise on a shared machine multiplies
+    /// rather than adds, and the interval of a positive quantity stays positive. Where the pairs are so skewed that the
+    /// median lies outside, it is widened to contain it.
     pub fn of(values: &[f64]) -> Option<Self> {
         let value = median(&mut values.to_vec())?;
         let n = values.len();
@@ -26,7 +27,8 @@ impl Figure {
         let mean = logs().sum::<f64>() / n as f64;
         let variance = logs().map(|log| (log - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
         let half = student_t_975(n - 1) * (variance / n as f64).sqrt();
-        Some(Self { value, lo: Some((mean - half).exp()), hi: Some((mean + half).exp()) })
+        let (lo, hi) = ((mean - half).exp().min(value), (mean + half).exp().max(value));
+        Some(Self { value, lo: Some(lo), hi: Some(hi) })
     }
 
     /// Whether the interval is so wide that the figure hardly ranks: more than a quarter from end to end.

@@ -70,6 +70,10 @@ impl Tally {
 
     /// The samples of the proximity class that has more of them: figures taken at different distances are not mixed.
     fn counted(&self) -> Vec<&Sample> {
+        // What moves wrong bytes has no speed.
+        if self.has_wrong_payload() {
+            return Vec::new();
+        }
         let near = self.samples.iter().filter(|sample| proximity(sample) != Some(Proximity::Far));
         let near: Vec<_> = near.collect();
         if 2 * near.len() >= self.samples.len() {
@@ -79,19 +83,19 @@ impl Tally {
     }
 
     fn flags(&self, counted: &[&Sample], figures: &[f64], figure: Option<&Figure>) -> Vec<Flag> {
-        let elapsed_s = counted.iter().map(|sample| sample.elapsed_ns).sum::<u64>() as f64 * 1e-9;
+        let observed_s = counted.iter().map(|sample| sample.observed_ns).sum::<u64>() as f64 * 1e-9;
         let preemptions = counted.iter().map(|sample| sample.preemptions).sum::<u64>() as f64;
         // On one thread the two processes displace each other; that is the mechanism and not a disturbance.
         let alone = !matches!(self.cell.placement, Placement::SameCore | Placement::Unpinned);
         [
             (Flag::Unpinned, self.cell.placement == Placement::Unpinned),
             (Flag::Migrated, counted.iter().any(|sample| sample.migrated)),
-            (Flag::Preempted, alone && preemptions > PREEMPTIONS_PER_S * elapsed_s),
+            (Flag::Preempted, alone && preemptions > PREEMPTIONS_PER_S * observed_s),
             (Flag::Unsteady, figure.is_some_and(Figure::is_unsteady)),
             (Flag::Bimodal, stats::is_bimodal(figures)),
             (Flag::ClockBound, counted.iter().any(|sample| sample.batch_mean_ns.is_some())),
             (Flag::Relocated, self.relocated),
-            (Flag::MixedProximity, counted.len() < self.samples.len()),
+            (Flag::MixedProximity, !counted.is_empty() && counted.len() < self.samples.len()),
             (Flag::Lossy, counted.iter().any(|sample| sample.lost > 0)),
             (Flag::Partial, !counted.is_empty() && (self.samples.len() as u32) < self.planned),
         ]
@@ -102,7 +106,8 @@ impl Tally {
 
     /// Why there are no figures, or why there are fewer than planned.
     fn error(&self) -> String {
-        match self.errors.first() {
+        let wrong = self.errors.iter().find(|error| matches!(error, PairError::WrongPayload(_)));
+        match wrong.or(self.errors.first()) {
             Some(error) => error.to_string(),
             None if self.samples.is_empty() => "interrupted before it was measured".into(),
             None => String::new(),
@@ -265,6 +270,17 @@ mod tests {
         assert_eq!((row.p50_ns, row.min_ns, row.samples), (None, None, 0));
         assert!(row.error.contains("65536") && row.error.contains("8192"), "{}", row.error);
         assert!(tally.is_hopeless() && !tally.has_wrong_payload());
+    }
+
+    #[test]
+    fn a_wrong_payload_takes_the_figure_away() {
+        let mut tally = tally(Workload::Throughput);
+        tally.add(Ok(sample(1000, 60.0)));
+        tally.add(Err(PairError::Died("responder")));
+        tally.add(Err(PairError::WrongPayload("corrupt".into())));
+        let row = tally.throughput_row();
+        assert_eq!((row.pairs, row.msgs_per_s), (0, None));
+        assert!(row.error.contains("wrong payload") && tally.has_wrong_payload(), "{}", row.error);
     }
 
     #[test]

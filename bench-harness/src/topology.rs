@@ -27,30 +27,42 @@ pub type Cpus = Option<[usize; 2]>;
 pub struct Topology(BTreeMap<Placement, Cpus>);
 
 impl Topology {
-    /// Reads the threads that this process may run on from `/sys/devices/system/cpu` and sched_getaffinity(2).
+    /// Of the threads that this process may run on. Thread 0 is avoided where there is a choice: it serves most interrupts.
     ///
     /// # Errors
     /// [`Error::Os`] of `sched_getaffinity`.
     pub fn here() -> Result<Self> {
-        let allowed = sched_getaffinity(Pid::from_raw(0)).map_err(|e| Error::os("sched_getaffinity", e))?;
-        let threads = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu) == Ok(true)).map(|cpu| {
-            let read = |file| {
-                let path = format!("/sys/devices/system/cpu/cpu{cpu}/topology/{file}");
-                fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok())
-            };
-            // Without a topology every thread counts as a core of its own.
-            Thread { cpu, core: read("core_id").unwrap_or(cpu), socket: read("physical_package_id").unwrap_or(0) }
-        });
-        Ok(Self::of(&threads.collect::<Vec<_>>()))
+        Ok(Self::of(&allowed()?))
     }
 
-    /// The placements that `threads` allow. Thread 0 is avoided where there is a choice: it serves most interrupts.
-    pub fn of(threads: &[Thread]) -> Self {
-        let Some(base) = threads.iter().find(|t| t.cpu != 0).or(threads.first()) else { return Self::default() };
+    /// Of two threads only, of which the first is the one to use where one is wanted.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where one of them is not there, or not allowed to this process.
+    pub fn of_two(cpus: [usize; 2]) -> Result<Self> {
+        let allowed = allowed()?;
+        let find = |cpu| {
+            allowed.iter().find(|thread| thread.cpu == cpu).copied().ok_or_else(|| {
+                let here: Vec<_> = allowed.iter().map(|thread| thread.cpu.to_string()).collect();
+                Error::Unsupported { what: "--cpus", why: format!("no CPU {cpu} here; allowed: {}", here.join(",")) }
+            })
+        };
+        let [base, other] = [find(cpus[0])?, find(cpus[1])?];
+        Ok(Self::around(&base, &[other]))
+    }
+
+    /// Of `threads`.
+    pub(crate) fn of(threads: &[Thread]) -> Self {
+        let base = threads.iter().find(|thread| thread.cpu != 0).or(threads.first());
+        base.map_or_else(Self::default, |base| Self::around(base, threads))
+    }
+
+    /// The placements that `base` makes with `others`.
+    fn around(base: &Thread, others: &[Thread]) -> Self {
         let partner = |fits: fn(&Thread, &Thread) -> bool| {
-            let mut others = threads.iter().filter(|t| t.cpu != base.cpu && fits(base, t));
-            let first = others.next()?;
-            let second = if first.cpu == 0 { others.next() } else { None };
+            let mut fitting = others.iter().filter(|other| other.cpu != base.cpu && fits(base, other));
+            let first = fitting.next()?;
+            let second = if first.cpu == 0 { fitting.next() } else { None };
             Some(Some([base.cpu, second.unwrap_or(first).cpu]))
         };
         let found = [
@@ -63,18 +75,6 @@ impl Topology {
         Self(found.into_iter().filter_map(|(placement, cpus)| Some((placement, cpus?))).collect())
     }
 
-    /// Uses `cpus` wherever two different threads are wanted, and the first of them where one is.
-    pub fn with_cpus(mut self, cpus: [usize; 2]) -> Self {
-        for (placement, chosen) in &mut self.0 {
-            *chosen = match placement {
-                Placement::SameCore => Some([cpus[0]; 2]),
-                Placement::Unpinned => None,
-                _ => Some(cpus),
-            };
-        }
-        self
-    }
-
     /// The placements there are.
     pub fn placements(&self) -> impl Iterator<Item = Placement> {
         self.0.keys().copied()
@@ -84,6 +84,20 @@ impl Topology {
     pub fn cpus(&self, placement: Placement) -> Option<Cpus> {
         self.0.get(&placement).copied()
     }
+}
+
+/// The threads that this process may run on, from sched_getaffinity(2) and `/sys/devices/system/cpu`.
+fn allowed() -> Result<Vec<Thread>> {
+    let allowed = sched_getaffinity(Pid::from_raw(0)).map_err(|e| Error::os("sched_getaffinity", e))?;
+    let threads = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu) == Ok(true)).map(|cpu| {
+        let read = |file| {
+            let path = format!("/sys/devices/system/cpu/cpu{cpu}/topology/{file}");
+            fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok())
+        };
+        // Without a topology every thread counts as a core of its own.
+        Thread { cpu, core: read("core_id").unwrap_or(cpu), socket: read("physical_package_id").unwrap_or(0) }
+    });
+    Ok(threads.collect())
 }
 
 #[cfg(test)]
@@ -107,6 +121,13 @@ mod tests {
         assert_eq!(topology.cpus(Placement::SameCore), Some(Some([1, 1])));
         assert_eq!(topology.cpus(Placement::CrossCore), Some(Some([1, 0])));
         assert_eq!(topology.cpus(Placement::Smt), None);
+    }
+
+    #[test]
+    fn two_chosen_threads_are_what_they_are() {
+        let topology = Topology::around(&thread(4, 0, 0), &[thread(0, 0, 0)]);
+        assert_eq!(topology.cpus(Placement::Smt), Some(Some([4, 0])));
+        assert_eq!(topology.cpus(Placement::CrossCore), None);
     }
 
     #[test]

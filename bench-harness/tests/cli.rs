@@ -45,6 +45,7 @@ fn impossible_numbers_are_refused() {
     refused(&["run", "--size", "64,1T"], &["1T", "4K"]);
     refused(&["run", "--forks", "0"], &["0", "1..=1000"]);
     refused(&["run", "--cpus", "1"], &["'1'", "0,1"]);
+    refused(&["run", "--cpus", "0,0"], &["'0,0'", "different"]);
     refused(&["run", "--cpus", "0,4095"], &["4095", "allowed"]);
     refused(&["run", "--quick", "--full"], &["--full"]);
 }

@@ -95,14 +95,14 @@ impl Size {
     /// The largest capacity: lengths have 32 bits.
     pub const MAX: usize = 1 << 31;
 
-    /// What `options` ask for: [`Options::capacity`] rounded up to a power of two, else room for four messages of
-    /// [`Options::max_message`], at least [`DEFAULT`](Size::DEFAULT).
+    /// What `options` ask for: [`Options::capacity`], else four times [`Options::max_message`] (three messages fit, with their
+    /// words) but at least [`DEFAULT`](Size::DEFAULT); rounded up to a power of two.
     ///
     /// # Errors
     /// [`Error::TooLarge`] where the longest message is more than half the ring, or the ring would pass `MAX`.
     pub fn of(options: &Options) -> Result<Self> {
-        let record = options.max_message.unwrap_or(0).saturating_add(WORD as usize);
-        let asked = options.capacity.unwrap_or(record.saturating_mul(4).max(Self::DEFAULT));
+        let four = options.max_message.unwrap_or(0).saturating_mul(4);
+        let asked = options.capacity.unwrap_or(four.max(Self::DEFAULT));
         if asked > Self::MAX {
             return Err(Error::TooLarge { len: asked, max: Self::MAX });
         }
@@ -179,8 +179,12 @@ pub fn open(mapping: &Arc<Mapping>, side: Side, size: Size, wait: Wait) -> Resul
         mapping: Arc::clone(mapping),
     };
     let (there, back) = (half(there), half(back));
-    let (head, tail) = (there.control().head.0.load(Ordering::Acquire), back.control().tail.0.load(Ordering::Acquire));
-    Ok((Producer { half: there, head, tail: head }, Consumer { half: back, tail, head: tail, len: 0 }))
+    // The two positions that are this end's to write. A peer that was quicker has moved its own at most.
+    let (head, tail) = (&there.control().head.0, &back.control().tail.0);
+    if head.load(Ordering::Acquire) != 0 || tail.load(Ordering::Acquire) != 0 {
+        return Err(Error::Corrupt { what: "this side of the ring has been used already" });
+    }
+    Ok((Producer { half: there, head: 0, tail: 0 }, Consumer { half: back, tail: 0, head: 0, len: 0 }))
 }
 
 fn header(mapping: &Mapping) -> &Header {

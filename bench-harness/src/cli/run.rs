@@ -82,7 +82,9 @@ fn cpus(text: &str) -> Result<[usize; 2], String> {
         let (a, b) = text.split_once(',')?;
         Some([a.trim().parse().ok()?, b.trim().parse().ok()?])
     };
-    parse().ok_or_else(|| format!("'{text}' does not name two CPUs: use two numbers, such as 0,1"))
+    parse()
+        .filter(|[a, b]| a != b)
+        .ok_or_else(|| format!("'{text}' does not name two CPUs: use two different numbers, such as 0,1"))
 }
 
 impl Args {
@@ -106,8 +108,9 @@ impl Args {
 
     /// Whether the run measures all of the default plan or more: only such runs belong in `results/`.
     fn is_complete(&self) -> bool {
-        let Self { filter, quick, full: _, mechanism, workload, size, placement, wait, access, forks, .. } = self;
+        let Self { filter, quick, full: _, mechanism, workload, size, placement, wait, access, forks, cpus, .. } = self;
         !quick
+            && cpus.is_none()
             && filter.is_none()
             && forks.is_none()
             && (mechanism.is_empty() && workload.is_empty() && size.is_empty())
@@ -129,7 +132,10 @@ fn workspace() -> &'static Path {
 /// # Errors
 /// Options that leave nothing to measure, CPUs that are not there, a folder that cannot be written.
 pub fn main(args: &Args) -> anyhow::Result<Verdict> {
-    let topology = topology(args)?;
+    let topology = match args.cpus {
+        Some(cpus) => Topology::of_two(cpus)?,
+        None => Topology::here()?,
+    };
     let plan = Plan::expand(&args.selection(), &topology)?;
     let partial = || workspace().join("target/ipc-bench");
     let out = args.out.clone().unwrap_or_else(|| if args.is_complete() { results_dir() } else { partial() });
@@ -153,25 +159,6 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         (_, true) => Verdict::Interrupted,
         _ => Verdict::Done,
     })
-}
-
-fn topology(args: &Args) -> anyhow::Result<Topology> {
-    let topology = Topology::here()?;
-    let Some(cpus) = args.cpus else { return Ok(topology) };
-    for cpu in cpus {
-        // In a child, so that the pin does not stick to this process.
-        let mut child = ipc_core::process::fork(|| match ipc_core::process::pin(cpu) {
-            Ok(()) => 0,
-            Err(error) => {
-                eprintln!("error: {error}");
-                2
-            }
-        })?;
-        if child.wait(std::time::Duration::from_secs(5))? != Some(ipc_core::process::Exit::Code(0)) {
-            std::process::exit(2);
-        }
-    }
-    Ok(topology.with_cpus(cpus))
 }
 
 fn ensure_writable(dir: &Path) -> anyhow::Result<()> {

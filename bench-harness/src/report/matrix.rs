@@ -184,7 +184,8 @@ fn rank(lines: &mut [Line], column: usize, view: View, quantity: Quantity) {
         .map(|line| {
             let entry = line.entries[column].as_ref().filter(|entry| entry.odd.is_none() && view.is_ranked())?;
             let Figure { value, interval, .. } = entry.figure?;
-            let (lo, hi) = interval.map_or((value, value), |(lo, hi)| (lo.min(value), hi.max(value)));
+            // One pair alone is better than nothing beyond doubt: no interval, no rank.
+            let (lo, hi) = interval.map(|(lo, hi)| (lo.min(value), hi.max(value)))?;
             Some(if quantity.less_is_better() { (lo, hi) } else { (-hi, -lo) })
         })
         .collect();

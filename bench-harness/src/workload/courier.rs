@@ -9,8 +9,9 @@ pub trait Courier: Sized {
     /// The endpoint it works on.
     type Endpoint: Endpoint;
 
-    /// A courier for messages of `size` bytes.
-    fn new(endpoint: Self::Endpoint, size: usize) -> Self;
+    /// A courier for messages of `size` bytes. `boundaries` says whether the mechanism keeps them: then a receive buffer may
+    /// be longer than the message.
+    fn new(endpoint: Self::Endpoint, size: usize, boundaries: bool) -> Self;
 
     /// Sends message `number`.
     ///
@@ -36,11 +37,11 @@ pub trait Courier: Sized {
     /// As [`Endpoint::send`].
     fn send_note(&mut self, note: u64) -> Result<()>;
 
-    /// Receives a note. `boundaries` says whether the mechanism keeps them: then the buffer may be longer than the note.
+    /// Receives a note.
     ///
     /// # Errors
     /// As [`Endpoint::recv`].
-    fn recv_note(&mut self, boundaries: bool) -> Result<u64>;
+    fn recv_note(&mut self) -> Result<u64>;
 
     /// See [`Endpoint::set_timeout`].
     ///
@@ -59,18 +60,20 @@ const NOTE: usize = size_of::<u64>();
 /// Through a buffer of its own on each side.
 pub struct Copying<E> {
     endpoint: E,
+    size: usize,
     outgoing: Buffer,
     incoming: Buffer,
-    /// Room for a note, also where the messages are shorter.
+    /// For notes: just as long over a byte stream, at least as long as any message otherwise.
     note: Buffer,
 }
 
 impl<E: Endpoint> Courier for Copying<E> {
     type Endpoint = E;
 
-    fn new(mut endpoint: E, size: usize) -> Self {
+    fn new(mut endpoint: E, size: usize, boundaries: bool) -> Self {
         endpoint.prefault();
-        Self { endpoint, outgoing: touched(size), incoming: touched(size), note: touched(longest(size)) }
+        let (room, note) = if boundaries { (longest(size), longest(size)) } else { (size, NOTE) };
+        Self { endpoint, size, outgoing: touched(size), incoming: touched(room), note: touched(note) }
     }
 
     #[inline]
@@ -82,23 +85,22 @@ impl<E: Endpoint> Courier for Copying<E> {
     #[inline]
     fn recv(&mut self, number: u64) -> Result<()> {
         let len = self.endpoint.recv_buffer(&mut self.incoming)?;
-        payload::check(&self.incoming[..len], number)
+        payload::check(&self.incoming[..len], self.size, number)
     }
 
     #[inline]
     fn recv_any(&mut self) -> Result<u64> {
         let len = self.endpoint.recv_buffer(&mut self.incoming)?;
         let number = payload::number(&self.incoming[..len]);
-        payload::check(&self.incoming[..len], number).map(|()| number)
+        payload::check(&self.incoming[..len], self.size, number).map(|()| number)
     }
 
     fn send_note(&mut self, note: u64) -> Result<()> {
         self.endpoint.send(&note.to_le_bytes())
     }
 
-    fn recv_note(&mut self, boundaries: bool) -> Result<u64> {
-        let room = if boundaries { self.note.len() } else { NOTE };
-        let len = self.endpoint.recv(&mut self.note[..room])?;
+    fn recv_note(&mut self) -> Result<u64> {
+        let len = self.endpoint.recv(&mut self.note)?;
         Ok(payload::number(&self.note[..len]))
     }
 
@@ -123,7 +125,7 @@ pub struct Direct<E> {
 impl<E: InPlace> Courier for Direct<E> {
     type Endpoint = E;
 
-    fn new(mut endpoint: E, size: usize) -> Self {
+    fn new(mut endpoint: E, size: usize, _boundaries: bool) -> Self {
         endpoint.prefault();
         Self { endpoint, size }
     }
@@ -135,14 +137,16 @@ impl<E: InPlace> Courier for Direct<E> {
 
     #[inline]
     fn recv(&mut self, number: u64) -> Result<()> {
-        self.endpoint.recv_with(|slot| payload::check(slot, number))?
+        let size = self.size;
+        self.endpoint.recv_with(|slot| payload::check(slot, size, number))?
     }
 
     #[inline]
     fn recv_any(&mut self) -> Result<u64> {
+        let size = self.size;
         self.endpoint.recv_with(|slot| {
             let number = payload::number(slot);
-            payload::check(slot, number).map(|()| number)
+            payload::check(slot, size, number).map(|()| number)
         })?
     }
 
@@ -150,7 +154,7 @@ impl<E: InPlace> Courier for Direct<E> {
         self.endpoint.send(&note.to_le_bytes())
     }
 
-    fn recv_note(&mut self, _boundaries: bool) -> Result<u64> {
+    fn recv_note(&mut self) -> Result<u64> {
         self.endpoint.recv_with(payload::number)
     }
 

@@ -23,11 +23,15 @@ pub fn histogram() -> Histogram<u64> {
 /// stretch without any.
 pub fn lead(stage: &mut Stage<'_>, courier: &mut impl Courier, budget: Budget, sample: &mut Sample) -> Result<()> {
     let mut lost = 0;
-    let each_ns = warm_up(stage, budget.warm_up(), |stage, count| trips(stage, courier, count, &mut lost))?;
+    let each_ns = warm_up(stage, budget.warm_up(), |stage, count| {
+        let first = stage.open_round(count)?;
+        trips(stage, courier, first, count, &mut lost)
+    })?;
     lost = 0;
     let Budget::Time { measure, .. } = budget else {
         let Budget::Messages(count) = budget else { unreachable!("the other variant is matched above") };
-        sample.timed(count, || trips(stage, courier, count, &mut lost))?;
+        let first = stage.open_round(count)?;
+        sample.timed(count, || trips(stage, courier, first, count, &mut lost))?;
         sample.lost = lost;
         return stage.open_round(STOP).map(drop);
     };
@@ -37,13 +41,16 @@ pub fn lead(stage: &mut Stage<'_>, courier: &mut impl Courier, budget: Budget, s
     // The stamps' own cost belongs to how long the stamped round takes, not to the round trip.
     let stretch = if clock_bound { measure / 2 } else { measure };
     let count = messages_in(stretch, each_ns + 2.0 * clock_ns, 8);
-    sample.timed(count, || stamped_trips(stage, courier, count, &mut histogram, &mut lost))?;
+    let first = stage.open_round(count)?;
+    sample.timed(count, || stamped_trips(stage, courier, first, count, &mut histogram, &mut lost))?;
     if clock_bound {
         let count = messages_in(stretch, each_ns, 8);
         let mut batch = Sample::default();
-        batch.timed(count, || trips(stage, courier, count, &mut lost))?;
+        let first = stage.open_round(count)?;
+        batch.timed(count, || trips(stage, courier, first, count, &mut lost))?;
         sample.batch_mean_ns = Some(batch.elapsed_ns as f64 / count as f64);
         sample.preemptions += batch.preemptions;
+        sample.observed_ns += batch.observed_ns;
     }
     sample.clock_read_ns = Some(clock_ns);
     sample.lost = lost;
@@ -51,8 +58,7 @@ pub fn lead(stage: &mut Stage<'_>, courier: &mut impl Courier, budget: Budget, s
     stage.open_round(STOP).map(drop)
 }
 
-fn trips(stage: &mut Stage<'_>, courier: &mut impl Courier, count: u64, lost: &mut u64) -> Result<()> {
-    let first = stage.open_round(count)?;
+fn trips(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64, lost: &mut u64) -> Result<()> {
     for number in first..first + count {
         trip(stage.lossy(), courier, number, lost)?;
     }
@@ -61,13 +67,13 @@ fn trips(stage: &mut Stage<'_>, courier: &mut impl Courier, count: u64, lost: &m
 }
 
 fn stamped_trips(
-    stage: &mut Stage<'_>,
+    stage: &Stage<'_>,
     courier: &mut impl Courier,
+    first: u64,
     count: u64,
     histogram: &mut Histogram<u64>,
     lost: &mut u64,
 ) -> Result<()> {
-    let first = stage.open_round(count)?;
     for number in first..first + count {
         let start = Instant::now();
         let arrived = trip(stage.lossy(), courier, number, lost)?;
@@ -102,28 +108,32 @@ fn trip(lossy: bool, courier: &mut impl Courier, number: u64, lost: &mut u64) ->
 }
 
 /// Answers every round.
-pub fn follow(stage: &mut Stage<'_>, courier: &mut impl Courier) -> Result<()> {
+pub fn follow(stage: &mut Stage<'_>, courier: &mut impl Courier, sample: &mut Sample) -> Result<()> {
     while let Some((first, count)) = stage.join_round()? {
-        if !stage.lossy() {
-            for number in first..first + count {
-                courier.recv(number)?;
-                courier.send(number)?;
-            }
-            continue;
-        }
-        loop {
-            match courier.recv_any() {
-                Ok(number) => {
-                    courier.send(number)?;
-                    if number + 1 == first + count {
-                        break;
-                    }
-                }
-                Err(Error::TimedOut) if stage.is_finished() => break,
-                Err(Error::TimedOut) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        sample.timed(count, || answer(stage, courier, first, count))?;
     }
     Ok(())
+}
+
+fn answer(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64) -> Result<()> {
+    if !stage.lossy() {
+        for number in first..first + count {
+            courier.recv(number)?;
+            courier.send(number)?;
+        }
+        return Ok(());
+    }
+    loop {
+        match courier.recv_any() {
+            Ok(number) => {
+                courier.send(number)?;
+                if number + 1 == first + count {
+                    return Ok(());
+                }
+            }
+            Err(Error::TimedOut) if stage.is_finished() => return Ok(()),
+            Err(Error::TimedOut) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }

@@ -13,7 +13,7 @@ pub use latency::histogram;
 use crate::{cell::Workload, pair::Budget, pair::Sample};
 use courier::Courier;
 use ipc_core::{
-    Framing, Reliability, Result, Spec,
+    Reliability, Result, Spec,
     shared::{Barrier, SharedPage},
 };
 use std::{
@@ -63,10 +63,6 @@ impl<'a> Stage<'a> {
         self.spec.reliability == Reliability::Lossy
     }
 
-    fn boundaries(&self) -> bool {
-        self.spec.framing == Framing::Message
-    }
-
     /// Waits for the other process.
     fn meet(&self) -> Result<()> {
         self.barrier.meet()
@@ -86,7 +82,6 @@ impl<'a> Stage<'a> {
 
     /// Announces a round of `count` messages and meets the responder; returns the number of its first message.
     fn open_round(&mut self, count: u64) -> Result<u64> {
-        self.page[FINISHED].word.store(0, Ordering::Relaxed);
         self.page[ROUND].word.store(count, Ordering::Release);
         self.meet()?;
         let first = self.next;
@@ -103,9 +98,9 @@ impl<'a> Stage<'a> {
         Ok((count != STOP).then_some((first, count)))
     }
 
-    /// Tells the responder that everything has been sent.
+    /// Tells the responder that every message of the round has been sent: all before this number.
     fn finish(&self) {
-        self.page[FINISHED].word.store(1, Ordering::Release);
+        self.page[FINISHED].word.store(self.next, Ordering::Release);
     }
 
     /// Tells the initiator how many messages of the round never arrived.
@@ -118,7 +113,7 @@ impl<'a> Stage<'a> {
     }
 
     fn is_finished(&self) -> bool {
-        self.page[FINISHED].word.load(Ordering::Acquire) == 1
+        self.page[FINISHED].word.load(Ordering::Acquire) >= self.next
     }
 }
 
@@ -150,9 +145,9 @@ pub fn play<C: Courier>(
     }
     match (workload, stage.role) {
         (Workload::Latency, Role::Initiator) => latency::lead(stage, courier, budget, &mut sample)?,
-        (Workload::Latency, Role::Responder) => latency::follow(stage, courier)?,
+        (Workload::Latency, Role::Responder) => latency::follow(stage, courier, &mut sample)?,
         (Workload::Throughput, Role::Initiator) => throughput::lead(stage, courier, budget, &mut sample)?,
-        (Workload::Throughput, Role::Responder) => throughput::follow(stage, courier)?,
+        (Workload::Throughput, Role::Responder) => throughput::follow(stage, courier, &mut sample)?,
     }
     if probe {
         sample.probe_ns[1] = stage.probe();
