@@ -17,7 +17,7 @@ impl Channel for MmapAnon {
         reliability: Reliability::Reliable,
         reach: Reach::Inherited,
         objects: "1 mapping, 1 socket pair",
-        limit: "half the ring; by default 256 KiB a direction, or four times the longest message",
+        limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
         declared_copies: 2,
         peer_death: "nothing; a socket beside the memory tells",
         good_for: "parent and child: one call, no name, nothing to clean up",

@@ -27,7 +27,7 @@ impl Channel for MmapFile {
         reliability: Reliability::Reliable,
         reach: Reach::Named,
         objects: "1 file, 1 socket pair",
-        limit: "half the ring; by default 256 KiB a direction, or four times the longest message",
+        limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
         declared_copies: 2,
         peer_death: "nothing; a socket beside the memory tells",
         good_for: "content that belongs on disk as well",

@@ -30,7 +30,7 @@ impl Channel for PosixShm {
         reliability: Reliability::Reliable,
         reach: Reach::Named,
         objects: "1 object, 1 socket pair",
-        limit: "half the ring; by default 256 KiB a direction, or four times the longest message",
+        limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
         declared_copies: 2,
         peer_death: "nothing; a socket beside the memory tells",
         good_for: "unrelated processes: a name, permissions, a descriptor",

@@ -95,14 +95,15 @@ impl Size {
     /// The largest capacity: lengths have 32 bits.
     pub const MAX: usize = 1 << 31;
 
-    /// What `options` ask for: [`Options::capacity`], else four times [`Options::max_message`] (three messages fit, with their
-    /// words) but at least [`DEFAULT`](Size::DEFAULT); rounded up to a power of two.
+    /// What `options` ask for: [`Options::capacity`], else eight times [`Options::max_message`] (seven messages fit, with
+    /// their words: with fewer, ends that sleep wake each other for almost every one) but at least
+    /// [`DEFAULT`](Size::DEFAULT); rounded up to a power of two.
     ///
     /// # Errors
     /// [`Error::TooLarge`] where the longest message is more than half the ring, or the ring would pass `MAX`.
     pub fn of(options: &Options) -> Result<Self> {
-        let four = options.max_message.unwrap_or(0).saturating_mul(4);
-        let asked = options.capacity.unwrap_or(four.max(Self::DEFAULT));
+        let eight = options.max_message.unwrap_or(0).saturating_mul(8);
+        let asked = options.capacity.unwrap_or(eight.max(Self::DEFAULT));
         if asked > Self::MAX {
             return Err(Error::TooLarge { len: asked, max: Self::MAX });
         }
