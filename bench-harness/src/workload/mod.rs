@@ -32,6 +32,8 @@ pub enum Role {
 
 /// How long a lossy mechanism waits for a message before it counts as lost.
 const LOSS_TIMEOUT: Duration = Duration::from_millis(100);
+/// The least length of the last round of a warm-up.
+const WARM_UP_ROUND: u64 = 8;
 /// The round length that ends a conversation.
 const STOP: u64 = u64::MAX;
 /// Lines of the shared page: a barrier and a probe for each role, the round's length, whether its sender
@@ -155,20 +157,21 @@ pub fn play<C: Courier>(
     Ok(sample)
 }
 
-/// Runs rounds of doubling length until they have taken `warm_up`; returns the nanoseconds per message of the last one.
+/// Runs rounds of doubling length, at least up to [`WARM_UP_ROUND`], until they have taken `warm_up`; returns the nanoseconds
+/// per message of the fastest round: the first ones wait for the other process to start, and any may be interrupted.
 fn warm_up(
     stage: &mut Stage<'_>,
     warm_up: Duration,
     mut round: impl FnMut(&mut Stage<'_>, u64) -> Result<()>,
 ) -> Result<f64> {
     let start = Instant::now();
-    let mut count = 1;
+    let (mut count, mut each_ns) = (1, f64::INFINITY);
     loop {
         let lap = Instant::now();
         round(stage, count)?;
-        let took = lap.elapsed();
-        if start.elapsed() >= warm_up {
-            return Ok((took.as_nanos() as f64 / count as f64).max(1.0));
+        each_ns = each_ns.min(lap.elapsed().as_nanos().max(1) as f64 / count as f64);
+        if count >= WARM_UP_ROUND && start.elapsed() >= warm_up {
+            return Ok(each_ns);
         }
         count *= 2;
     }

@@ -1,0 +1,133 @@
+//! A forked pair over channels that are broken on purpose: each fault must be named, and none may hang or pass.
+
+use bench_harness::{
+    cell::Workload,
+    pair::{self, Budget, Job, PairError, Sample},
+    workload::courier::Copying,
+};
+use ipc_core::{
+    Channel, Endpoint, Options, Reliability, Result, Spec, Wait,
+    conformance::{Suite, Verdict, run},
+    stream::StreamEnd,
+};
+use ipc_pipe::Pipe;
+use std::time::Duration;
+
+/// What a channel does wrong, with every hundredth message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    FlipsLastByte,
+    RepeatsTheOneBefore,
+    NeverAnswers,
+    Panics,
+    Drops,
+}
+
+const FAULTS: [Fault; 6] =
+    [Fault::None, Fault::FlipsLastByte, Fault::RepeatsTheOneBefore, Fault::NeverAnswers, Fault::Panics, Fault::Drops];
+
+/// A pipe with fault number `F`; one that drops messages says that it is lossy.
+struct Faulty<const F: usize>;
+
+struct FaultyEnd<const F: usize> {
+    end: StreamEnd,
+    sent: u64,
+    before: Vec<u8>,
+}
+
+impl<const F: usize> Channel for Faulty<F> {
+    const SPEC: Spec = Spec {
+        reliability: match FAULTS[F] {
+            Fault::Drops => Reliability::Lossy,
+            _ => Reliability::Reliable,
+        },
+        ..Pipe::SPEC
+    };
+    type Endpoint = FaultyEnd<F>;
+
+    fn pair(options: &Options) -> Result<(FaultyEnd<F>, FaultyEnd<F>)> {
+        let wrap = |end| FaultyEnd { end, sent: 0, before: Vec::new() };
+        Pipe::pair(options).map(|(a, b)| (wrap(a), wrap(b)))
+    }
+}
+
+impl<const F: usize> Endpoint for FaultyEnd<F> {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.sent += 1;
+        let mut message = message.to_vec();
+        let before = std::mem::replace(&mut self.before, message.clone());
+        if self.sent.is_multiple_of(100) {
+            match FAULTS[F] {
+                Fault::None => {}
+                Fault::FlipsLastByte => *message.last_mut().expect("not empty") ^= 1,
+                Fault::RepeatsTheOneBefore => message = before,
+                Fault::NeverAnswers => return self.recv(&mut [0; 1 << 20]).map(drop),
+                Fault::Panics => panic!("as the test wants"),
+                Fault::Drops => return Ok(()),
+            }
+        }
+        self.end.send(&message)
+    }
+
+    fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.end.recv(buffer)
+    }
+
+    fn max_message(&self) -> usize {
+        usize::MAX
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.end.set_timeout(timeout)
+    }
+}
+
+fn measure<const F: usize>(workload: Workload, cpus: [usize; 2]) -> std::result::Result<Sample, PairError> {
+    let milliseconds = Duration::from_millis;
+    pair::run::<Faulty<F>, Copying<FaultyEnd<F>>>(&Job {
+        workload,
+        size: 256,
+        cpus: Some(cpus),
+        wait: Wait::Block,
+        budget: Budget::Time { warm_up: milliseconds(1), measure: milliseconds(5) },
+        deadline: milliseconds(if FAULTS[F] == Fault::Drops { 20_000 } else { 1000 }),
+    })
+}
+
+/// Runs both workloads and judges each outcome.
+fn expect<const F: usize>(
+    judge: fn(&std::result::Result<Sample, PairError>) -> bool,
+) -> impl FnOnce() -> Verdict + Send + 'static {
+    move || {
+        for workload in [Workload::Latency, Workload::Throughput] {
+            let outcome = measure::<F>(workload, [0, 0]);
+            if !judge(&outcome) {
+                return Err(format!("{workload}: {:?}", outcome.map(|sample| sample.messages)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wrong(outcome: &std::result::Result<Sample, PairError>) -> bool {
+    matches!(outcome, Err(PairError::WrongPayload(_)))
+}
+
+fn main() {
+    run([Suite::new("pair")
+        .within(Duration::from_secs(60))
+        .test("a_sound_channel_is_measured", expect::<0>(|outcome| outcome.as_ref().is_ok_and(|s| s.messages > 10)))
+        .test("a_flipped_byte_is_a_wrong_payload", expect::<1>(wrong))
+        .test("a_repeated_message_is_a_wrong_payload", expect::<2>(wrong))
+        .test("a_hang_is_given_up", expect::<3>(|outcome| matches!(outcome, Err(PairError::Hung(_)))))
+        .test("a_panic_is_a_death", expect::<4>(|outcome| matches!(outcome, Err(PairError::Died(_)))))
+        .test("losses_are_counted_and_do_not_hang", || {
+            let sample = measure::<5>(Workload::Latency, [0, 0]).map_err(|error| error.to_string())?;
+            if sample.lost > 0 { Ok(()) } else { Err(format!("none lost of {}", sample.messages)) }
+        })
+        .test("a_cpu_that_is_not_there_fails_the_pair", || match measure::<0>(Workload::Latency, [0, 4095]) {
+            Err(PairError::Failed(why)) if why.contains("4095") => Ok(()),
+            other => Err(format!("{:?}", other.map(|sample| sample.messages))),
+        })])
+}
