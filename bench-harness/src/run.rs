@@ -118,7 +118,8 @@ fn measure_steady(plan: &Plan, topology: &Topology, tally: &Tally) -> Result<Sam
 }
 
 impl Results {
-    /// Writes rows, histograms and host to `dir`, then everything that [`report`](crate::report) makes of them. A file
+    /// Writes rows, histograms and host to `dir`, then everything that [`report`](crate::report) makes of them, and returns
+    /// the paths of that. A file
     /// of an earlier run that this one has no rows for is removed: the report would mix the two.
     ///
     /// # Errors
@@ -128,9 +129,7 @@ impl Results {
         write_or_remove(dir, &self.throughput)?;
         histograms::write(dir, self.started, &self.histograms)?;
         self.host.write(dir)?;
-        let mut written = vec![dir.to_owned()];
-        written.extend(crate::report::build(dir)?);
-        Ok(written)
+        crate::report::build(dir)
     }
 }
 

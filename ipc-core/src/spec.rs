@@ -1,5 +1,7 @@
 //! The facts that a reader wants before choosing a mechanism.
 
+use std::fs;
+
 /// Whether the mechanism keeps message boundaries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -58,6 +60,11 @@ impl Reach {
             Reach::Network => "network",
         }
     }
+}
+
+/// A limit of the running kernel, from a file under `/proc/sys`; `default` where it cannot be read.
+pub fn kernel_limit(path: &str, default: usize) -> usize {
+    fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(default)
 }
 
 /// What a mechanism is, as constants: shown by `ipc-bench list`, tested by the conformance suite.

@@ -2,6 +2,7 @@
 
 use crate::{
     Endpoint, Error, Options, Result,
+    spec::kernel_limit,
     transfer::Progress,
     wait::{Patience, Turn},
 };
@@ -11,7 +12,6 @@ use nix::{
     unistd::{read, write},
 };
 use std::{
-    fs,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
@@ -37,7 +37,9 @@ impl StreamEnd {
         if let Some(bytes) = options.capacity {
             let size = i32::try_from(bytes).unwrap_or(i32::MAX);
             fcntl(writer.as_fd(), FcntlArg::F_SETPIPE_SZ(size)).map_err(|errno| match errno {
-                Errno::EPERM | Errno::EINVAL => Error::TooLarge { len: bytes, max: pipe_max_size() },
+                Errno::EPERM | Errno::EINVAL => {
+                    Error::TooLarge { len: bytes, max: kernel_limit("/proc/sys/fs/pipe-max-size", 1 << 20) }
+                }
                 errno => Error::os("fcntl", errno),
             })?;
         }
@@ -45,11 +47,6 @@ impl StreamEnd {
         end.set_timeout(options.timeout)?;
         Ok(end)
     }
-}
-
-/// `fs.pipe-max-size`: what an ordinary user may ask for, in bytes.
-fn pipe_max_size() -> usize {
-    fs::read_to_string("/proc/sys/fs/pipe-max-size").ok().and_then(|s| s.trim().parse().ok()).unwrap_or(1 << 20)
 }
 
 impl Endpoint for StreamEnd {

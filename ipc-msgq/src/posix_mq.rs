@@ -9,6 +9,7 @@ use ipc_core::{
     Channel, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
     liveness::{Liveness, Meeting},
     objects::{Object, Owned},
+    spec::kernel_limit,
     stream::set_nonblocking,
     transfer::{check_len, whole},
     wait::{Patience, Turn},
@@ -100,8 +101,8 @@ struct Queue {
 impl Queue {
     /// Makes a queue that nobody else has made, mode 0600, within what the kernel grants an ordinary user.
     fn create(name: String, options: &Options) -> Result<Self> {
-        let longest = sys::limit("/proc/sys/fs/mqueue/msgsize_max", 8192);
-        let most = sys::limit("/proc/sys/fs/mqueue/msg_max", 10);
+        let longest = kernel_limit("/proc/sys/fs/mqueue/msgsize_max", 8192);
+        let most = kernel_limit("/proc/sys/fs/mqueue/msg_max", 10);
         // A queue takes no attribute of 0 (mq_open(3)).
         let bytes = options.max_message.unwrap_or(longest).max(1);
         check_len(bytes, longest)?;

@@ -13,7 +13,6 @@ use nix::{
 };
 use std::{
     ffi::c_long,
-    fs,
     os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd},
     ptr,
 };
@@ -21,11 +20,6 @@ use std::{
 /// The type word of a System V message, which lies in front of its text (`struct msgbuf`, msgop(2)).
 pub const TYPE_BYTES: usize = size_of::<c_long>();
 const _: () = assert!(TYPE_BYTES == Buffer::HEADROOM);
-
-/// A kernel limit under `/proc/sys`; `default` where it cannot be read.
-pub fn limit(path: &str, default: usize) -> usize {
-    fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(default)
-}
 
 /// Sends the text that follows the type word in `framed` as a message of type 1. System call: `msgsnd`.
 #[inline]

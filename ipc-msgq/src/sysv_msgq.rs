@@ -9,6 +9,7 @@ use ipc_core::{
     Buffer, Channel, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
     liveness::{Liveness, Meeting},
     objects::{Journaled, Object, Owned},
+    spec::kernel_limit,
     sysv::{self, Key},
     transfer::check_len,
     wait::{PEER_CHECK, Patience, Step, Turn},
@@ -96,7 +97,7 @@ fn unpack(word: u64) -> [Key; 2] {
 
 /// The longest message, in bytes: what the kernel lets pass and what the queue can hold.
 fn max_message(queue: i32, options: &Options) -> Result<usize> {
-    let max = sys::limit("/proc/sys/kernel/msgmax", 8192).min(sysv::queue_capacity(queue)?);
+    let max = kernel_limit("/proc/sys/kernel/msgmax", 8192).min(sysv::queue_capacity(queue)?);
     check_len(options.max_message.unwrap_or(0), max)?;
     Ok(max)
 }
@@ -122,7 +123,7 @@ impl Fresh {
             }
         };
         if let Some(bytes) = options.capacity {
-            check_len(bytes, sys::limit("/proc/sys/kernel/msgmnb", 16_384))?;
+            check_len(bytes, kernel_limit("/proc/sys/kernel/msgmnb", 16_384))?;
             sysv::set_queue_capacity(id, bytes)?;
         }
         Ok(Self { id, key, owned })

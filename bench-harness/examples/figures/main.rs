@@ -55,7 +55,7 @@ impl<E: Endpoint> Ping for Through<E> {
     }
 }
 
-/// Through the ring, in place: writes and reads one word of the slot, as the bare ping-pong does with its line.
+/// Through the ring, in place: writes and reads every byte of the slot.
 struct Slot<E>(E);
 
 impl<E: InPlace> Ping for Slot<E> {

@@ -61,6 +61,36 @@ impl Results {
         matrix::all(&self.latency, &self.throughput)
     }
 
+    /// Writes charts, `report.html` and `README.md` into `dir`; charts of an earlier run that can no longer be drawn are
+    /// removed. Returns the files written, the HTML page first.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where a file cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, Error> {
+        let tables = self.tables();
+        let drawn = charts::all(self);
+
+        let folder = dir.join(charts::FOLDER);
+        fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
+        let mut written = vec![dir.join("report.html"), dir.join("README.md")];
+        write_atomically(&written[0], html::page(self, &tables, &drawn).as_bytes())?;
+        write_atomically(&written[1], readme::text(self, &tables, &drawn).as_bytes())?;
+        for chart in &drawn {
+            let path = folder.join(chart.file);
+            match &chart.drawing {
+                Ok(svg) => {
+                    write_atomically(&path, svg.as_bytes())?;
+                    written.push(path);
+                }
+                Err(_) => match fs::remove_file(&path) {
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(&path, e)),
+                    _ => {}
+                },
+            }
+        }
+        Ok(written)
+    }
+
     /// The line under a chart's title: the machine.
     fn machine(&self) -> String {
         self.host.as_ref().map_or("unknown machine".to_owned(), Host::title)
@@ -79,34 +109,10 @@ pub fn terminal(latency: &[LatencyRow], throughput: &[ThroughputRow]) -> String 
     tables::terminal(&matrix::all(latency, throughput), 100)
 }
 
-/// Reads the results in `dir` and writes charts, `report.html` and `README.md` beside them; charts of an earlier run
-/// that can no longer be drawn are removed. Returns the files written, the HTML page first.
+/// Reads the results in `dir` and [writes](Results::write) the report beside them.
 ///
 /// # Errors
-/// What is wrong with the first result file that cannot be read, before anything is written; [`Error::Io`] where a
-/// file cannot be written.
+/// As [`Results::read`], before anything is written, and as [`Results::write`].
 pub fn build(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let results = Results::read(dir)?;
-    let tables = results.tables();
-    let drawn = charts::all(&results);
-
-    let folder = dir.join(charts::FOLDER);
-    fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
-    let mut written = vec![dir.join("report.html"), dir.join("README.md")];
-    write_atomically(&written[0], html::page(&results, &tables, &drawn).as_bytes())?;
-    write_atomically(&written[1], readme::text(&results, &tables, &drawn).as_bytes())?;
-    for chart in &drawn {
-        let path = folder.join(chart.file);
-        match &chart.drawing {
-            Ok(svg) => {
-                write_atomically(&path, svg.as_bytes())?;
-                written.push(path);
-            }
-            Err(_) => match fs::remove_file(&path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(&path, e)),
-                _ => {}
-            },
-        }
-    }
-    Ok(written)
+    Results::read(dir)?.write(dir)
 }

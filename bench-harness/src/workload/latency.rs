@@ -7,7 +7,7 @@ use crate::{
 };
 use hdrhistogram::Histogram;
 use ipc_core::{Error, Result};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The longest round trip a histogram holds: a pair is given up long before.
 const MAX_NS: u64 = 60_000_000_000;
@@ -19,22 +19,35 @@ pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, MAX_NS, 3).expect("the bounds are constants")
 }
 
-/// Leads: warms up, then takes a stamp before and after every round trip, then, where the stamps themselves weigh, a
-/// stretch without any.
+/// Leads: warms up, then measures.
 pub fn lead(stage: &mut Stage<'_>, courier: &mut impl Courier, budget: Budget, sample: &mut Sample) -> Result<()> {
     let mut lost = 0;
     let each_ns = warm_up(stage, budget.warm_up(), |stage, count| {
         let first = stage.open_round(count)?;
         trips(stage, courier, first, count, &mut lost)
     })?;
-    lost = 0;
-    let Budget::Time { measure, .. } = budget else {
-        let Budget::Messages(count) = budget else { unreachable!("the other variant is matched above") };
-        let first = stage.open_round(count)?;
-        sample.timed(count, || trips(stage, courier, first, count, &mut lost))?;
-        sample.lost = lost;
-        return stage.open_round(STOP).map(drop);
-    };
+    match budget {
+        Budget::Messages(count) => {
+            let first = stage.open_round(count)?;
+            lost = 0;
+            sample.timed(count, || trips(stage, courier, first, count, &mut lost))?;
+            sample.lost = lost;
+        }
+        Budget::Time { measure, .. } => lead_stamped(stage, courier, measure, each_ns, sample)?,
+    }
+    stage.open_round(STOP).map(drop)
+}
+
+/// Takes a stamp before and after every round trip, then, where the stamps themselves weigh, measures a stretch without any.
+/// `each_ns` is what a round trip takes, about.
+fn lead_stamped(
+    stage: &mut Stage<'_>,
+    courier: &mut impl Courier,
+    measure: Duration,
+    each_ns: f64,
+    sample: &mut Sample,
+) -> Result<()> {
+    let mut lost = 0;
     let clock_ns = clock::read_cost_ns();
     let clock_bound = each_ns < CLOCK_BOUND * clock_ns;
     let mut histogram = histogram();
@@ -55,7 +68,7 @@ pub fn lead(stage: &mut Stage<'_>, courier: &mut impl Courier, budget: Budget, s
     sample.clock_read_ns = Some(clock_ns);
     sample.lost = lost;
     sample.histogram = Some(histogram);
-    stage.open_round(STOP).map(drop)
+    Ok(())
 }
 
 fn trips(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64, lost: &mut u64) -> Result<()> {
