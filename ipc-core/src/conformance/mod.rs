@@ -16,22 +16,30 @@
 //! under a watchdog, so that a hang is a failure that names itself; when it has passed, nothing may be left of it in the
 //! system (see `leftovers.rs`).
 //!
-//! To add a clause, write it with the words of `stage.rs` and `link.rs`, and add a line to the table at the top of its file.
+//! - The clauses of [`Channel`], [`Endpoint`](crate::Endpoint) and [`InPlace`] play in a forked pair.
+//! - Those of [`Rendezvous`] play in processes that share nothing but the name and the options: the test binary starts
+//!   itself anew for each (see `strangers.rs`).
+//! - A clause that does not apply, and a mechanism that this kernel lacks, is an ignored test with its reason.
+//!
+//! To add a clause, write it with the words of `stage.rs` and `link.rs`, add a line to the table at the top of its file,
+//! and a channel that breaks it to `ipc-core/tests/conformance_fails.rs`, which fails as long as a clause has none.
 
 mod in_place;
+mod killing;
 mod leftovers;
 mod link;
 mod parting;
 mod rendezvous;
 mod stage;
 mod storm;
+mod strangers;
 mod transfer;
 mod waiting;
 
 use crate::{Channel, InPlace, Reliability, Rendezvous, Wait, objects};
 use libtest_mimic::{Arguments, Completion, Trial};
 use stage::Stage;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// What a test found: nothing wrong, or the facts of what was.
 pub type Verdict = Result<(), String>;
@@ -41,8 +49,10 @@ pub type Verdict = Result<(), String>;
 pub enum Outcome {
     /// The contract was kept.
     Kept,
-    /// The clause does not apply to this mechanism or this kernel, and why.
+    /// The clause does not apply to this mechanism, and why.
     Ignored(String),
+    /// This kernel lacks the mechanism, and what it said.
+    Unsupported(String),
     /// The contract was broken, and how.
     Broken(String),
 }
@@ -52,6 +62,7 @@ pub struct Suite {
     name: &'static str,
     limit: Duration,
     tests: Vec<Test>,
+    stranger: Option<strangers::Role>,
 }
 
 struct Test {
@@ -91,7 +102,8 @@ impl Suite {
 
     /// Every clause of [`Channel`] and [`Endpoint`](crate::Endpoint), on every [`Wait`] strategy.
     pub fn of<C: Channel + 'static>() -> Self {
-        let clauses = [transfer::clauses::<C>(), waiting::clauses::<C>(), parting::clauses::<C>()];
+        let clauses =
+            [transfer::clauses::<C>(), waiting::clauses::<C>(), parting::clauses::<C>(), killing::clauses::<C>()];
         Self::new(C::SPEC.name).with(clauses.into_iter().flatten())
     }
 
@@ -105,13 +117,19 @@ impl Suite {
     /// Adds the clauses of [`Rendezvous`]. `C` is the suite's channel once more.
     #[must_use]
     pub fn rendezvous<C: Rendezvous + 'static>(self) -> Self {
+        self.meeting::<C>().with(rendezvous::clauses::<C>())
+    }
+
+    /// Lets processes that this binary starts anew meet by `C`, without a test that makes them.
+    #[must_use]
+    pub fn meeting<C: Rendezvous + 'static>(self) -> Self {
         assert_eq!(self.name, C::SPEC.name, "the suite is for another channel");
-        self.with(rendezvous::clauses::<C>())
+        Self { stranger: Some(strangers::play::<C>), ..self }
     }
 
     /// A suite without tests, for a crate's own.
     pub fn new(name: &'static str) -> Self {
-        Self { name, limit: Self::LIMIT, tests: Vec::new() }
+        Self { name, limit: Self::LIMIT, tests: Vec::new(), stranger: None }
     }
 
     /// Takes a test for hung after `limit` instead of [`Suite::LIMIT`].
@@ -124,6 +142,11 @@ impl Suite {
     #[must_use]
     pub fn test(self, name: &str, test: impl FnOnce() -> Verdict + Send + 'static) -> Self {
         self.push(name, |limit| stage::run(limit, Wait::Block, |_| test()))
+    }
+
+    /// The names of the clauses in this suite, each once for all strategies.
+    pub fn clauses(&self) -> BTreeSet<&str> {
+        self.tests.iter().filter_map(|test| test.name.rsplit("::").next()).collect()
     }
 
     /// Runs the tests whose names contain `filter` and returns how each ended: the suite as a function, for whoever
@@ -156,13 +179,20 @@ impl Suite {
 /// The `main` of a test target with `harness = false`: runs `suites` as `cargo test` runs tests, with its filters, `--list`
 /// and exit code, but one after the other on the main thread, since a process with threads cannot fork.
 pub fn run(suites: impl IntoIterator<Item = Suite>) -> ! {
+    let suites: Vec<_> = suites.into_iter().collect();
+    strangers::play_if_started_anew(&suites);
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let tests = suites.into_iter().flat_map(|suite| suite.tests.into_iter().map(move |test| (suite.limit, test)));
-    let trials = tests.map(|(limit, test)| {
-        Trial::ignorable_test(test.name, move || match (test.run)(limit) {
+    let trials = tests.map(|(limit, Test { name, run })| {
+        Trial::ignorable_test(name.clone(), move || match run(limit) {
             Outcome::Kept => Ok(Completion::Completed),
             Outcome::Ignored(why) => Ok(Completion::ignored_with(why)),
+            Outcome::Unsupported(why) => {
+                // Said here as well, since `--quiet` leaves out the reasons.
+                eprintln!("{name} cannot run here: {why}");
+                Ok(Completion::ignored_with(why))
+            }
             Outcome::Broken(why) => {
                 // What the failed test left would be found by the next one.
                 let _ = objects::sweep(false);

@@ -1,19 +1,23 @@
 //! Where a clause plays: the trial's processes, their watchdog, and what they report.
 //!
 //! - `Stage::between` opens a channel, forks, and runs one closure on either end: most clauses are one call of it.
-//! - `Stage::fork` and `join` are for clauses that need other processes.
+//! - `Stage::fork` and `join` are for clauses that need other processes, `Stage::exec` for those that share nothing.
 //! - `link::Side` is an end together with what is said and expected on it.
 
-use super::{Outcome, Verdict, leftovers, link::Side};
+use super::{
+    Outcome, Verdict, leftovers,
+    link::{self, Side},
+};
 use crate::{
     Channel, Error, Options, Wait,
-    process::{self, Child, Exit},
+    process::{self, Child, Exit, PANICKED},
     stream::set_nonblocking,
 };
 use nix::sys::signal::Signal;
 use std::{
-    io::{PipeReader, PipeWriter, Read, Write},
-    os::unix::net::UnixStream,
+    io::{PipeReader, PipeWriter, Read, Write, stdout},
+    os::{fd::AsFd, unix::net::UnixStream, unix::process::CommandExt},
+    process::{Command, Stdio},
     time::{Duration, SystemTime},
 };
 
@@ -24,6 +28,7 @@ pub(super) fn run(limit: Duration, wait: Wait, check: impl FnOnce(&Stage) -> Ver
         Err(error) => return Outcome::Broken(format!("pipe: {error}")),
     };
     let stage = Stage { wait, notes: writer };
+    link::prepare();
     let began = SystemTime::now();
     let verdict = process::with_watchdog(limit, || {
         stage.enter();
@@ -32,7 +37,7 @@ pub(super) fn run(limit: Duration, wait: Wait, check: impl FnOnce(&Stage) -> Ver
     let notes = Notes::read(reader);
     match verdict {
         Ok(()) => leftovers::none_of(&notes.pids, began).map_or_else(Outcome::Broken, |()| Outcome::Kept),
-        Err(_) if notes.unsupported.is_some() => Outcome::Ignored(notes.unsupported.unwrap_or_default()),
+        Err(_) if notes.unsupported.is_some() => Outcome::Unsupported(notes.unsupported.unwrap_or_default()),
         Err(why) => Outcome::Broken([vec![why], notes.remarks].concat().join("; ")),
     }
 }
@@ -71,13 +76,13 @@ impl Stage {
 
     /// Opens a channel. Where this kernel lacks the mechanism, the trial is ignored.
     pub fn pair<C: Channel>(&self, options: &Options) -> Result<(C::Endpoint, C::Endpoint), String> {
-        C::pair(options).map_err(|error| self.refused("pair", &error))
+        C::pair(options).map_err(|error| self.refused::<C>("pair", &error))
     }
 
     /// The facts of an `error` from opening a channel by `call`.
-    pub fn refused(&self, call: &str, error: &Error) -> String {
-        // A private folder that is not private is no reason to ignore anything.
-        if matches!(error, Error::Unsupported { what, .. } if *what != "folder") {
+    pub fn refused<C: Channel>(&self, call: &str, error: &Error) -> String {
+        // Only a mechanism that is lacking is a reason to ignore anything: not a folder that is open to others, nor a name.
+        if matches!(error, Error::Unsupported { what, .. } if *what == C::SPEC.name) {
             self.note("unsupported", &error.to_string());
         }
         format!("{call}: {error}")
@@ -117,16 +122,41 @@ impl Stage {
         peer: impl FnOnce(&mut B) -> Verdict,
         here: impl FnOnce(&mut A) -> Verdict,
     ) -> Verdict {
-        let (child, mut end) = process::fork_peer(ends, |mut end| self.act("peer", || peer(&mut end)))
-            .map_err(|error| error.to_string())?;
+        let (child, mut end) = self.part(ends, peer)?;
         let verdict = here(&mut end);
         drop(end);
         finish(verdict, [child])
     }
 
+    /// Runs `peer` with the second of `ends` in a forked process, and returns the first.
+    pub fn part<A, B>(&self, ends: (A, B), peer: impl FnOnce(&mut B) -> Verdict) -> Result<(Child, A), String> {
+        process::fork_peer(ends, |mut end| self.act("peer", || peer(&mut end))).map_err(|error| error.to_string())
+    }
+
     /// Forks a process that runs `act`.
     pub fn fork(&self, who: &str, act: impl FnOnce() -> Verdict) -> Result<Child, String> {
         process::fork(|| self.act(who, act)).map_err(|error| error.to_string())
+    }
+
+    /// Turns this process into this test binary, started anew with `arguments`. It has `stdin` and the notes, as its
+    /// standard input and output, and nothing else of what this process has made. Returns only why it could not.
+    pub fn exec(&self, stdin: impl Into<Stdio>, arguments: &[&str]) -> String {
+        let notes = match self.notes.try_clone() {
+            Ok(notes) => notes,
+            Err(error) => return format!("dup: {error}"),
+        };
+        format!("exec: {}", Command::new("/proc/self/exe").args(arguments).stdin(stdin).stdout(notes).exec())
+    }
+
+    /// Runs `act` in a process that [`exec`](Stage::exec) has started; returns its exit code.
+    pub fn continued(who: &str, wait: Wait, act: impl FnOnce(&Self) -> Verdict) -> i32 {
+        match stdout().as_fd().try_clone_to_owned() {
+            Ok(notes) => {
+                let stage = Self { wait, notes: notes.into() };
+                stage.act(who, || act(&stage))
+            }
+            Err(_) => PANICKED,
+        }
     }
 
     fn act(&self, who: &str, act: impl FnOnce() -> Verdict) -> i32 {
