@@ -20,6 +20,7 @@ pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
         Clause::new("deadline_in_mid_message", deadline_in_mid_message::<C>)
             .unless(message, "a message arrives whole or not at all"),
         Clause::new("back_pressure", back_pressure::<C>).if_reliable::<C>(),
+        Clause::new("interrupted_while_opening", interrupted_while_opening::<C>),
         Clause::new("interrupted", interrupted::<C>),
         Clause::new("interrupted_while_full", interrupted_while_full::<C>).if_reliable::<C>(),
         Clause::new("interrupted_before_the_deadline", interrupted_before_the_deadline::<C>),
@@ -201,7 +202,16 @@ fn back_pressure<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// Signals whose handlers let system calls fail with `EINTR` lose nothing, in either direction.
+/// Signals whose handlers let system calls fail with `EINTR` keep no channel from being opened.
+fn interrupted_while_opening<C: Channel>(stage: &Stage) -> Verdict {
+    let storm = Storm::rise(INTERVAL)?;
+    while storm.signals() < 50 {
+        stage.pair::<C>(&stage.options())?;
+    }
+    Ok(())
+}
+
+/// They lose nothing, in either direction.
 fn interrupted<C: Channel>(stage: &Stage) -> Verdict {
     converse_in_storm::<C>(stage, |end, message| end.send(message), |end, buffer| end.recv(buffer))
 }

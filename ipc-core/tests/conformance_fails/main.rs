@@ -115,6 +115,7 @@ fn rows() -> Vec<Row> {
         packets::<LATE>("deadline_of_send", ": late"),
         streams::<FORGETS_PART>("deadline_in_mid_message", HUNG),
         packets::<LOSES>("back_pressure", " was expected and "),
+        packets::<INTERRUPTED>("interrupted_while_opening", "EINTR"),
         packets::<INTERRUPTED>("interrupted", "EINTR"),
         packets::<INTERRUPTED>("interrupted_while_full", "EINTR"),
         packets::<GIVES_UP>("interrupted_before_the_deadline", ": early"),

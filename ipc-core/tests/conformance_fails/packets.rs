@@ -66,6 +66,8 @@ impl<const FAULT: u8> Channel for Packets<FAULT> {
     fn pair(options: &Options) -> Result<(End<FAULT>, End<FAULT>)> {
         let why = "takes a kernel of its own".to_owned();
         match FAULT {
+            // Something takes a while.
+            INTERRUPTED => drop(poll(&mut [], 2_u8).map_err(|e| Error::os("poll", e))?),
             LACKING => return Err(Error::Unsupported { what: Self::SPEC.name, why }),
             REFUSES => return Err(Error::Unsupported { what: "wait strategy", why }),
             GRANTS => {}
