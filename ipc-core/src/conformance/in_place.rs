@@ -111,7 +111,7 @@ fn early_return<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
 
 /// Both calls give up at their deadline, and the closures have not run then.
 fn deadlines<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
-    let timeout = Duration::from_millis(30);
+    let timeout = Duration::from_millis(15);
     stage.between_with::<C>(
         &stage.options_within(timeout),
         |peer| {

@@ -154,7 +154,7 @@ fn kill_at_any_moment<C: Channel>(
     peer: impl Fn(&mut Side<C::Endpoint>, &AtomicU64) -> Verdict,
     here: impl Fn(&mut Side<C::Endpoint>, &AtomicU64) -> Verdict,
 ) -> Verdict {
-    for _ in 0..4 {
+    for _ in 0..3 {
         let page = SharedPage::new().map_err(|error| error.to_string())?;
         let moved = &page[0].word;
         let (victim, mut side) = stage.part(stage.sides::<C>(&stage.options())?, |side| peer(side, moved))?;

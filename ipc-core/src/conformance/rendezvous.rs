@@ -29,11 +29,11 @@ pub(super) fn clauses<C: Rendezvous + 'static>() -> Vec<Clause> {
 }
 
 /// Long enough for a stranger to be asleep in what it was asked to do.
-const MEANWHILE: Duration = Duration::from_millis(10);
+const MEANWHILE: Duration = Duration::from_millis(5);
 /// A deadline that nobody should need, in milliseconds.
 const AMPLE: u64 = 10_000;
 /// A deadline that is to pass, in milliseconds.
-const SCANT: u64 = 40;
+const SCANT: u64 = 20;
 
 /// The two who meet.
 const ROLES: [Task; 2] = [Task::Bind, Task::Connect];
@@ -135,7 +135,7 @@ fn name_is_taken<C: Rendezvous>(stage: &Stage) -> Verdict {
 /// Either call gives up at its deadline where nobody comes, and leaves the name free.
 fn nobody_there<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
-    let timeout = Duration::from_millis(20);
+    let timeout = Duration::from_millis(SCANT / 2);
     let alone = |what: &str, call: fn(&Name, &Options) -> crate::Result<C::Endpoint>| {
         on_time(what, timeout, || {
             let began = Instant::now();
@@ -195,7 +195,7 @@ fn killed_before_the_peer_came<C: Rendezvous>(stage: &Stage) -> Verdict {
 
 /// A process that is killed at any moment of the meeting is gone for its peer: in the call, or right after it.
 fn killed_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
-    for i in 0..6 {
+    for i in 0..4 {
         let name = Name::unique();
         let [doomed, other] = if i % 2 == 0 { ROLES } else { [Task::Connect, Task::Bind] };
         let mut victim = start::<C>(stage, doomed, &name)?;

@@ -28,7 +28,7 @@ pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
 }
 
 const SHORT: Duration = Duration::from_millis(10);
-const LONG: Duration = Duration::from_millis(50);
+const LONG: Duration = Duration::from_millis(40);
 /// A deadline that nobody should need.
 const AMPLE: Duration = Duration::from_secs(10);
 /// How often a call may come back late because others use the machine, too.
@@ -185,7 +185,7 @@ fn back_pressure<C: Channel>(stage: &Stage) -> Verdict {
                 let full = peer.learn()?;
                 peer.hear(full)?;
                 // The sender meanwhile runs into the wall without a deadline.
-                sleep(SHORT);
+                sleep(SHORT / 2);
                 peer.hear(2 * full)?;
             }
             Ok(())
@@ -250,7 +250,7 @@ fn interrupted_while_full<C: Channel>(stage: &Stage) -> Verdict {
             let full = peer.learn()?;
             peer.hear(full)?;
             for _ in 0..5 {
-                nap(SHORT / 2);
+                nap(SHORT / 3);
                 peer.hear(full)?;
             }
             Ok(())

@@ -2,8 +2,9 @@
 
 use crate::{
     BUFFERS, CLAIMS, COMMITS, CUTS, CUTS_SHORT, DROPS, ECHOES, FILLS, FLIPS, FORGETS, GHOSTS, GIVES_UP, GRANTS, HANGS,
-    HASTY, IMPATIENT, INTERRUPTED, LACKING, LATE, LEAVES_FILE, LEAVES_QUEUE, LEAVES_SEGMENT, LOSES, MIXES, NAME_STAYS,
-    NAMES, PANICS, PATIENT, REFUSES, SHUTS, STAYS, SURVIVES, SWALLOWS, TAKES, TEARS, TWICE, UNALIGNED, UNJOURNALED,
+    HASTY, IMPATIENT, INTERRUPTED, LACKING, LATE, LEAVES_FILE, LEAVES_QUEUE, LEAVES_SEGMENT, LINGERS, LOSES, MIXES,
+    NAME_STAYS, NAMES, PANICS, PATIENT, REFUSES, SHUTS, STAYS, SURVIVES, SWALLOWS, TAKES, TEARS, TWICE, UNALIGNED,
+    UNJOURNALED,
 };
 use ipc_core::{
     Buffer, Channel, Endpoint, Error, Framing, InPlace, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
@@ -190,6 +191,7 @@ pub struct End<const FAULT: u8> {
     lost: bool,
     torn: bool,
     own: Option<Vec<u8>>,
+    held: Option<Vec<u8>>,
     packet: Vec<u8>,
     thread: Option<ThreadId>,
     /// The process that removes it, and a file.
@@ -209,6 +211,7 @@ impl<const FAULT: u8> End<FAULT> {
             lost: false,
             torn: false,
             own: None,
+            held: None,
             packet: vec![0; MAX + 1],
             thread: None,
             file: file.map(|path| (std::process::id(), path)),
@@ -265,6 +268,10 @@ impl<const FAULT: u8> Endpoint for End<FAULT> {
             SWALLOWS if message.is_empty() => return Ok(()),
             FLIPS if faulty => packet[message.len()] ^= 4,
             ECHOES => self.own = Some(message.to_vec()),
+            LINGERS => match self.held.replace(packet) {
+                Some(held) => packet = held,
+                None => return Ok(()),
+            },
             PANICS => panic!("as it should"),
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! A byte stream over a pair of pipes, with a fault.
 
-use crate::{FORGETS_PART, NAMES, SOUND, TEARS};
+use crate::{FORGETS_PART, NAMES, TEARS};
 use ipc_core::{Channel, Endpoint, Error, Framing, Options, Reach, Reliability, Result, Spec, stream::StreamEnd};
 use std::{io::pipe, os::fd::OwnedFd, time::Duration};
 
@@ -9,7 +9,7 @@ pub struct Streams<const FAULT: u8>;
 
 impl<const FAULT: u8> Channel for Streams<FAULT> {
     const SPEC: Spec = Spec {
-        name: if FAULT == SOUND { "sound-stream" } else { NAMES[FAULT as usize] },
+        name: NAMES[FAULT as usize],
         summary: "a byte stream with a fault",
         framing: Framing::Stream,
         reliability: Reliability::Reliable,
