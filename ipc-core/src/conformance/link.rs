@@ -322,13 +322,12 @@ fn name(number: u64, message: &[u8]) -> String {
     format!("message {number} ({} bytes)", message.len())
 }
 
-/// A checksum that depends on the order of the messages and on where one ends.
+/// A checksum that depends on the order of the messages, their lengths and beginnings. All of their content has been
+/// compared by then.
 fn checksum(sum: u64, message: &[u8]) -> u64 {
     let step = |sum: u64, word: u64| (sum.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
-    let words = message.chunks_exact(8);
-    let rest = words.remainder().iter().fold(0, |rest, &byte| rest << 8 | u64::from(byte));
-    let sum = words.fold(sum, |sum, word| step(sum, u64::from_le_bytes(word.try_into().unwrap_or_default())));
-    step(step(sum, rest), message.len() as u64)
+    let beginning = message.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    step(step(sum, beginning), message.len() as u64)
 }
 
 /// How much is on its way to a receiver that would drop what it has no room for.

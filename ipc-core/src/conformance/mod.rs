@@ -38,8 +38,12 @@ mod waiting;
 
 use crate::{Channel, InPlace, Reliability, Rendezvous, Wait, objects};
 use libtest_mimic::{Arguments, Completion, Trial};
-use stage::Stage;
-use std::{collections::BTreeSet, time::Duration};
+use stage::{Running, Stage};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 /// What a test found: nothing wrong, or the facts of what was.
 pub type Verdict = Result<(), String>;
@@ -67,10 +71,32 @@ pub struct Suite {
 
 struct Test {
     name: String,
-    run: Box<dyn FnOnce(Duration) -> Outcome + Send>,
+    /// Whether others may run meanwhile.
+    beside_others: bool,
+    start: Box<dyn FnOnce(Duration) -> Started + Send>,
+}
+
+/// A test that runs, or how it ended.
+enum Started {
+    Running(Running),
+    Ended(Outcome),
+}
+
+impl Started {
+    fn new(limit: Duration, wait: Wait, check: impl FnOnce(&Stage) -> Verdict) -> Self {
+        Running::start(limit, wait, check).map_or_else(|why| Self::Ended(Outcome::Broken(why)), Self::Running)
+    }
+
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Running(running) => running.outcome(),
+            Self::Ended(outcome) => outcome,
+        }
+    }
 }
 
 /// One clause of the contract.
+#[derive(Clone, Copy)]
 struct Clause {
     name: &'static str,
     check: fn(&Stage) -> Verdict,
@@ -141,7 +167,7 @@ impl Suite {
     /// Adds a test of a crate's own, `suite::name`, which runs in a process of its own under the watchdog.
     #[must_use]
     pub fn test(self, name: &str, test: impl FnOnce() -> Verdict + Send + 'static) -> Self {
-        self.push(name, |limit| stage::run(limit, Wait::Block, |_| test()))
+        self.push(name, false, |limit| Started::new(limit, Wait::Block, |_| test()))
     }
 
     /// The names of the clauses in this suite, each once for all strategies.
@@ -154,38 +180,48 @@ impl Suite {
     pub fn outcomes(self, filter: &str) -> Vec<(String, Outcome)> {
         let limit = self.limit;
         let tests = self.tests.into_iter().filter(|test| test.name.contains(filter));
-        tests.map(|test| (test.name, (test.run)(limit))).collect()
+        tests.map(|test| (test.name, (test.start)(limit).outcome())).collect()
     }
 
     fn with(mut self, clauses: impl IntoIterator<Item = Clause>) -> Self {
-        for clause in clauses {
-            for wait in Wait::ALL {
-                let Clause { name, check, ignored } = clause;
-                self = self.push(&format!("{wait}::{name}"), move |limit| match ignored {
-                    Some(why) => Outcome::Ignored(why.to_owned()),
-                    None => stage::run(limit, wait, check),
+        let clauses: Vec<_> = clauses.into_iter().collect();
+        for wait in Wait::ALL {
+            for &Clause { name, check, ignored } in &clauses {
+                // Two that spin need a core each.
+                self = self.push(&format!("{wait}::{name}"), wait != Wait::Spin, move |limit| match ignored {
+                    Some(why) => Started::Ended(Outcome::Ignored(why.to_owned())),
+                    None => Started::new(limit, wait, check),
                 });
             }
         }
         self
     }
 
-    fn push(mut self, name: &str, run: impl FnOnce(Duration) -> Outcome + Send + 'static) -> Self {
-        self.tests.push(Test { name: format!("{}::{name}", self.name), run: Box::new(run) });
+    fn push(
+        mut self,
+        name: &str,
+        beside_others: bool,
+        start: impl FnOnce(Duration) -> Started + Send + 'static,
+    ) -> Self {
+        self.tests.push(Test { name: format!("{}::{name}", self.name), beside_others, start: Box::new(start) });
         self
     }
 }
 
 /// The `main` of a test target with `harness = false`: runs `suites` as `cargo test` runs tests, with its filters, `--list`
-/// and exit code, but one after the other on the main thread, since a process with threads cannot fork.
+/// and exit code. A process with threads cannot fork, so all of it happens on the main thread.
 pub fn run(suites: impl IntoIterator<Item = Suite>) -> ! {
     let suites: Vec<_> = suites.into_iter().collect();
     strangers::play_if_started_anew(&suites);
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let tests = suites.into_iter().flat_map(|suite| suite.tests.into_iter().map(move |test| (suite.limit, test)));
-    let trials = tests.map(|(limit, Test { name, run })| {
-        Trial::ignorable_test(name.clone(), move || match run(limit) {
+    let tests: Vec<_> = tests.filter(|(_, test)| is_chosen(&test.name, &arguments)).collect();
+    let names: Vec<_> = tests.iter().map(|(_, test)| test.name.clone()).collect();
+    let queue = Arc::new(Mutex::new(Queue { waiting: tests.into(), started: VecDeque::new() }));
+    let trials = names.into_iter().map(|name| {
+        let queue = Arc::clone(&queue);
+        Trial::ignorable_test(name.clone(), move || match queue.lock().expect("one thread").next() {
             Outcome::Kept => Ok(Completion::Completed),
             Outcome::Ignored(why) => Ok(Completion::ignored_with(why)),
             Outcome::Unsupported(why) => {
@@ -201,4 +237,35 @@ pub fn run(suites: impl IntoIterator<Item = Suite>) -> ! {
         })
     });
     libtest_mimic::run(&arguments, trials.collect()).exit()
+}
+
+/// What libtest-mimic leaves of the tests.
+fn is_chosen(name: &str, arguments: &Arguments) -> bool {
+    let is = |pattern: &String| if arguments.exact { name == pattern } else { name.contains(pattern.as_str()) };
+    arguments.filter.as_ref().is_none_or(is) && !arguments.skip.iter().any(is)
+}
+
+/// The tests that are to run, in their order. Most of them sleep most of the time, so some start before their turn.
+struct Queue {
+    waiting: VecDeque<(Duration, Test)>,
+    started: VecDeque<(bool, Started)>,
+}
+
+impl Queue {
+    /// How many tests run at once, where they may.
+    const AT_ONCE: usize = 2;
+
+    /// How the next test ended.
+    fn next(&mut self) -> Outcome {
+        while let Some((limit, test)) = self.waiting.pop_front() {
+            let fits = self.started.iter().all(|(beside_others, _)| test.beside_others && *beside_others);
+            if !fits || self.started.len() == Self::AT_ONCE {
+                self.waiting.push_front((limit, test));
+                break;
+            }
+            self.started.push_back((test.beside_others, (test.start)(limit)));
+        }
+        let next = self.started.pop_front();
+        next.map_or_else(|| Outcome::Broken("there is no such test".to_owned()), |(_, started)| started.outcome())
+    }
 }

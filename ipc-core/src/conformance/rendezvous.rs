@@ -195,18 +195,20 @@ fn killed_before_the_peer_came<C: Rendezvous>(stage: &Stage) -> Verdict {
 
 /// A process that is killed at any moment of the meeting is gone for its peer: in the call, or right after it.
 fn killed_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
-    for i in 0..4 {
+    for i in 0..6 {
         let name = Name::unique();
         let [doomed, other] = if i % 2 == 0 { ROLES } else { [Task::Connect, Task::Bind] };
         let mut victim = start::<C>(stage, doomed, &name)?;
         let mut survivor = start::<C>(stage, other, &name)?;
-        survivor.ask(other, SCANT)?;
         if i < 2 {
             // These meet for certain.
-            sleep(MEANWHILE);
+            survivor.ask(other, AMPLE)?;
+            victim.does(doomed, AMPLE)?;
+        } else {
+            survivor.ask(other, SCANT)?;
+            victim.ask(doomed, 0)?;
+            sleep(Duration::from_micros(fastrand::u64(..1000)));
         }
-        victim.ask(doomed, 0)?;
-        sleep(Duration::from_micros(fastrand::u64(..1000)));
         victim.kill()?;
         match survivor.answer()? {
             Answer::Done => survivor.does(Task::HearTheEnd, 0)?,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Channel, Error, Options, Wait,
-    process::{self, Child, Exit, PANICKED},
+    process::{self, Child, Exit, PANICKED, Watched},
     stream::set_nonblocking,
 };
 use nix::sys::signal::Signal;
@@ -21,24 +21,36 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Runs `check` in a process of its own under a watchdog of `limit`, and looks for leftovers.
-pub(super) fn run(limit: Duration, wait: Wait, check: impl FnOnce(&Stage) -> Verdict) -> Outcome {
-    let (reader, writer) = match std::io::pipe() {
-        Ok(ends) => ends,
-        Err(error) => return Outcome::Broken(format!("pipe: {error}")),
-    };
-    let stage = Stage { wait, notes: writer };
-    link::prepare();
-    let began = SystemTime::now();
-    let verdict = process::with_watchdog(limit, || {
-        stage.enter();
-        check(&stage)
-    });
-    let notes = Notes::read(reader);
-    match verdict {
-        Ok(()) => leftovers::none_of(&notes.pids, began).map_or_else(Outcome::Broken, |()| Outcome::Kept),
-        Err(_) if notes.unsupported.is_some() => Outcome::Unsupported(notes.unsupported.unwrap_or_default()),
-        Err(why) => Outcome::Broken([vec![why], notes.remarks].concat().join("; ")),
+/// A check that runs in a process of its own under a watchdog.
+pub(super) struct Running {
+    process: Watched,
+    notes: PipeReader,
+    began: SystemTime,
+}
+
+impl Running {
+    /// Starts `check`, which has hung when it still runs after `limit`.
+    pub fn start(limit: Duration, wait: Wait, check: impl FnOnce(&Stage) -> Verdict) -> Result<Self, String> {
+        let (notes, writer) = std::io::pipe().map_err(|error| format!("pipe: {error}"))?;
+        let stage = Stage { wait, notes: writer };
+        link::prepare();
+        let began = SystemTime::now();
+        let process = Watched::start(limit, || {
+            stage.enter();
+            check(&stage)
+        })?;
+        Ok(Self { process, notes, began })
+    }
+
+    /// Waits for its end, and looks for leftovers.
+    pub fn outcome(self) -> Outcome {
+        let verdict = self.process.verdict();
+        let notes = Notes::read(self.notes);
+        match verdict {
+            Ok(()) => leftovers::none_of(&notes.pids, self.began).map_or_else(Outcome::Broken, |()| Outcome::Kept),
+            Err(_) if notes.unsupported.is_some() => Outcome::Unsupported(notes.unsupported.unwrap_or_default()),
+            Err(why) => Outcome::Broken([vec![why], notes.remarks].concat().join("; ")),
+        }
     }
 }
 

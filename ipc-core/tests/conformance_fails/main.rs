@@ -8,7 +8,7 @@ use ipc_core::{
     conformance::{Outcome, Suite, Verdict, run},
     objects, sysv,
 };
-use packets::{Packets, QUEUE};
+use packets::{Packets, queue_left_by};
 use std::{fs, time::Duration};
 use streams::Streams;
 
@@ -216,7 +216,8 @@ fn clean_up(channel: &str) -> Verdict {
     }
     let _ = fs::remove_dir(folder);
     if channel == NAMES[LEAVES_QUEUE as usize] {
-        sysv::find_queue(QUEUE).and_then(sysv::remove_queue).map_err(|error| error.to_string())?;
+        let key = queue_left_by(std::process::id());
+        sysv::find_queue(key).and_then(sysv::remove_queue).map_err(|error| error.to_string())?;
     }
     Ok(())
 }

@@ -35,8 +35,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The key of the queue that is left, in no journal.
-pub const QUEUE: sysv::Key = 0x1bad_cafe;
+/// The key of the queue that is left, in no journal, by a test's process of this id.
+pub fn queue_left_by(test: u32) -> sysv::Key {
+    0x1bad_0000 | (test & 0xffff).cast_signed()
+}
 
 /// The longest message, in bytes. On the socket each has one byte more, so that an empty one is told from the end.
 const MAX: usize = 16 << 10;
@@ -94,7 +96,7 @@ impl<const FAULT: u8> Channel for Packets<FAULT> {
                 sysv::create_segment(key, 1)?;
             }
             LEAVES_QUEUE => {
-                sysv::create_queue(QUEUE)?;
+                sysv::create_queue(queue_left_by(std::os::unix::process::parent_id()))?;
             }
             UNJOURNALED => {
                 let path = objects::path(&Name::unique(), Self::SPEC.name)?;
