@@ -34,6 +34,6 @@ pub mod watch;
 
 pub use buffer::Buffer;
 pub use channel::{Channel, Endpoint, InPlace, Rendezvous};
-pub use error::{Error, Result};
+pub use error::{Error, Result, Sign};
 pub use options::{Name, Options, Wait};
 pub use spec::{Framing, Reach, Reliability, Spec};

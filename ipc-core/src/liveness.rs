@@ -9,7 +9,7 @@
 //! Datagram sockets also leave [notes](Liveness::note) on it, since their receivers cannot tell an empty message from the
 //! end.
 
-use crate::{Error, Name, Options, Result, objects};
+use crate::{Error, Name, Options, Result, Sign, objects};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -96,7 +96,7 @@ impl Liveness {
         self.0.set_read_timeout(Some(timeout)).map_err(|e| Error::io("setsockopt", &e))?;
         let mut word = [0; 8];
         self.0.read_exact(&mut word).map_err(|e| match e.kind() {
-            std::io::ErrorKind::UnexpectedEof => Error::PeerGone,
+            std::io::ErrorKind::UnexpectedEof => Error::PeerGone { sign: Sign::EndOfFile },
             std::io::ErrorKind::WouldBlock => Error::TimedOut,
             _ => Error::io("read", &e),
         })?;

@@ -3,7 +3,7 @@
 //! A mechanism tries; where the attempt would block it asks its [`Turn`] what to do next. Nothing here runs on the path
 //! of an attempt that succeeds.
 
-use crate::{Error, Options, Result, Wait, liveness::Liveness};
+use crate::{Error, Options, Result, Sign, Wait, liveness::Liveness};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, ppoll},
@@ -103,7 +103,7 @@ impl<'a> Turn<'a> {
     #[cold]
     fn look_around(&mut self) -> Result<Step> {
         if self.gone {
-            return Err(Error::PeerGone);
+            return Err(Error::PeerGone { sign: Sign::HangUp });
         }
         let now = Instant::now();
         let waited = now - *self.started.get_or_insert(now);

@@ -1,7 +1,7 @@
 //! The conformance suite finds what is wrong: channels over a Unix socket, each broken in one way, and one that is not.
 
 use ipc_core::{
-    Channel, Endpoint, Error, Framing, Options, Reach, Reliability, Result, Spec,
+    Channel, Endpoint, Error, Framing, Options, Reach, Reliability, Result, Sign, Spec,
     conformance::{Outcome, Suite, Verdict, run},
     objects::{self, Object, Owned},
     sysv,
@@ -176,7 +176,7 @@ impl<const FAULT: u8> End<FAULT> {
     }
 
     fn outcome<T>(&self, result: Result<T>) -> Result<T> {
-        if FAULT == HANGS && matches!(result, Err(Error::PeerGone)) {
+        if FAULT == HANGS && matches!(result, Err(Error::PeerGone { .. })) {
             sleep(Duration::from_secs(3600));
         }
         result
@@ -225,7 +225,7 @@ impl<const FAULT: u8> Endpoint for End<FAULT> {
         let (turn, flags) = (self.wait(), MsgFlags::MSG_DONTWAIT);
         if FAULT == INTERRUPTED && self.patience.timeout.is_none() {
             match recv(raw, &mut self.packet, MsgFlags::empty()) {
-                Ok(0) | Err(Errno::ECONNRESET) => return Err(Error::PeerGone),
+                Ok(0) | Err(Errno::ECONNRESET) => return Err(END),
                 Ok(len) => {
                     buffer[..len - 1].copy_from_slice(&self.packet[1..len]);
                     return Ok(len - 1);
@@ -239,8 +239,8 @@ impl<const FAULT: u8> Endpoint for End<FAULT> {
             Err(Errno::ECONNRESET) if FAULT != FORGETS => recv(raw, packet, flags),
             other => other,
         });
-        match self.outcome(result.and_then(|len| if len == 0 { Err(Error::PeerGone) } else { Ok(len - 1) }))? {
-            _ if FAULT == FORGETS && hung_up(&self.socket) => Err(Error::PeerGone),
+        match self.outcome(result.and_then(|len| if len == 0 { Err(END) } else { Ok(len - 1) }))? {
+            _ if FAULT == FORGETS && hung_up(&self.socket) => Err(END),
             len if len > buffer.len() => Err(Error::TooLarge { len, max: buffer.len() }),
             len => {
                 buffer[..len].copy_from_slice(&self.packet[1..=len]);
@@ -258,6 +258,8 @@ impl<const FAULT: u8> Endpoint for End<FAULT> {
         Ok(())
     }
 }
+
+const END: Error = Error::PeerGone { sign: Sign::EndOfFile };
 
 fn hung_up(socket: &OwnedFd) -> bool {
     use nix::poll::{PollFd, PollTimeout, poll};

@@ -4,7 +4,7 @@
 //! clients come, or come and go: all writers share one stream. Once open it is a pipe, and costs what a pipe costs.
 
 use ipc_core::{
-    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Sign, Spec,
     liveness::{RENDEZVOUS_TIMEOUT, retry_until},
     objects::{self, Object, Owned},
     stream::StreamEnd,
@@ -140,7 +140,7 @@ fn hear_byte(reader: &OwnedFd, deadline: Instant) -> Result<()> {
             Ok(0) if left.is_zero() => return Err(Error::TimedOut),
             Ok(0) | Err(Errno::EINTR) => {}
             Ok(_) => match read(reader, &mut [0]) {
-                Ok(0) => return Err(Error::PeerGone),
+                Ok(0) => return Err(Error::PeerGone { sign: Sign::EndOfFile }),
                 Ok(_) => return Ok(()),
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
                 Err(errno) => return Err(Error::os("read", errno)),

@@ -6,7 +6,7 @@
 
 use crate::sys;
 use ipc_core::{
-    Channel, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Channel, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Sign, Spec,
     liveness::{Liveness, Meeting},
     objects::{Object, Owned},
     spec::kernel_limit,
@@ -203,7 +203,7 @@ impl Endpoint for PosixMqEnd {
         self.watch_if_it_sleeps()?;
         let (queue, turn) = (&self.inbox, Turn::new(&self.patience, Some(&self.peer)));
         match whole("mq_timedreceive", queue.as_fd(), PollFlags::POLLIN, turn, || sys::mq_receive(queue, buffer))? {
-            (_, WAKE) => Err(Error::PeerGone),
+            (_, WAKE) => Err(Error::PeerGone { sign: Sign::HangUp }),
             (len, _) => Ok(len),
         }
     }

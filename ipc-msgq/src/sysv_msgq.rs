@@ -6,7 +6,7 @@
 
 use crate::sys;
 use ipc_core::{
-    Buffer, Channel, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Buffer, Channel, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Sign, Spec,
     liveness::{Liveness, Meeting},
     objects::{Journaled, Object, Owned},
     spec::kernel_limit,
@@ -260,7 +260,7 @@ impl Link {
                 },
                 Err(Errno::EINTR) => {}
                 // The length is right and the queue was there: it has been removed (msgop(2)).
-                Err(Errno::EINVAL) => return Err(Error::PeerGone),
+                Err(errno @ Errno::EINVAL) => return Err(Error::PeerGone { sign: Sign::Errno(errno) }),
                 Err(errno) => return Err(Error::os(call, errno)),
             }
         }

@@ -5,8 +5,8 @@
 
 use crate::{StreamEnd, local};
 use ipc_core::{
-    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec, liveness::RENDEZVOUS_TIMEOUT,
-    objects,
+    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Sign, Spec,
+    liveness::RENDEZVOUS_TIMEOUT, objects,
 };
 use nix::{
     errno::Errno,
@@ -67,7 +67,7 @@ impl Rendezvous for UnixStream {
         loop {
             crate::socket::await_readable(&socket, deadline)?;
             match recv(socket.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT) {
-                Ok(0) => return Err(Error::PeerGone),
+                Ok(0) => return Err(Error::PeerGone { sign: Sign::EndOfFile }),
                 Ok(_) => return StreamEnd::new(socket, options),
                 Err(Errno::EAGAIN | Errno::EINTR) => {}
                 Err(errno) => return Err(Error::os("recv", errno)),

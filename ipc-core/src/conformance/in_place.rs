@@ -138,12 +138,12 @@ fn peer_gone<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
         |here| {
             here.at_most(256).hear_by(5, read)?;
             match here.end().recv_with(<[u8]>::len) {
-                Err(Error::PeerGone) => {}
+                Err(Error::PeerGone { .. }) => {}
                 other => return Err(format!("recv_with after the end: {other:?}")),
             }
             hear_the_end(here)?;
             match here.fill_by(write)? {
-                (Error::PeerGone, _) => Ok(()),
+                (Error::PeerGone { .. }, _) => Ok(()),
                 (error, _) => Err(format!("send_with after the end: '{error}'")),
             }
         },

@@ -2,11 +2,11 @@
 
 use super::{
     Clause, Verdict,
-    link::Side,
+    link::{GONE, Side},
     stage::{Stage, finish, join, line},
 };
 use crate::{
-    Channel, Endpoint, Error, Framing, Reliability,
+    Channel, Endpoint, Framing, Reliability,
     objects::{self, Fate},
 };
 use std::{collections::BTreeMap, fs, io::Read, thread::sleep, time::Duration};
@@ -36,26 +36,26 @@ const MEANWHILE: Duration = Duration::from_millis(50);
 
 /// Receives the end, and again the end.
 pub(super) fn hear_the_end<E: Endpoint>(side: &mut Side<E>) -> Verdict {
-    side.hear_error(&Error::PeerGone)?;
-    side.hear_error(&Error::PeerGone)
+    side.hear_error(&GONE)?;
+    side.hear_error(&GONE)
 }
 
 /// Sends until the end of the peer shows. A lossy mechanism need not tell the sender, it only may not hang.
 fn say_until_the_end<C: Channel>(side: &mut Side<C::Endpoint>) -> Verdict {
     if C::SPEC.reliability == Reliability::Lossy {
         for _ in 0..200 {
-            match side.say_bytes(100) {
+            match side.end().send(&[0; 100]) {
                 Ok(()) => sleep(MEANWHILE / 100),
-                Err(why) if why.ends_with(&Error::PeerGone.to_string()) => return Ok(()),
-                Err(why) => return Err(why),
+                Err(error) if error.is_peer_gone() => return Ok(()),
+                Err(error) => return Err(format!("send failed with '{error}'")),
             }
         }
         return Ok(());
     }
     for _ in 0..2 {
         match side.fill()? {
-            (Error::PeerGone, _) => {}
-            (error, _) => return Err(format!("send failed with '{error}', not with '{}'", Error::PeerGone)),
+            (error, _) if error.is_peer_gone() => {}
+            (error, _) => return Err(format!("send failed with '{error}', not because the peer is gone")),
         }
     }
     Ok(())
@@ -123,7 +123,7 @@ fn closed_while_sending<C: Channel>(stage: &Stage) -> Verdict {
 fn closed_in_mid_message<C: Channel>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| match peer.end().recv(&mut [0; 100]) {
-            Err(Error::PeerGone) => Ok(()),
+            Err(error) if error.is_peer_gone() => Ok(()),
             other => Err(format!("recv of 100 bytes, of which 40 came: {other:?}")),
         },
         |here| {
