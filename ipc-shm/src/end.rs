@@ -117,8 +117,11 @@ fn limit(
         let alarm = alarm();
         *watch = Some(Watch::start(peer, &[], move |stop| {
             // Over and over: the end may be about to go to sleep, and sleeps again until it has seen for itself.
-            while !stop.within(Duration::from_millis(1)) {
+            loop {
                 alarm.ring();
+                if stop.within(Duration::from_millis(1)) {
+                    break;
+                }
             }
         })?);
     }
