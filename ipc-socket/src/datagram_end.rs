@@ -101,7 +101,9 @@ impl DatagramEnd {
         let ended = has(&*self.socket, PollFlags::POLLHUP)?;
         self.noted += self.peer.notes();
         if ended && self.empty >= self.noted {
-            return Err(Error::PeerGone { sign: Sign::HangUp });
+            // Where the kernel does not tell, the watch has shut the socket down.
+            let sign = if self.kind.tells { Sign::EndOfFile } else { Sign::HangUp };
+            return Err(Error::PeerGone { sign });
         }
         self.empty += 1;
         Ok(())
