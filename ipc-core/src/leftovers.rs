@@ -1,30 +1,42 @@
-//! What a trial's processes have left in the system.
+//! What processes have left in the system, as the kernel shows it and not as the journal has it: for tests, and for runs that
+//! kill on purpose.
 //!
-//! Other runs may be going on, so only what carries one of the trial's own process ids counts: names do by contract, the
+//! Other runs may be going on, so only what carries one of the processes' ids counts: names do by contract, the
 //! kernel keeps it for System V objects (proc_sysvipc_msg(5), proc_sysvipc_shm(5)). A queue that was never used carries
-//! none; it counts where it is new and nobody's journal names it. No mechanism makes System V semaphores.
+//! none: only a [`Stray::Counts`] finds it. No mechanism makes System V semaphores.
 
-use super::Verdict;
-use crate::objects;
+use crate::{Result, objects};
 use std::{
     fs,
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Fails with a list of what `pids` left, in a trial that began at `began`.
-pub(super) fn none_of(pids: &[u32], began: SystemTime) -> Verdict {
-    let folder = objects::directory().map_err(|error| error.to_string())?;
+/// What to make of a System V queue that nobody has used yet and no journal names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stray {
+    /// It is left where it is younger than this: for tests, which may suppose that nobody else makes such queues.
+    Counts(SystemTime),
+    /// It may be anybody's.
+    Passes,
+}
+
+/// Lists what the processes `pids` have now: names, queues, segments, journal entries.
+///
+/// # Errors
+/// As [`objects::directory`].
+pub fn of(pids: &[u32], stray: Stray) -> Result<Vec<String>> {
+    let folder = objects::directory()?;
     let mut left = Vec::new();
     for folder in [&folder, Path::new("/dev/shm"), Path::new("/dev/mqueue")] {
         let names = entries(folder).into_iter().filter(|name| carries(name, pids));
         left.extend(names.map(|name| folder.join(name).display().to_string()));
     }
     left.extend(segments(pids));
-    left.extend(queues(pids, began, &folder));
+    left.extend(queues(pids, stray, &folder));
     // `directory` has made it.
     let _ = fs::remove_dir(&folder);
-    if left.is_empty() { Ok(()) } else { Err(format!("left behind: {}", left.join(", "))) }
+    Ok(left)
 }
 
 fn entries(folder: &Path) -> Vec<String> {
@@ -56,15 +68,20 @@ fn segments(pids: &[u32]) -> Vec<String> {
     rows.map(|row| format!("System V segment {:#x}", row("key").unwrap_or_default())).collect()
 }
 
-fn queues(pids: &[u32], began: SystemTime, journal: &Path) -> Vec<String> {
-    let began = began.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
+fn queues(pids: &[u32], stray: Stray, journal: &Path) -> Vec<String> {
+    let young = |made: Option<i64>| match stray {
+        Stray::Counts(began) => {
+            made >= Some(began.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed()))
+        }
+        Stray::Passes => false,
+    };
     // Only plain files: opening a FIFO would wait for its other end.
     let files = entries(journal).into_iter().map(|name| journal.join(name)).filter(|path| path.is_file());
     let journaled: String = files.map(|path| fs::read_to_string(path).unwrap_or_default()).collect();
     let ours = |row: &dyn Fn(&str) -> Option<i64>| {
         let users = [row("lspid"), row("lrpid")];
         let unused = users == [Some(0), Some(0)]
-            && row("ctime") >= Some(began)
+            && young(row("ctime"))
             && row("cuid") == Some(nix::unistd::geteuid().as_raw().into())
             && !journaled.contains(&format!("{:#010x}\n", row("key").unwrap_or_default()));
         unused || users.into_iter().any(|pid| is_one_of(pid, pids))

@@ -14,12 +14,11 @@
 //!
 //! Tests are called `posix-shm::spin::order_and_content`, so `cargo test spin` filters. Each runs in a process of its own
 //! under a watchdog, so that a hang is a failure that names itself; when it has passed, nothing may be left of it in the
-//! system (see `leftovers.rs`).
+//! system (see [`leftovers`](crate::leftovers)).
 //!
 //! To add a clause, write it with the words of `stage.rs` and `link.rs`, and add a line to the table at the top of its file.
 
 mod in_place;
-mod leftovers;
 mod link;
 mod parting;
 mod rendezvous;

@@ -4,9 +4,10 @@
 //! - `Stage::fork` and `join` are for clauses that need other processes.
 //! - `link::Side` is an end together with what is said and expected on it.
 
-use super::{Outcome, Verdict, leftovers, link::Side};
+use super::{Outcome, Verdict, link::Side};
 use crate::{
     Channel, Error, Options, Wait,
+    leftovers::{self, Stray},
     process::{self, Child, Exit},
     stream::set_nonblocking,
 };
@@ -31,7 +32,11 @@ pub(super) fn run(limit: Duration, wait: Wait, check: impl FnOnce(&Stage) -> Ver
     });
     let notes = Notes::read(reader);
     match verdict {
-        Ok(()) => leftovers::none_of(&notes.pids, began).map_or_else(Outcome::Broken, |()| Outcome::Kept),
+        Ok(()) => match leftovers::of(&notes.pids, Stray::Counts(began)) {
+            Ok(left) if left.is_empty() => Outcome::Kept,
+            Ok(left) => Outcome::Broken(format!("left behind: {}", left.join(", "))),
+            Err(error) => Outcome::Broken(error.to_string()),
+        },
         Err(_) if notes.unsupported.is_some() => Outcome::Ignored(notes.unsupported.unwrap_or_default()),
         Err(why) => Outcome::Broken([vec![why], notes.remarks].concat().join("; ")),
     }
