@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 a measured verdict is negative; 2 usage or environment; 130 interrupted.
 
+mod faults;
 mod list;
 mod output;
 mod report;
@@ -27,6 +28,8 @@ enum Verb {
     List(list::Args),
     /// Measure
     Run(run::Args),
+    /// Kill, close and stop one process of running pairs, and see what becomes of the other
+    Faults(faults::Args),
     /// Rebuild tables, charts and HTML from the CSV files alone
     Report(report::Args),
     /// Remove the kernel objects that killed runs left behind
@@ -49,6 +52,7 @@ pub fn main() -> ExitCode {
     finish(match &verb {
         Verb::List(args) => list::main(args),
         Verb::Run(args) => run::main(args),
+        Verb::Faults(args) => faults::main(args),
         Verb::Report(args) => report::main(args),
         Verb::Sweep(args) => sweep::main(args),
     })
