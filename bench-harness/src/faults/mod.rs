@@ -42,6 +42,13 @@ struct Series {
     error: Option<String>,
 }
 
+/// Takes the last digit off `n`, of as many values as there are in `of`.
+fn digit<T: Copy>(n: &mut usize, of: &[T]) -> T {
+    let value = of[*n % of.len()];
+    *n /= of.len();
+    value
+}
+
 /// What was measured.
 pub struct Results {
     /// One row of each fault on each mechanism.
@@ -91,16 +98,19 @@ impl Series {
             return;
         }
         let [shortest, longest] = DELAY_S.map(f64::ln);
+        // The digits of `n`, so that every way meets every wait and every size.
+        let mut n = n;
+        let (wait, way, size) = (digit(&mut n, &Wait::ALL), digit(&mut n, &self.ways), digit(&mut n, &self.sizes));
         let trial = Trial {
             fault: self.fault,
-            size: self.sizes[n % self.sizes.len()],
-            wait: Wait::ALL[n / self.sizes.len() % Wait::ALL.len()],
+            size,
+            wait,
             delay: Duration::from_secs_f64((shortest + (longest - shortest) * fastrand::f64()).exp()),
             dawdles: fastrand::bool(),
             pause: Duration::from_millis(fastrand::u64(PAUSE_MS[0]..=PAUSE_MS[1])),
         };
         let failed = |error: ipc_core::Error| Outcome { error: Some(error.to_string()), ..Outcome::default() };
-        let outcome = self.ways[n % self.ways.len()](&trial).unwrap_or_else(failed);
+        let outcome = way(&trial).unwrap_or_else(failed);
         self.outcomes.push((trial.size, outcome));
     }
 
