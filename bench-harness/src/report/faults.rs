@@ -49,7 +49,8 @@ pub fn tables(rows: &[FaultRow]) -> Vec<Table> {
         title: "One process is killed",
         explanation: "SIGKILL at a random point of a running transfer: how the other learns of it, and after how long \
                       (median, longest; from the signal to the error its call returns, what was still to be received \
-                      included). Lost: the most that send had taken and the killed receiver never got. Torn: killed senders \
+                      included). Hang-up: of the socket beside a channel whose kernel objects do not tell. Lost: the most that send had taken and the killed receiver never got (UDP also drops what its \
+                      buffer cannot hold). Torn: killed senders \
                       that left the beginning of a message, which is not delivered. Left: objects in the kernel and on \
                       disk, before any sweep. Name: how often it could be bound again at once.",
         heads: &[
@@ -86,7 +87,7 @@ pub fn tables(rows: &[FaultRow]) -> Vec<Table> {
     let others = Table {
         title: "One process closes, stops, or dies in bind",
         explanation: "The same after a clean close in mid-stream. Resumes: from SIGCONT, after some milliseconds of SIGSTOP, to \
-                      the next message received (sender stopped, receiver stopped: medians). Name: how often it could be \
+                      the next message received, the median. Name: how often it could be \
                       bound again at once when the process that bound it was killed before, while or just after its peer \
                       connected; left: what of that even a sweep did not remove.",
         heads: &[
@@ -97,8 +98,8 @@ pub fn tables(rows: &[FaultRow]) -> Vec<Table> {
             "sender learns by",
             "p50",
             "max",
-            "resumes",
-            "resumes",
+            "sender resumes",
+            "receiver resumes",
             "name",
             "left",
         ],
