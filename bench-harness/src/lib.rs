@@ -9,6 +9,7 @@
 pub mod cell;
 pub mod cli;
 pub mod clock;
+pub mod doctor;
 pub mod faults;
 pub mod host;
 pub mod interrupt;

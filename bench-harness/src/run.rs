@@ -21,7 +21,7 @@ use std::{
 };
 
 /// A pair is given up after this: a hundred times what the slowest needs.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 /// How often a pair that moved between its probes is measured again.
 const REPETITIONS: u32 = 2;
 

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 a measured verdict is negative; 2 usage or environment; 130 interrupted.
 
+mod doctor;
 mod faults;
 mod list;
 mod output;
@@ -34,6 +35,8 @@ enum Verb {
     Report(report::Args),
     /// Remove the kernel objects that killed runs left behind
     Sweep(sweep::Args),
+    /// Show what of this machine limits or bends a run, and what to do about it
+    Doctor(doctor::Args),
 }
 
 /// How a verb ended; errors end with code 2.
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
         Verb::Faults(args) => faults::main(args),
         Verb::Report(args) => report::main(args),
         Verb::Sweep(args) => sweep::main(args),
+        Verb::Doctor(args) => doctor::main(args),
     })
 }
 
