@@ -15,6 +15,57 @@ use std::{
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ipc-bench");
 const GROUPS: [&str; 10] =
     ["mechanisms", "placements", "queues", "pipes", "memory", "sockets", "process", "machine", "sandbox", "leftovers"];
+/// What has a row wherever the program runs.
+const THINGS: &[&str] = &[
+    "udp",
+    "processors",
+    "cross-socket",
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "fs.mqueue.msg_max",
+    "fs.mqueue.msgsize_max",
+    "fs.mqueue.queues_max",
+    "RLIMIT_MSGQUEUE",
+    "fs.pipe-max-size",
+    "fs.pipe-user-pages-soft",
+    "fs.pipe-user-pages-hard",
+    "capacity of a new pipe",
+    "kernel.shmmax",
+    "kernel.shmall",
+    "kernel.shmmni",
+    "kernel.sem",
+    "/dev/shm",
+    "TMPDIR",
+    "net.core.wmem_default",
+    "net.core.wmem_max",
+    "net.core.rmem_default",
+    "net.core.rmem_max",
+    "net.unix.max_dgram_qlen",
+    "loopback device",
+    "RLIMIT_NOFILE",
+    "fs.file-max",
+    "RLIMIT_MEMLOCK",
+    "cgroup: cpu",
+    "cgroup: memory",
+    "cgroup: pids",
+    "frequency governor",
+    "turbo",
+    "SMT",
+    "clock source",
+    "hypervisor",
+    "mitigations",
+    "load average",
+    "container",
+    "ipc namespace",
+    "pid namespace",
+    "user namespace",
+    "net namespace",
+    "mnt namespace",
+    "seccomp",
+    "Yama ptrace_scope",
+    "journal",
+];
 
 fn output(command: &mut Command) -> Output {
     command.output().expect("the program starts")
@@ -56,7 +107,7 @@ fn everything_is_there_with_a_value_or_a_reason() {
         assert!(finding["value"].is_null() != finding["error"].is_null(), "{finding}");
         assert!(finding["verdict"] == "ok" || !finding["effect"].is_null() || !finding["error"].is_null(), "{finding}");
     }
-    for what in ["pipe", "udp", "kernel.msgmax", "RLIMIT_NOFILE", "kernel.sem", "TMPDIR", "clock source", "seccomp"] {
+    for what in THINGS {
         named(&findings, what);
     }
     assert!(says(named(&findings, "TMPDIR"), "value", dir.path().to_str().unwrap()));
@@ -122,6 +173,8 @@ fn a_temporary_folder_that_cannot_be_used_is_a_problem_with_its_name() {
 
 #[test]
 fn one_processor_has_no_second_core() {
+    let (as_it_is, _) = findings(&mut doctor());
+    let has_two = says(named(&as_it_is, "cross-core"), "value", "CPUs");
     let this = Pid::from_raw(0);
     let allowed = sched_getaffinity(this).unwrap();
     let first = (0..CpuSet::count()).find(|&cpu| allowed.is_set(cpu) == Ok(true)).unwrap();
@@ -135,6 +188,8 @@ fn one_processor_has_no_second_core() {
     let finding = named(&findings, "cross-core");
     assert_eq!(finding["verdict"], "note", "{finding}");
     assert!(says(finding, "value", "not here") && says(finding, "effect", "left out of the plan"), "{finding}");
+    // Of a machine with one core nobody can be given two.
+    assert_eq!(says(finding, "advice", "taskset"), has_two, "{finding}");
 }
 
 /// Kills a run until it leaves a queue behind.

@@ -1,7 +1,8 @@
 //! What the control groups grant this process: processor time, memory, processes (cgroups(7)), of either version.
 
-use super::{Finding, Group, mounts};
+use super::{Finding, Group, Trials, mounts};
 use crate::host;
+use nix::errno::Errno;
 use std::path::{Path, PathBuf};
 
 /// One resource, and the files that speak of it.
@@ -12,6 +13,8 @@ struct Resource {
     /// What the limit is followed by, and what it does.
     unit: &'static str,
     effect: &'static str,
+    /// How a pair fails beyond it.
+    errno: Errno,
     advice: &'static str,
 }
 
@@ -21,13 +24,15 @@ const RESOURCES: &[Resource] = &[
         files: [["memory.max", "memory.current"], ["memory.limit_in_bytes", "memory.usage_in_bytes"]],
         unit: " bytes",
         effect: "rings and queues count towards it; beyond it the kernel kills a process of the group",
+        errno: Errno::ENOMEM,
         advice: "give the container more memory (docker run --memory, systemctl set-property UNIT MemoryMax=)",
     },
     Resource {
         controller: "pids",
         files: [["pids.max", "pids.current"]; 2],
         unit: " processes and threads",
-        effect: "a run needs five at a time, a build more; beyond it fork fails with EAGAIN",
+        effect: "a run needs five at a time, a build more; beyond it fork fails",
+        errno: Errno::EAGAIN,
         advice: "raise it (docker run --pids-limit, systemctl set-property UNIT TasksMax=)",
     },
 ];
@@ -77,7 +82,7 @@ fn quota(text: &str) -> Option<f64> {
 }
 
 /// What the groups grant; a group that cannot be found is a finding with the reason.
-pub(super) fn findings() -> Vec<Finding> {
+pub(super) fn findings(trials: &Trials) -> Vec<Finding> {
     let files = || Ok((host::read("/proc/self/cgroup")?, host::read("/proc/self/mountinfo")?));
     let files: Result<(String, String), String> = files();
     let place_of = |controller: &str| match &files {
@@ -87,7 +92,7 @@ pub(super) fn findings() -> Vec<Finding> {
         Err(why) => Err(why.clone()),
     };
     let mut findings = vec![processor_time(place_of("cpu"))];
-    findings.extend(RESOURCES.iter().map(|resource| amount(resource, place_of(resource.controller))));
+    findings.extend(RESOURCES.iter().map(|resource| amount(resource, place_of(resource.controller), trials)));
     findings
 }
 
@@ -115,7 +120,7 @@ fn processor_time(place: Result<Place, String>) -> Finding {
     }
 }
 
-fn amount(resource: &Resource, place: Result<Place, String>) -> Finding {
+fn amount(resource: &Resource, place: Result<Place, String>, trials: &Trials) -> Finding {
     let what = format!("cgroup: {}", resource.controller);
     let place = match place {
         Ok(place) => place,
@@ -133,6 +138,7 @@ fn amount(resource: &Resource, place: Result<Place, String>) -> Finding {
         .effect(resource.effect)
         .advice(resource.advice)
         .note_if(tight)
+        .spent(trials.failing(&[], resource.errno))
 }
 
 #[cfg(test)]

@@ -228,7 +228,7 @@ const LIMITS: &[Limit] = &[
 /// One finding for each limit, and for what stands beside them.
 pub(super) fn findings(trials: &Trials) -> Vec<Finding> {
     let mut findings: Vec<Finding> = LIMITS.iter().map(|limit| limit.finding(trials)).collect();
-    findings.extend([pipe_capacity(), semaphores()]);
+    findings.extend([pipe_capacity(), semaphores(), loopback(trials)]);
     findings
 }
 
@@ -312,15 +312,6 @@ impl Limit {
     }
 }
 
-impl Finding {
-    fn spent(self, failure: Option<String>) -> Self {
-        match failure {
-            Some(text) => self.is(Verdict::Problem).effect(text),
-            None => self,
-        }
-    }
-}
-
 /// The capacity of a new pipe: 16 pages, or two for a user over the soft limit (`alloc_pipe_info`, `fs/pipe.c`).
 fn pipe_capacity() -> Finding {
     const DEFAULT: i32 = 65_536;
@@ -349,6 +340,15 @@ fn semaphores() -> Finding {
     let used = [Usage::Lines("sem"), Usage::Sum("sem", "nsems", "semaphores in them")];
     let used = used.into_iter().filter_map(Usage::text).collect::<Vec<_>>().join(", ");
     Finding::new(Group::Memory, "kernel.sem", value).used(used).effect("no mechanism here uses semaphores")
+}
+
+fn loopback(trials: &Trials) -> Finding {
+    match trials.exhausted(&["tcp", "udp"], Errno::ENETUNREACH) {
+        None => Finding::new(Group::Sockets, "loopback device", Ok("up".into())),
+        Some(failure) => Finding::new(Group::Sockets, "loopback device", Ok("down".into()))
+            .spent(Some(failure))
+            .advice("ip link set lo up, as root; a fresh network namespace has it down"),
+    }
 }
 
 #[cfg(test)]

@@ -135,6 +135,14 @@ impl Finding {
         self
     }
 
+    /// A problem, where something fails for want of this.
+    fn spent(self, failure: Option<String>) -> Self {
+        match failure {
+            Some(text) => self.is(Verdict::Problem).effect(text),
+            None => self,
+        }
+    }
+
     fn note_if(self, doubtful: bool) -> Self {
         if doubtful { self.is(Verdict::Note) } else { self }
     }
@@ -155,7 +163,7 @@ pub fn examine() -> Vec<Finding> {
     findings.extend(processor::placements(&trials, &topology));
     findings.extend(limits::findings(&trials));
     findings.extend(files::findings(&trials));
-    findings.extend(cgroup::findings());
+    findings.extend(cgroup::findings(&trials));
     findings.extend(machine::findings(&host));
     findings.extend(sandbox::findings(&host));
     findings.push(leftovers());

@@ -7,8 +7,8 @@ use std::fs;
 /// The namespaces that matter: the name under `/proc/self/ns`, the inode number of the initial one, and what another one
 /// means.
 ///
-/// The numbers are the kernel's (`include/linux/proc_ns.h`; `include/uapi/linux/nsfs.h` since Linux 6.18). Until 6.17 the last two
-/// had numbers that were not fixed.
+/// The numbers are the kernel's (`include/linux/proc_ns.h`, later `include/uapi/linux/nsfs.h`); the last two are fixed since
+/// [`ALL_FIXED`] only.
 const NAMESPACES: &[(&str, u32, &str)] = &[
     ("ipc", 0xEFFF_FFFF, "queues and segments of other namespaces are not seen, and the limits on them are its own"),
     ("pid", 0xEFFF_FFFC, "process ids are its own; sweep touches only what was made within it"),
@@ -17,10 +17,17 @@ const NAMESPACES: &[(&str, u32, &str)] = &[
     ("mnt", 0xEFFF_FFF8, "/dev/shm and the temporary folder may be its own"),
 ];
 
+/// The first kernel, of those known, that gives every initial namespace a fixed number.
+const ALL_FIXED: (u32, u32) = (6, 18);
+
 /// One finding for each fact.
 pub(super) fn findings(host: &Host) -> Vec<Finding> {
     let mut findings = vec![container(host)];
-    findings.extend(NAMESPACES.iter().map(|&(name, initial, meaning)| namespace(name, initial, meaning)));
+    let all_fixed = host.kernel.release.as_deref().and_then(version).is_some_and(|version| version >= ALL_FIXED);
+    findings.extend(NAMESPACES.iter().map(|&(name, initial, meaning)| {
+        let fixed = all_fixed || !matches!(name, "net" | "mnt");
+        namespace(name, initial, fixed, meaning)
+    }));
     findings.extend([seccomp(), yama()]);
     findings
 }
@@ -58,12 +65,18 @@ fn whose(own: u32, initial: u32, first: Option<u32>, fixed: bool) -> Whose {
     }
 }
 
+/// Major and minor version of a kernel's release.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut parts = release.split(|c: char| !c.is_ascii_digit());
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
 /// The number in a link such as `ipc:[4026531839]`.
 fn number(link: &str) -> Option<u32> {
     link.split_once('[')?.1.strip_suffix(']')?.parse().ok()
 }
 
-fn namespace(name: &str, initial: u32, meaning: &str) -> Finding {
+fn namespace(name: &str, initial: u32, fixed: bool, meaning: &str) -> Finding {
     let read = |process: &str, name: &str| {
         let path = format!("/proc/{process}/ns/{name}");
         let link = fs::read_link(&path).map_err(|e| format!("{path}: {}", e.kind()))?;
@@ -74,21 +87,18 @@ fn namespace(name: &str, initial: u32, meaning: &str) -> Finding {
         Ok(own) => own,
         Err(why) => return Finding::new(Group::Sandbox, what, Err(why)),
     };
-    // These two got their numbers last; without them nothing follows from another number.
-    let fixed = !matches!(name, "net" | "mnt") || read("1", name) == Ok(initial);
     let whose = whose(own, initial, read("1", name).ok(), fixed);
     let text = match whose {
         Whose::Initial => "the initial one",
         Whose::Another => "another than the initial one",
         Whose::First => "that of process 1",
-        Whose::Unknown => {
-            "cannot be told: this kernel gives the initial one no fixed number, and process 1 is not to be read"
-        }
+        Whose::Unknown => "cannot be told by a number of this kernel, and process 1 is not to be read",
     };
     let finding = Finding::new(Group::Sandbox, what, Ok(format!("{text} ({own})")));
     match whose {
         Whose::Another => finding.is(Verdict::Note).effect(meaning).advice("run outside of the container or sandbox"),
-        Whose::Initial | Whose::First | Whose::Unknown => finding,
+        Whose::Unknown => finding.is(Verdict::Note).effect(meaning),
+        Whose::Initial | Whose::First => finding,
     }
 }
 
@@ -140,6 +150,9 @@ mod tests {
     fn links_have_numbers() {
         assert_eq!(number("ipc:[4026531839]"), Some(0xEFFF_FFFF));
         assert_eq!(number("ipc"), None);
+        assert_eq!(version("6.18.44-fc"), Some((6, 18)));
+        assert_eq!(version("7.0-rc1"), Some((7, 0)));
+        assert_eq!(version("unknown"), None);
     }
 
     #[test]
