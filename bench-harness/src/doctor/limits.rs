@@ -15,6 +15,8 @@ use std::io::pipe;
 enum Source {
     /// A file under `/proc/sys`.
     Sys(&'static str),
+    /// The same, where 0 is no limit.
+    SysUnlessZero(&'static str),
     /// getrlimit(2): its name, and how the shell calls it and in which unit of so many of ours.
     Process(Resource, &'static str, &'static str, u64),
 }
@@ -118,16 +120,16 @@ const LIMITS: &[Limit] = &[
     },
     Limit {
         group: Group::Pipes,
-        source: Source::Sys("fs/pipe-user-pages-soft"),
-        unit: "pages (0 is no limit)",
+        source: Source::SysUnlessZero("fs/pipe-user-pages-soft"),
+        unit: "pages",
         bounds: Bounds::Other("beyond it a user's new pipes shrink to two pages: see the capacity below"),
         usage: Usage::Untold,
         price: "an ordinary user may hold as much of the kernel's memory",
     },
     Limit {
         group: Group::Pipes,
-        source: Source::Sys("fs/pipe-user-pages-hard"),
-        unit: "pages (0 is no limit)",
+        source: Source::SysUnlessZero("fs/pipe-user-pages-hard"),
+        unit: "pages",
         bounds: Bounds::Amount(&["pipe", "fifo"], Errno::ENFILE),
         usage: Usage::Untold,
         price: "an ordinary user may hold as much of the kernel's memory",
@@ -241,7 +243,7 @@ pub(super) fn on_length(mechanism: &str) -> Vec<String> {
 impl Source {
     fn name(self) -> String {
         match self {
-            Source::Sys(file) => file.replace('/', "."),
+            Source::Sys(file) | Source::SysUnlessZero(file) => file.replace('/', "."),
             Source::Process(_, name, ..) => name.to_owned(),
         }
     }
@@ -249,6 +251,7 @@ impl Source {
     fn read(self) -> Result<u64, String> {
         match self {
             Source::Sys(file) => host::limit(file),
+            Source::SysUnlessZero(file) => host::limit(file).map(|value| if value == 0 { u64::MAX } else { value }),
             Source::Process(resource, ..) => {
                 getrlimit(resource).map(|(soft, _)| soft).map_err(|errno| format!("getrlimit: {errno}"))
             }
@@ -258,7 +261,7 @@ impl Source {
     /// How far an ordinary user can raise it.
     fn reserve(self) -> String {
         match self {
-            Source::Sys(_) => String::new(),
+            Source::Sys(_) | Source::SysUnlessZero(_) => String::new(),
             Source::Process(resource, ..) => match getrlimit(resource) {
                 Ok((soft, hard)) if soft == hard => ", which only root can raise".to_owned(),
                 Ok((_, UNLIMITED..)) => ", which anybody can raise".to_owned(),
@@ -271,7 +274,7 @@ impl Source {
     /// The command that makes it `wanted`.
     fn set(self, wanted: u64) -> String {
         match self {
-            Source::Sys(_) => format!("sysctl -w {}={wanted}", self.name()),
+            Source::Sys(_) | Source::SysUnlessZero(_) => format!("sysctl -w {}={wanted}", self.name()),
             Source::Process(_, _, command, unit) => format!("{command} {}", wanted.div_ceil(unit)),
         }
     }
@@ -359,6 +362,13 @@ mod tests {
     fn commands_are_in_the_units_of_the_shell() {
         assert_eq!(Source::Sys("fs/mqueue/msg_max").set(20), "sysctl -w fs.mqueue.msg_max=20");
         assert_eq!(Source::Process(Resource::RLIMIT_MEMLOCK, "", "ulimit -l", 1024).set(65_537), "ulimit -l 65");
+    }
+
+    #[test]
+    fn nobody_is_told_to_limit_what_is_unlimited() {
+        let hard = LIMITS.iter().find(|limit| limit.source.name() == "fs.pipe-user-pages-hard").unwrap();
+        let finding = hard.finding(&Trials::default());
+        assert_eq!(finding.value.as_deref() == Some("unlimited"), finding.advice.is_none(), "{finding:?}");
     }
 
     #[test]
