@@ -125,6 +125,7 @@ impl<const FAULT: u8> Channel for Broken<FAULT> {
         limit: "16 KiB",
         declared_copies: 2,
         peer_death: "end of file",
+        trust: "no name to open",
         good_for: "nothing",
         bad_for: "everything",
         manual: "unix(7)",

@@ -16,7 +16,7 @@ use ipc_core::{
     watch::Watch,
 };
 use nix::{errno::Errno, fcntl::Flock};
-use std::{fs::File, process, sync::Arc, thread::sleep, time::Duration};
+use std::{os::fd::OwnedFd, process, sync::Arc, thread::sleep, time::Duration};
 
 /// A pair of System V message queues.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ impl Channel for SysvMsgq {
         limit: "kernel.msgmax (8 KiB); kernel.msgmnb (16 KiB) in flight",
         declared_copies: 2,
         peer_death: "nothing; a socket beside the queues tells",
+        trust: "mode 0600; every process of the user can take messages out, put some in and remove the queue",
         good_for: "programs that use them already; receivers that pick messages by type",
         bad_for: "deadlines, polling, messages over 8 KiB; queues stay in the system until somebody removes them",
         manual: "sysvipc(7)",
@@ -195,7 +196,7 @@ struct Link {
     outbox: Queue,
     peer: Arc<Liveness>,
     /// Dropped after `peer`: see [`Link::drop`].
-    turnstile: Option<Flock<File>>,
+    turnstile: Option<Flock<OwnedFd>>,
     patience: Patience,
     /// The longest message, in bytes.
     max: usize,

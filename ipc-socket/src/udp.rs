@@ -32,6 +32,7 @@ impl Channel for Udp {
         limit: "65507 bytes; 208 KiB with the kernel's records in flight by default (net.core.rmem_default)",
         declared_copies: 2,
         peer_death: "ECONNREFUSED after a send; nothing to the receiver, so a second socket tells",
+        trust: "every user can reach the port; the kernel takes datagrams from the port alone that the peer told over a private socket",
         good_for: "news where only the newest counts; peers that may one day be on another host",
         bad_for: "whatever must arrive: a full receiver drops messages and nobody is told",
         manual: "udp(7)",

@@ -29,6 +29,7 @@ impl Channel for UnixStream {
         limit: "none; 208 KiB with the kernel's records in flight by default (net.core.wmem_default)",
         declared_copies: 2,
         peer_death: "end of file, EPIPE",
+        trust: "mode 0600 in a folder of mode 0700, and the peer's user is asked for (SO_PEERCRED)",
         good_for: "the default between processes of one host; passes descriptors, knows the peer's user",
         bad_for: "message boundaries",
         manual: "unix(7)",
