@@ -5,14 +5,13 @@ use crate::{Error, Result};
 use nix::{
     errno::Errno,
     fcntl::{FlockArg, OFlag},
-    sys::stat::fstat,
     unistd::geteuid,
 };
 use std::{
     fs,
     io::Read,
     os::{
-        fd::OwnedFd,
+        fd::{AsRawFd, OwnedFd},
         unix::fs::{MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
@@ -53,9 +52,9 @@ pub fn sweep(dry_run: bool) -> Result<Vec<Leftover>> {
     let (directory, folder) = open_directory()?;
     let folder = lock(folder, FlockArg::LockExclusiveNonblock)?;
     let here = Owner::this()?.namespaces;
-    let all = if is_at(&folder, &directory) { entries(&directory)? } else { Vec::new() };
-    let (dead, living): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|(owner, _)| owner.namespaces == here && !owner.lives());
+    let (dead, living): (Vec<_>, Vec<_>) = entries(&folder, &directory)?
+        .into_iter()
+        .partition(|(owner, _)| owner.namespaces == here && !owner.lives());
     let taken: Vec<_> = living.iter().filter_map(|(_, path)| read(path, &directory).ok()?).collect();
     let mut found: Vec<_> = dead
         .into_iter()
@@ -79,19 +78,12 @@ pub fn sweep(dry_run: bool) -> Result<Vec<Leftover>> {
     Ok(found)
 }
 
-/// Whether `folder` has not been removed, and perhaps made anew, before it was locked.
-fn is_at(folder: &OwnedFd, path: &Path) -> bool {
-    match (fstat(folder), path.symlink_metadata()) {
-        (Ok(ours), Ok(found)) => (ours.st_dev, ours.st_ino) == (found.dev(), found.ino()),
-        _ => false,
-    }
-}
-
-/// Everything in `directory` that is called like an entry.
-fn entries(directory: &Path) -> Result<Vec<(Owner, PathBuf)>> {
-    let files = fs::read_dir(directory).map_err(|e| Error::io("readdir", &e))?;
-    let entry = |file: fs::DirEntry| Some((Owner::parse(file.file_name().to_str()?)?, file.path()));
-    Ok(files.flatten().filter_map(entry).collect())
+/// Everything in `folder`, which is at `directory`, that is called like an entry. The list is of the very folder that is
+/// locked: had it been removed, and perhaps made anew, before it was, it is empty.
+fn entries(folder: &OwnedFd, directory: &Path) -> Result<Vec<(Owner, PathBuf)>> {
+    let list = fs::read_dir(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+    let files = list.map_err(|e| Error::io("readdir", &e))?.flatten().map(|file| file.file_name());
+    Ok(files.filter_map(|name| Some((Owner::parse(name.to_str()?)?, directory.join(name)))).collect())
 }
 
 /// Longer than any entry: a path has at most 4096 bytes.
