@@ -203,7 +203,10 @@ fn main() {
         .test("a_flipped_byte_is_a_wrong_payload", expect::<1>(wrong))
         .test("a_repeated_message_is_a_wrong_payload", expect::<2>(wrong))
         .test("a_hang_is_given_up", expect::<3>(|outcome| matches!(outcome, Err(PairError::Hung(_)))))
-        .test("a_panic_is_a_death", expect::<4>(|outcome| matches!(outcome, Err(PairError::Died(_, Exit::Code(PANICKED))))))
+        .test(
+            "a_panic_is_a_death",
+            expect::<4>(|outcome| matches!(outcome, Err(PairError::Died(_, Exit::Code(PANICKED))))),
+        )
         .test("a_cut_object_is_named", a_cut_object_is_named)
         .test("losses_are_counted_and_do_not_hang", || {
             let sample = measure::<5>(Workload::Latency, [0, 0]).map_err(|error| error.to_string())?;

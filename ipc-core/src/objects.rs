@@ -89,7 +89,9 @@ impl Object {
             Object::PosixShm(name) => of_path(&Path::new("/dev/shm").join(&name[1..])),
             Object::PosixMq(name) => queue_owner(name),
             Object::SysvQueue(key) => sysv::find_queue(*key).and_then(sysv::queue_owner).ok(),
-            Object::SysvSegment(key) => sysv::find_segment(*key).and_then(sysv::segment_status).ok().map(|(uid, ..)| uid),
+            Object::SysvSegment(key) => {
+                sysv::find_segment(*key).and_then(sysv::segment_status).ok().map(|(uid, ..)| uid)
+            }
         }
     }
 

@@ -38,13 +38,13 @@ pub fn create_queue(key: Key) -> Result<i32> {
     check("msgget", unsafe { libc::msgget(key, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) })
 }
 
-/// The id of the existing queue of `key`.
+/// The id of the existing queue of `key`, which this user may read from and write to.
 ///
 /// # Errors
 /// [`Error::Os`]: `ENOENT`, `EACCES`.
 pub fn find_queue(key: Key) -> Result<i32> {
     // SAFETY: msgget takes no pointers.
-    check("msgget", unsafe { libc::msgget(key, 0) })
+    check("msgget", unsafe { libc::msgget(key, 0o600) })
 }
 
 /// Bytes that the queue may hold (`msg_qbytes`).
@@ -108,13 +108,13 @@ pub fn create_segment(key: Key, bytes: usize) -> Result<i32> {
     check("shmget", unsafe { libc::shmget(key, bytes, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) })
 }
 
-/// The id of the existing segment of `key`.
+/// The id of the existing segment of `key`, which this user may read and write.
 ///
 /// # Errors
 /// [`Error::Os`]: `ENOENT`, `EACCES`.
 pub fn find_segment(key: Key) -> Result<i32> {
     // SAFETY: shmget takes no pointers.
-    check("shmget", unsafe { libc::shmget(key, 0, 0) })
+    check("shmget", unsafe { libc::shmget(key, 0, 0o600) })
 }
 
 /// The user that owns the segment, its mode bits, and its size in bytes.

@@ -19,11 +19,13 @@
 //! To add a clause, write it with the words of `stage.rs` and `link.rs`, and add a line to the table at the top of its file.
 
 mod in_place;
+mod intruder;
 mod link;
 mod parting;
 mod rendezvous;
 mod stage;
 mod storm;
+pub mod surroundings;
 mod transfer;
 mod waiting;
 

@@ -52,9 +52,8 @@ pub fn sweep(dry_run: bool) -> Result<Vec<Leftover>> {
     let (directory, folder) = open_directory()?;
     let folder = lock(folder, FlockArg::LockExclusiveNonblock)?;
     let here = Owner::this()?.namespaces;
-    let (dead, living): (Vec<_>, Vec<_>) = entries(&folder, &directory)?
-        .into_iter()
-        .partition(|(owner, _)| owner.namespaces == here && !owner.lives());
+    let (dead, living): (Vec<_>, Vec<_>) =
+        entries(&folder, &directory)?.into_iter().partition(|(owner, _)| owner.namespaces == here && !owner.lives());
     let taken: Vec<_> = living.iter().filter_map(|(_, path)| read(path, &directory).ok()?).collect();
     let mut found: Vec<_> = dead
         .into_iter()
