@@ -60,13 +60,13 @@ impl Suite {
 
 const MEANWHILE: Duration = Duration::from_millis(50);
 /// For what must not take long, on a machine that is busy.
-const SOON: Duration = Duration::from_secs(5);
+pub(super) const SOON: Duration = Duration::from_secs(5);
 
-fn words(error: impl std::fmt::Display) -> String {
+pub(super) fn words(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-fn options(timeout: Duration) -> Options {
+pub(super) fn options(timeout: Duration) -> Options {
     Options { timeout: Some(timeout), ..Options::default() }
 }
 
@@ -106,7 +106,7 @@ fn meets_its_peer<C: Rendezvous>(child: Child, name: &Name) -> Verdict {
 }
 
 /// What stands under a process in the journal.
-fn made_by(pid: u32) -> Result<Vec<Object>, String> {
+pub(super) fn made_by(pid: u32) -> Result<Vec<Object>, String> {
     let folder = objects::directory().map_err(words)?;
     let entries = fs::read_dir(&folder).map_err(words)?.flatten().map(|entry| entry.path());
     let ours = entries.filter(|path| {
@@ -172,7 +172,7 @@ fn are_private(made: &[Object]) -> Verdict {
     })
 }
 
-fn descriptors(pid: u32) -> Result<BTreeSet<u32>, String> {
+pub(super) fn descriptors(pid: u32) -> Result<BTreeSet<u32>, String> {
     let folder = format!("/proc/{pid}/fd");
     // Entries keep the folder open: its own descriptor is gone when they are.
     let listed: Vec<_> = fs::read_dir(&folder).map_err(words)?.flatten().map(|file| file.file_name()).collect();

@@ -22,6 +22,7 @@ mod in_place;
 mod intruder;
 mod link;
 mod parting;
+mod pressure;
 mod rendezvous;
 mod stage;
 mod storm;
