@@ -91,3 +91,24 @@ fn connect(socket: &OwnedFd, port: u16) -> Result<()> {
 fn end(socket: OwnedFd, peer: Liveness, options: &Options) -> Result<DatagramEnd> {
     DatagramEnd::new(socket, peer, Kind { tells: false, reliable: false, max: MAX_MESSAGE }, options)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{SockaddrIn, getsockname, sendto};
+
+    #[test]
+    fn what_came_before_the_peer_was_known_is_thrown_away() {
+        let options = Options::default();
+        let [ours, peer, stranger] = [(); 3].map(|()| loopback::bound(SockType::Datagram, &options).unwrap());
+        let address: SockaddrIn = getsockname(ours.as_raw_fd()).unwrap();
+        for junk in [&b"junk"[..], &[]] {
+            sendto(stranger.as_raw_fd(), junk, &address, MsgFlags::empty()).unwrap();
+        }
+        connect(&ours, loopback::port(&peer).unwrap()).unwrap();
+        sendto(stranger.as_raw_fd(), b"late", &address, MsgFlags::empty()).unwrap();
+        assert_eq!(recv(ours.as_raw_fd(), &mut [0; 8], MsgFlags::MSG_DONTWAIT), Err(Errno::EAGAIN));
+        sendto(peer.as_raw_fd(), b"peer", &address, MsgFlags::empty()).unwrap();
+        assert_eq!(recv(ours.as_raw_fd(), &mut [0; 8], MsgFlags::MSG_DONTWAIT), Ok(4));
+    }
+}
