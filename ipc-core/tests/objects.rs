@@ -381,12 +381,12 @@ fn two_sweeps_at_once(folder: &Path) -> Verdict {
                 })
             })
             .collect();
-        let mut removed = [0; 2];
-        count.read_exact(&mut removed).map_err(text)?;
         for mut sweeper in sweepers.map_err(text)? {
             let exit = sweeper.wait(Duration::MAX).map_err(text)?;
             ensure(exit == Some(ipc_core::process::Exit::Code(0)), format!("a sweep ended with {exit:?}"))?;
         }
+        let mut removed = [0; 2];
+        count.read_exact(&mut removed).map_err(text)?;
         let removed: usize = removed.into_iter().map(usize::from).sum();
         ensure(removed == left.0.len(), format!("{removed} of {} objects were removed", left.0.len()))?;
         ensure(entries(folder) == 0, "the journal is not empty")?;

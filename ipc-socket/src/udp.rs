@@ -49,7 +49,8 @@ impl Channel for Udp {
     }
 }
 
-/// The two sides meet first; each tells its port and connects to the other's.
+/// The two sides meet first; each tells its port and connects to the other's. Every user can send to either port; the kernel
+/// takes only what comes from the peer's (udp(7)), which nobody else can have while the peer lives.
 impl Rendezvous for Udp {
     /// System calls: `socket`, `bind`, `getsockname`, `connect`, `getpeername`, `recv`; those of [`Meeting`].
     fn bind(name: &Name, options: &Options) -> Result<DatagramEnd> {
