@@ -12,7 +12,7 @@
 
 mod sweep;
 
-pub use sweep::{Fate, Leftover, sweep};
+pub use sweep::{Fate, Leftover, forget, sweep};
 
 use crate::{Error, Name, Result, sysv};
 use nix::{

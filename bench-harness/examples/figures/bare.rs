@@ -8,7 +8,8 @@ use std::{
     ffi::CString,
     io,
     os::fd::{AsRawFd, OwnedFd},
-    sync::{Arc, atomic::Ordering},
+    rc::Rc,
+    sync::atomic::Ordering,
 };
 
 fn moved(what: &str, n: isize) {
@@ -96,7 +97,7 @@ pub fn udp() -> (SendRecv, SendRecv) {
 
 /// A word of shared memory each way, and futex(2) to sleep on it: what a ring that blocks cannot do without.
 pub struct Words {
-    page: Arc<SharedPage>,
+    page: Rc<SharedPage>,
     mine: usize,
     other: usize,
     seen: u32,
@@ -121,8 +122,8 @@ impl Ping for Words {
 
 /// Two words in a shared page.
 pub fn words() -> (Words, Words) {
-    let page = Arc::new(SharedPage::new().expect("a page"));
-    let end = |mine, other| Words { page: Arc::clone(&page), mine, other, seen: 0 };
+    let page = Rc::new(SharedPage::new().expect("a page"));
+    let end = |mine, other| Words { page: Rc::clone(&page), mine, other, seen: 0 };
     (end(0, 1), end(1, 0))
 }
 

@@ -77,6 +77,22 @@ pub fn sweep(dry_run: bool) -> Result<Vec<Leftover>> {
     Ok(found)
 }
 
+/// Strikes out whatever entries name `object`, which the caller has removed: its peer had it in the journal, and may have been
+/// killed. Takes no lock: an entry of what is not there is nobody's loss.
+///
+/// # Errors
+/// As [`directory`](super::directory); [`Error::Os`] where it cannot be read.
+pub fn forget(object: &Object) -> Result<()> {
+    let (directory, folder) = open_directory()?;
+    for (_, entry) in entries(&folder, &directory)? {
+        if read(&entry, &directory).is_ok_and(|named| named.as_ref() == Some(object)) {
+            let _ = fs::remove_file(&entry);
+        }
+    }
+    let _ = fs::remove_dir(&directory);
+    Ok(())
+}
+
 /// Everything in `folder`, which is at `directory`, that is called like an entry. The list is of the very folder that is
 /// locked: had it been removed, and perhaps made anew, before it was, it is empty.
 fn entries(folder: &OwnedFd, directory: &Path) -> Result<Vec<(Owner, PathBuf)>> {
