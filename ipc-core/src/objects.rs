@@ -180,8 +180,8 @@ fn open_directory() -> Result<(PathBuf, OwnedFd)> {
         match open(&path, OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()) {
             Ok(folder) => break folder,
             Err(Errno::ENOTDIR | Errno::ELOOP) => return Err(refuse("is not a folder; remove it or set TMPDIR")),
-            // Whoever emptied the folder has removed it since.
-            Err(Errno::ENOENT) if path.symlink_metadata().is_err() => {}
+            // Whoever emptied the folder has removed it since; perhaps somebody has even made it again.
+            Err(Errno::ENOENT) => {}
             Err(errno) => return Err(Error::os("open", errno)),
         }
     };
