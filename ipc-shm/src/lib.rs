@@ -9,6 +9,8 @@
 //! first two, a Unix socket that is never written to the third (see [`ipc_core::liveness`]), half the ring the last.
 
 mod end;
+#[cfg(test)]
+mod heap;
 mod mapping;
 mod memfd;
 mod mmap_anon;

@@ -6,7 +6,8 @@
 //!
 //! A message is a record: one word (`length | KIND << 32`), then the payload, padded to 8 bytes. Records lie in one piece, so
 //! that the payload can be used in place. Where one does not fit before the end of the area, a `SKIP` record fills up
-//! the rest; therefore a record may take half the area at most.
+//! the rest; therefore a record may take half the area at most. A `SKIP` is published together with the message that it
+//! makes way for, so a consumer meets one at most between two messages, whatever its peer writes meanwhile.
 //!
 //! # Ordering
 //!
@@ -14,6 +15,13 @@
 //! other way round with `tail` for the room that becomes free. Sleeping adds one store-load order on each side (a
 //! sequentially consistent fence): the sleeper announces itself and looks again, the other publishes and looks for a
 //! sleeper. Both can miss each other only if both loads came before both stores. A channel that only spins has no fence.
+//!
+//! # Overflow
+//!
+//! A position taken from the peer is less than `capacity` from one of this side's own, which it can therefore drag along, but
+//! never beyond a 64-bit number that it has written: sums of positions and checked lengths do not overflow.
+//!
+//! `tests/loom.rs` compiles this very file over a model of memory in place of [`ring`](crate::ring).
 
 #![allow(unsafe_code)]
 
@@ -202,11 +210,11 @@ impl Consumer {
             let (kind, len) = (word & !u64::from(u32::MAX), word & u64::from(u32::MAX));
             let published = self.head - self.tail;
             let to_end = area.to_end(self.tail);
-            if kind == MESSAGE && record_len(len) <= published.min(to_end) {
+            if kind == MESSAGE && record_len(len) <= published.min(to_end).min(longest_record(area.capacity())) {
                 self.len = len as usize;
                 return Ok(true);
             }
-            if kind != SKIP || to_end > published {
+            if kind != SKIP || to_end >= published {
                 return Err(Error::Corrupt { what: "a record" });
             }
             self.tail += to_end;
@@ -240,5 +248,128 @@ impl Consumer {
     pub fn sleep(&self, limit: Option<Duration>) -> Result<()> {
         let control = self.half.area.control();
         Half::sleep(&control.consumer_asleep.0, &control.head.0, self.tail, limit)
+    }
+}
+
+// Not where this file is compiled over the model.
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::heap;
+    use ipc_core::Wait;
+    use std::{hint, thread};
+
+    const CORRUPT: &str = "corrupt";
+
+    /// A consumer whose positions are at `start`, and the producer's side of it to scribble on.
+    fn consumer(start: u64) -> (Consumer, Area) {
+        let [_, (_, fresh)] = heap::pair(Wait::Spin);
+        let area = fresh.half.area.clone();
+        (Consumer { tail: start, head: start, ..fresh }, area)
+    }
+
+    /// Publishes `words` at their positions, then `head`, and says what the consumer makes of it: lengths up to the error.
+    fn received(start: u64, words: &[(u64, u64)], head: u64) -> Vec<std::result::Result<usize, &'static str>> {
+        let (mut consumer, area) = consumer(start);
+        for &(position, word) in words {
+            area.set_word(position, word);
+        }
+        area.control().head.0.store(head, Ordering::Release);
+        let mut received = Vec::new();
+        loop {
+            match consumer.look() {
+                Ok(true) => received.push(Ok(consumer.read(<[u8]>::len))),
+                Ok(false) => return received,
+                Err(Error::Corrupt { .. }) => {
+                    received.push(Err(CORRUPT));
+                    return received;
+                }
+                Err(error) => panic!("{error}"),
+            }
+            consumer.release().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_record_that_no_producer_writes_is_corrupt() {
+        let capacity = 4096;
+        let half = capacity / 2;
+        let message = |len| len | MESSAGE;
+        assert_eq!(received(0, &[(0, message(half - 8))], half), [Ok(2040)]);
+        for (why, word, head) in [
+            ("no kind", 8, 16),
+            ("another kind", 8 | (MESSAGE ^ 1 << 40), 16),
+            ("longer than published", message(9), 16),
+            ("longer than any message", message(half - 7), capacity),
+            ("the longest length", message(u64::from(u32::MAX)), capacity),
+            ("a position off the grid", message(0), 12),
+            ("more than the ring holds", message(0), capacity + 8),
+            ("a skip beyond what is published", SKIP, 16),
+            ("a skip with nothing behind it", SKIP, capacity),
+        ] {
+            assert_eq!(received(0, &[(0, word)], head), [Err(CORRUPT)], "{why}");
+        }
+        // A message over the edge, and two skips in a row: the second would fill the whole ring.
+        let (at, words) = (capacity - 8, [(0, message(0)), (capacity - 8, message(8))]);
+        assert_eq!(received(at, &words[1..], capacity + 8), [Err(CORRUPT)]);
+        assert_eq!(received(at, &[(at, SKIP), (0, SKIP)], at + capacity), [Err(CORRUPT)]);
+        assert_eq!(received(at, &[(at, SKIP), (0, message(0))], at + 16), [Ok(0)]);
+    }
+
+    #[test]
+    fn positions_end_with_their_64_bits() {
+        let last = u64::MAX - 7;
+        for start in [last - 8, last - 2048, last - 4088] {
+            let whole = [(start, (last - start - WORD).min(2040) | MESSAGE)];
+            assert_eq!(received(start, &whole, last)[0], Ok(whole[0].1 as u32 as usize));
+            assert_eq!(received(start, &[(start, SKIP)], last), [Err(CORRUPT)]);
+            // Gone round.
+            assert_eq!(received(start, &whole, 0), [Err(CORRUPT)]);
+            assert_eq!(received(start, &whole, start.wrapping_add(4096)), [Err(CORRUPT)]);
+        }
+    }
+
+    #[test]
+    fn a_consumer_position_that_is_impossible_is_corrupt() {
+        for (why, tail) in [("ahead", 4104), ("off the grid", 4), ("far ahead", u64::MAX - 7)] {
+            let [(mut producer, _), _] = heap::pair(Wait::Spin);
+            while producer.try_send(1016, |slot| slot.fill(7)).unwrap().is_ok() {}
+            producer.half.area.control().tail.0.store(tail, Ordering::Release);
+            assert!(matches!(producer.try_send(0, |_| ()), Err(Error::Corrupt { .. })), "{why}");
+        }
+        let [(mut producer, _), _] = heap::pair(Wait::Spin);
+        while producer.try_send(1016, |slot| slot.fill(7)).unwrap().is_ok() {}
+        producer.half.area.control().tail.0.store(2048, Ordering::Release);
+        assert!(producer.try_send(1016, |_| ()).unwrap().is_ok());
+        producer.half.area.control().tail.0.store(1024, Ordering::Release);
+        assert!(producer.try_send(0, |_| ()).unwrap().is_ok());
+        assert!(matches!(producer.try_send(1016, |_| ()), Err(Error::Corrupt { .. })), "back");
+    }
+
+    #[test]
+    fn two_threads_in_ordinary_memory() {
+        let messages = if cfg!(miri) { 40 } else { 4000 };
+        for wait in [Wait::Block, Wait::Spin] {
+            let [(mut producer, _kept), (_also, mut consumer)] = heap::pair(wait);
+            let len = |n: u64| (n * 97 % 2041) as usize;
+            let sender = thread::spawn(move || {
+                for n in 0..messages {
+                    while producer.try_send(len(n), |slot| slot.fill(n as u8)).unwrap().is_err() {
+                        if wait == Wait::Block { producer.sleep(None).unwrap() } else { hint::spin_loop() }
+                    }
+                }
+            });
+            for n in 0..messages {
+                while !consumer.look().unwrap() {
+                    if wait == Wait::Block { consumer.sleep(None).unwrap() } else { hint::spin_loop() }
+                }
+                consumer.read(|message| {
+                    assert_eq!(message.len(), len(n));
+                    assert!(message.iter().all(|&byte| byte == n as u8));
+                });
+                consumer.release().unwrap();
+            }
+            sender.join().unwrap();
+        }
     }
 }

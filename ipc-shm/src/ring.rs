@@ -311,3 +311,39 @@ impl Area {
         unsafe { self.data.add((self.offset(position) + WORD) as usize) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heap;
+
+    #[test]
+    fn a_header_that_is_not_ours_is_refused() {
+        let spoil: [fn(&Header); 4] = [
+            |header| header.magic.store(0, Ordering::Relaxed),
+            |header| header.version.store(VERSION + 1, Ordering::Relaxed),
+            |header| header.capacity.store(u64::MAX, Ordering::Relaxed),
+            |header| header.sleeps.store(7, Ordering::Relaxed),
+        ];
+        for (index, spoil) in spoil.iter().enumerate() {
+            let (memory, size) = heap::smallest(Wait::Spin);
+            spoil(header(&*memory));
+            let error = open(&memory, Side::Second, size, Wait::Spin).unwrap_err();
+            match index {
+                3 => assert!(matches!(error, Error::Unsupported { .. }), "{error}"),
+                _ => assert!(matches!(error, Error::Corrupt { .. }), "{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_side_that_has_been_used_or_does_not_fit_is_refused() {
+        let (memory, size) = heap::smallest(Wait::Spin);
+        let (mut producer, _) = open(&memory, Side::First, size, Wait::Spin).unwrap();
+        assert!(producer.try_send(0, |_| ()).unwrap().is_ok());
+        assert!(matches!(open(&memory, Side::First, size, Wait::Spin), Err(Error::Corrupt { .. })));
+        assert!(open(&memory, Side::Second, size, Wait::Spin).is_ok());
+        let larger = Size { capacity: 2 * size.capacity };
+        assert!(matches!(open(&memory, Side::Second, larger, Wait::Spin), Err(Error::Corrupt { .. })));
+    }
+}
