@@ -11,6 +11,8 @@
 mod end;
 #[cfg(test)]
 mod heap;
+#[cfg(feature = "hostile")]
+pub mod hostile;
 mod mapping;
 mod memfd;
 mod mmap_anon;

@@ -31,8 +31,10 @@ use std::{mem, sync::atomic::Ordering, time::Duration};
 
 /// Bytes of a record's word, and what everything is aligned to.
 pub const WORD: u64 = 8;
-const MESSAGE: u64 = 0x4d53_4721 << 32;
-const SKIP: u64 = 0x534b_4950 << 32;
+/// The kind of a message's word, beside its length.
+pub const MESSAGE: u64 = 0x4d53_4721 << 32;
+/// The word that leads to the start of the area.
+pub const SKIP: u64 = 0x534b_4950 << 32;
 
 /// One direction, as either side sees it, and whether its sides may sleep.
 #[derive(Debug)]

@@ -63,8 +63,10 @@ pub struct Control {
     pub producer_asleep: Padded<AtomicU32>,
 }
 
-const CONTROLS: [usize; 2] = [128, 128 + size_of::<Control>()];
-const DATA: usize = 4096;
+/// Where the shared words of either direction lie in a mapping, each 128 bytes from the next.
+pub const CONTROLS: [usize; 2] = [128, 128 + size_of::<Control>()];
+/// Where the data areas start.
+pub const DATA: usize = 4096;
 
 const _: () = {
     assert!(size_of::<Header>() <= CONTROLS[0]);
