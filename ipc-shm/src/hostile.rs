@@ -171,10 +171,8 @@ impl Script {
         };
         let (began, stop) = (AtomicBool::new(link.honest), AtomicBool::new(false));
         thread::scope(|scope| {
-            if !link.honest {
-                scope.spawn(|| peer.beside(self.beside, &began, &stop));
-            }
-            let _stop = Stop(&stop);
+            let beside = (!link.honest).then(|| scope.spawn(|| peer.beside(self.beside, &began, &stop)));
+            let stop = Stop(&stop);
             // A script is shorter than the start of a thread.
             while !began.load(Ordering::Relaxed) {
                 thread::yield_now();
@@ -190,6 +188,11 @@ impl Script {
                         peer.scribble(scribble);
                     }
                 }
+            }
+            drop(stop);
+            // Not left to the scope, which does not wait for the thread's own end: a leak check would find it half gone.
+            if let Some(beside) = beside {
+                beside.join().expect("the scribbler");
             }
         });
     }
