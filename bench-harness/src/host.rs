@@ -8,6 +8,7 @@ mod gather;
 mod time;
 
 pub use build::Build;
+pub(crate) use gather::{limit, online, read, value_of};
 pub use time::{rfc3339, since_epoch};
 
 use crate::record::{Error, write_atomically};
@@ -67,6 +68,11 @@ pub struct Cpu {
     pub governor: Option<String>,
     /// Why there is none.
     pub governor_note: Option<String>,
+    /// Whether it may go beyond its base frequency; `None` where there is no switch.
+    pub boost: Option<bool>,
+    /// Two hardware threads a core: `on`, `off`, `forceoff`, `notsupported` or `notimplemented`
+    /// (`/sys/devices/system/cpu/smt/control`).
+    pub smt: Option<String>,
 }
 
 /// Facts about the kernel.

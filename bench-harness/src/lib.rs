@@ -2,12 +2,15 @@
 //!
 //! [`cell`] names what is measured, [`plan`] expands a user's choice into cells, [`pair`] forks one pair and plays a
 //! [`workload`] on it, [`tally`] turns the pairs of a cell into a row, [`run`] does all of it with a progress bar, and
-//! [`record`], [`report`] keep and show the rows. [`registry`] is the one table of mechanisms. The program `ipc-bench`
+//! [`record`], [`report`] keep and show the rows. [`faults`] kills, closes and stops one process of a pair and sees what becomes of
+//! the other. [`registry`] is the one table of mechanisms. The program `ipc-bench`
 //! and the bench targets are thin callers of this library.
 
 pub mod cell;
 pub mod cli;
 pub mod clock;
+pub mod doctor;
+pub mod faults;
 pub mod host;
 pub mod interrupt;
 pub mod pair;

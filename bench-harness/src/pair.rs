@@ -19,13 +19,16 @@ use hdrhistogram::{
 };
 use ipc_core::{
     Channel, Endpoint, Error, Framing, Options, Reliability, Wait,
-    process::{self, Child},
+    process::{self, Child, Exit},
     shared::SharedPage,
 };
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::resource::{UsageWho, getrusage},
+    sys::{
+        resource::{UsageWho, getrusage},
+        signal::Signal,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -140,15 +143,30 @@ pub enum PairError {
     /// A payload arrived that is not what was sent.
     #[error("wrong payload: {0}")]
     WrongPayload(String),
-    /// A child ended without a report.
-    #[error("the {0} died without a report")]
-    Died(&'static str),
+    /// A child ended without a report, and how it ended.
+    #[error("the {0} died without a report: {cause}", cause = cause_of(*.1))]
+    Died(&'static str, Exit),
     /// The pair hung.
     #[error("no result within {0:?}")]
     Hung(Duration),
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
+}
+
+/// What a death without a report means.
+fn cause_of(exit: Exit) -> String {
+    let signal = match exit {
+        Exit::Code(process::PANICKED) => return "it panicked (see its message above)".into(),
+        Exit::Code(code) => return format!("exit code {code}"),
+        Exit::Signal(signal) => signal,
+    };
+    let why = match signal {
+        Signal::SIGBUS => ": its shared object was cut, or the memory behind it is used up",
+        Signal::SIGKILL => ": somebody killed it, perhaps for want of memory",
+        _ => "",
+    };
+    format!("killed by {signal}{why}")
 }
 
 /// Forks a pair over `C`, measures `job`, reaps both.
@@ -247,16 +265,22 @@ impl Seat {
         }
     }
 
-    /// The report, once the pipe has closed.
-    fn report(&self) -> Result<Sample, PairError> {
+    /// The report, once the pipe has closed: the child has ended, or is about to.
+    fn report(&mut self) -> Result<Sample, PairError> {
         match serde_json::from_slice(&self.text) {
             Ok(Report::Sample(sample)) => Ok(*sample),
             Ok(Report::Failed(why)) => Err(PairError::Failed(why)),
             Ok(Report::WrongPayload(why)) => Err(PairError::WrongPayload(why)),
-            Err(_) => Err(PairError::Died(self.name())),
+            Err(_) => Err(match self.child.wait(AFTER_REPORT).map_err(PairError::Process)? {
+                Some(exit) => PairError::Died(self.name(), exit),
+                None => PairError::Hung(AFTER_REPORT),
+            }),
         }
     }
 }
+
+/// How long a child may take to end once it has closed its pipe.
+const AFTER_REPORT: Duration = Duration::from_secs(1);
 
 /// Reads both reports as they come; ends at the first failure, at the deadline, or on the user's word.
 fn supervise(seats: &mut [Seat; 2], limit: Duration) -> Result<Sample, PairError> {

@@ -1,9 +1,9 @@
 //! How far a run is: a bar on a terminal, a plain line every few seconds elsewhere. On stderr, so that stdout holds
 //! results only. No thread draws it: the process must stay single-threaded to fork.
 
-use crate::cell::Cell;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
+    fmt::Display,
     io::IsTerminal,
     time::{Duration, Instant},
 };
@@ -17,9 +17,11 @@ pub enum Progress {
     Bar(ProgressBar),
     /// Anywhere else.
     Lines {
-        /// Pairs in all.
+        /// What is counted.
+        pieces: &'static str,
+        /// Pieces in all.
         total: u64,
-        /// Pairs done.
+        /// Pieces done.
         done: u64,
         /// When the run began.
         started: Instant,
@@ -29,37 +31,37 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// Of a run of `total` pairs.
-    pub fn new(total: u64) -> Self {
+    /// Of a run of `total` pieces of work, which are called `pieces`.
+    pub fn new(total: u64, pieces: &'static str) -> Self {
         if std::io::stderr().is_terminal() {
-            let style = "{bar:30} {pos}/{len} pairs, {elapsed} gone, {eta} left  {wide_msg}";
+            let style = format!("{{bar:30}} {{pos}}/{{len}} {pieces}, {{elapsed}} gone, {{eta}} left  {{wide_msg}}");
             let bar = ProgressBar::new(total);
-            bar.set_style(ProgressStyle::with_template(style).expect("the template is a constant"));
+            bar.set_style(ProgressStyle::with_template(&style).expect("the template is well-formed"));
             return Self::Bar(bar);
         }
         let now = Instant::now();
-        Self::Lines { total, done: 0, started: now, printed: now }
+        Self::Lines { pieces, total, done: 0, started: now, printed: now }
     }
 
-    /// Says that a pair of `cell` runs now.
-    pub fn begin(&mut self, cell: &Cell) {
+    /// Says that a piece of `what` is being done now.
+    pub fn begin(&mut self, what: &impl Display) {
         match self {
-            Self::Bar(bar) => bar.set_message(cell.to_string()),
-            Self::Lines { total, done, started, printed } => {
+            Self::Bar(bar) => bar.set_message(what.to_string()),
+            Self::Lines { pieces, total, done, started, printed } => {
                 if printed.elapsed() >= EVERY {
                     *printed = Instant::now();
                     let left = started.elapsed().as_secs_f64() * (*total - *done) as f64 / (*done).max(1) as f64;
-                    eprintln!("{done}/{total} pairs, {left:.0} s left, now {cell}");
+                    eprintln!("{done}/{total} {pieces}, {left:.0} s left, now {what}");
                 }
             }
         }
     }
 
-    /// Says that `pairs` more pairs are done, or need not run.
-    pub fn advance(&mut self, pairs: u64) {
+    /// Says that `more` pieces are done, or need not be.
+    pub fn advance(&mut self, more: u64) {
         match self {
-            Self::Bar(bar) => bar.inc(pairs),
-            Self::Lines { done, .. } => *done += pairs,
+            Self::Bar(bar) => bar.inc(more),
+            Self::Lines { done, .. } => *done += more,
         }
     }
 

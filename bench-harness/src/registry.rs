@@ -3,10 +3,11 @@
 
 use crate::{
     cell::Access,
+    faults::{self, Fault, Inflict},
     pair::{self, Job, PairError, Sample},
     workload::courier::{Copying, Direct},
 };
-use ipc_core::{Channel, Error, InPlace, Options, Spec};
+use ipc_core::{Channel, Error, InPlace, Options, Rendezvous, Spec};
 
 /// Measures one pair.
 type Run = fn(&Job) -> Result<Sample, PairError>;
@@ -18,6 +19,8 @@ pub struct Mechanism {
     pub spec: Spec,
     copying: Run,
     in_place: Option<Run>,
+    /// Links made before the fork, the same in place, links by name.
+    faults: [Option<Inflict>; 3],
     max_message: fn() -> Result<usize, Error>,
 }
 
@@ -27,12 +30,22 @@ impl Mechanism {
             spec: C::SPEC,
             copying: pair::run::<C, Copying<C::Endpoint>>,
             in_place: None,
+            faults: [Some(faults::forked::<C, Copying<C::Endpoint>>), None, None],
             max_message: max_message::<C>,
         }
     }
 
-    const fn of_shared<C: Channel<Endpoint: InPlace>>() -> Self {
-        Self { in_place: Some(pair::run::<C, Direct<C::Endpoint>>), ..Self::of::<C>() }
+    /// `C` again, whose payload can be reached in place.
+    const fn in_place<C: Channel<Endpoint: InPlace>>(mut self) -> Self {
+        self.in_place = Some(pair::run::<C, Direct<C::Endpoint>>);
+        self.faults[1] = Some(faults::forked::<C, Direct<C::Endpoint>>);
+        self
+    }
+
+    /// `C` again, which has names.
+    const fn by_name<C: Rendezvous>(mut self) -> Self {
+        self.faults[2] = Some(faults::named::<C, Copying<C::Endpoint>>);
+        self
     }
 
     /// The ways to reach its payload.
@@ -51,6 +64,13 @@ impl Mechanism {
             Access::Copy => (self.copying)(job),
             Access::InPlace => (self.in_place.ok_or_else(unsupported)?)(job),
         }
+    }
+
+    /// The ways in which `fault` can be inflicted; none where it has none, as a binder's death where there are no names.
+    pub fn faults(&self, fault: Fault) -> Vec<Inflict> {
+        let of_transfers = fault.strikes().1.is_some();
+        let [forked, in_place, named] = self.faults;
+        [forked.filter(|_| of_transfers), in_place.filter(|_| of_transfers), named].into_iter().flatten().collect()
     }
 
     /// The longest message in bytes with default options, on this kernel; `usize::MAX` for byte streams.
@@ -75,19 +95,19 @@ fn max_message<C: Channel>() -> Result<usize, Error> {
 /// Every mechanism, in the order lists show them.
 pub static MECHANISMS: [Mechanism; 14] = [
     Mechanism::of::<ipc_pipe::Pipe>(),
-    Mechanism::of::<ipc_fifo::Fifo>(),
-    Mechanism::of::<ipc_msgq::SysvMsgq>(),
-    Mechanism::of::<ipc_msgq::PosixMq>(),
-    Mechanism::of_shared::<ipc_shm::SysvShm>(),
-    Mechanism::of_shared::<ipc_shm::PosixShm>(),
-    Mechanism::of_shared::<ipc_shm::Memfd>(),
-    Mechanism::of_shared::<ipc_shm::MmapFile>(),
-    Mechanism::of_shared::<ipc_shm::MmapAnon>(),
-    Mechanism::of::<ipc_socket::UnixStream>(),
-    Mechanism::of::<ipc_socket::UnixDgram>(),
-    Mechanism::of::<ipc_socket::UnixSeqpacket>(),
-    Mechanism::of::<ipc_socket::Tcp>(),
-    Mechanism::of::<ipc_socket::Udp>(),
+    Mechanism::of::<ipc_fifo::Fifo>().by_name::<ipc_fifo::Fifo>(),
+    Mechanism::of::<ipc_msgq::SysvMsgq>().by_name::<ipc_msgq::SysvMsgq>(),
+    Mechanism::of::<ipc_msgq::PosixMq>().by_name::<ipc_msgq::PosixMq>(),
+    Mechanism::of::<ipc_shm::SysvShm>().in_place::<ipc_shm::SysvShm>().by_name::<ipc_shm::SysvShm>(),
+    Mechanism::of::<ipc_shm::PosixShm>().in_place::<ipc_shm::PosixShm>().by_name::<ipc_shm::PosixShm>(),
+    Mechanism::of::<ipc_shm::Memfd>().in_place::<ipc_shm::Memfd>(),
+    Mechanism::of::<ipc_shm::MmapFile>().in_place::<ipc_shm::MmapFile>().by_name::<ipc_shm::MmapFile>(),
+    Mechanism::of::<ipc_shm::MmapAnon>().in_place::<ipc_shm::MmapAnon>(),
+    Mechanism::of::<ipc_socket::UnixStream>().by_name::<ipc_socket::UnixStream>(),
+    Mechanism::of::<ipc_socket::UnixDgram>().by_name::<ipc_socket::UnixDgram>(),
+    Mechanism::of::<ipc_socket::UnixSeqpacket>().by_name::<ipc_socket::UnixSeqpacket>(),
+    Mechanism::of::<ipc_socket::Tcp>().by_name::<ipc_socket::Tcp>(),
+    Mechanism::of::<ipc_socket::Udp>().by_name::<ipc_socket::Udp>(),
 ];
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use std::{
 };
 
 /// A pair is given up after this: a hundred times what the slowest needs.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 /// How often a pair that moved between its probes is measured again.
 const REPETITIONS: u32 = 2;
 
@@ -47,7 +47,7 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
     let (started, clock) = (SystemTime::now(), Instant::now());
     let mut tallies: Vec<Tally> = plan.cells.iter().map(|&cell| Tally::new(cell, plan.pairs)).collect();
     let mut null_syscalls = Vec::new();
-    let mut progress = Progress::new(u64::from(plan.pairs) * plan.cells.len() as u64);
+    let mut progress = Progress::new(u64::from(plan.pairs) * plan.cells.len() as u64, "pairs");
     'run: for pass in 0..plan.pairs {
         null_syscalls.push(clock::null_syscall_ns());
         for index in plan.order(pass) {

@@ -215,7 +215,7 @@ fn common_probe(counted: &[&Sample]) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::cell::Access;
-    use ipc_core::{Error, Wait};
+    use ipc_core::{Error, Wait, process::Exit};
 
     fn tally(workload: Workload) -> Tally {
         let placement = Placement::CrossCore;
@@ -276,7 +276,7 @@ mod tests {
     fn a_wrong_payload_takes_the_figure_away() {
         let mut tally = tally(Workload::Throughput);
         tally.add(Ok(sample(1000, 60.0)));
-        tally.add(Err(PairError::Died("responder")));
+        tally.add(Err(PairError::Died("responder", Exit::Code(1))));
         tally.add(Err(PairError::WrongPayload("corrupt".into())));
         let row = tally.throughput_row();
         assert_eq!((row.pairs, row.msgs_per_s), (0, None));

@@ -1,12 +1,12 @@
 //! Which hardware threads there are, and which two of them make a placement.
 
-use crate::cell::Placement;
+use crate::{cell::Placement, host};
 use ipc_core::{Error, Result};
 use nix::{
     sched::{CpuSet, sched_getaffinity},
     unistd::Pid,
 };
-use std::{collections::BTreeMap, fs};
+use std::collections::BTreeMap;
 
 /// A hardware thread: its number, its core and its socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,11 @@ impl Topology {
     /// [`Error::Os`] of `sched_getaffinity`.
     pub fn here() -> Result<Self> {
         Ok(Self::of(&allowed()?))
+    }
+
+    /// Of all threads of the machine that are online, whoever may use them.
+    pub(crate) fn of_machine() -> Self {
+        Self::of(&host::online().into_iter().map(|cpu| locate(cpu as usize)).collect::<Vec<_>>())
     }
 
     /// Of two threads only, of which the first is the one to use where one is wanted.
@@ -86,18 +91,21 @@ impl Topology {
     }
 }
 
-/// The threads that this process may run on, from sched_getaffinity(2) and `/sys/devices/system/cpu`.
-fn allowed() -> Result<Vec<Thread>> {
+/// The threads that this process may run on, from sched_getaffinity(2).
+///
+/// # Errors
+/// [`Error::Os`] of `sched_getaffinity`.
+pub(crate) fn allowed() -> Result<Vec<Thread>> {
     let allowed = sched_getaffinity(Pid::from_raw(0)).map_err(|e| Error::os("sched_getaffinity", e))?;
-    let threads = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu) == Ok(true)).map(|cpu| {
-        let read = |file| {
-            let path = format!("/sys/devices/system/cpu/cpu{cpu}/topology/{file}");
-            fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok())
-        };
-        // Without a topology every thread counts as a core of its own.
-        Thread { cpu, core: read("core_id").unwrap_or(cpu), socket: read("physical_package_id").unwrap_or(0) }
-    });
-    Ok(threads.collect())
+    Ok((0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu) == Ok(true)).map(locate).collect())
+}
+
+/// Where the thread `cpu` is, from `/sys/devices/system/cpu`. Without a topology it counts as a core of its own.
+fn locate(cpu: usize) -> Thread {
+    let read = |file| {
+        host::read(format!("/sys/devices/system/cpu/cpu{cpu}/topology/{file}")).ok().and_then(|text| text.parse().ok())
+    };
+    Thread { cpu, core: read("core_id").unwrap_or(cpu), socket: read("physical_package_id").unwrap_or(0) }
 }
 
 #[cfg(test)]

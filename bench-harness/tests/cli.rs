@@ -114,6 +114,26 @@ fn run_and_report_print_json_and_csv() {
 }
 
 #[test]
+fn faults_are_inflicted_and_printed() {
+    refused(&["faults", "--kills", "0"], &["'0'", "1..="]);
+    refused(&["faults", "pipe/nap"], &["pipe/nap", "pipe/kill-sender"]);
+    refused(&["faults", "pipe/", "--out", "/proc/nowhere"], &["/proc/nowhere", "--out"]);
+
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().to_str().unwrap();
+    let output = bench(&["faults", "fifo/", "--kills", "4", "--out", out, "--format", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 7);
+    let kill = rows.iter().find(|row| row["fault"] == "kill-sender").expect("a row");
+    assert_eq!((&kill["trials"], &kill["hung"], &kill["error"]), (&2.into(), &0.into(), &().into()), "{kill}");
+    assert_eq!(kill["learned"], "end of file 2");
+    let csv = std::fs::read_to_string(dir.path().join("faults.csv")).unwrap();
+    assert!(csv.starts_with("mechanism,fault,trials,learned,p50_ns,p99_ns,max_ns,hung,corrupted,"), "{csv}");
+}
+
+#[test]
 fn two_runs_at_once_do_not_disturb_each_other() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let started: Vec<_> = dirs

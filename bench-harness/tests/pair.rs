@@ -6,12 +6,21 @@ use bench_harness::{
     workload::courier::Copying,
 };
 use ipc_core::{
-    Channel, Endpoint, Options, Reliability, Result, Spec, Wait,
+    Channel, Endpoint, Name, Options, Reliability, Rendezvous, Result, Spec, Wait,
     conformance::{Suite, Verdict, run},
+    liveness::retry_until,
+    objects,
+    process::{Exit, PANICKED},
     stream::StreamEnd,
 };
 use ipc_pipe::Pipe;
-use std::time::Duration;
+use ipc_shm::{PosixShm, RingEnd};
+use nix::sys::signal::Signal;
+use std::{
+    fs::{self, File},
+    thread,
+    time::Duration,
+};
 
 /// What a channel does wrong, with every hundredth message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,15 +92,88 @@ impl<const F: usize> Endpoint for FaultyEnd<F> {
     }
 }
 
+/// POSIX shared memory whose object another process of the user opened before its name went, and cuts after a hundred
+/// messages.
+struct Cut;
+
+struct CutEnd {
+    end: RingEnd,
+    object: File,
+    sent: u64,
+}
+
+impl Channel for Cut {
+    const SPEC: Spec = PosixShm::SPEC;
+    type Endpoint = CutEnd;
+
+    fn pair(options: &Options) -> Result<(CutEnd, CutEnd)> {
+        let (name, options) = (Name::unique(), *options);
+        let path = format!("/dev/shm{}", objects::posix_name(&name, ""));
+        let binder = {
+            let name = name.clone();
+            thread::spawn(move || PosixShm::bind(&name, &options))
+        };
+        let open = || File::options().write(true).open(&path).ok();
+        let object = retry_until(&options, || Ok(open()))?;
+        let wrap = |end| CutEnd { end, object: object.try_clone().expect("a descriptor is free"), sent: 0 };
+        let near = wrap(PosixShm::connect(&name, &options)?);
+        let far = wrap(binder.join().expect("the binder does not panic")?);
+        // A thread counts for a moment after it has been joined.
+        let alone = || fs::read_dir("/proc/self/task").map_or(0, Iterator::count) == 1;
+        retry_until(&options, || Ok(alone().then_some(())))?;
+        Ok((near, far))
+    }
+}
+
+impl Endpoint for CutEnd {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.sent += 1;
+        if self.sent == 100 {
+            self.object.set_len(0).expect("the object is ours");
+        }
+        self.end.send(message)
+    }
+
+    fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.end.recv(buffer)
+    }
+
+    fn max_message(&self) -> usize {
+        self.end.max_message()
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.end.set_timeout(timeout)
+    }
+}
+
+/// Whoever touches a cut object is killed: the pair's error says so, and this process measures on.
+fn a_cut_object_is_named() -> Verdict {
+    for workload in [Workload::Latency, Workload::Throughput] {
+        let error = match run_pair::<Cut>(workload, [0, 0], 1000) {
+            Err(error @ PairError::Died(_, Exit::Signal(Signal::SIGBUS))) => error.to_string(),
+            other => return Err(format!("{workload}: {:?}", other.map(|sample| sample.messages))),
+        };
+        if !error.contains("SIGBUS: its shared object was cut") {
+            return Err(error);
+        }
+    }
+    measure::<0>(Workload::Latency, [0, 0]).map(drop).map_err(|error| format!("the pair after it: {error}"))
+}
+
 fn measure<const F: usize>(workload: Workload, cpus: [usize; 2]) -> std::result::Result<Sample, PairError> {
+    run_pair::<Faulty<F>>(workload, cpus, if FAULTS[F] == Fault::Drops { 20_000 } else { 1000 })
+}
+
+fn run_pair<C: Channel>(workload: Workload, cpus: [usize; 2], ms: u64) -> std::result::Result<Sample, PairError> {
     let milliseconds = Duration::from_millis;
-    pair::run::<Faulty<F>, Copying<FaultyEnd<F>>>(&Job {
+    pair::run::<C, Copying<C::Endpoint>>(&Job {
         workload,
         size: 256,
         cpus: Some(cpus),
         wait: Wait::Block,
         budget: Budget::Time { warm_up: milliseconds(1), measure: milliseconds(5) },
-        deadline: milliseconds(if FAULTS[F] == Fault::Drops { 20_000 } else { 1000 }),
+        deadline: milliseconds(ms),
     })
 }
 
@@ -121,7 +203,11 @@ fn main() {
         .test("a_flipped_byte_is_a_wrong_payload", expect::<1>(wrong))
         .test("a_repeated_message_is_a_wrong_payload", expect::<2>(wrong))
         .test("a_hang_is_given_up", expect::<3>(|outcome| matches!(outcome, Err(PairError::Hung(_)))))
-        .test("a_panic_is_a_death", expect::<4>(|outcome| matches!(outcome, Err(PairError::Died(_)))))
+        .test(
+            "a_panic_is_a_death",
+            expect::<4>(|outcome| matches!(outcome, Err(PairError::Died(_, Exit::Code(PANICKED))))),
+        )
+        .test("a_cut_object_is_named", a_cut_object_is_named)
         .test("losses_are_counted_and_do_not_hang", || {
             let sample = measure::<5>(Workload::Latency, [0, 0]).map_err(|error| error.to_string())?;
             if sample.lost > 0 { Ok(()) } else { Err(format!("none lost of {}", sample.messages)) }

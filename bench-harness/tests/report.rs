@@ -2,8 +2,11 @@
 //! the same report. The figures are synthetic, in the proportions of a two-core virtual machine.
 
 use bench_harness::cell::{Access, Cell, Placement, Workload};
+use bench_harness::faults::Fault;
 use bench_harness::host::Host;
-use bench_harness::record::{self, Distribution, Error, Flag, LatencyRow, Proximity, Row, ThroughputRow, histograms};
+use bench_harness::record::{
+    self, Distribution, Error, FaultRow, Flag, LatencyRow, Proximity, Row, ThroughputRow, histograms,
+};
 use bench_harness::report::{self, matrix, tables};
 use hdrhistogram::Histogram;
 use ipc_core::Wait;
@@ -491,6 +494,87 @@ fn a_report_of_failures_says_so() {
     let page = fs::read_to_string(&written[0]).unwrap();
     assert!(page.contains("&lt;no&gt; &amp; never") && !page.contains("<no>"));
     assert!(report::terminal(&failed, &[]).contains("<no> & never"));
+}
+
+fn fault_row(mechanism: &str, fault: Fault) -> FaultRow {
+    FaultRow {
+        mechanism: mechanism.into(),
+        fault,
+        trials: 36,
+        learned: "EPIPE 30; ECONNRESET 6".into(),
+        p50_ns: Some(151_000.0),
+        p99_ns: Some(2_400_000.5),
+        max_ns: Some(2_400_000.5),
+        hung: 0,
+        corrupted: 0,
+        lost_messages: 16,
+        lost_bytes: 65536,
+        torn: 2,
+        left: 0,
+        left_after_sweep: 0,
+        zombies: 0,
+        rebinds: 12,
+        rebound: 12,
+        error: String::new(),
+        measured: "2026-03-01T12:30:05Z".into(),
+        machine: "a machine · Linux".into(),
+    }
+}
+
+#[test]
+fn faults_are_read_back_and_stand_in_the_report() {
+    let dir = tempfile::tempdir().unwrap();
+    write_full(dir.path(), 100);
+    report::build(dir.path()).unwrap();
+    assert!(!fs::read_to_string(dir.path().join("README.md")).unwrap().contains("## Faults"));
+    let rows: Vec<FaultRow> =
+        ["pipe", "fifo"].iter().flat_map(|m| Fault::ALL.map(|fault| fault_row(m, fault))).collect();
+    record::write(dir.path(), &rows).unwrap();
+    assert_eq!(record::read::<FaultRow>(dir.path()).unwrap(), rows);
+    let header = fs::read_to_string(dir.path().join("faults.csv")).unwrap();
+    let fields = serde_json::to_value(&rows[0]).unwrap();
+    for column in header.lines().next().unwrap().split(',') {
+        assert!(fields.get(column).is_some(), "{column}");
+    }
+    report::build(dir.path()).unwrap();
+    for file in ["README.md", "report.html"] {
+        let text = fs::read_to_string(dir.path().join(file)).unwrap();
+        for part in [
+            "EPIPE, ECONNRESET",
+            "151 µs",
+            "64 KiB",
+            "2/36",
+            "24/24",
+            "12/12",
+            "a machine",
+            "144 SIGKILLs in 504 trials",
+        ] {
+            assert!(text.contains(part), "{file} lacks '{part}'");
+        }
+    }
+    let csv = fs::read_to_string(dir.path().join("faults.csv")).unwrap();
+    fs::write(dir.path().join("faults.csv"), csv.replacen("kill-receiver", "kill-time", 1)).unwrap();
+    let error = report::build(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("faults.csv: line 3: column 'fault'") && error.contains("close-sender"), "{error}");
+}
+
+#[test]
+fn only_a_breach_is_bad() {
+    let sound = fault_row("fifo", Fault::KillReceiver);
+    assert!(!sound.is_bad());
+    // What a killed binder alone knew of has to wait for a sweep.
+    let binder = FaultRow { left: 3, rebound: 0, ..fault_row("fifo", Fault::KillBinder) };
+    assert!(!binder.is_bad() && FaultRow { left_after_sweep: 1, ..binder }.is_bad());
+    for bad in [
+        FaultRow { hung: 1, ..sound.clone() },
+        FaultRow { corrupted: 1, ..sound.clone() },
+        FaultRow { left: 1, ..sound.clone() },
+        FaultRow { zombies: 1, ..sound.clone() },
+        FaultRow { error: "3 messages lost".into(), ..sound },
+    ] {
+        assert!(bad.is_bad(), "{bad:?}");
+        assert!(report::faults::verdict(&bad).starts_with("of 36 trials: "));
+    }
 }
 
 #[test]

@@ -14,7 +14,8 @@ use std::time::Duration;
 ///   to outlive that (System V queues) is removed by the ends when they close and stands in a journal meanwhile (see
 ///   [`objects`](crate::objects)), so that `ipc-bench sweep` can remove what a killed process left.
 /// - **Private.** Objects have mode 0600, descriptors are close-on-exec, names carry the process id and randomness and
-///   are created exclusively.
+///   are created exclusively; what is found under a name must be this user's and closed to others.
+///   [`SPEC.trust`](Spec::trust) says what that leaves open.
 pub trait Channel: Sized {
     /// The facts about this mechanism.
     const SPEC: Spec;

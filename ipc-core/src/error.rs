@@ -1,6 +1,7 @@
 //! The one error type of every mechanism.
 
 use nix::errno::Errno;
+use std::fmt;
 
 /// What [`Channel`](crate::Channel) and [`Endpoint`](crate::Endpoint) calls return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -26,8 +27,11 @@ pub enum Error {
         max: usize,
     },
     /// The other end was closed or its process died, and everything it had sent has been received.
-    #[error("the peer is gone")]
-    PeerGone,
+    #[error("the peer is gone ({sign})")]
+    PeerGone {
+        /// How that showed.
+        sign: Sign,
+    },
     /// The deadline passed. The channel stays usable: see [`Endpoint::set_timeout`](crate::Endpoint::set_timeout).
     #[error("the deadline passed")]
     TimedOut,
@@ -47,15 +51,46 @@ pub enum Error {
     },
 }
 
+/// How a call learned that its peer is gone. It depends on what the call was doing when that happened, so only
+/// diagnostics should make a difference between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sign {
+    /// A call that reads returned nothing: nobody writes any more (read(2), recv(2)).
+    EndOfFile,
+    /// A call failed with `EPIPE`, `ECONNRESET`, `ECONNREFUSED`, `EIDRM` and the like.
+    Errno(Errno),
+    /// The socket beside the channel hung up (see [`liveness`](crate::liveness)).
+    HangUp,
+}
+
+impl fmt::Display for Sign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EndOfFile => f.pad("end of file"),
+            // The name, such as EPIPE.
+            Self::Errno(errno) => f.pad(&format!("{errno:?}")),
+            Self::HangUp => f.pad("hang-up"),
+        }
+    }
+}
+
 impl Error {
+    /// Whether the peer is gone, however that showed.
+    pub fn is_peer_gone(&self) -> bool {
+        matches!(self, Self::PeerGone { .. })
+    }
+
     /// An [`Error::Os`] of `call`; errnos that say the peer has gone become [`Error::PeerGone`].
     #[cold]
     pub fn os(call: &'static str, source: Errno) -> Self {
         match source {
             // write(2), send(2): reader closed. recv(2): connection reset. connected datagrams: nobody is bound.
-            Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED | Errno::ENOTCONN => Self::PeerGone,
+            Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED | Errno::ENOTCONN => {
+                Self::PeerGone { sign: Sign::Errno(source) }
+            }
             // msgop(2): the queue was removed.
-            Errno::EIDRM => Self::PeerGone,
+            Errno::EIDRM => Self::PeerGone { sign: Sign::Errno(source) },
             _ => Self::Os { call, source },
         }
     }

@@ -11,7 +11,8 @@
 //! - [`Error`]: the one error type, which keeps errno and the name of the call;
 //! - [`wait`], [`transfer`], [`liveness`], [`watch`]: waiting by any strategy with a deadline, whole messages over byte
 //!   streams, and noticing a dead peer where the kernel does not tell;
-//! - [`objects`], [`sysv`]: names, guards and the journal that lets a later process remove what a killed one left;
+//! - [`objects`], [`sysv`], [`leftovers`]: names, guards, the journal that lets a later process remove what a killed one left,
+//!   and a look at what was left;
 //! - [`process`], [`futex`]: safe wrappers for forking, pinning, supervising and sleeping.
 
 pub mod buffer;
@@ -20,6 +21,7 @@ pub mod channel;
 pub mod conformance;
 pub mod error;
 pub mod futex;
+pub mod leftovers;
 pub mod liveness;
 pub mod objects;
 pub mod options;
@@ -34,6 +36,6 @@ pub mod watch;
 
 pub use buffer::Buffer;
 pub use channel::{Channel, Endpoint, InPlace, Rendezvous};
-pub use error::{Error, Result};
+pub use error::{Error, Result, Sign};
 pub use options::{Name, Options, Wait};
 pub use spec::{Framing, Reach, Reliability, Spec};

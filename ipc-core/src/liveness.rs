@@ -9,11 +9,18 @@
 //! Datagram sockets also leave [notes](Liveness::note) on it, since their receivers cannot tell an empty message from the
 //! end.
 
-use crate::{Error, Name, Options, Result, objects};
+use crate::{Error, Name, Options, Result, Sign, objects};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::socket::{MsgFlags, recv, send},
+    sys::{
+        socket::{
+            AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, getsockopt, listen, recv, send,
+            socket, sockopt,
+        },
+        stat::{Mode, fchmod},
+    },
+    unistd::geteuid,
 };
 use std::{
     io::{Read, Write},
@@ -21,6 +28,7 @@ use std::{
         fd::{AsFd, AsRawFd, BorrowedFd},
         unix::net::{UnixListener, UnixStream},
     },
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -96,7 +104,7 @@ impl Liveness {
         self.0.set_read_timeout(Some(timeout)).map_err(|e| Error::io("setsockopt", &e))?;
         let mut word = [0; 8];
         self.0.read_exact(&mut word).map_err(|e| match e.kind() {
-            std::io::ErrorKind::UnexpectedEof => Error::PeerGone,
+            std::io::ErrorKind::UnexpectedEof => Error::PeerGone { sign: Sign::EndOfFile },
             std::io::ErrorKind::WouldBlock => Error::TimedOut,
             _ => Error::io("read", &e),
         })?;
@@ -110,7 +118,17 @@ impl AsFd for Liveness {
     }
 }
 
-/// The binding side of a rendezvous: a listening socket under the channel's name, in the user's private folder.
+/// Whether the process at the other end of a connected Unix socket runs as this user (`SO_PEERCRED`, unix(7)).
+///
+/// # Errors
+/// [`Error::Os`] of `getsockopt`.
+pub fn is_ours(socket: impl AsFd) -> Result<bool> {
+    let peer = getsockopt(&socket, sockopt::PeerCredentials).map_err(|e| Error::os("getsockopt", e))?;
+    Ok(peer.uid() == geteuid().as_raw())
+}
+
+/// The binding side of a rendezvous: a listening socket under the channel's name, mode 0600, in the user's private folder.
+/// Nobody else gets there; who comes is asked for all the same.
 #[derive(Debug)]
 pub struct Meeting {
     listener: UnixListener,
@@ -125,15 +143,14 @@ impl Meeting {
     pub fn open(name: &Name, mechanism: &str) -> Result<Self> {
         let path = objects::path(name, mechanism)?;
         let owned = objects::Owned::journal(objects::Object::Path(path.clone()))?;
-        let listener = match UnixListener::bind(&path) {
-            Ok(listener) => listener,
-            Err(e) => {
+        match listening(&path) {
+            Ok(listener) => Ok(Self { listener, _path: owned }),
+            Err(error) => {
                 // The path is somebody else's.
                 owned.disown();
-                return Err(Error::io("bind", &e));
+                Err(error)
             }
-        };
-        Ok(Self { listener, _path: owned })
+        }
     }
 
     /// Waits for the peer and closes the place.
@@ -149,7 +166,12 @@ impl Meeting {
             match poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
                 Ok(0) if left.is_zero() => return Err(Error::TimedOut),
                 Ok(0) | Err(Errno::EINTR) => {}
-                Ok(_) => return Ok(Liveness(self.listener.accept().map_err(|e| Error::io("accept", &e))?.0)),
+                Ok(_) => {
+                    let (stream, _) = self.listener.accept().map_err(|e| Error::io("accept", &e))?;
+                    if is_ours(&stream)? {
+                        return Ok(Liveness(stream));
+                    }
+                }
                 Err(errno) => return Err(Error::os("poll", errno)),
             }
         }
@@ -162,13 +184,28 @@ impl Meeting {
     pub fn join(name: &Name, mechanism: &str, options: &Options) -> Result<Liveness> {
         let path = objects::path(name, mechanism)?;
         retry_until(options, || match UnixStream::connect(&path) {
-            Ok(stream) => Ok(Some(Liveness(stream))),
+            Ok(stream) if is_ours(&stream)? => Ok(Some(Liveness(stream))),
+            Ok(_) => {
+                let why = format!("{} belongs to another user: choose another name", path.display());
+                Err(Error::Unsupported { what: "name", why })
+            }
             Err(e) => match e.kind() {
                 std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => Ok(None),
                 _ => Err(Error::io("connect", &e)),
             },
         })
     }
+}
+
+fn listening(path: &Path) -> Result<UnixListener> {
+    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
+    let socket = socket.map_err(|e| Error::os("socket", e))?;
+    // The mode of the socket is that of the file which bind makes (net/unix/af_unix.c).
+    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| Error::os("fchmod", e))?;
+    let address = UnixAddr::new(path).map_err(|e| Error::os("bind", e))?;
+    bind(socket.as_raw_fd(), &address).map_err(|e| Error::os("bind", e))?;
+    listen(&socket, Backlog::MAXCONN).map_err(|e| Error::os("listen", e))?;
+    Ok(socket.into())
 }
 
 /// Repeats `attempt` every millisecond until it yields something or the rendezvous deadline passes.

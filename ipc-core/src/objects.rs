@@ -3,23 +3,34 @@
 //! Everything with a name is written to the journal before it is created and struck out when it is removed. The journal
 //! is a folder, private to the user, with one small file per object: the file's name carries the owner's process id,
 //! start time and namespaces, its content the object. So nothing is ever rewritten, two runs cannot disturb each other,
-//! and a torn write concerns one object only. [`sweep`] removes what dead owners left, and nothing else.
+//! and a torn write concerns one object only. [`sweep`] removes what dead owners left, and nothing else. Entries are written
+//! under a shared lock of the folder (flock(2)) and swept under an exclusive one, so that nothing gets an owner between
+//! the sweep's look and its removal.
 //!
 //! The folder, `ipc-bench-UID` in the temporary folder (`TMPDIR`), also holds the FIFOs, sockets and mapped files
 //! themselves; it has mode 0700, belongs to the user, is no symbolic link, and goes when it is empty.
 
+mod sweep;
+
+pub use sweep::{Fate, Leftover, forget, sweep};
+
 use crate::{Error, Name, Result, sysv};
 use nix::{
     errno::Errno,
-    fcntl::{Flock, FlockArg, OFlag, open},
-    sys::stat::{Mode, SFlag, fstat},
+    fcntl::{Flock, FlockArg, OFlag, open, openat},
+    sys::stat::{FileStat, Mode, SFlag, fstat},
     unistd::geteuid,
 };
 use std::{
     fmt, fs,
-    io::Write,
-    os::{fd::AsFd, unix::fs::OpenOptionsExt},
+    io::{self, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 /// A thing with a name that outlives its process unless it is removed.
@@ -50,13 +61,18 @@ impl fmt::Display for Object {
 }
 
 impl Object {
-    /// Reads what [`Display`](fmt::Display) wrote; `None` for anything else, a path outside `directory` included.
-    fn parse(text: &str, directory: &Path) -> Option<Self> {
+    /// Reads what [`Display`](fmt::Display) wrote; `None` for anything else, such as a path outside `directory`, the path of
+    /// another entry, or a name that no mechanism gives.
+    pub(crate) fn parse(text: &str, directory: &Path) -> Option<Self> {
         let (kind, value) = text.strip_suffix('\n')?.split_once(' ')?;
-        let key = |value: &str| sysv::Key::from_str_radix(value.strip_prefix("0x")?, 16).ok();
-        let plain = |value: &str| value.starts_with('/') && !value[1..].contains('/');
+        let key = |value: &str| sysv::Key::from_str_radix(value.strip_prefix("0x")?, 16).ok().filter(|&key| key > 0);
+        let plain = |value: &str| value.strip_prefix(POSIX_PREFIX).is_some_and(|rest| !rest.contains('/'));
         match kind {
-            "path" => Some(PathBuf::from(value)).filter(|p| p.parent() == Some(directory)).map(Object::Path),
+            "path" => {
+                let name = Path::new(value).file_name()?.to_str()?;
+                let ours = directory.join(name).as_os_str() == value && Owner::parse(name).is_none();
+                ours.then(|| Object::Path(value.into()))
+            }
             "posix-shm" if plain(value) => Some(Object::PosixShm(value.to_owned())),
             "posix-mq" if plain(value) => Some(Object::PosixMq(value.to_owned())),
             "sysv-msgq" => key(value).map(Object::SysvQueue),
@@ -65,15 +81,17 @@ impl Object {
         }
     }
 
-    /// Whether the object is there.
-    fn exists(&self) -> bool {
+    /// The user that owns what has the name now; `None` where nothing has it, or nothing that this user may look at.
+    fn owner(&self) -> Option<u32> {
+        let of_path = |path: &Path| path.symlink_metadata().ok().map(|found| found.uid());
         match self {
-            Object::Path(path) => path.symlink_metadata().is_ok(),
-            Object::PosixShm(name) => Path::new("/dev/shm").join(&name[1..]).symlink_metadata().is_ok(),
-            // A queue has no look that does not open it.
-            Object::PosixMq(name) => queue_opens(name),
-            Object::SysvQueue(key) => sysv::find_queue(*key).is_ok(),
-            Object::SysvSegment(key) => sysv::find_segment(*key).is_ok(),
+            Object::Path(path) => of_path(path),
+            Object::PosixShm(name) => of_path(&Path::new("/dev/shm").join(&name[1..])),
+            Object::PosixMq(name) => queue_owner(name),
+            Object::SysvQueue(key) => sysv::find_queue(*key).and_then(sysv::queue_owner).ok(),
+            Object::SysvSegment(key) => {
+                sysv::find_segment(*key).and_then(sysv::segment_status).ok().map(|(uid, ..)| uid)
+            }
         }
     }
 
@@ -94,9 +112,51 @@ impl Object {
     }
 }
 
-fn queue_opens(name: &str) -> bool {
+/// A queue has no look that does not open it.
+fn queue_owner(name: &str) -> Option<u32> {
     use nix::mqueue::{MQ_OFlag, mq_close, mq_open};
-    mq_open(name, MQ_OFlag::O_RDONLY | MQ_OFlag::O_CLOEXEC, Mode::empty(), None).and_then(mq_close).is_ok()
+    let queue = mq_open(name, MQ_OFlag::O_RDONLY | MQ_OFlag::O_CLOEXEC, Mode::empty(), None).ok()?;
+    let status = fstat(queue.as_fd());
+    let _ = mq_close(queue);
+    Some(status.ok()?.st_uid)
+}
+
+/// What the names of POSIX objects start with.
+const POSIX_PREFIX: &str = "/ipc-bench-";
+
+/// The name of a POSIX object (shm_overview(7), mq_overview(7)) for `name`.
+pub fn posix_name(name: &Name, suffix: &str) -> String {
+    format!("{POSIX_PREFIX}{name}{suffix}")
+}
+
+/// Makes sure that an object which was found under a name, not made, is this user's and closed to others.
+///
+/// # Errors
+/// [`Error::Unsupported`] where it is not.
+pub fn check_private(owner: u32, mode: u32, name: impl fmt::Display) -> Result<()> {
+    let (user, mode) = (geteuid(), Mode::from_bits_truncate(mode));
+    if owner == user.as_raw() && !mode.intersects(Mode::S_IRWXG | Mode::S_IRWXO) {
+        return Ok(());
+    }
+    let why = format!(
+        "{name} belongs to user {owner} and has mode {:04o}, not to user {user} and 0600: remove it or choose another name",
+        mode.bits()
+    );
+    Err(Error::Unsupported { what: "name", why })
+}
+
+/// [`check_private`] of an open file, which must be of `kind`.
+///
+/// # Errors
+/// As [`check_private`]; [`Error::Os`] of `fstat`.
+pub fn check_found(file: impl AsFd, kind: SFlag, name: impl fmt::Display) -> Result<FileStat> {
+    let status = fstat(file).map_err(|e| Error::os("fstat", e))?;
+    if status.st_mode & SFlag::S_IFMT.bits() != kind.bits() {
+        let why = format!("{name} is something else (mode {:o}): remove it or choose another name", status.st_mode);
+        return Err(Error::Unsupported { what: "name", why });
+    }
+    check_private(status.st_uid, status.st_mode & !SFlag::S_IFMT.bits(), name)?;
+    Ok(status)
 }
 
 /// The user's private folder, made if it is not there.
@@ -105,24 +165,52 @@ fn queue_opens(name: &str) -> bool {
 /// [`Error::Unsupported`] where something else stands in its place (another user's folder, a link, wider permissions);
 /// [`Error::Os`] where it cannot be made.
 pub fn directory() -> Result<PathBuf> {
+    open_directory().map(|(path, _)| path)
+}
+
+fn open_directory() -> Result<(PathBuf, OwnedFd)> {
     let user = geteuid();
     let path = std::env::temp_dir().join(format!("ipc-bench-{user}"));
-    match nix::unistd::mkdir(&path, Mode::S_IRWXU) {
-        Ok(()) | Err(Errno::EEXIST) => {}
-        Err(errno) => return Err(Error::os("mkdir", errno)),
-    }
     let refuse = |why: &str| Error::Unsupported { what: "folder", why: format!("{}: {why}", path.display()) };
-    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_PATH | OFlag::O_CLOEXEC;
-    let folder = open(&path, flags, Mode::empty()).map_err(|e| match e {
-        Errno::ENOTDIR | Errno::ELOOP => refuse("is not a folder; remove it or set TMPDIR"),
-        errno => Error::os("open", errno),
-    })?;
-    let status = fstat(folder.as_fd()).map_err(|e| Error::os("fstat", e))?;
+    let folder = loop {
+        match nix::unistd::mkdir(&path, Mode::S_IRWXU) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(Error::os("mkdir", errno)),
+        }
+        match open(&path, OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()) {
+            Ok(folder) => break folder,
+            Err(Errno::ENOTDIR | Errno::ELOOP) => return Err(refuse("is not a folder; remove it or set TMPDIR")),
+            // Whoever emptied the folder has removed it since; perhaps somebody has even made it again.
+            Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(Error::os("open", errno)),
+        }
+    };
+    let status = fstat(&folder).map_err(|e| Error::os("fstat", e))?;
     let mode = Mode::from_bits_truncate(status.st_mode & !SFlag::S_IFMT.bits());
     if status.st_uid != user.as_raw() || mode.intersects(Mode::S_IRWXG | Mode::S_IRWXO) {
         return Err(refuse("belongs to somebody else or is open to others; remove it or set TMPDIR"));
     }
-    Ok(path)
+    Ok((path, folder))
+}
+
+/// How long anybody waits for the folder's lock, which is held for as long as a few files take: a process that is stopped
+/// while it holds it must not stop the others.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Locks the folder; the lock goes with the value. Repeats the call, which has no deadline of its own.
+fn lock(mut folder: OwnedFd, how: FlockArg) -> Result<Flock<OwnedFd>> {
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    loop {
+        match Flock::lock(folder, how) {
+            Ok(lock) => return Ok(lock),
+            Err((same, Errno::EINTR)) => folder = same,
+            Err((same, Errno::EWOULDBLOCK)) if Instant::now() < deadline => {
+                folder = same;
+                sleep(Duration::from_micros(200));
+            }
+            Err((_, errno)) => return Err(Error::os("flock", errno)),
+        }
+    }
 }
 
 /// The path of `name` in the user's private folder, for `mechanism`.
@@ -144,22 +232,28 @@ impl Journaled {
     /// Writes `object` to the journal. Create it afterwards.
     ///
     /// # Errors
-    /// As [`directory`]; [`Error::Os`] where the entry cannot be written.
+    /// As [`directory`]; [`Error::Os`] where the entry cannot be written, `EWOULDBLOCK` where somebody holds the folder's lock.
     pub fn write(object: Object) -> Result<Self> {
         let owner = Owner::this()?;
-        // Another process may remove the empty folder between our look and our file.
-        for _ in 0..100 {
-            let entry = directory()?.join(format!("{owner}-{:016x}", fastrand::u64(..)));
-            match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&entry) {
-                Ok(mut file) => {
-                    file.write_all(format!("{object}\n").as_bytes()).map_err(|e| Error::io("write", &e))?;
-                    return Ok(Self { object, entry });
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        loop {
+            let (path, folder) = open_directory()?;
+            let folder = lock(folder, FlockArg::LockSharedNonblock)?;
+            let name = format!("{owner}-{:016x}", fastrand::u64(..));
+            match openat(&*folder, name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+                Ok(file) => {
+                    let entry = Self { object, entry: path.join(name) };
+                    if let Err(error) = fs::File::from(file).write_all(format!("{}\n", entry.object).as_bytes()) {
+                        entry.strike_out();
+                        return Err(Error::io("write", &error));
+                    }
+                    return Ok(entry);
                 }
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(e) => return Err(Error::io("open", &e)),
+                // Another process has removed the folder, empty as it was, between our look and our file.
+                Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(Error::os("openat", errno)),
             }
         }
-        Err(Error::Os { call: "open", source: Errno::ENOENT })
     }
 
     /// Removes the object, if it is still there, and strikes it out.
@@ -173,16 +267,11 @@ impl Journaled {
     }
 
     /// Keeps every other process that asks for the same from removing anything until the lock is dropped (flock(2) on the
-    /// folder). `None` where the folder is gone, and with it whatever there was to remove.
-    pub fn lock(&self) -> Option<Flock<fs::File>> {
-        let mut folder = fs::File::open(self.entry.parent()?).ok()?;
-        loop {
-            match Flock::lock(folder, FlockArg::LockExclusive) {
-                Ok(lock) => return Some(lock),
-                Err((same, Errno::EINTR)) => folder = same,
-                Err(_) => return None,
-            }
-        }
+    /// folder). `None` where the folder is gone, and with it whatever there was to remove, or where somebody does not let go
+    /// of it.
+    pub fn lock(&self) -> Option<Flock<OwnedFd>> {
+        let folder = fs::File::open(self.entry.parent()?).ok()?;
+        lock(folder.into(), FlockArg::LockExclusiveNonblock).ok()
     }
 
     fn strike_out(&self) {
@@ -249,7 +338,7 @@ impl fmt::Display for Owner {
 impl Owner {
     fn this() -> Result<Self> {
         let pid = std::process::id();
-        let started = start_time(pid).ok_or(Error::Os { call: "read", source: Errno::ENOENT })?;
+        let started = start_time(pid).map_err(|e| Error::io("open", &e))?;
         let namespace = |kind: &str| {
             let link = fs::read_link(format!("/proc/self/ns/{kind}")).unwrap_or_default();
             link.to_string_lossy().bytes().filter(u8::is_ascii_digit).map(char::from).collect::<String>()
@@ -268,93 +357,21 @@ impl Owner {
         (u64::from_str_radix(parts.next()?, 16).is_ok() && parts.next().is_none()).then_some(owner)
     }
 
+    /// Whether the process is not known to have ended.
     fn lives(&self) -> bool {
-        start_time(self.pid) == Some(self.started)
-    }
-}
-
-fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field, in brackets, may itself hold spaces and brackets.
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
-}
-
-/// What [`sweep`] found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leftover {
-    /// Process id of the dead owner.
-    pub pid: u32,
-    /// The object, or `None` where the journal's entry cannot be read.
-    pub object: Option<Object>,
-    /// What became of it.
-    pub fate: Fate,
-}
-
-/// What [`sweep`] did with an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// Would be removed (dry run).
-    Found,
-    /// Removed.
-    Removed,
-    /// Was no longer there; struck out.
-    Gone,
-    /// Could not be removed, and why.
-    Failed(String),
-}
-
-/// Removes what dead owners left, as the journal has it; with `dry_run` only says what it would remove. Safe beside
-/// running benchmarks: what a living process owns is not touched, nor is anything that the journal does not name.
-///
-/// # Errors
-/// As [`directory`]; [`Error::Os`] where it cannot be read. What cannot be removed is reported in its [`Fate`].
-pub fn sweep(dry_run: bool) -> Result<Vec<Leftover>> {
-    let directory = directory()?;
-    let here = Owner::this()?.namespaces;
-    let mut found = Vec::new();
-    for file in fs::read_dir(&directory).map_err(|e| Error::io("readdir", &e))?.flatten() {
-        let Some(owner) = file.file_name().to_str().and_then(Owner::parse) else { continue };
-        if owner.namespaces != here || owner.lives() {
-            continue;
+        match start_time(self.pid) {
+            Ok(started) => started == self.started,
+            // ESRCH: it ended while we were reading.
+            Err(error) => error.kind() != io::ErrorKind::NotFound && error.raw_os_error() != Some(Errno::ESRCH as i32),
         }
-        let text = fs::read_to_string(file.path()).unwrap_or_default();
-        let object = Object::parse(&text, &directory);
-        let fate = match &object {
-            Some(object) if dry_run => {
-                if object.exists() {
-                    Fate::Found
-                } else {
-                    Fate::Gone
-                }
-            }
-            Some(object) => {
-                let entry = Journaled { object: object.clone(), entry: file.path() };
-                let existed = object.exists();
-                match entry.remove() {
-                    Ok(()) => {
-                        if existed {
-                            Fate::Removed
-                        } else {
-                            Fate::Gone
-                        }
-                    }
-                    Err(error) => Fate::Failed(error.to_string()),
-                }
-            }
-            // Killed between making the entry and writing it: the object was never created.
-            None if text.is_empty() => {
-                if !dry_run {
-                    let _ = fs::remove_file(file.path());
-                }
-                Fate::Gone
-            }
-            None => Fate::Failed(format!("unreadable journal entry {}", file.path().display())),
-        };
-        found.push(Leftover { pid: owner.pid, object, fate });
     }
-    let _ = fs::remove_dir(&directory);
-    found.sort_by_key(|leftover| leftover.pid);
-    Ok(found)
+}
+
+fn start_time(pid: u32) -> io::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field, in brackets, may itself hold spaces and brackets.
+    let field = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19)?.parse().ok());
+    field.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(test)]
@@ -366,8 +383,8 @@ mod tests {
         let folder = Path::new("/tmp/ipc-bench-0");
         for object in [
             Object::Path(folder.join("a.fifo")),
-            Object::PosixShm("/a".into()),
-            Object::PosixMq("/b".into()),
+            Object::PosixShm("/ipc-bench-a".into()),
+            Object::PosixMq("/ipc-bench-b".into()),
             Object::SysvQueue(0x1234),
             Object::SysvSegment(0x7fff_ffff),
         ] {
@@ -378,8 +395,24 @@ mod tests {
     #[test]
     fn foreign_entries_are_refused() {
         let folder = Path::new("/tmp/ipc-bench-0");
-        for text in ["", "path /etc/passwd\n", "path /tmp/ipc-bench-0/a", "posix-shm ../x\n", "sysv-msgq 12\n", "x y\n"]
-        {
+        for text in [
+            "",
+            "path /etc/passwd\n",
+            "path /tmp/ipc-bench-0/a",
+            "path /tmp/ipc-bench-0/..\n",
+            "path /tmp/ipc-bench-0/a/.\n",
+            "path /tmp/ipc-bench-0/./a\n",
+            "path /tmp/ipc-bench-0/a/../b\n",
+            "path /tmp/ipc-bench-0/1-2-3_4-00ff\n",
+            "path /tmp/ipc-bench-0\n",
+            "posix-shm ../x\n",
+            "posix-shm /somebody-else\n",
+            "posix-shm /ipc-bench-../x\n",
+            "posix-mq /x\n",
+            "sysv-msgq 12\n",
+            "sysv-shm 0x00000000\n",
+            "x y\n",
+        ] {
             assert_eq!(Object::parse(text, folder), None, "{text:?}");
         }
         assert_eq!(Owner::parse("x.fifo"), None);

@@ -89,6 +89,8 @@ pub struct Spec {
     pub declared_copies: u32,
     /// How the survivor learns that its peer was killed.
     pub peer_death: &'static str,
+    /// What keeps strangers out, and what an end is still exposed to from processes that have its rights.
+    pub trust: &'static str,
     /// When to choose it.
     pub good_for: &'static str,
     /// When not to.

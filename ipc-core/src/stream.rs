@@ -29,23 +29,36 @@ pub struct StreamEnd {
 }
 
 impl StreamEnd {
-    /// Makes an end of two open descriptors and applies `options`.
+    /// Makes an end of two open descriptors and applies `options`. System calls: `fcntl(F_GETPIPE_SZ)` and, where that is too
+    /// little, `fcntl(F_SETPIPE_SZ)`; those of [`set_timeout`](Endpoint::set_timeout).
     ///
     /// # Errors
-    /// [`Error::TooLarge`] where [`Options::capacity`] is over `fs.pipe-max-size`; [`Error::Os`] of `fcntl`.
+    /// [`Error::TooLarge`] where [`Options::capacity`] is over `fs.pipe-max-size`; [`Error::Os`] of `fcntl`, `EPERM` where the
+    /// user's pipes have all the memory that they may (`fs.pipe-user-pages-soft`).
     pub fn new(reader: OwnedFd, writer: OwnedFd, options: &Options) -> Result<Self> {
-        if let Some(bytes) = options.capacity {
-            let size = i32::try_from(bytes).unwrap_or(i32::MAX);
-            fcntl(writer.as_fd(), FcntlArg::F_SETPIPE_SZ(size)).map_err(|errno| match errno {
-                Errno::EPERM | Errno::EINVAL => {
-                    Error::TooLarge { len: bytes, max: kernel_limit("/proc/sys/fs/pipe-max-size", 1 << 20) }
-                }
-                errno => Error::os("fcntl", errno),
-            })?;
+        let asked = options.capacity.unwrap_or(DEFAULT_CAPACITY);
+        let granted = fcntl(writer.as_fd(), FcntlArg::F_GETPIPE_SZ).map_err(|e| Error::os("fcntl", e))?;
+        // Beyond the user's limit new pipes are made with two pages, and nobody is told (pipe(7)).
+        if options.capacity.is_some() || usize::try_from(granted).is_ok_and(|granted| granted < asked) {
+            resize(&writer, asked)?;
         }
         let mut end = Self { reader, writer, progress: Progress::default(), patience: Patience::of(options) };
         end.set_timeout(options.timeout)?;
         Ok(end)
+    }
+}
+
+/// What a pipe holds unless something else is asked for, in bytes.
+const DEFAULT_CAPACITY: usize = 64 << 10;
+
+fn resize(pipe: &OwnedFd, bytes: usize) -> Result<()> {
+    let most = kernel_limit("/proc/sys/fs/pipe-max-size", 1 << 20);
+    // The kernel takes 31 bits, whoever asks.
+    let size = i32::try_from(bytes).map_err(|_| Error::TooLarge { len: bytes, max: most })?;
+    match fcntl(pipe, FcntlArg::F_SETPIPE_SZ(size)) {
+        Ok(_) => Ok(()),
+        Err(Errno::EPERM | Errno::EINVAL) if bytes > most => Err(Error::TooLarge { len: bytes, max: most }),
+        Err(errno) => Err(Error::os("fcntl", errno)),
     }
 }
 

@@ -38,13 +38,13 @@ pub fn create_queue(key: Key) -> Result<i32> {
     check("msgget", unsafe { libc::msgget(key, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) })
 }
 
-/// The id of the existing queue of `key`.
+/// The id of the existing queue of `key`, which this user may read from and write to.
 ///
 /// # Errors
 /// [`Error::Os`]: `ENOENT`, `EACCES`.
 pub fn find_queue(key: Key) -> Result<i32> {
     // SAFETY: msgget takes no pointers.
-    check("msgget", unsafe { libc::msgget(key, 0) })
+    check("msgget", unsafe { libc::msgget(key, 0o600) })
 }
 
 /// Bytes that the queue may hold (`msg_qbytes`).
@@ -61,6 +61,14 @@ pub fn queue_capacity(id: i32) -> Result<usize> {
 /// As [`queue_capacity`].
 pub fn queue_length(id: i32) -> Result<usize> {
     Ok(queue_status(id)?.msg_qnum as usize)
+}
+
+/// The user that owns the queue.
+///
+/// # Errors
+/// As [`queue_capacity`]; `EACCES` where it is closed to this user.
+pub fn queue_owner(id: i32) -> Result<u32> {
+    Ok(queue_status(id)?.msg_perm.uid)
 }
 
 fn queue_status(id: i32) -> Result<libc::msqid_ds> {
@@ -100,13 +108,25 @@ pub fn create_segment(key: Key, bytes: usize) -> Result<i32> {
     check("shmget", unsafe { libc::shmget(key, bytes, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) })
 }
 
-/// The id of the existing segment of `key`.
+/// The id of the existing segment of `key`, which this user may read and write.
 ///
 /// # Errors
 /// [`Error::Os`]: `ENOENT`, `EACCES`.
 pub fn find_segment(key: Key) -> Result<i32> {
     // SAFETY: shmget takes no pointers.
-    check("shmget", unsafe { libc::shmget(key, 0, 0) })
+    check("shmget", unsafe { libc::shmget(key, 0, 0o600) })
+}
+
+/// The user that owns the segment, its mode bits, and its size in bytes.
+///
+/// # Errors
+/// [`Error::Os`]: `EACCES` where it is closed to this user; [`Error::PeerGone`] where it was removed.
+pub fn segment_status(id: i32) -> Result<(u32, u32, usize)> {
+    // SAFETY: shmid_ds is plain data for which all zeroes is a value.
+    let mut status: libc::shmid_ds = unsafe { std::mem::zeroed() };
+    // SAFETY: `status` is a live shmid_ds that IPC_STAT fills.
+    check("shmctl", unsafe { libc::shmctl(id, libc::IPC_STAT, &raw mut status) })?;
+    Ok((status.shm_perm.uid, u32::from(status.shm_perm.mode) & 0o777, status.shm_segsz))
 }
 
 /// Marks a segment for removal: it goes when the last process detaches. Says whether there was one.

@@ -1,6 +1,6 @@
 //! Whole messages through descriptors: partial transfers, `EINTR`, would-block and end of file.
 
-use crate::{Error, Result, wait::Turn};
+use crate::{Error, Result, Sign, wait::Turn};
 use nix::{errno::Errno, poll::PollFlags};
 use std::os::fd::BorrowedFd;
 
@@ -55,7 +55,7 @@ impl Progress {
         check_same("recv", self.received, buffer.len())?;
         while self.received < buffer.len() {
             match read(&mut buffer[self.received..]) {
-                Ok(0) => return Err(Error::PeerGone),
+                Ok(0) => return Err(Error::PeerGone { sign: Sign::EndOfFile }),
                 Ok(n) => self.received += n,
                 Err(Errno::EAGAIN) => turn.ready(fd, PollFlags::POLLIN)?,
                 Err(Errno::EINTR) => {}

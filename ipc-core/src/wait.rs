@@ -3,7 +3,7 @@
 //! A mechanism tries; where the attempt would block it asks its [`Turn`] what to do next. Nothing here runs on the path
 //! of an attempt that succeeds.
 
-use crate::{Error, Options, Result, Wait, liveness::Liveness};
+use crate::{Error, Options, Result, Sign, Wait, liveness::Liveness};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, ppoll},
@@ -64,8 +64,11 @@ pub struct Turn<'a> {
 const POLLS: u32 = 1024;
 /// The same while a bounded spin runs, which has to end in time.
 const HYBRID_POLLS: u32 = 64;
-/// How often a waiting end asks whether its peer lives, where the kernel does not tell it.
+/// How often an end that sleeps with a deadline asks whether its peer lives, where the kernel does not tell it. Without a
+/// deadline it need not ask: a [`Watch`](crate::watch::Watch) wakes it.
 pub const PEER_CHECK: Duration = Duration::from_millis(20);
+/// How often one that polls asks. A look is one system call, so it costs less than a thousandth of the time.
+const PEER_POLL: Duration = Duration::from_millis(1);
 
 impl<'a> Turn<'a> {
     /// The wait of a call that begins now. `peer` is given by mechanisms whose kernel objects outlive a dead peer.
@@ -103,7 +106,7 @@ impl<'a> Turn<'a> {
     #[cold]
     fn look_around(&mut self) -> Result<Step> {
         if self.gone {
-            return Err(Error::PeerGone);
+            return Err(Error::PeerGone { sign: Sign::HangUp });
         }
         let now = Instant::now();
         let waited = now - *self.started.get_or_insert(now);
@@ -111,12 +114,17 @@ impl<'a> Turn<'a> {
         if left == Some(Duration::ZERO) {
             return Err(Error::TimedOut);
         }
-        if let Some(peer) = self.peer
-            && now - *self.looked_at_peer.get_or_insert(now) >= PEER_CHECK
-        {
-            self.looked_at_peer = Some(now);
-            // Once more after this: the peer may have sent its last message between our attempt and its end.
-            self.gone = peer.is_gone()?;
+        if let Some(peer) = self.peer {
+            match self.looked_at_peer {
+                // A sleep that brought nothing: perhaps the watch ended it. Polling, it is too early to ask again.
+                Some(last) if !self.polling || now - last >= PEER_POLL => {
+                    self.looked_at_peer = Some(now);
+                    // Once more after this: the peer may have sent its last message between our attempt and its end.
+                    self.gone = peer.is_gone()?;
+                }
+                Some(_) => {}
+                None => self.looked_at_peer = Some(now),
+            }
         }
         self.polling &= self.patience.wait == Wait::Spin || waited < self.patience.spin;
         Ok(if self.polling || self.gone { Step::Retry } else { Step::Sleep(left) })

@@ -120,7 +120,7 @@ fn the_peer_may_go() -> Verdict {
                 break error;
             }
         };
-        if error != Error::PeerGone || began.elapsed() > SLACK {
+        if !error.is_peer_gone() || began.elapsed() > SLACK {
             return Err(format!("{wait}: '{error}' after {:?}", began.elapsed()));
         }
     }

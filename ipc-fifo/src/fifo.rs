@@ -4,7 +4,7 @@
 //! clients come, or come and go: all writers share one stream. Once open it is a pipe, and costs what a pipe costs.
 
 use ipc_core::{
-    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Sign, Spec,
     liveness::{RENDEZVOUS_TIMEOUT, retry_until},
     objects::{self, Object, Owned},
     stream::StreamEnd,
@@ -13,8 +13,8 @@ use nix::{
     errno::Errno,
     fcntl::{OFlag, open},
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::stat::{Mode, SFlag, fstat},
-    unistd::{geteuid, mkfifo, read, write},
+    sys::stat::{Mode, SFlag},
+    unistd::{mkfifo, read, write},
 };
 use std::{
     os::fd::{AsFd, OwnedFd},
@@ -37,6 +37,7 @@ impl Channel for Fifo {
         limit: "none; 64 KiB in flight by default (fs.pipe-max-size)",
         declared_copies: 2,
         peer_death: "end of file, EPIPE",
+        trust: "mode 0600 in a folder of mode 0700; another process of the user can open it before it is unlinked",
         good_for: "byte streams between strangers that agree on a path; shells and scripts can take part",
         bad_for: "message boundaries, several clients, clients that come and go",
         manual: "fifo(7)",
@@ -109,16 +110,12 @@ fn make(path: &Path) -> Result<Owned> {
     }
 }
 
-/// Opens one end, without waiting for the other (`ENXIO` to write where nobody reads yet), and makes sure that it is a FIFO
-/// and this user's.
+/// Opens one end, without waiting for the other (`ENXIO` to write where nobody reads yet), and makes sure that it is a FIFO,
+/// this user's, and closed to others.
 fn end_of(path: &Path, access: OFlag) -> Result<OwnedFd> {
     let flags = access | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let fd = open(path, flags, Mode::empty()).map_err(|e| Error::os("open", e))?;
-    let status = fstat(&fd).map_err(|e| Error::os("fstat", e))?;
-    if status.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFIFO.bits() || status.st_uid != geteuid().as_raw() {
-        let why = format!("{} is no FIFO of this user's: remove it or choose another name", path.display());
-        return Err(Error::Unsupported { what: "name", why });
-    }
+    objects::check_found(&fd, SFlag::S_IFIFO, path.display())?;
     Ok(fd)
 }
 
@@ -140,7 +137,7 @@ fn hear_byte(reader: &OwnedFd, deadline: Instant) -> Result<()> {
             Ok(0) if left.is_zero() => return Err(Error::TimedOut),
             Ok(0) | Err(Errno::EINTR) => {}
             Ok(_) => match read(reader, &mut [0]) {
-                Ok(0) => return Err(Error::PeerGone),
+                Ok(0) => return Err(Error::PeerGone { sign: Sign::EndOfFile }),
                 Ok(_) => return Ok(()),
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
                 Err(errno) => return Err(Error::os("read", errno)),

@@ -6,9 +6,9 @@
 
 use crate::sys;
 use ipc_core::{
-    Channel, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Channel, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Sign, Spec,
     liveness::{Liveness, Meeting},
-    objects::{Object, Owned},
+    objects::{self, Object, Owned},
     spec::kernel_limit,
     stream::set_nonblocking,
     transfer::{check_len, whole},
@@ -18,7 +18,7 @@ use ipc_core::{
 use nix::{
     mqueue::{MQ_OFlag, MqAttr},
     poll::PollFlags,
-    sys::stat::Mode,
+    sys::stat::{Mode, SFlag},
 };
 use std::{
     os::fd::{AsFd, OwnedFd},
@@ -41,6 +41,7 @@ impl Channel for PosixMq {
         limit: "fs.mqueue.msgsize_max (8 KiB); fs.mqueue.msg_max (10) messages in flight; RLIMIT_MSGQUEUE for all",
         declared_copies: 2,
         peer_death: "nothing; a socket beside the queues tells",
+        trust: "mode 0600; another process of the user can open the queues before they are unlinked",
         good_for: "few, short, urgent messages: they have priorities, and a queue can be polled",
         bad_for: "much in flight, messages over 8 KiB, noticing that the peer has ended",
         manual: "mq_overview(7)",
@@ -84,7 +85,7 @@ impl Rendezvous for PosixMq {
 
 /// What the binder writes to and what it reads from.
 fn names(name: &Name) -> [String; 2] {
-    [format!("/ipc-bench-{name}-there"), format!("/ipc-bench-{name}-back")]
+    ["-there", "-back"].map(|direction| objects::posix_name(name, direction))
 }
 
 /// A descriptor of a queue and the longest message that the queue takes, in bytes.
@@ -129,6 +130,7 @@ impl Queue {
 
 fn open(name: &str) -> Result<Opened> {
     let (queue, found) = sys::open(name, MQ_OFlag::O_RDWR, Mode::empty(), None).map_err(|e| Error::os("mq_open", e))?;
+    objects::check_found(&queue, SFlag::S_IFREG, name)?;
     Ok((queue, found.msgsize() as usize))
 }
 
@@ -203,7 +205,7 @@ impl Endpoint for PosixMqEnd {
         self.watch_if_it_sleeps()?;
         let (queue, turn) = (&self.inbox, Turn::new(&self.patience, Some(&self.peer)));
         match whole("mq_timedreceive", queue.as_fd(), PollFlags::POLLIN, turn, || sys::mq_receive(queue, buffer))? {
-            (_, WAKE) => Err(Error::PeerGone),
+            (_, WAKE) => Err(Error::PeerGone { sign: Sign::HangUp }),
             (len, _) => Ok(len),
         }
     }

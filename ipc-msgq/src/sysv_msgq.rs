@@ -6,9 +6,9 @@
 
 use crate::sys;
 use ipc_core::{
-    Buffer, Channel, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Buffer, Channel, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Sign, Spec,
     liveness::{Liveness, Meeting},
-    objects::{Journaled, Object, Owned},
+    objects::{self, Journaled, Object, Owned},
     spec::kernel_limit,
     sysv::{self, Key},
     transfer::check_len,
@@ -16,7 +16,7 @@ use ipc_core::{
     watch::Watch,
 };
 use nix::{errno::Errno, fcntl::Flock};
-use std::{fs::File, process, sync::Arc, thread::sleep, time::Duration};
+use std::{os::fd::OwnedFd, process, sync::Arc, thread::sleep, time::Duration};
 
 /// A pair of System V message queues.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ impl Channel for SysvMsgq {
         limit: "kernel.msgmax (8 KiB); kernel.msgmnb (16 KiB) in flight",
         declared_copies: 2,
         peer_death: "nothing; a socket beside the queues tells",
+        trust: "mode 0600; every process of the user can take messages out, put some in and remove the queue",
         good_for: "programs that use them already; receivers that pick messages by type",
         bad_for: "deadlines, polling, messages over 8 KiB; queues stay in the system until somebody removes them",
         manual: "sysvipc(7)",
@@ -76,8 +77,8 @@ impl Rendezvous for SysvMsgq {
         let (inbox, outbox) = (sysv::find_queue(there)?, sysv::find_queue(back)?);
         let max = max_message(inbox, options)?;
         let entry = Journaled::write(Object::SysvQueue(there))?;
-        let inbox = Queue { id: inbox, entry: Some(entry) };
-        let mut end = SysvMsgqEnd::new(inbox, Queue { id: outbox, entry: None }, peer, max, options);
+        let inbox = Queue { id: inbox, named: Named::Here(entry) };
+        let mut end = SysvMsgqEnd::new(inbox, Queue { id: outbox, named: Named::ByPeer(back) }, peer, max, options);
         end.link.user = process::id();
         let peer = Arc::get_mut(&mut end.link.peer).expect("not yet shared with a watch");
         peer.tell(0)?;
@@ -131,13 +132,13 @@ impl Fresh {
 
     /// The queue, which the ends are to remove.
     fn release(self) -> Queue {
-        Queue { id: self.id, entry: Some(self.owned.release()) }
+        Queue { id: self.id, named: Named::Here(self.owned.release()) }
     }
 
     /// The queue, which the peer has in its journal.
     fn disown(self) -> Queue {
         self.owned.disown();
-        Queue { id: self.id, entry: None }
+        Queue { id: self.id, named: Named::ByPeer(self.key) }
     }
 }
 
@@ -145,17 +146,26 @@ impl Fresh {
 #[derive(Clone, Debug)]
 struct Queue {
     id: i32,
-    /// `None` where the peer's process has it in the journal.
-    entry: Option<Journaled>,
+    named: Named,
+}
+
+/// Who has a queue in the journal.
+#[derive(Clone, Debug)]
+enum Named {
+    /// This process, or the one that made the pair.
+    Here(Journaled),
+    /// The peer's process: the queue of this key.
+    ByPeer(Key),
 }
 
 impl Queue {
     /// Removes the queue, if it is still there. What cannot be removed stays in the journal.
     fn remove(&self) {
         let _ = sysv::remove_queue(self.id);
-        if let Some(entry) = &self.entry {
-            let _ = entry.remove();
-        }
+        let _ = match &self.named {
+            Named::Here(entry) => entry.remove(),
+            Named::ByPeer(key) => objects::forget(&Object::SysvQueue(*key)),
+        };
     }
 }
 
@@ -195,7 +205,7 @@ struct Link {
     outbox: Queue,
     peer: Arc<Liveness>,
     /// Dropped after `peer`: see [`Link::drop`].
-    turnstile: Option<Flock<File>>,
+    turnstile: Option<Flock<OwnedFd>>,
     patience: Patience,
     /// The longest message, in bytes.
     max: usize,
@@ -260,7 +270,7 @@ impl Link {
                 },
                 Err(Errno::EINTR) => {}
                 // The length is right and the queue was there: it has been removed (msgop(2)).
-                Err(Errno::EINVAL) => return Err(Error::PeerGone),
+                Err(errno @ Errno::EINVAL) => return Err(Error::PeerGone { sign: Sign::Errno(errno) }),
                 Err(errno) => return Err(Error::os(call, errno)),
             }
         }
@@ -298,7 +308,10 @@ impl Drop for Link {
         self.watch = None;
         // Two ends that are dropped in two processes at once must not each find the other still there: one at a time looks
         // and then closes its end of the socket, which it does before the lock goes.
-        self.turnstile = [&self.inbox, &self.outbox].into_iter().find_map(|queue| queue.entry.as_ref()?.lock());
+        self.turnstile = [&self.inbox, &self.outbox].into_iter().find_map(|queue| match &queue.named {
+            Named::Here(entry) => entry.lock(),
+            Named::ByPeer(_) => None,
+        });
         let alone = self.peer.is_gone().unwrap_or(false);
         if alone || self.user == process::id() {
             self.inbox.remove();

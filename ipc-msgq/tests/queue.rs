@@ -107,7 +107,7 @@ fn unread_messages_outlive_their_sender() -> Verdict {
     for i in 0..3 {
         must(end.recv(&mut buffer) == Ok(100) && buffer[..100] == [i; 100], &format!("message {i} was lost"))?;
     }
-    must(end.recv(&mut buffer) == Err(Error::PeerGone), "the end was not seen")
+    must(end.recv(&mut buffer).is_err_and(|error| error.is_peer_gone()), "the end was not seen")
 }
 
 /// A message that is longer than the buffer stays in the queue, and its length is told.

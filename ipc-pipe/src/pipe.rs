@@ -21,6 +21,7 @@ impl Channel for Pipe {
         limit: "none; 64 KiB in flight by default (fs.pipe-max-size)",
         declared_copies: 2,
         peer_death: "end of file, EPIPE",
+        trust: "no name to open; the bytes lie in the kernel, so a peer can only send wrong ones",
         good_for: "byte streams between parent and child: nothing to name, nothing to clean up",
         bad_for: "message boundaries, unrelated processes",
         manual: "pipe(7)",

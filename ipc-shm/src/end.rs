@@ -2,7 +2,8 @@
 
 use crate::{
     mapping::Mapping,
-    ring::{self, Alarm, Consumer, Producer, Side, Size},
+    protocol::{Alarm, Consumer, Producer},
+    ring::{self, Memory, Side, Size},
 };
 use ipc_core::{
     Endpoint, InPlace, Name, Options, Result,
@@ -29,14 +30,14 @@ pub struct RingEnd {
     /// it is dropped first.
     watch: Option<Watch>,
     peer: Arc<Liveness>,
-    mapping: Arc<Mapping>,
+    memory: Arc<dyn Memory>,
 }
 
 impl RingEnd {
-    /// Opens `side` of a mapping whose header is written.
-    pub(crate) fn open(mapping: &Arc<Mapping>, side: Side, peer: Liveness, options: &Options) -> Result<Self> {
+    /// Opens `side` of memory whose header is written.
+    pub(crate) fn open(memory: &Arc<dyn Memory>, side: Side, peer: Liveness, options: &Options) -> Result<Self> {
         let size = Size::of(options)?;
-        let (producer, consumer) = ring::open(mapping, side, size, options.wait)?;
+        let (producer, consumer) = ring::open(memory, side, size, options.wait)?;
         Ok(Self {
             producer,
             consumer,
@@ -44,16 +45,16 @@ impl RingEnd {
             patience: Patience::of(options),
             watch: None,
             peer: Arc::new(peer),
-            mapping: Arc::clone(mapping),
+            memory: Arc::clone(memory),
         })
     }
 
     /// Both ends of a fresh mapping of [`Size::mapping_len`] bytes.
     pub(crate) fn pair(mapping: Mapping, options: &Options) -> Result<(Self, Self)> {
-        let mapping = Arc::new(mapping);
-        ring::initialize(&mapping, Size::of(options)?, options.wait);
+        let memory: Arc<dyn Memory> = Arc::new(mapping);
+        ring::initialize(&*memory, Size::of(options)?, options.wait);
         let (near, far) = Liveness::pair()?;
-        Ok((Self::open(&mapping, Side::First, near, options)?, Self::open(&mapping, Side::Second, far, options)?))
+        Ok((Self::open(&memory, Side::First, near, options)?, Self::open(&memory, Side::Second, far, options)?))
     }
 
     /// The binding end of a rendezvous: `object` names the mapping until both ends have it.
@@ -64,13 +65,13 @@ impl RingEnd {
         mechanism: &str,
         options: &Options,
     ) -> Result<Self> {
-        let mapping = Arc::new(mapping);
-        ring::initialize(&mapping, Size::of(options)?, options.wait);
+        let memory: Arc<dyn Memory> = Arc::new(mapping);
+        ring::initialize(&*memory, Size::of(options)?, options.wait);
         let mut peer = Meeting::open(name, mechanism)?.accept(options)?;
         peer.hear(options)?;
         drop(object);
         peer.tell(UNLINKED)?;
-        Self::open(&mapping, Side::First, peer, options)
+        Self::open(&memory, Side::First, peer, options)
     }
 
     /// The connecting end: maps with `map` what the binding end has named.
@@ -81,10 +82,10 @@ impl RingEnd {
         map: impl FnOnce(Size) -> Result<Mapping>,
     ) -> Result<Self> {
         let mut peer = Meeting::join(name, mechanism, options)?;
-        let mapping = Arc::new(map(Size::of(options)?)?);
+        let memory: Arc<dyn Memory> = Arc::new(map(Size::of(options)?)?);
         peer.tell(MAPPED)?;
         peer.hear(options)?;
-        Self::open(&mapping, Side::Second, peer, options)
+        Self::open(&memory, Side::Second, peer, options)
     }
 
     /// Waits until there is a message.
@@ -117,8 +118,11 @@ fn limit(
         let alarm = alarm();
         *watch = Some(Watch::start(peer, &[], move |stop| {
             // Over and over: the end may be about to go to sleep, and sleeps again until it has seen for itself.
-            while !stop.within(Duration::from_millis(1)) {
+            loop {
                 alarm.ring();
+                if stop.within(Duration::from_millis(1)) {
+                    break;
+                }
             }
         })?);
     }
@@ -136,10 +140,11 @@ impl Endpoint for RingEnd {
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.arrived()?;
-        let message = self.consumer.message();
-        let len = message.len();
-        check_len(len, buffer.len())?;
-        buffer[..len].copy_from_slice(message);
+        let len = self.consumer.read(|message| {
+            check_len(message.len(), buffer.len())?;
+            buffer[..message.len()].copy_from_slice(message);
+            Ok(message.len())
+        })?;
         self.consumer.release()?;
         Ok(len)
     }
@@ -155,7 +160,7 @@ impl Endpoint for RingEnd {
 
     /// System call: `madvise(MADV_POPULATE_WRITE)`.
     fn prefault(&mut self) {
-        self.mapping.populate();
+        self.memory.populate();
     }
 }
 
@@ -180,7 +185,7 @@ impl InPlace for RingEnd {
     #[inline]
     fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         self.arrived()?;
-        let result = read(self.consumer.message());
+        let result = self.consumer.read(read);
         self.consumer.release()?;
         Ok(result)
     }

@@ -2,16 +2,22 @@
 
 #![allow(unsafe_code)]
 
-use ipc_core::{Error, Result};
+use ipc_core::{Error, Result, objects, sysv};
 use nix::{
     errno::Errno,
-    sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, munmap},
+    sys::{
+        mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, munmap},
+        stat::SFlag,
+    },
 };
 use std::{
+    fmt::Display,
     num::NonZero,
     os::fd::AsFd,
     ptr::{self, NonNull},
 };
+
+const CUT: Error = Error::Corrupt { what: "the shared object is smaller than its ring" };
 
 /// A readable and writable shared mapping, unmapped when dropped.
 #[derive(Debug)]
@@ -43,6 +49,16 @@ impl Mapping {
         Ok(Self { start, len, origin: Origin::Mapped })
     }
 
+    /// Maps the first `len` bytes of `file`, which somebody else has made: it must be a plain file of this user's, closed to
+    /// others, and not shorter, since a mapping beyond its end raises `SIGBUS`. `name` is for the error's text.
+    pub fn of_found(file: impl AsFd, len: usize, name: impl Display) -> Result<Self> {
+        let status = objects::check_found(&file, SFlag::S_IFREG, name)?;
+        if usize::try_from(status.st_size).is_ok_and(|bytes| bytes < len) {
+            return Err(CUT);
+        }
+        Self::of(file, len)
+    }
+
     /// Maps the first `len` bytes of `file`.
     pub fn of(file: impl AsFd, len: usize) -> Result<Self> {
         // SAFETY: a fresh mapping at an address of the kernel's choice overlaps nothing.
@@ -51,16 +67,12 @@ impl Mapping {
         Ok(Self { start, len, origin: Origin::Mapped })
     }
 
-    /// Attaches the System V segment `id`, which must have at least `len` bytes.
+    /// Attaches the System V segment `id`, which must be this user's, closed to others, and have at least `len` bytes.
     pub fn attach(id: i32, len: usize) -> Result<Self> {
-        // SAFETY: shmid_ds is plain data for which all zeroes is a value, and IPC_STAT fills it.
-        let mut status: libc::shmid_ds = unsafe { std::mem::zeroed() };
-        // SAFETY: `status` is live for the call.
-        if unsafe { libc::shmctl(id, libc::IPC_STAT, &raw mut status) } == -1 {
-            return Err(Error::os("shmctl", Errno::last()));
-        }
-        if status.shm_segsz < len {
-            return Err(Error::Corrupt { what: "the segment is smaller than its ring" });
+        let (owner, mode, bytes) = sysv::segment_status(id)?;
+        objects::check_private(owner, mode, format_args!("System V segment {id}"))?;
+        if bytes < len {
+            return Err(CUT);
         }
         // SAFETY: the kernel chooses the address, so nothing is overlaid.
         let start = unsafe { libc::shmat(id, ptr::null(), 0) };

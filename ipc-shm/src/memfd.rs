@@ -7,8 +7,12 @@ use crate::{end::RingEnd, mapping::Mapping, ring::Size};
 use ipc_core::{Channel, Error, Framing, Options, Reach, Reliability, Result, Spec};
 use nix::{
     fcntl::{FcntlArg, SealFlag, fcntl, posix_fallocate},
-    sys::memfd::{MFdFlags, memfd_create},
+    sys::{
+        memfd::{MFdFlags, memfd_create},
+        stat::{Mode, fchmod},
+    },
 };
+use std::os::fd::OwnedFd;
 
 /// A sealed file in memory.
 #[derive(Debug)]
@@ -25,20 +29,50 @@ impl Channel for Memfd {
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
         declared_copies: 2,
         peer_death: "nothing; a socket beside the memory tells",
+        trust: "no name; sealed: nobody can cut it; what a peer scribbles is checked",
         good_for: "peers that can be passed a descriptor: no name, sealed against shrinking",
         bad_for: "peers that know only a name",
         manual: "memfd_create(2)",
     };
     type Endpoint = RingEnd;
 
-    /// System calls: `memfd_create`, `fallocate`, `fcntl(F_ADD_SEALS)`, `mmap`, `socketpair`.
+    /// System calls: `memfd_create`, `fchmod`, `fallocate`, `fcntl(F_ADD_SEALS)`, `mmap`, `socketpair`.
     fn pair(options: &Options) -> Result<(RingEnd, RingEnd)> {
         let len = Size::of(options)?.mapping_len();
-        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-        let file = memfd_create(c"ipc-bench", flags).map_err(|e| Error::os("memfd_create", e))?;
-        posix_fallocate(&file, 0, len as i64).map_err(|e| Error::os("fallocate", e))?;
-        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
-        fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).map_err(|e| Error::os("fcntl", e))?;
-        RingEnd::pair(Mapping::of(&file, len)?, options)
+        RingEnd::pair(Mapping::of(sealed(len)?, len)?, options)
+    }
+}
+
+/// A file of `len` bytes, mode 0600, that nobody can make shorter or longer from now on, nor unseal.
+fn sealed(len: usize) -> Result<OwnedFd> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let file = memfd_create(c"ipc-bench", flags).map_err(|e| Error::os("memfd_create", e))?;
+    // The kernel makes it for everybody (mm/memfd.c), and /proc/PID/fd is a way to open it again.
+    fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| Error::os("fchmod", e))?;
+    posix_fallocate(&file, 0, len as i64).map_err(|e| Error::os("fallocate", e))?;
+    let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).map_err(|e| Error::os("fcntl", e))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::{
+        errno::Errno,
+        sys::stat::fstat,
+        unistd::{ftruncate, write},
+    };
+
+    #[test]
+    fn nobody_can_change_the_length_or_the_seals() {
+        let file = sealed(1 << 16).unwrap();
+        for len in [0, 4096, (1 << 16) + 1] {
+            assert_eq!(ftruncate(&file, len), Err(Errno::EPERM), "{len}");
+        }
+        assert_eq!(fcntl(&file, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_WRITE)), Err(Errno::EPERM));
+        assert_eq!(write(&file, b"still writable"), Ok(14));
+        let status = fstat(&file).unwrap();
+        assert_eq!((status.st_size, status.st_mode & 0o777), (1 << 16, 0o600));
     }
 }

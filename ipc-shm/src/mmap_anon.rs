@@ -20,6 +20,7 @@ impl Channel for MmapAnon {
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
         declared_copies: 2,
         peer_death: "nothing; a socket beside the memory tells",
+        trust: "no name and no descriptor: nobody can cut it; what a peer scribbles is checked",
         good_for: "parent and child: one call, no name, nothing to clean up",
         bad_for: "unrelated processes: there is nothing to open",
         manual: "mmap(2)",

@@ -9,11 +9,10 @@ use ipc_core::{
     objects::{self, Object, Owned},
 };
 use nix::{
-    errno::Errno,
     fcntl::{OFlag, open, posix_fallocate},
-    sys::stat::{Mode, fstat},
+    sys::stat::Mode,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A mapped file in the temporary folder.
 #[derive(Debug)]
@@ -30,6 +29,7 @@ impl Channel for MmapFile {
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
         declared_copies: 2,
         peer_death: "nothing; a socket beside the memory tells",
+        trust: "mode 0600 in a folder of mode 0700; what a peer scribbles is checked; a process of the user that cuts it ends both (SIGBUS)",
         good_for: "content that belongs on disk as well",
         bad_for: "pure messaging: dirty pages are written back",
         manual: "mmap(2)",
@@ -50,7 +50,7 @@ impl Rendezvous for MmapFile {
     }
 
     fn connect(name: &Name, options: &Options) -> Result<RingEnd> {
-        RingEnd::join(name, Self::SPEC.name, options, |size| open_existing(path(name)?, size))
+        RingEnd::join(name, Self::SPEC.name, options, |size| open_existing(&path(name)?, size))
     }
 }
 
@@ -75,13 +75,9 @@ fn create(path: PathBuf, size: Size) -> Result<(Mapping, Owned)> {
     }
 }
 
-fn open_existing(path: PathBuf, size: Size) -> Result<Mapping> {
-    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    let file = open(&path, flags, Mode::empty()).map_err(|e| Error::os("open", e))?;
-    let status = fstat(&file).map_err(|e| Error::os("fstat", e))?;
-    // A mapping beyond the end of the file would raise SIGBUS.
-    if status.st_size < size.mapping_len() as i64 {
-        return Err(Error::os("fstat", Errno::EINVAL));
-    }
-    Mapping::of(&file, size.mapping_len())
+fn open_existing(path: &Path, size: Size) -> Result<Mapping> {
+    // Not to wait where a FIFO has the name.
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = open(path, flags, Mode::empty()).map_err(|e| Error::os("open", e))?;
+    Mapping::of_found(file, size.mapping_len(), path.display())
 }

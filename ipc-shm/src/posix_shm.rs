@@ -6,17 +6,12 @@
 use crate::{end::RingEnd, mapping::Mapping, ring::Size};
 use ipc_core::{
     Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
-    objects::{Object, Owned},
+    objects::{self, Object, Owned},
 };
 use nix::{
-    errno::Errno,
     fcntl::{OFlag, posix_fallocate},
-    sys::{
-        mman::shm_open,
-        stat::{Mode, fstat},
-    },
+    sys::{mman::shm_open, stat::Mode},
 };
-use std::os::fd::OwnedFd;
 
 /// A POSIX shared memory object.
 #[derive(Debug)]
@@ -33,6 +28,7 @@ impl Channel for PosixShm {
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
         declared_copies: 2,
         peer_death: "nothing; a socket beside the memory tells",
+        trust: "mode 0600; what a peer scribbles is checked; a process of the user that cuts it ends both (SIGBUS)",
         good_for: "unrelated processes: a name, permissions, a descriptor",
         bad_for: "a small /dev/shm; peers that may truncate it (no seals)",
         manual: "shm_overview(7)",
@@ -58,7 +54,7 @@ impl Rendezvous for PosixShm {
 }
 
 fn object_name(name: &Name) -> String {
-    format!("/ipc-bench-{name}")
+    objects::posix_name(name, "")
 }
 
 /// Makes and maps an object; the name goes when the guard is dropped.
@@ -80,12 +76,7 @@ fn create(name: &Name, size: Size) -> Result<(Mapping, Owned)> {
 }
 
 fn open_existing(name: &Name, size: Size) -> Result<Mapping> {
-    let file: OwnedFd =
-        shm_open(object_name(name).as_str(), OFlag::O_RDWR, Mode::empty()).map_err(|e| Error::os("shm_open", e))?;
-    let status = fstat(&file).map_err(|e| Error::os("fstat", e))?;
-    // A mapping beyond the end of the object would raise SIGBUS.
-    if status.st_size < size.mapping_len() as i64 {
-        return Err(Error::os("fstat", Errno::EINVAL));
-    }
-    Mapping::of(&file, size.mapping_len())
+    let name = object_name(name);
+    let file = shm_open(name.as_str(), OFlag::O_RDWR, Mode::empty()).map_err(|e| Error::os("shm_open", e))?;
+    Mapping::of_found(file, size.mapping_len(), name)
 }

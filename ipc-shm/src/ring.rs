@@ -1,50 +1,37 @@
-//! A single-producer single-consumer ring of messages in shared memory.
+//! Where a ring lies in shared memory, and how either side opens it; [`protocol`](crate::protocol) moves messages through.
 //!
 //! # Layout
 //!
 //! A mapping starts with a [`Header`], then has one [`Control`] for each direction, then their two data areas of
-//! `capacity` bytes each, a power of two. Positions are byte counts that only grow; a position modulo `capacity` is an
-//! offset in the data area. `head` is written by the producer only, `tail` by the consumer only, each on cache lines of
-//! its own, and each side keeps a copy of the other's, which it renews only when it seems to be stuck.
-//!
-//! A message is a record: one word (`length | KIND << 32`), then the payload, padded to 8 bytes. Records lie in one piece, so
-//! that the payload can be used in place. Where one does not fit before the end of the area, a `SKIP` record fills up
-//! the rest; therefore a record may take half the area at most.
-//!
-//! # Ordering
-//!
-//! The producer writes the record, then `head` with release; the consumer reads `head` with acquire, then the record. The
-//! other way round with `tail` for the room that becomes free. Sleeping adds one store-load order on each side (a
-//! sequentially consistent fence): the sleeper announces itself and looks again, the other publishes and looks for a
-//! sleeper. Both can miss each other only if both loads came before both stores. A channel that only spins has no fence.
+//! `capacity` bytes each, a power of two.
 //!
 //! # Trust
 //!
-//! Everything read from the mapping is checked before use: positions against the capacity, lengths against what was
-//! published. A peer that scribbles gets [`Error::Corrupt`] and no access outside the mapping.
+//! Everything read from the mapping is checked before use, and read once: positions against the capacity, lengths against
+//! what was published. A peer that scribbles gets [`Error::Corrupt`] and no access outside the mapping. The header is
+//! looked at when an end opens and never again.
 
 #![allow(unsafe_code)]
 
-use crate::mapping::Mapping;
-use ipc_core::{Error, Options, Result, Wait, futex};
+use crate::{
+    mapping::Mapping,
+    protocol::{Consumer, Producer, WORD, longest_record},
+};
+pub(crate) use ipc_core::futex;
+use ipc_core::{Error, Options, Result, Wait};
+pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, fence};
 use std::{
+    fmt::Debug,
     mem::offset_of,
     ptr::NonNull,
     slice,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering, fence},
-    },
-    time::Duration,
+    sync::{Arc, atomic::Ordering},
 };
 
 const MAGIC: u64 = u64::from_ne_bytes(*b"ipcring\0");
 const VERSION: u32 = 1;
-const WORD: u64 = 8;
 #[cfg(target_arch = "x86_64")]
 const LINE: usize = 64;
-const MESSAGE: u64 = 0x4d53_4721 << 32;
-const SKIP: u64 = 0x534b_4950 << 32;
 
 /// What a mapping says of itself, so that a stranger's memory or another version is refused.
 #[repr(C)]
@@ -58,22 +45,28 @@ struct Header {
 
 /// Two lines, because the spatial prefetcher of x86 fetches pairs (Intel optimization manual, 2.5.5.4).
 #[repr(C, align(128))]
-struct Padded<T>(T);
+#[derive(Debug)]
+pub struct Padded<T>(pub T);
 
 /// The shared state of one direction.
+#[derive(Debug)]
 #[repr(C)]
-struct Control {
-    head: Padded<AtomicU64>,
-    tail: Padded<AtomicU64>,
+pub struct Control {
+    /// Written by the producer only.
+    pub head: Padded<AtomicU64>,
+    /// Written by the consumer only.
+    pub tail: Padded<AtomicU64>,
     /// 1 while the consumer sleeps, or is about to, until there is a message: a futex word. Not on the line of an index,
     /// since the other side looks at it for every message and it hardly ever changes.
-    consumer_asleep: Padded<AtomicU32>,
+    pub consumer_asleep: Padded<AtomicU32>,
     /// 1 while the producer sleeps until there is room.
-    producer_asleep: Padded<AtomicU32>,
+    pub producer_asleep: Padded<AtomicU32>,
 }
 
-const CONTROLS: [usize; 2] = [128, 128 + size_of::<Control>()];
-const DATA: usize = 4096;
+/// Where the shared words of either direction lie in a mapping, each 128 bytes from the next.
+pub const CONTROLS: [usize; 2] = [128, 128 + size_of::<Control>()];
+/// Where the data areas start.
+pub const DATA: usize = 4096;
 
 const _: () = {
     assert!(size_of::<Header>() <= CONTROLS[0]);
@@ -81,6 +74,35 @@ const _: () = {
     assert!(offset_of!(Control, consumer_asleep) == 256 && offset_of!(Control, producer_asleep) == 384);
     assert!(CONTROLS[1] + size_of::<Control>() <= DATA);
 };
+
+/// Pages that can hold a ring: shared ones, or any others in a test.
+///
+/// # Safety
+/// `len` bytes from `start` on, which is a multiple of [`DATA`], can be read and written until the value is dropped, and
+/// nobody has a Rust reference into them.
+pub unsafe trait Memory: Debug + Send + Sync {
+    /// Where they start.
+    fn start(&self) -> NonNull<u8>;
+    /// Their length in bytes.
+    fn len(&self) -> usize;
+    /// Enters every page into this process's page table, where that is worth while.
+    fn populate(&self) {}
+}
+
+// SAFETY: a mapping starts at a page, is readable and writable until it is dropped, and hands out its address only.
+unsafe impl Memory for Mapping {
+    fn start(&self) -> NonNull<u8> {
+        self.start()
+    }
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn populate(&self) {
+        self.populate();
+    }
+}
 
 /// How large the rings of a channel are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +143,7 @@ impl Size {
 
     /// The longest message in bytes: half the ring less its record's word.
     pub fn max_message(self) -> usize {
-        (self.capacity / 2 - WORD) as usize
+        (longest_record(self.capacity) - WORD) as usize
     }
 }
 
@@ -135,9 +157,9 @@ pub enum Side {
 }
 
 /// Writes the header of a fresh, zeroed mapping.
-pub fn initialize(mapping: &Mapping, size: Size, wait: Wait) {
-    assert!(mapping.len() >= size.mapping_len(), "the mapping was made for this size");
-    let header = header(mapping);
+pub fn initialize(memory: &dyn Memory, size: Size, wait: Wait) {
+    assert!(memory.len() >= size.mapping_len(), "the mapping was made for this size");
+    let header = header(memory);
     header.version.store(VERSION, Ordering::Relaxed);
     header.sleeps.store(u32::from(wait != Wait::Spin), Ordering::Relaxed);
     header.capacity.store(size.capacity, Ordering::Relaxed);
@@ -149,9 +171,9 @@ pub fn initialize(mapping: &Mapping, size: Size, wait: Wait) {
 /// # Errors
 /// [`Error::Corrupt`] where the header is not that of such a mapping; [`Error::Unsupported`] where the other end waits
 /// in a way that does not go with `wait`.
-pub fn open(mapping: &Arc<Mapping>, side: Side, size: Size, wait: Wait) -> Result<(Producer, Consumer)> {
-    let header = header(mapping);
-    if mapping.len() < size.mapping_len() || header.magic.load(Ordering::Acquire) != MAGIC {
+pub fn open(memory: &Arc<dyn Memory>, side: Side, size: Size, wait: Wait) -> Result<(Producer, Consumer)> {
+    let header = header(&**memory);
+    if memory.len() < size.mapping_len() || header.magic.load(Ordering::Acquire) != MAGIC {
         return Err(Error::Corrupt { what: "no ring in this mapping" });
     }
     if header.version.load(Ordering::Relaxed) != VERSION {
@@ -169,288 +191,161 @@ pub fn open(mapping: &Arc<Mapping>, side: Side, size: Size, wait: Wait) -> Resul
         Side::First => [0, 1],
         Side::Second => [1, 0],
     };
-    let half = |index: usize| Half {
-        // SAFETY: the mapping is at least `DATA + 2 * capacity` bytes (checked above) and page-aligned; both offsets lie
+    let area = |index: usize| Area {
+        // SAFETY: the memory is at least `DATA + 2 * capacity` bytes (checked above) and page-aligned; both offsets lie
         // inside it, and CONTROLS are multiples of Control's alignment.
-        control: unsafe { mapping.start().add(CONTROLS[index]) }.cast(),
+        control: unsafe { memory.start().add(CONTROLS[index]) }.cast(),
         // SAFETY: as above.
-        data: unsafe { mapping.start().add(DATA + index * size.capacity as usize) },
+        data: unsafe { memory.start().add(DATA + index * size.capacity as usize) },
         capacity: size.capacity,
-        sleeps,
-        mapping: Arc::clone(mapping),
+        _memory: Arc::clone(memory),
     };
-    let (there, back) = (half(there), half(back));
+    let (there, back) = (area(there), area(back));
     // The two positions that are this end's to write. A peer that was quicker has moved its own at most.
     let (head, tail) = (&there.control().head.0, &back.control().tail.0);
     if head.load(Ordering::Acquire) != 0 || tail.load(Ordering::Acquire) != 0 {
         return Err(Error::Corrupt { what: "this side of the ring has been used already" });
     }
-    Ok((Producer { half: there, head: 0, tail: 0 }, Consumer { half: back, tail: 0, head: 0, len: 0 }))
+    Ok((Producer::new(there, sleeps), Consumer::new(back, sleeps)))
 }
 
-fn header(mapping: &Mapping) -> &Header {
-    assert!(mapping.len() >= DATA, "a mapping holds at least its header page");
-    // SAFETY: the mapping is page-aligned and longer than a header (asserted), all of whose fields are atomics, for which
+fn header(memory: &dyn Memory) -> &Header {
+    assert!(memory.len() >= DATA, "a mapping holds at least its header page");
+    // SAFETY: the memory is page-aligned and longer than a header (asserted), all of whose fields are atomics, for which
     // any bit pattern is valid; it lives as long as the reference.
-    unsafe { mapping.start().cast().as_ref() }
+    unsafe { memory.start().cast().as_ref() }
 }
 
-/// One direction, as either side sees it.
-#[derive(Debug)]
-struct Half {
+/// One direction, as either side sees it: its shared words and its data area. Any position leads to a place inside.
+#[derive(Clone, Debug)]
+pub struct Area {
     control: NonNull<Control>,
     data: NonNull<u8>,
     capacity: u64,
-    sleeps: bool,
     /// Keeps the pointers valid.
-    mapping: Arc<Mapping>,
+    _memory: Arc<dyn Memory>,
 }
 
-// SAFETY: the pointers lead into the mapping that `mapping` keeps, which is shared memory anyway; all shared fields are
-// atomics, and the data area is handed over by the ring's protocol.
-unsafe impl Send for Half {}
+// SAFETY: the pointers lead into the memory that `_memory` keeps, which is shared anyway; all shared words are atomics, and
+// the payload is handed over by the ring's protocol.
+unsafe impl Send for Area {}
 
-impl Half {
+impl Area {
+    /// The shared words.
     #[inline]
-    fn control(&self) -> &Control {
-        // SAFETY: `control` points to a Control inside the mapping, kept alive by `mapping`; its fields are atomics.
+    pub fn control(&self) -> &Control {
+        // SAFETY: `control` points to a Control inside the memory, kept alive by `_memory`; its fields are atomics.
         unsafe { self.control.as_ref() }
     }
 
+    /// Bytes of the data area: a power of two.
     #[inline]
-    fn offset(&self, position: u64) -> u64 {
-        position & (self.capacity - 1)
+    pub fn capacity(&self) -> u64 {
+        self.capacity
     }
 
-    /// The record word at `position`. Positions are multiples of 8, so that a word never wraps.
+    /// Bytes from `position` to the end of the area.
     #[inline]
-    fn word(&self, position: u64) -> &AtomicU64 {
-        debug_assert!(position.is_multiple_of(WORD));
-        // SAFETY: the offset is below `capacity` and a multiple of 8, so the word lies inside the data area, aligned.
-        unsafe { self.data.add(self.offset(position) as usize).cast().as_ref() }
+    pub fn to_end(&self, position: u64) -> u64 {
+        self.capacity - self.offset(position)
     }
 
-    /// The payload behind the word at `position`.
+    /// Reads the record word at `position`.
     #[inline]
-    fn payload(&self, position: u64) -> NonNull<u8> {
-        // SAFETY: the offset is at most `capacity - 8`, so one word further is inside or one past the data area.
-        unsafe { self.data.add((self.offset(position) + WORD) as usize) }
+    pub fn word(&self, position: u64) -> u64 {
+        self.word_at(position).load(Ordering::Relaxed)
+    }
+
+    /// Writes the record word at `position`.
+    #[inline]
+    pub fn set_word(&self, position: u64, word: u64) {
+        self.word_at(position).store(word, Ordering::Relaxed);
+    }
+
+    /// Lets `fill` write the `len` bytes behind the word at `position`.
+    ///
+    /// # Safety
+    /// The record lies before the end of the area, and belongs to the caller alone until `fill` has returned.
+    #[inline]
+    pub unsafe fn fill(&self, position: u64, len: usize, fill: impl FnOnce(&mut [u8])) {
+        // SAFETY: the bytes lie inside the data area and are the caller's, both by this function's contract.
+        fill(unsafe { slice::from_raw_parts_mut(self.payload(position).as_ptr(), len) });
+    }
+
+    /// Lets `read` see the `len` bytes behind the word at `position`.
+    ///
+    /// # Safety
+    /// The record lies before the end of the area, and its producer leaves it alone until `read` has returned.
+    #[inline]
+    pub unsafe fn read<R>(&self, position: u64, len: usize, read: impl FnOnce(&[u8]) -> R) -> R {
+        // SAFETY: the bytes lie inside the data area and do not change, both by this function's contract.
+        read(unsafe { slice::from_raw_parts(self.payload(position).as_ptr(), len) })
     }
 
     /// Asks for the second line of the record at `position` while the first is on its way: where a message ends is only known
     /// once its word has arrived, and by then a short message could have arrived as a whole.
     #[inline]
-    fn prefetch_second_line(&self, position: u64) {
-        #[cfg(target_arch = "x86_64")]
+    pub fn prefetch_second_line(&self, position: u64) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             // SAFETY: a prefetch reads nothing and cannot fault, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.word(position).as_ptr().cast::<i8>().wrapping_add(LINE)) };
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.word_at(position).as_ptr().cast::<i8>().wrapping_add(LINE)) };
         }
     }
 
-    /// Bytes from `position` to the end of the area.
+    /// The offset of the word at `position`, which is a multiple of 8; were it not, it would still be a word's.
     #[inline]
-    fn to_end(&self, position: u64) -> u64 {
-        self.capacity - self.offset(position)
+    fn offset(&self, position: u64) -> u64 {
+        debug_assert!(position.is_multiple_of(WORD));
+        position & (self.capacity - WORD)
     }
 
-    /// Wakes whoever sleeps on `asleep`, after something was published.
     #[inline]
-    fn wake(&self, asleep: &AtomicU32) -> Result<()> {
-        if self.sleeps {
-            fence(Ordering::SeqCst);
-            if asleep.load(Ordering::Relaxed) != 0 {
-                asleep.store(0, Ordering::Relaxed);
-                return futex::wake(asleep);
+    fn word_at(&self, position: u64) -> &AtomicU64 {
+        // SAFETY: the offset is at most `capacity - 8` and a multiple of 8, so the word lies inside the data area, aligned.
+        unsafe { self.data.add(self.offset(position) as usize).cast().as_ref() }
+    }
+
+    #[inline]
+    fn payload(&self, position: u64) -> NonNull<u8> {
+        // SAFETY: the offset is at most `capacity - 8`, so one word further is inside or one past the data area.
+        unsafe { self.data.add((self.offset(position) + WORD) as usize) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heap;
+
+    #[test]
+    fn a_header_that_is_not_ours_is_refused() {
+        let spoil: [fn(&Header); 4] = [
+            |header| header.magic.store(0, Ordering::Relaxed),
+            |header| header.version.store(VERSION + 1, Ordering::Relaxed),
+            |header| header.capacity.store(u64::MAX, Ordering::Relaxed),
+            |header| header.sleeps.store(7, Ordering::Relaxed),
+        ];
+        for (index, spoil) in spoil.iter().enumerate() {
+            let (memory, size) = heap::smallest(Wait::Spin);
+            spoil(header(&*memory));
+            let error = open(&memory, Side::Second, size, Wait::Spin).unwrap_err();
+            match index {
+                3 => assert!(matches!(error, Error::Unsupported { .. }), "{error}"),
+                _ => assert!(matches!(error, Error::Corrupt { .. }), "{error}"),
             }
         }
-        Ok(())
     }
 
-    /// Sleeps on `asleep` unless `index` has left `seen` meanwhile.
-    #[cold]
-    fn sleep(asleep: &AtomicU32, index: &AtomicU64, seen: u64, limit: Option<Duration>) -> Result<()> {
-        asleep.store(1, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        let slept = if index.load(Ordering::Relaxed) == seen { futex::wait(asleep, 1, limit) } else { Ok(()) };
-        asleep.store(0, Ordering::Relaxed);
-        slept
-    }
-}
-
-/// Wakes an end of this process out of its sleep, from another thread.
-#[derive(Debug)]
-pub struct Alarm {
-    sending: NonNull<AtomicU32>,
-    receiving: NonNull<AtomicU32>,
-    /// Keeps the pointers valid.
-    _mapping: Arc<Mapping>,
-}
-
-// SAFETY: both pointers lead to atomics inside the mapping that `_mapping` keeps.
-unsafe impl Send for Alarm {}
-
-impl Alarm {
-    /// Of the end that `producer` and `consumer` make up.
-    pub fn of(producer: &Producer, consumer: &Consumer) -> Self {
-        Self {
-            sending: NonNull::from(&producer.half.control().producer_asleep.0),
-            receiving: NonNull::from(&consumer.half.control().consumer_asleep.0),
-            _mapping: Arc::clone(&producer.half.mapping),
-        }
-    }
-
-    /// Wakes it, if it sleeps; it looks at its condition again and may go back to sleep.
-    pub fn ring(&self) {
-        for asleep in [self.sending, self.receiving] {
-            // SAFETY: the word is an atomic inside the mapping, which `_mapping` keeps.
-            let asleep = unsafe { asleep.as_ref() };
-            asleep.store(0, Ordering::SeqCst);
-            let _ = futex::wake(asleep);
-        }
-    }
-}
-
-/// Bytes that a message of `len` bytes takes: its word and its payload, padded.
-#[inline]
-fn record_len(len: u64) -> u64 {
-    WORD + len.next_multiple_of(WORD)
-}
-
-/// The sending half.
-#[derive(Debug)]
-pub struct Producer {
-    half: Half,
-    head: u64,
-    /// The consumer's position when last looked at.
-    tail: u64,
-}
-
-impl Producer {
-    /// Writes a message of `len` bytes with `fill` and publishes it; `Ok(Err(fill))` where there is no room yet.
-    /// The caller has checked `len` against [`Size::max_message`].
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] where the consumer's position is impossible.
-    #[inline]
-    pub fn try_send<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<std::result::Result<(), F>> {
-        let record = record_len(len as u64);
-        let to_end = self.half.to_end(self.head);
-        let skip = if record > to_end { to_end } else { 0 };
-        if !self.has_room(skip + record)? {
-            return Ok(Err(fill));
-        }
-        if skip > 0 {
-            self.half.word(self.head).store(SKIP, Ordering::Relaxed);
-            self.head += skip;
-        }
-        // SAFETY: `skip` and the half-ring limit make the record lie in one piece inside the area; `has_room` says that the
-        // consumer is done with it, and no other producer exists, so this is the only access until it is published.
-        fill(unsafe { slice::from_raw_parts_mut(self.half.payload(self.head).as_ptr(), len) });
-        self.half.word(self.head).store(len as u64 | MESSAGE, Ordering::Relaxed);
-        self.head += record;
-        let control = self.half.control();
-        control.head.0.store(self.head, Ordering::Release);
-        self.half.wake(&control.consumer_asleep.0)?;
-        Ok(Ok(()))
-    }
-
-    #[inline]
-    fn has_room(&mut self, bytes: u64) -> Result<bool> {
-        if self.head - self.tail + bytes <= self.half.capacity {
-            return Ok(true);
-        }
-        let tail = self.half.control().tail.0.load(Ordering::Acquire);
-        // Everything published is at or behind our head, and the tail never goes back.
-        if tail < self.tail || tail > self.head || !tail.is_multiple_of(WORD) {
-            return Err(Error::Corrupt { what: "the consumer's position" });
-        }
-        self.tail = tail;
-        Ok(self.head - tail + bytes <= self.half.capacity)
-    }
-
-    /// Sleeps until the consumer has moved since the last look, for at most `limit` (`None`: until then).
-    ///
-    /// # Errors
-    /// [`Error::Os`] of futex(2).
-    pub fn sleep(&self, limit: Option<Duration>) -> Result<()> {
-        let control = self.half.control();
-        Half::sleep(&control.producer_asleep.0, &control.tail.0, self.tail, limit)
-    }
-}
-
-/// The receiving half.
-#[derive(Debug)]
-pub struct Consumer {
-    half: Half,
-    tail: u64,
-    /// The producer's position when last looked at.
-    head: u64,
-    /// Length of the message that [`look`](Consumer::look) found.
-    len: usize,
-}
-
-impl Consumer {
-    /// Looks for the next message; [`message`](Consumer::message) then shows it, until [`release`](Consumer::release).
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] where a position, kind or length is impossible.
-    #[inline]
-    pub fn look(&mut self) -> Result<bool> {
-        loop {
-            if self.tail == self.head {
-                let head = self.half.control().head.0.load(Ordering::Acquire);
-                if head == self.tail {
-                    return Ok(false);
-                }
-                if head < self.tail || head - self.tail > self.half.capacity || !head.is_multiple_of(WORD) {
-                    return Err(Error::Corrupt { what: "the producer's position" });
-                }
-                self.head = head;
-            }
-            self.half.prefetch_second_line(self.tail);
-            let word = self.half.word(self.tail).load(Ordering::Relaxed);
-            let (kind, len) = (word & !u64::from(u32::MAX), word & u64::from(u32::MAX));
-            let published = self.head - self.tail;
-            let to_end = self.half.to_end(self.tail);
-            if kind == MESSAGE && record_len(len) <= published.min(to_end) {
-                self.len = len as usize;
-                return Ok(true);
-            }
-            if kind != SKIP || to_end > published {
-                return Err(Error::Corrupt { what: "a record" });
-            }
-            self.tail += to_end;
-        }
-    }
-
-    /// The message that [`look`](Consumer::look) found, where it lies; empty if it found none.
-    #[inline]
-    pub fn message(&self) -> &[u8] {
-        // SAFETY: `len` is 0 or was checked by `look` at this very position: the record lies inside the area, in one piece
-        // and published, and the producer does not touch it before `release`, which needs this borrow to have ended.
-        unsafe { slice::from_raw_parts(self.half.payload(self.tail).as_ptr(), self.len) }
-    }
-
-    /// Frees the room of the message that [`look`](Consumer::look) found.
-    ///
-    /// # Errors
-    /// [`Error::Os`] of futex(2).
-    #[inline]
-    pub fn release(&mut self) -> Result<()> {
-        self.tail += record_len(std::mem::take(&mut self.len) as u64);
-        let control = self.half.control();
-        control.tail.0.store(self.tail, Ordering::Release);
-        self.half.wake(&control.producer_asleep.0)
-    }
-
-    /// Sleeps until the producer has published something, for at most `limit` (`None`: until then).
-    ///
-    /// # Errors
-    /// [`Error::Os`] of futex(2).
-    pub fn sleep(&self, limit: Option<Duration>) -> Result<()> {
-        let control = self.half.control();
-        Half::sleep(&control.consumer_asleep.0, &control.head.0, self.tail, limit)
+    #[test]
+    fn a_side_that_has_been_used_or_does_not_fit_is_refused() {
+        let (memory, size) = heap::smallest(Wait::Spin);
+        let (mut producer, _) = open(&memory, Side::First, size, Wait::Spin).unwrap();
+        assert!(producer.try_send(0, |_| ()).unwrap().is_ok());
+        assert!(matches!(open(&memory, Side::First, size, Wait::Spin), Err(Error::Corrupt { .. })));
+        assert!(open(&memory, Side::Second, size, Wait::Spin).is_ok());
+        let larger = Size { capacity: 2 * size.capacity };
+        assert!(matches!(open(&memory, Side::Second, larger, Wait::Spin), Err(Error::Corrupt { .. })));
     }
 }

@@ -5,10 +5,12 @@
 
 use crate::{end::RingEnd, mapping::Mapping, ring::Size};
 use ipc_core::{
-    Channel, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
     objects::{Object, Owned},
+    spec::kernel_limit,
     sysv,
 };
+use nix::errno::Errno;
 
 /// A System V segment.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ impl Channel for SysvShm {
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
         declared_copies: 2,
         peer_death: "nothing; a socket beside the memory tells",
+        trust: "mode 0600; cannot be cut; what a peer scribbles is checked",
         good_for: "programs that have it already",
         bad_for: "anything new: keys instead of names, segments outlive their processes",
         manual: "sysvipc(7)",
@@ -56,7 +59,9 @@ fn create(key: sysv::Key, size: Size) -> Result<(Mapping, Owned)> {
         Ok(id) => Ok((Mapping::attach(id, size.mapping_len())?, object)),
         Err(error) => {
             object.disown();
-            Err(error)
+            let max = kernel_limit("/proc/sys/kernel/shmmax", usize::MAX);
+            let too_large = matches!(error, Error::Os { source: Errno::EINVAL, .. }) && size.mapping_len() > max;
+            Err(if too_large { Error::TooLarge { len: size.mapping_len(), max } } else { error })
         }
     }
 }

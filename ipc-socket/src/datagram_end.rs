@@ -12,7 +12,7 @@ use crate::{
     sys::{recv, send},
 };
 use ipc_core::{
-    Endpoint, Error, Options, Result,
+    Endpoint, Error, Options, Result, Sign,
     liveness::Liveness,
     stream::set_nonblocking,
     transfer::{check_len, whole},
@@ -101,7 +101,9 @@ impl DatagramEnd {
         let ended = has(&*self.socket, PollFlags::POLLHUP)?;
         self.noted += self.peer.notes();
         if ended && self.empty >= self.noted {
-            return Err(Error::PeerGone);
+            // Where the kernel does not tell, the watch has shut the socket down.
+            let sign = if self.kind.tells { Sign::EndOfFile } else { Sign::HangUp };
+            return Err(Error::PeerGone { sign });
         }
         self.empty += 1;
         Ok(())

@@ -6,17 +6,16 @@
 use crate::socket::{await_readable, open};
 use ipc_core::{
     Error, Name, Options, Result,
-    liveness::{RENDEZVOUS_TIMEOUT, retry_until},
+    liveness::{RENDEZVOUS_TIMEOUT, is_ours, retry_until},
     objects::{self, Object, Owned},
     stream::set_nonblocking,
 };
 use nix::{
     errno::Errno,
     sys::{
-        socket::{AddressFamily, Backlog, SockType, UnixAddr, bind, connect, getsockopt, listen, sockopt},
+        socket::{AddressFamily, Backlog, SockType, UnixAddr, bind, connect, listen},
         stat::{Mode, fchmod},
     },
-    unistd::geteuid,
 };
 use std::{
     os::{
@@ -124,10 +123,4 @@ pub fn path_of(word: u64, mechanism: &str) -> Result<PathBuf> {
 /// [`Error::Os`] with `ENAMETOOLONG` beyond 107 bytes: set a shorter `TMPDIR`.
 pub fn address(path: &Path) -> Result<UnixAddr> {
     UnixAddr::new(path).map_err(|e| Error::os("bind", e))
-}
-
-/// Whether the peer that connected, or listened, runs as this user.
-fn is_ours(socket: &OwnedFd) -> Result<bool> {
-    let peer = getsockopt(socket, sockopt::PeerCredentials).map_err(|e| Error::os("getsockopt", e))?;
-    Ok(peer.uid() == geteuid().as_raw())
 }

@@ -33,6 +33,7 @@ impl Channel for Tcp {
         limit: "none; buffers grow by themselves (net.ipv4.tcp_wmem, tcp_rmem)",
         declared_copies: 2,
         peer_death: "end of file, EPIPE, ECONNRESET",
+        trust: "every user can reach the port; only a connection from the port that the peer told over a private socket is taken",
         good_for: "peers that may one day be on another host",
         bad_for: "small messages on one host: each passes the whole network stack",
         manual: "tcp(7)",

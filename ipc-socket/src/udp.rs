@@ -32,6 +32,7 @@ impl Channel for Udp {
         limit: "65507 bytes; 208 KiB with the kernel's records in flight by default (net.core.rmem_default)",
         declared_copies: 2,
         peer_death: "ECONNREFUSED after a send; nothing to the receiver, so a second socket tells",
+        trust: "every user can reach the port; the kernel takes datagrams from the port alone that the peer told over a private socket",
         good_for: "news where only the newest counts; peers that may one day be on another host",
         bad_for: "whatever must arrive: a full receiver drops messages and nobody is told",
         manual: "udp(7)",
@@ -48,7 +49,8 @@ impl Channel for Udp {
     }
 }
 
-/// The two sides meet first; each tells its port and connects to the other's.
+/// The two sides meet first; each tells its port and connects to the other's. Every user can send to either port; the kernel
+/// takes only what comes from the peer's (udp(7)), which nobody else can have while the peer lives.
 impl Rendezvous for Udp {
     /// System calls: `socket`, `bind`, `getsockname`, `connect`, `getpeername`, `recv`; those of [`Meeting`].
     fn bind(name: &Name, options: &Options) -> Result<DatagramEnd> {
@@ -89,4 +91,25 @@ fn connect(socket: &OwnedFd, port: u16) -> Result<()> {
 
 fn end(socket: OwnedFd, peer: Liveness, options: &Options) -> Result<DatagramEnd> {
     DatagramEnd::new(socket, peer, Kind { tells: false, reliable: false, max: MAX_MESSAGE }, options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{SockaddrIn, getsockname, sendto};
+
+    #[test]
+    fn what_came_before_the_peer_was_known_is_thrown_away() {
+        let options = Options::default();
+        let [ours, peer, stranger] = [(); 3].map(|()| loopback::bound(SockType::Datagram, &options).unwrap());
+        let address: SockaddrIn = getsockname(ours.as_raw_fd()).unwrap();
+        for junk in [&b"junk"[..], &[]] {
+            sendto(stranger.as_raw_fd(), junk, &address, MsgFlags::empty()).unwrap();
+        }
+        connect(&ours, loopback::port(&peer).unwrap()).unwrap();
+        sendto(stranger.as_raw_fd(), b"late", &address, MsgFlags::empty()).unwrap();
+        assert_eq!(recv(ours.as_raw_fd(), &mut [0; 8], MsgFlags::MSG_DONTWAIT), Err(Errno::EAGAIN));
+        sendto(peer.as_raw_fd(), b"peer", &address, MsgFlags::empty()).unwrap();
+        assert_eq!(recv(ours.as_raw_fd(), &mut [0; 8], MsgFlags::MSG_DONTWAIT), Ok(4));
+    }
 }

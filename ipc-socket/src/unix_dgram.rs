@@ -26,6 +26,7 @@ impl Channel for UnixDgram {
         limit: "the send buffer less 32 bytes (net.core.wmem_default, wmem_max), at most 4 MiB",
         declared_copies: 2,
         peer_death: "ECONNREFUSED to the sender; nothing to the receiver, so a second socket tells",
+        trust: "mode 0600 in a folder of mode 0700; a connected socket takes messages from its peer alone",
         good_for: "notices that many processes send to one: whole messages, in order, never lost",
         bad_for: "two peers that have to notice each other's end; messages longer than the send buffer",
         manual: "unix(7)",

@@ -31,6 +31,7 @@ impl Channel for UnixSeqpacket {
         limit: "the send buffer less 32 bytes (net.core.wmem_default, wmem_max), at most 4 MiB",
         declared_copies: 2,
         peer_death: "end of file, EPIPE",
+        trust: "mode 0600 in a folder of mode 0700, and the peer's user is asked for (SO_PEERCRED)",
         good_for: "requests and answers on one host: whole messages, in order, with an end",
         bad_for: "messages longer than the send buffer",
         manual: "unix(7)",

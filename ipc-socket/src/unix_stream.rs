@@ -5,8 +5,8 @@
 
 use crate::{StreamEnd, local};
 use ipc_core::{
-    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec, liveness::RENDEZVOUS_TIMEOUT,
-    objects,
+    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Sign, Spec,
+    liveness::RENDEZVOUS_TIMEOUT, objects,
 };
 use nix::{
     errno::Errno,
@@ -29,6 +29,7 @@ impl Channel for UnixStream {
         limit: "none; 208 KiB with the kernel's records in flight by default (net.core.wmem_default)",
         declared_copies: 2,
         peer_death: "end of file, EPIPE",
+        trust: "mode 0600 in a folder of mode 0700, and the peer's user is asked for (SO_PEERCRED)",
         good_for: "the default between processes of one host; passes descriptors, knows the peer's user",
         bad_for: "message boundaries",
         manual: "unix(7)",
@@ -67,7 +68,7 @@ impl Rendezvous for UnixStream {
         loop {
             crate::socket::await_readable(&socket, deadline)?;
             match recv(socket.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT) {
-                Ok(0) => return Err(Error::PeerGone),
+                Ok(0) => return Err(Error::PeerGone { sign: Sign::EndOfFile }),
                 Ok(_) => return StreamEnd::new(socket, options),
                 Err(Errno::EAGAIN | Errno::EINTR) => {}
                 Err(errno) => return Err(Error::os("recv", errno)),

@@ -51,7 +51,7 @@ fn empty_messages_before_the_end<C: Channel>() -> Verdict {
             }
             let heard = (0..).map(|_| end.recv(&mut [0; 8])).take_while(|got| *got == Ok(0)).count();
             let last = end.recv(&mut [0; 8]);
-            if heard != messages || last != Err(Error::PeerGone) {
+            if heard != messages || !last.as_ref().is_err_and(Error::is_peer_gone) {
                 return Err(format!("{wait}: {messages} were sent, {heard} came, and then {last:?}"));
             }
             child.wait(Duration::from_secs(5)).map_err(words)?;

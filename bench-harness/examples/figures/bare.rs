@@ -1,12 +1,15 @@
-//! Bare libc loops: the calls that each mechanism needs and nothing else.
+//! Bare libc loops: the calls that each mechanism needs and nothing else. None of them would notice a dead peer.
 
 #![allow(unsafe_code)]
 
 use crate::{Ping, SIZE};
+use ipc_core::{futex, shared::SharedPage};
 use std::{
     ffi::CString,
     io,
     os::fd::{AsRawFd, OwnedFd},
+    rc::Rc,
+    sync::atomic::Ordering,
 };
 
 fn moved(what: &str, n: isize) {
@@ -75,6 +78,53 @@ fn sockets(a: impl Into<OwnedFd>, b: impl Into<OwnedFd>) -> (SendRecv, SendRecv)
 pub fn unix_stream() -> (SendRecv, SendRecv) {
     let (a, b) = std::os::unix::net::UnixStream::pair().expect("socketpair");
     sockets(a, b)
+}
+
+/// A Unix datagram socket pair.
+pub fn unix_dgram() -> (SendRecv, SendRecv) {
+    let (a, b) = std::os::unix::net::UnixDatagram::pair().expect("socketpair");
+    sockets(a, b)
+}
+
+/// Two UDP sockets over loopback, connected to each other.
+pub fn udp() -> (SendRecv, SendRecv) {
+    let bound = || std::net::UdpSocket::bind(("127.0.0.1", 0)).expect("bind");
+    let (a, b) = (bound(), bound());
+    a.connect(b.local_addr().expect("address")).expect("connect");
+    b.connect(a.local_addr().expect("address")).expect("connect");
+    sockets(a, b)
+}
+
+/// A word of shared memory each way, and futex(2) to sleep on it: what a ring that blocks cannot do without.
+pub struct Words {
+    page: Rc<SharedPage>,
+    mine: usize,
+    other: usize,
+    seen: u32,
+}
+
+impl Ping for Words {
+    #[inline]
+    fn ping(&mut self) {
+        self.page[self.mine].futex.fetch_add(1, Ordering::Release);
+        futex::wake(&self.page[self.mine].futex).expect("futex");
+    }
+
+    #[inline]
+    fn pong(&mut self) {
+        let word = &self.page[self.other].futex;
+        while word.load(Ordering::Acquire) == self.seen {
+            futex::wait(word, self.seen, None).expect("futex");
+        }
+        self.seen += 1;
+    }
+}
+
+/// Two words in a shared page.
+pub fn words() -> (Words, Words) {
+    let page = Rc::new(SharedPage::new().expect("a page"));
+    let end = |mine, other| Words { page: Rc::clone(&page), mine, other, seen: 0 };
+    (end(0, 1), end(1, 0))
 }
 
 /// A TCP connection over loopback, `TCP_NODELAY`.

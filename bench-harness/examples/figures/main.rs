@@ -1,6 +1,7 @@
 //! The figures that this suite is held to, each a ratio taken in one interleaved run:
 //!
-//! - what the `Channel` trait costs: round trips of 64 bytes through it against a bare libc loop of the same calls;
+//! - what the `Channel` trait costs, the watch for a dead peer included: round trips of 64 bytes through it against a bare
+//!   libc loop of the same calls, which would hang; a ring that blocks against a word and a futex;
 //! - how near the ring comes to the hardware: spinning round trips of 64 bytes in place against the fastest bare
 //!   ping-pong of two cache lines.
 //!
@@ -138,6 +139,12 @@ fn through<C: Channel>(wait: Wait) -> (Through<C::Endpoint>, Through<C::Endpoint
     (wrap(a), wrap(b))
 }
 
+fn slots(wait: Wait) -> (impl Ping, impl Ping) {
+    let options = Options { wait, max_message: Some(SIZE), ..Options::default() };
+    let (a, b) = ipc_shm::Memfd::pair(&options).expect("a channel");
+    (Slot(a), Slot(b))
+}
+
 /// One comparison of the wrapper: a name and both sides, each of which measures one fresh pair.
 struct Comparison {
     name: &'static str,
@@ -155,12 +162,19 @@ macro_rules! comparison {
     };
 }
 
-const COMPARISONS: [Comparison; 5] = [
+const COMPARISONS: [Comparison; 8] = [
     comparison!(ipc_pipe::Pipe, bare::pipe()),
     comparison!(ipc_socket::UnixStream, bare::unix_stream()),
     comparison!(ipc_msgq::SysvMsgq, bare::sysv_msgq()),
     comparison!(ipc_msgq::PosixMq, bare::posix_mq()),
     comparison!(ipc_socket::Tcp, bare::tcp()),
+    comparison!(ipc_socket::UnixDgram, bare::unix_dgram()),
+    comparison!(ipc_socket::Udp, bare::udp()),
+    Comparison {
+        name: ipc_shm::Memfd::SPEC.name,
+        wrapped: |cpus, count| measure(cpus, count, slots(Wait::Block)),
+        bare: |cpus, count| measure(cpus, count, bare::words()),
+    },
 ];
 
 fn main() {
@@ -247,11 +261,7 @@ fn cache_lines(cpus: [usize; 2], count: u64, pause: bool) -> f64 {
 
 fn ring(cpus: [usize; 2], rounds: u32) {
     const COUNT: u64 = 50_000;
-    let options = Options { wait: Wait::Spin, max_message: Some(SIZE), ..Options::default() };
-    let in_place = || {
-        let (a, b) = ipc_shm::Memfd::pair(&options).expect("a channel");
-        measure(cpus, COUNT, (Slot(a), Slot(b)))
-    };
+    let in_place = || measure(cpus, COUNT, slots(Wait::Spin));
     let mut figures = [const { Vec::new() }; 3];
     let mut far = 0;
     while figures[0].len() < rounds as usize && far < 10 * rounds {

@@ -31,6 +31,7 @@ struct Row {
     bad_for: &'static str,
     manual: &'static str,
     error: Option<String>,
+    trust: &'static str,
 }
 
 impl Row {
@@ -53,6 +54,7 @@ impl Row {
             bad_for: spec.bad_for,
             manual: spec.manual,
             error: max.err().map(|error| error.to_string()),
+            trust: spec.trust,
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 done; 1 a measured verdict is negative; 2 usage or environment; 130 interrupted.
 
+mod doctor;
+mod faults;
 mod list;
 mod output;
 mod report;
@@ -27,10 +29,14 @@ enum Verb {
     List(list::Args),
     /// Measure
     Run(run::Args),
+    /// Kill, close and stop one process of running pairs, and see what becomes of the other
+    Faults(faults::Args),
     /// Rebuild tables, charts and HTML from the CSV files alone
     Report(report::Args),
     /// Remove the kernel objects that killed runs left behind
     Sweep(sweep::Args),
+    /// Show what of this machine limits or bends a run, and what to do about it
+    Doctor(doctor::Args),
 }
 
 /// How a verb ended; errors end with code 2.
@@ -49,8 +55,10 @@ pub fn main() -> ExitCode {
     finish(match &verb {
         Verb::List(args) => list::main(args),
         Verb::Run(args) => run::main(args),
+        Verb::Faults(args) => faults::main(args),
         Verb::Report(args) => report::main(args),
         Verb::Sweep(args) => sweep::main(args),
+        Verb::Doctor(args) => doctor::main(args),
     })
 }
 

@@ -36,9 +36,14 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<String> {
 /// number, or null.
 pub fn rows(latency: &[LatencyRow], throughput: &[ThroughputRow]) -> anyhow::Result<Value> {
     let mut all = Map::new();
-    all.insert("latency".into(), Value::Array(latency.iter().map(row).collect::<Result<_, _>>()?));
-    all.insert("throughput".into(), Value::Array(throughput.iter().map(row).collect::<Result<_, _>>()?));
+    all.insert("latency".into(), records(latency)?);
+    all.insert("throughput".into(), records(throughput)?);
     Ok(Value::Object(all))
+}
+
+/// Rows as a JSON array, figures as in [`rows`].
+pub fn records<R: Row>(rows: &[R]) -> anyhow::Result<Value> {
+    Ok(Value::Array(rows.iter().map(row).collect::<Result<_, _>>()?))
 }
 
 fn row<R: Row>(row: &R) -> anyhow::Result<Value> {

@@ -123,6 +123,11 @@ pub fn results_dir() -> PathBuf {
     workspace().join("results")
 }
 
+/// Where partial ones go.
+pub fn partial_dir() -> PathBuf {
+    workspace().join("target/ipc-bench")
+}
+
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }
@@ -137,14 +142,13 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         None => Topology::here()?,
     };
     let plan = Plan::expand(&args.selection(), &topology)?;
-    let partial = || workspace().join("target/ipc-bench");
-    let out = args.out.clone().unwrap_or_else(|| if args.is_complete() { results_dir() } else { partial() });
+    let out = args.out.clone().unwrap_or_else(|| if args.is_complete() { results_dir() } else { partial_dir() });
     // Before measuring for minutes: can it be kept?
     ensure_writable(&out)?;
     interrupt::install().context("cannot handle Ctrl-C")?;
 
     let results = run::measure(&plan, &topology, command());
-    let out = if results.interrupted && args.out.is_none() { partial() } else { out };
+    let out = if results.interrupted && args.out.is_none() { partial_dir() } else { out };
     ensure_writable(&out)?;
     let written = results.write(&out)?;
     output::tables(args.format, &results.latency, &results.throughput)?;
@@ -161,7 +165,11 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     })
 }
 
-fn ensure_writable(dir: &Path) -> anyhow::Result<()> {
+/// Fails early where nothing could be kept in `dir`, which is made if it is not there.
+///
+/// # Errors
+/// Why not.
+pub fn ensure_writable(dir: &Path) -> anyhow::Result<()> {
     let cannot = || format!("cannot write to '{}': choose another folder with --out", dir.display());
     std::fs::create_dir_all(dir).with_context(cannot)?;
     crate::record::write_atomically(&dir.join(".probe"), b"").with_context(cannot)?;

@@ -1,6 +1,7 @@
 //! Reads the facts from `/proc`, `/sys` and uname(2).
 
 use super::{Build, Cpu, Host, Kernel, Run, Virtualisation};
+use nix::errno::Errno;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -18,6 +19,11 @@ const LIMITS: &[&str] = &[
     "fs/mqueue/msgsize_max",
     "fs/mqueue/queues_max",
     "fs/pipe-max-size",
+    "fs/pipe-user-pages-soft",
+    "fs/pipe-user-pages-hard",
+    "kernel/shmmax",
+    "kernel/shmall",
+    "kernel/shmmni",
     "net/core/wmem_default",
     "net/core/wmem_max",
     "net/core/rmem_default",
@@ -27,9 +33,7 @@ const LIMITS: &[&str] = &[
 
 pub(super) fn host() -> Host {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let limits = LIMITS
-        .iter()
-        .map(|name| (name.replace('/', "."), text(format!("/proc/sys/{name}")).and_then(|value| value.parse().ok())));
+    let limits = LIMITS.iter().map(|name| (name.replace('/', "."), limit(name).ok()));
     Host {
         cpu: cpu(&cpuinfo),
         kernel: kernel(),
@@ -41,20 +45,35 @@ pub(super) fn host() -> Host {
     }
 }
 
-/// A file's text without the white space around it; `None` where it is absent, unreadable or empty.
-fn text(path: impl AsRef<Path>) -> Option<String> {
-    let text = fs::read_to_string(path).ok()?;
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+/// A file's text without the white space around it, or why there is none.
+pub(crate) fn read(path: impl AsRef<Path>) -> Result<String, String> {
+    let path = path.as_ref();
+    let reason = |e: std::io::Error| match e.raw_os_error() {
+        Some(errno) => format!("{}: {}", path.display(), Errno::from_raw(errno).desc()),
+        None => format!("{}: {e}", path.display()),
+    };
+    fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(reason)
 }
 
-/// The first value of `name` in `/proc/cpuinfo`.
-fn cpuinfo_value(cpuinfo: &str, name: &str) -> Option<String> {
-    let mut values = cpuinfo.lines().filter_map(|line| line.split_once(':'));
+/// A number in the file `name` under `/proc/sys`, or why there is none.
+pub(crate) fn limit(name: &str) -> Result<u64, String> {
+    let text = read(format!("/proc/sys/{name}"))?;
+    text.parse().map_err(|_| format!("/proc/sys/{name}: '{text}' is no number"))
+}
+
+/// A file's text; `None` where it is absent, unreadable or empty.
+fn text(path: impl AsRef<Path>) -> Option<String> {
+    read(path).ok().filter(|text| !text.is_empty())
+}
+
+/// The first value of `name` in a text of lines `name: value`, such as `/proc/cpuinfo`.
+pub(crate) fn value_of(text: &str, name: &str) -> Option<String> {
+    let mut values = text.lines().filter_map(|line| line.split_once(':'));
     values.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
 }
 
 fn cpu(cpuinfo: &str) -> Cpu {
-    let online: Vec<u32> = text(format!("{CPUS}/online")).map(|list| cpu_list(&list)).unwrap_or_default();
+    let online = online();
     let topology = |cpu: &u32, file: &str| text(format!("{CPUS}/cpu{cpu}/topology/{file}"));
     let count = |set: BTreeSet<String>| u32::try_from(set.len()).ok().filter(|n| *n > 0);
     let siblings = |cpu: &u32| topology(cpu, "core_cpus_list").or_else(|| topology(cpu, "thread_siblings_list"));
@@ -65,9 +84,9 @@ fn cpu(cpuinfo: &str) -> Cpu {
     let mut seen = BTreeSet::new();
     core_threads.retain(|threads| seen.insert(threads.clone()));
     Cpu {
-        model: cpuinfo_value(cpuinfo, "model name"),
-        vendor: cpuinfo_value(cpuinfo, "vendor_id"),
-        microcode: cpuinfo_value(cpuinfo, "microcode"),
+        model: value_of(cpuinfo, "model name"),
+        vendor: value_of(cpuinfo, "vendor_id"),
+        microcode: value_of(cpuinfo, "microcode"),
         sockets: count(online.iter().filter_map(|cpu| topology(cpu, "physical_package_id")).collect()),
         cores,
         threads: u32::try_from(online.len()).ok().filter(|n| *n > 0),
@@ -78,7 +97,20 @@ fn cpu(cpuinfo: &str) -> Cpu {
         l3_kib: cache_kib(3, "Unified"),
         governor_note: governor.is_none().then(no_governor),
         governor,
+        boost: boost(),
+        smt: text(format!("{CPUS}/smt/control")),
     }
+}
+
+/// Whether the processor may go beyond its base frequency, where the kernel's driver has a switch for it.
+fn boost() -> Option<bool> {
+    let is = |file: &str, value: &str| text(format!("{CPUS}/{file}")).map(|text| text == value);
+    is("intel_pstate/no_turbo", "0").or_else(|| is("cpufreq/boost", "1"))
+}
+
+/// The hardware threads that are online.
+pub(crate) fn online() -> Vec<u32> {
+    text(format!("{CPUS}/online")).map(|list| cpu_list(&list)).unwrap_or_default()
 }
 
 /// The processors in a list such as `0-3,8`.
@@ -120,7 +152,7 @@ fn kernel() -> Kernel {
 
 fn virtualisation(cpuinfo: &str) -> Virtualisation {
     // The flag is an x86 one (CPUID leaf 1); elsewhere its absence says nothing.
-    let flags = cpuinfo_value(cpuinfo, "flags");
+    let flags = value_of(cpuinfo, "flags");
     let virtual_machine = flags.map(|flags| flags.split_ascii_whitespace().any(|flag| flag == "hypervisor"));
     let firmware = || {
         let vendor = text("/sys/class/dmi/id/sys_vendor")?;
@@ -138,12 +170,22 @@ fn container() -> Option<String> {
         .or_else(|| text("/run/systemd/container").map(|kind| format!("/run/systemd/container says {kind}")))
         .or_else(|| file("/.dockerenv"))
         .or_else(|| file("/run/.containerenv"))
+        .or_else(|| Some(format!("process 1 was started with container={}", of_init(&text("/proc/1/environ")?)?)))
+        .or_else(|| Some(format!("the control group is one of {}", of_cgroup(&text("/proc/self/cgroup")?)?)))
+}
+
+/// What systemd-nspawn and LXC tell the first process, in `/proc/1/environ`; only its children inherit it.
+fn of_init(environ: &str) -> Option<&str> {
+    environ.split('\0').find_map(|variable| variable.strip_prefix("container="))
+}
+
+/// Whose name the paths in `/proc/self/cgroup` carry.
+fn of_cgroup(cgroup: &str) -> Option<&'static str> {
+    ["docker", "libpod", "lxc", "kubepods", "containerd"].into_iter().find(|name| cgroup.contains(name))
 }
 
 fn memory_bytes() -> Option<u64> {
-    let meminfo = text("/proc/meminfo")?;
-    let kib: u64 =
-        meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().strip_suffix(" kB")?.parse().ok()?;
+    let kib: u64 = value_of(&text("/proc/meminfo")?, "MemTotal")?.strip_suffix(" kB")?.parse().ok()?;
     Some(kib * 1024)
 }
 
@@ -161,8 +203,23 @@ mod tests {
     #[test]
     fn values_of_cpuinfo() {
         let cpuinfo = "processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu hypervisor\n\nmodel name\t: Other\n";
-        assert_eq!(cpuinfo_value(cpuinfo, "model name").as_deref(), Some("Some CPU"));
+        assert_eq!(value_of(cpuinfo, "model name").as_deref(), Some("Some CPU"));
         assert_eq!(virtualisation(cpuinfo).virtual_machine, Some(true));
         assert_eq!(virtualisation("").virtual_machine, None);
+    }
+
+    #[test]
+    fn hints_at_containers() {
+        assert_eq!(of_init("HOME=/\0container=lxc\0TERM=linux\0"), Some("lxc"));
+        assert_eq!(of_init("HOME=/\0my_container=x\0"), None);
+        assert_eq!(of_cgroup("0::/system.slice/docker-12ab.scope\n"), Some("docker"));
+        assert_eq!(of_cgroup("2:cpu:/kubepods/burstable/pod1\n0::/\n"), Some("kubepods"));
+        assert_eq!(of_cgroup("0::/user.slice/user-1000.slice\n"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_has_the_reason() {
+        assert_eq!(read("/no/such/file").unwrap_err(), "/no/such/file: No such file or directory");
+        assert!(limit("kernel/ostype").unwrap_err().contains("'Linux' is no number"));
     }
 }

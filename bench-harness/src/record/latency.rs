@@ -120,6 +120,18 @@ impl LatencyRow {
     pub fn failed(cell: &Cell, error: impl Into<String>) -> Self {
         Self { error: error.into(), ..Self::empty(cell) }
     }
+
+    /// Which cell the row is of.
+    pub fn key(&self) -> Key<'_> {
+        Key {
+            workload: self.workload,
+            mechanism: &self.mechanism,
+            size: self.size,
+            placement: self.placement,
+            wait: self.wait,
+            access: self.access,
+        }
+    }
 }
 
 impl Row for LatencyRow {
@@ -152,16 +164,12 @@ impl Row for LatencyRow {
         "lost",
     ];
     const REQUIRED: usize = 19;
-    const WORKLOAD: Workload = Workload::Latency;
 
-    fn key(&self) -> Key<'_> {
-        Key {
-            workload: self.workload,
-            mechanism: &self.mechanism,
-            size: self.size,
-            placement: self.placement,
-            wait: self.wait,
-            access: self.access,
-        }
+    fn name(&self) -> String {
+        self.key().to_string()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.key().belongs_to(Workload::Latency)
     }
 }

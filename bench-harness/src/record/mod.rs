@@ -5,6 +5,7 @@
 //! names the file, the line and what belongs there.
 
 mod error;
+pub mod faults;
 mod field;
 pub mod flag;
 pub mod histograms;
@@ -12,6 +13,7 @@ pub mod latency;
 pub mod throughput;
 
 pub use error::Error;
+pub use faults::FaultRow;
 pub use flag::{Flag, Flags, Proximity};
 pub use histograms::Distribution;
 pub use latency::LatencyRow;
@@ -30,11 +32,17 @@ pub trait Row: Serialize + DeserializeOwned {
     const COLUMNS: &'static [&'static str];
     /// How many of [`Row::COLUMNS`] a file must have; the others came later, and older files are read without them.
     const REQUIRED: usize;
-    /// The workload that every row of the file carries.
-    const WORKLOAD: Workload;
 
-    /// Which cell the row is of.
-    fn key(&self) -> Key<'_>;
+    /// What the row is of. A file has one row of a name.
+    fn name(&self) -> String;
+
+    /// Whether the row belongs into this file.
+    ///
+    /// # Errors
+    /// What is wrong and what was expected.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// The six columns that name a cell; prints as the cell's name.
@@ -52,6 +60,16 @@ pub struct Key<'a> {
     pub wait: Wait,
     /// How they reached the payload.
     pub access: Access,
+}
+
+impl Key<'_> {
+    /// Whether a row of this key belongs into the file of `workload`.
+    fn belongs_to(&self, workload: Workload) -> Result<(), String> {
+        if self.workload == workload {
+            return Ok(());
+        }
+        Err(format!("workload '{}' does not belong here: expected '{workload}'", self.workload))
+    }
 }
 
 impl std::fmt::Display for Key<'_> {
@@ -137,13 +155,10 @@ fn from_csv<R: Row>(path: &Path, bytes: &[u8]) -> Result<Vec<R>, Error> {
             let fields: Vec<_> = header.iter().zip(&record).collect();
             Error::from_csv(path, e, &fields)
         })?;
-        let key = row.key();
-        if key.workload != R::WORKLOAD {
-            let what = format!("workload '{}' does not belong here: expected '{}'", key.workload, R::WORKLOAD);
-            return Err(Error::row(path, line, what));
-        }
-        if !seen.insert(key.to_string()) {
-            return Err(Error::row(path, line, format!("{key} occurs twice: expected one row per cell")));
+        row.check().map_err(|what| Error::row(path, line, what))?;
+        let name = row.name();
+        if !seen.insert(name.clone()) {
+            return Err(Error::row(path, line, format!("{name} occurs twice: expected one row of it")));
         }
         rows.push(row);
     }

@@ -87,6 +87,18 @@ impl ThroughputRow {
     pub fn failed(cell: &Cell, error: impl Into<String>) -> Self {
         Self { error: error.into(), ..Self::empty(cell) }
     }
+
+    /// Which cell the row is of.
+    pub fn key(&self) -> Key<'_> {
+        Key {
+            workload: self.workload,
+            mechanism: &self.mechanism,
+            size: self.size,
+            placement: self.placement,
+            wait: self.wait,
+            access: self.access,
+        }
+    }
 }
 
 impl Row for ThroughputRow {
@@ -111,16 +123,12 @@ impl Row for ThroughputRow {
         "probe_ns",
     ];
     const REQUIRED: usize = 14;
-    const WORKLOAD: Workload = Workload::Throughput;
 
-    fn key(&self) -> Key<'_> {
-        Key {
-            workload: self.workload,
-            mechanism: &self.mechanism,
-            size: self.size,
-            placement: self.placement,
-            wait: self.wait,
-            access: self.access,
-        }
+    fn name(&self) -> String {
+        self.key().to_string()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.key().belongs_to(Workload::Throughput)
     }
 }

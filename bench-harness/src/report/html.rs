@@ -6,7 +6,7 @@
 use super::charts::{Chart, escape};
 use super::matrix::{Entry, Matrix, Odd};
 use super::tables::{NO_FIGURE, capital, marks};
-use super::{Results, facts};
+use super::{Results, facts, faults};
 use crate::record::{self, Flag, Row};
 use std::fmt::Write as _;
 
@@ -26,6 +26,9 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     for table in tables {
         let _ = write!(html, "<a href=\"#{}\">{}</a>", id(table), escape(&table.title()));
     }
+    if !results.faults.is_empty() {
+        html.push_str("<a href=\"#faults\">Faults</a>");
+    }
     html.push_str("<a href=\"#cells\">All cells</a><a href=\"#flags\">Flags</a><a href=\"#host\">Host</a></nav>\n");
 
     notes(&mut html, results, drawn);
@@ -41,9 +44,11 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     for table in tables {
         ranking(&mut html, table);
     }
+    fault_tables(&mut html, results);
     html.push_str("<h2 id=\"cells\">All cells</h2>\n<p class=\"quiet\">The CSV files as they are.</p>\n");
     cells(&mut html, "Latency", &results.latency);
     cells(&mut html, "Throughput", &results.throughput);
+    cells(&mut html, "Faults", &results.faults);
     flags(&mut html, tables);
     host(&mut html, results);
     let _ = write!(html, "<script>\n{}</script>\n</body>\n</html>\n", include_str!("html/sort.js"));
@@ -149,24 +154,55 @@ fn field(table: &Matrix, entry: Option<&Entry>) -> String {
     html
 }
 
+fn fault_tables(html: &mut String, results: &Results) {
+    if results.faults.is_empty() {
+        return;
+    }
+    let origin = escape(&faults::origin(&results.faults));
+    let _ = write!(
+        html,
+        "<h2 id=\"faults\">Faults</h2>\n<p class=\"quiet\">Measured by <code>ipc-bench faults</code>, {origin}.</p>\n"
+    );
+    for table in faults::tables(&results.faults) {
+        let _ = write!(html, "<h3>{}</h3>\n<p class=\"quiet\">{}</p>\n", table.title, escape(table.explanation));
+        html.push_str("<div class=\"scroll\"><table><thead><tr>");
+        let class = |column| if table.is_figure(column) { " class=\"figure\"" } else { "" };
+        for (column, head) in table.heads.iter().enumerate() {
+            let _ = write!(html, "<th{}>{head}</th>", class(column));
+        }
+        html.push_str("</tr></thead>\n<tbody>\n");
+        for line in &table.lines {
+            html.push_str("<tr>");
+            for (column, field) in line.iter().enumerate() {
+                let _ = write!(html, "<td{}>{}</td>", class(column), escape(field));
+            }
+            html.push_str("</tr>\n");
+        }
+        html.push_str("</tbody></table></div>\n");
+    }
+    let _ = writeln!(html, "<p>{}</p>", faults::summary(&results.faults));
+}
+
 /// The rows of a CSV file, every column of it.
 fn cells<R: Row>(html: &mut String, title: &str, rows: &[R]) {
     if rows.is_empty() {
         return;
     }
     let count = rows.len();
-    let _ = write!(html, "<details><summary>{title}: {count} cells</summary>\n<div class=\"scroll\">");
+    let _ = write!(html, "<details><summary>{title}: {count} rows</summary>\n<div class=\"scroll\">");
     html.push_str("<table class=\"sortable\"><thead><tr>");
-    for column in &R::COLUMNS[1..] {
+    // Every row of a file has the same workload.
+    let shown = |column: &str| column != "workload";
+    for column in R::COLUMNS.iter().filter(|column| shown(column)) {
         let _ = write!(html, "<th>{column}</th>");
     }
     html.push_str("</tr></thead>\n<tbody>\n");
     let csv = record::to_csv(rows);
     for row in csv::Reader::from_reader(csv.as_bytes()).records().flatten() {
         html.push_str("<tr>");
-        for (column, field) in R::COLUMNS.iter().zip(&row).skip(1) {
+        for (column, field) in R::COLUMNS.iter().zip(&row).filter(|(column, _)| shown(column)) {
             let class = match *column {
-                "error" => " class=\"text\"",
+                "error" | "learned" => " class=\"text\"",
                 _ if field.parse::<f64>().is_ok() => " class=\"figure\"",
                 _ => "",
             };

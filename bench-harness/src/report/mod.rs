@@ -5,6 +5,7 @@
 
 pub mod charts;
 pub mod facts;
+pub mod faults;
 mod html;
 pub mod matrix;
 pub mod model;
@@ -13,7 +14,7 @@ pub mod tables;
 pub mod units;
 
 use crate::host::Host;
-use crate::record::{self, Distribution, Error, LatencyRow, Row, ThroughputRow, write_atomically};
+use crate::record::{self, Distribution, Error, FaultRow, LatencyRow, ThroughputRow, write_atomically};
 use matrix::Matrix;
 use std::{
     collections::BTreeMap,
@@ -28,6 +29,8 @@ pub struct Results {
     pub latency: Vec<LatencyRow>,
     /// The rows of `throughput.csv`; empty where there is none.
     pub throughput: Vec<ThroughputRow>,
+    /// The rows of `faults.csv`, which another run may have measured; empty where there is none.
+    pub faults: Vec<FaultRow>,
     /// The facts of `host.json`; `None` where there is none.
     pub host: Option<Host>,
     /// The histograms, by the name of their cell.
@@ -53,7 +56,9 @@ impl Results {
                 distributions.insert(cell, distribution);
             }
         }
-        Ok(Self { latency, throughput: throughput.unwrap_or_default(), host: Host::read(dir)?, distributions })
+        let faults = optional(record::read::<FaultRow>(dir))?.unwrap_or_default();
+        let throughput = throughput.unwrap_or_default();
+        Ok(Self { latency, throughput, faults, host: Host::read(dir)?, distributions })
     }
 
     /// The ranking tables of every workload and size.

@@ -2,7 +2,7 @@
 //! (a placement and a wait strategy), and one figure with its spread.
 
 use crate::cell::{Access, Placement, Workload};
-use crate::record::{Flags, Key, LatencyRow, Proximity, Row, ThroughputRow};
+use crate::record::{Flags, Key, LatencyRow, Proximity, ThroughputRow};
 use crate::report::units::Quantity;
 use ipc_core::Wait;
 

@@ -3,7 +3,7 @@
 use super::charts::{self, Chart};
 use super::matrix::Matrix;
 use super::tables::{escape_markdown, markdown, marks};
-use super::{Results, facts};
+use super::{Results, facts, faults};
 use std::fmt::Write as _;
 
 /// The whole file.
@@ -38,6 +38,12 @@ pub fn text(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     );
     for table in tables {
         text.push_str(&markdown(table));
+        text.push('\n');
+    }
+    if !results.faults.is_empty() {
+        let origin = escape_markdown(&faults::origin(&results.faults));
+        let _ = write!(text, "## Faults\n\nMeasured by `ipc-bench faults`, {origin}.\n\n");
+        text.push_str(&faults::markdown(&results.faults));
         text.push('\n');
     }
     let marks = marks(tables);

@@ -179,7 +179,7 @@ fn parts(table: &Matrix, entry: Option<&Entry>) -> [String; 3] {
 }
 
 /// Appends `sentence`, broken at spaces into lines of `width`; the second and later lines are indented.
-fn wrap(text: &mut String, sentence: &str, indent: &str, width: usize) {
+pub(super) fn wrap(text: &mut String, sentence: &str, indent: &str, width: usize) {
     let mut line = indent.to_owned();
     let mut empty = true;
     for word in sentence.split(' ') {

@@ -43,6 +43,12 @@ pub trait Courier: Sized {
     /// As [`Endpoint::recv`].
     fn recv_note(&mut self) -> Result<u64>;
 
+    /// Whether the beginning of message `number` has arrived without its end, as far as its first eight bytes tell: only a byte
+    /// stream can break a message.
+    fn has_beginning_of(&self, _number: u64) -> bool {
+        false
+    }
+
     /// See [`Endpoint::set_timeout`].
     ///
     /// # Errors
@@ -102,6 +108,10 @@ impl<E: Endpoint> Courier for Copying<E> {
     fn recv_note(&mut self) -> Result<u64> {
         let len = self.endpoint.recv(&mut self.note)?;
         Ok(payload::number(&self.note[..len]))
+    }
+
+    fn has_beginning_of(&self, number: u64) -> bool {
+        self.size >= NOTE && payload::number(&self.incoming) == number
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {

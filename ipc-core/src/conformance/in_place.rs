@@ -189,7 +189,7 @@ fn killed_while_reading<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict
 /// Reads the end, and again the end.
 fn read_the_end<E: InPlace>(side: &mut Side<E>) -> Verdict {
     match side.end().recv_with(<[u8]>::len) {
-        Err(Error::PeerGone) => hear_the_end(side),
+        Err(Error::PeerGone { .. }) => hear_the_end(side),
         other => Err(format!("recv_with after the end: {other:?}")),
     }
 }
@@ -197,7 +197,7 @@ fn read_the_end<E: InPlace>(side: &mut Side<E>) -> Verdict {
 /// Writes until the end of the peer shows.
 fn write_until_the_end<E: InPlace>(side: &mut Side<E>) -> Verdict {
     match side.fill_by(write)? {
-        (Error::PeerGone, _) => Ok(()),
+        (error, _) if error.is_peer_gone() => Ok(()),
         (error, _) => Err(format!("send_with after the end: '{error}'")),
     }
 }

@@ -14,7 +14,7 @@
 //!
 //! Tests are called `posix-shm::spin::order_and_content`, so `cargo test spin` filters. Each runs in a process of its own
 //! under a watchdog, so that a hang is a failure that names itself; when it has passed, nothing may be left of it in the
-//! system (see `leftovers.rs`).
+//! system (see [`leftovers`](crate::leftovers)).
 //!
 //! - The clauses of [`Channel`], [`Endpoint`](crate::Endpoint) and [`InPlace`] play in a forked pair.
 //! - Those of [`Rendezvous`] play in processes that share nothing but the name and the options: the test binary starts
@@ -25,14 +25,16 @@
 //! and a channel that breaks it to `ipc-core/tests/conformance_fails.rs`, which fails as long as a clause has none.
 
 mod in_place;
+mod intruder;
 mod killing;
-mod leftovers;
 mod link;
 mod parting;
+mod pressure;
 mod rendezvous;
 mod stage;
 mod storm;
 mod strangers;
+pub mod surroundings;
 mod transfer;
 mod waiting;
 

@@ -2,12 +2,12 @@
 
 use super::{
     Clause, Verdict,
-    link::Side,
+    link::{GONE, Side},
     stage::{Stage, finish, join},
     strangers::Inherited,
     waiting::fill_up,
 };
-use crate::{Channel, Endpoint, Error, Framing, Reliability, Wait};
+use crate::{Channel, Endpoint, Framing, Reliability, Wait};
 use std::{thread, thread::sleep, time::Duration};
 
 pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
@@ -35,8 +35,8 @@ pub(super) const DEADLINES: [Option<Duration>; 2] = [None, Some(Duration::from_s
 
 /// Receives the end, and again the end.
 pub(super) fn hear_the_end<E: Endpoint>(side: &mut Side<E>) -> Verdict {
-    side.hear_error(&Error::PeerGone)?;
-    side.hear_error(&Error::PeerGone)
+    side.hear_error(&GONE)?;
+    side.hear_error(&GONE)
 }
 
 /// Tells the peer, and receives its end under `deadline`.
@@ -62,16 +62,16 @@ pub(super) fn say_until_the_end<C: Channel>(side: &mut Side<C::Endpoint>) -> Ver
         for _ in 0..200 {
             match side.end().send(&[0; 100]) {
                 Ok(()) => sleep(MEANWHILE / 100),
-                Err(Error::PeerGone) => return Ok(()),
-                Err(error) => return Err(format!("send failed with '{error}', not with '{}'", Error::PeerGone)),
+                Err(error) if error.is_peer_gone() => return Ok(()),
+                Err(error) => return Err(format!("send failed with '{error}', not because the peer is gone")),
             }
         }
         return Ok(());
     }
     for _ in 0..2 {
         match side.fill()? {
-            (Error::PeerGone, _) => {}
-            (error, _) => return Err(format!("send failed with '{error}', not with '{}'", Error::PeerGone)),
+            (error, _) if error.is_peer_gone() => {}
+            (error, _) => return Err(format!("send failed with '{error}', not because the peer is gone")),
         }
     }
     Ok(())
@@ -149,7 +149,7 @@ fn closed_while_sending<C: Channel>(stage: &Stage) -> Verdict {
 fn closed_in_mid_message<C: Channel>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| match peer.end().recv(&mut [0; 100]) {
-            Err(Error::PeerGone) => Ok(()),
+            Err(error) if error.is_peer_gone() => Ok(()),
             other => Err(format!("recv of 100 bytes, of which 40 came: {other:?}")),
         },
         |here| {

@@ -2,12 +2,12 @@
 //! one binds, one connects, and this process tells them what to do.
 
 use super::{
-    Clause, Verdict, leftovers,
+    Clause, Verdict,
     stage::Stage,
     strangers::{Answer, Stranger, Task},
     waiting::on_time,
 };
-use crate::{Error, Name, Options, Reliability, Rendezvous, objects};
+use crate::{Error, Name, Options, Reliability, Rendezvous, leftovers, objects};
 use std::{
     thread::sleep,
     time::{Duration, Instant},
@@ -51,11 +51,24 @@ fn meet<C: Rendezvous>(stage: &Stage, first: Task, name: &Name) -> Result<[Stran
     let [early, late] = order;
     let second = if first == Task::Bind { Task::Connect } else { Task::Bind };
     early.ask(first, 0)?;
-    sleep(MEANWHILE);
+    waits::<C>(first, name)?;
     late.ask(second, 0)?;
     early.answers(Answer::Done)?;
     late.answers(Answer::Done)?;
     Ok(strangers)
+}
+
+/// Returns once the one who was asked for `role` waits for its peer. A name can be seen; a connector leaves no trace.
+fn waits<C: Rendezvous>(role: Task, name: &Name) -> Verdict {
+    let began = Instant::now();
+    while role == Task::Bind && called::<C>(name)?.is_empty() {
+        if began.elapsed() > Duration::from_millis(AMPLE) {
+            return Err(format!("nothing in the system is called {name}, and somebody binds it"));
+        }
+        sleep(Duration::from_millis(1));
+    }
+    sleep(MEANWHILE);
+    Ok(())
 }
 
 /// Moves messages from one to the other, all of which must arrive in order.
@@ -103,7 +116,7 @@ fn name_is_gone<C: Rendezvous>(stage: &Stage) -> Verdict {
     let [mut a, mut b] = meet::<C>(stage, Task::Bind, &name)?;
     // So that the two links never say the same at once.
     pass(&mut a, &mut b, 5)?;
-    leftovers::none_called(&name, C::SPEC.name)?;
+    is_gone::<C>(&name)?;
     let [mut c, mut d] = meet::<C>(stage, Task::Bind, &name)?;
     for _ in 0..2 {
         a.does(Task::Say, 4)?;
@@ -112,7 +125,7 @@ fn name_is_gone<C: Rendezvous>(stage: &Stage) -> Verdict {
         pass(&mut d, &mut c, 4)?;
         pass(&mut b, &mut a, 4)?;
     }
-    leftovers::none_called(&name, C::SPEC.name)?;
+    is_gone::<C>(&name)?;
     [a, b, c, d].into_iter().try_for_each(Stranger::dismiss)
 }
 
@@ -122,7 +135,7 @@ fn name_is_taken<C: Rendezvous>(stage: &Stage) -> Verdict {
     let mut binder = start::<C>(stage, Task::Bind, &name)?;
     binder.ask(Task::Bind, 0)?;
     let mut other = start::<C>(stage, Task::Bind, &name)?;
-    sleep(MEANWHILE);
+    waits::<C>(Task::Bind, &name)?;
     other.ask(Task::Bind, SCANT)?;
     other.answers(Answer::Taken)?;
     other.dismiss()?;
@@ -148,7 +161,7 @@ fn nobody_there<C: Rendezvous>(stage: &Stage) -> Verdict {
     };
     alone("connect", C::connect)?;
     alone("bind", C::bind)?;
-    leftovers::none_called(&name, C::SPEC.name)?;
+    is_gone::<C>(&name)?;
     alone("bind once more", C::bind)?;
     alone("connect once more", C::connect)
 }
@@ -179,7 +192,7 @@ fn killed_before_the_peer_came<C: Rendezvous>(stage: &Stage) -> Verdict {
         let mut victim = start::<C>(stage, early, &name)?;
         let mut survivor = start::<C>(stage, late, &name)?;
         victim.ask(early, 0)?;
-        sleep(MEANWHILE);
+        waits::<C>(early, &name)?;
         victim.kill()?;
         survivor.ask(late, SCANT)?;
         survivor.answers(Answer::TimedOut)?;
@@ -253,6 +266,15 @@ fn strangers_exec<C: Rendezvous>(stage: &Stage) -> Verdict {
         sweep()?;
     }
     Ok(())
+}
+
+fn called<C: Rendezvous>(name: &Name) -> Result<Vec<String>, String> {
+    leftovers::called(name, C::SPEC.name).map_err(|error| error.to_string())
+}
+
+fn is_gone<C: Rendezvous>(name: &Name) -> Verdict {
+    let found = called::<C>(name)?;
+    if found.is_empty() { Ok(()) } else { Err(format!("the name is still there: {}", found.join(", "))) }
 }
 
 fn sweep() -> Verdict {

@@ -5,11 +5,12 @@
 //! - `link::Side` is an end together with what is said and expected on it.
 
 use super::{
-    Outcome, Verdict, leftovers,
+    Outcome, Verdict,
     link::{self, Side},
 };
 use crate::{
     Channel, Error, Options, Wait,
+    leftovers::{self, Stray},
     process::{self, Child, Exit, PANICKED, Watched},
     stream::set_nonblocking,
 };
@@ -47,7 +48,11 @@ impl Running {
         let verdict = self.process.verdict();
         let notes = Notes::read(self.notes);
         match verdict {
-            Ok(()) => leftovers::none_of(&notes.pids, self.began).map_or_else(Outcome::Broken, |()| Outcome::Kept),
+            Ok(()) => match leftovers::of(&notes.pids, Stray::Counts(self.began)) {
+                Ok(left) if left.is_empty() => Outcome::Kept,
+                Ok(left) => Outcome::Broken(format!("left behind: {}", left.join(", "))),
+                Err(error) => Outcome::Broken(error.to_string()),
+            },
             Err(_) if notes.unsupported.is_some() => Outcome::Unsupported(notes.unsupported.unwrap_or_default()),
             Err(why) => Outcome::Broken([vec![why], notes.remarks].concat().join("; ")),
         }
@@ -94,7 +99,16 @@ impl Stage {
     /// The facts of an `error` from opening a channel by `call`.
     pub fn refused<C: Channel>(&self, call: &str, error: &Error) -> String {
         // Only a mechanism that is lacking is a reason to ignore anything: not a folder that is open to others, nor a name.
-        if matches!(error, Error::Unsupported { what, .. } if *what == C::SPEC.name) {
+        match error {
+            Error::Unsupported { what, .. } if *what == C::SPEC.name => self.lacks(call, error),
+            error => format!("{call}: {error}"),
+        }
+    }
+
+    /// The facts of an `error` of `call`, without which there is no trial; where it is [`Error::Unsupported`], the trial is
+    /// ignored.
+    pub fn lacks(&self, call: &str, error: &Error) -> String {
+        if matches!(error, Error::Unsupported { .. }) {
             self.note("unsupported", &error.to_string());
         }
         format!("{call}: {error}")

@@ -199,7 +199,7 @@ pub(super) fn play<C: Rendezvous>(stage: &Stage, name: &Name, mut line: UnixStre
                         Answer::Done
                     }
                     Err(Error::TimedOut) => Answer::TimedOut,
-                    Err(Error::PeerGone) => Answer::PeerGone,
+                    Err(Error::PeerGone { .. }) => Answer::PeerGone,
                     Err(Error::Os { source: Errno::EEXIST | Errno::EADDRINUSE, .. }) => Answer::Taken,
                     Err(error) => return Err(stage.refused::<C>(call, &error)),
                 }

@@ -1,6 +1,10 @@
 //! What arrives: order, content, boundaries, limits.
 
-use super::{Clause, Verdict, link::noise, stage::Stage};
+use super::{
+    Clause, Verdict,
+    link::{GONE, noise},
+    stage::Stage,
+};
 use crate::{Buffer, Channel, Endpoint, Error, Framing, Options};
 
 pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
@@ -66,7 +70,7 @@ fn empty_message<C: Channel>(stage: &Stage) -> Verdict {
             peer.hear_bytes(1)?;
             peer.hear_bytes(0)?;
             peer.say_bytes(0)?;
-            peer.hear_error(&Error::PeerGone)
+            peer.hear_error(&GONE)
         },
         |here| {
             if C::SPEC.framing == Framing::Stream {

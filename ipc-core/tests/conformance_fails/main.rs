@@ -47,7 +47,7 @@ faults! {
     LEAVES_FILE "leaves-a-file",
     LEAVES_QUEUE "leaves-a-queue",
     LEAVES_SEGMENT "leaves-a-segment",
-    LINGERS "keeps-the-last-message-back",
+    LINGERS "keeps-the-last-messages-back",
     LOSES "loses-what-timed-out",
     MIXES "mixes-channels",
     NAME_STAYS "keeps-its-name",

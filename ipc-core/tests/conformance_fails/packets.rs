@@ -7,7 +7,8 @@ use crate::{
     UNJOURNALED,
 };
 use ipc_core::{
-    Buffer, Channel, Endpoint, Error, Framing, InPlace, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Buffer, Channel, Endpoint, Error, Framing, InPlace, Name, Options, Reach, Reliability, Rendezvous, Result, Sign,
+    Spec,
     liveness::{RENDEZVOUS_TIMEOUT, retry_until},
     objects::{self, Object, Owned},
     sysv,
@@ -24,6 +25,7 @@ use nix::{
     },
 };
 use std::{
+    collections::VecDeque,
     fs,
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
@@ -60,6 +62,7 @@ impl<const FAULT: u8> Channel for Packets<FAULT> {
         limit: "16 KiB",
         declared_copies: 2,
         peer_death: "end of file",
+        trust: "a socket that only this user can open",
         good_for: "nothing",
         bad_for: "everything",
         manual: "unix(7)",
@@ -193,7 +196,7 @@ pub struct End<const FAULT: u8> {
     lost: bool,
     torn: bool,
     own: Option<Vec<u8>>,
-    held: Option<Vec<u8>>,
+    held: VecDeque<Vec<u8>>,
     packet: Vec<u8>,
     thread: Option<ThreadId>,
     /// The process that removes it, and a file.
@@ -213,7 +216,7 @@ impl<const FAULT: u8> End<FAULT> {
             lost: false,
             torn: false,
             own: None,
-            held: None,
+            held: VecDeque::new(),
             packet: vec![0; MAX + 1],
             thread: None,
             file: file.map(|path| (std::process::id(), path)),
@@ -240,7 +243,7 @@ impl<const FAULT: u8> End<FAULT> {
     }
 
     fn outcome<T>(&self, result: Result<T>) -> Result<T> {
-        if FAULT == HANGS && matches!(result, Err(Error::PeerGone)) {
+        if FAULT == HANGS && matches!(result, Err(Error::PeerGone { .. })) {
             sleep(Duration::from_secs(3600));
         }
         result
@@ -270,10 +273,15 @@ impl<const FAULT: u8> Endpoint for End<FAULT> {
             SWALLOWS if message.is_empty() => return Ok(()),
             FLIPS if faulty => packet[message.len()] ^= 4,
             ECHOES => self.own = Some(message.to_vec()),
-            LINGERS => match self.held.replace(packet) {
-                Some(held) => packet = held,
-                None => return Ok(()),
-            },
+            // One of them may be on its way when the process is killed.
+            LINGERS if self.held.len() < 2 => {
+                self.held.push_back(packet);
+                return Ok(());
+            }
+            LINGERS => {
+                self.held.push_back(packet);
+                packet = self.held.pop_front().unwrap_or_default();
+            }
             PANICS => panic!("as it should"),
             _ => {}
         }
@@ -313,14 +321,14 @@ impl<const FAULT: u8> Endpoint for End<FAULT> {
             shown::<FAULT, _>("recv", received).map_or_else(|error| Ok(Err(error)), |received| received.map(Ok))
         });
         let result = result.and_then(|received| received);
-        let result = result.and_then(|len| len.checked_sub(1).ok_or(Error::PeerGone));
+        let result = result.and_then(|len| len.checked_sub(1).ok_or(END));
         match self.outcome(result) {
-            Err(Error::PeerGone) if FAULT == TEARS && !self.torn => {
+            Err(Error::PeerGone { .. }) if FAULT == TEARS && !self.torn => {
                 self.torn = true;
                 Ok(12_345)
             }
             Err(error) => Err(error),
-            Ok(_) if FAULT == FORGETS && hung_up(&self.socket) => Err(Error::PeerGone),
+            Ok(_) if FAULT == FORGETS && hung_up(&self.socket) => Err(END),
             Ok(len) if FAULT != CUTS_SHORT && len > buffer.len() => Err(Error::TooLarge { len, max: buffer.len() }),
             Ok(len) => {
                 let len = len.min(buffer.len());
@@ -390,6 +398,8 @@ impl<const FAULT: u8> Drop for End<FAULT> {
         }
     }
 }
+
+const END: Error = Error::PeerGone { sign: Sign::EndOfFile };
 
 fn has(socket: &OwnedFd, event: PollFlags) -> bool {
     let mut fds = [PollFd::new(socket.as_fd(), event)];

@@ -2,7 +2,7 @@
 
 use super::lines::{self, Axes, Curve, Panel, draw};
 use super::{Chart, Header};
-use crate::record::{Distribution, Row};
+use crate::record::Distribution;
 use crate::report::{
     Results,
     model::{Point, View},

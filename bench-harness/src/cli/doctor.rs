@@ -1,0 +1,131 @@
+//! `ipc-bench doctor`: what of this machine limits or bends a run, and what to do about it.
+
+use super::{Format, output};
+use crate::{
+    doctor::{self, Finding, Verdict},
+    interrupt,
+};
+use anyhow::Context;
+use std::io::IsTerminal;
+
+/// Options of `doctor`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Examines and prints. A problem is a negative verdict; notes do not count.
+///
+/// # Errors
+/// Where signals cannot be handled, or a document cannot be made.
+pub fn main(args: &Args) -> anyhow::Result<super::Verdict> {
+    interrupt::install().context("cannot handle Ctrl-C")?;
+    let findings = doctor::examine();
+    if interrupt::requested() {
+        return Ok(super::Verdict::Interrupted);
+    }
+    match args.format {
+        Format::Json => print!("{}", output::json(&findings)?),
+        Format::Csv => print!("{}", output::csv(&findings)?),
+        Format::Table => print!("{}", table(&findings, width())),
+    }
+    let problems = findings.iter().any(|finding| finding.verdict == Verdict::Problem);
+    Ok(if problems { super::Verdict::Negative } else { super::Verdict::Done })
+}
+
+/// Columns of the terminal, as far as lines of text can be read; of a file as many as the other tables have.
+fn width() -> usize {
+    if std::io::stdout().is_terminal() { textwrap::termwidth().clamp(40, 120) } else { 100 }
+}
+
+/// One line for each finding under the heading of its group; below it what it does, and what to do where there is something
+/// amiss.
+fn table(findings: &[Finding], width: usize) -> String {
+    let mut text = String::new();
+    for group in findings.chunk_by(|a, b| a.group == b.group) {
+        text.push_str(&format!("{}\n", group[0].group.title()));
+        for finding in group {
+            entry(&mut text, finding, width);
+        }
+        text.push('\n');
+    }
+    let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    let (notes, problems) = (count(Verdict::Note), count(Verdict::Problem));
+    text.push_str(&format!("problems: {problems}, notes: {notes}\n"));
+    text
+}
+
+fn entry(text: &mut String, finding: &Finding, width: usize) {
+    /// Where values begin, and what is said about them.
+    const COLUMN: usize = 36;
+    let mut line = |first: &str, words: &str| {
+        let indent = " ".repeat(COLUMN);
+        // Names and commands stay whole.
+        let options = textwrap::Options::new(width)
+            .initial_indent(first)
+            .subsequent_indent(&indent)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation)
+            .break_words(false);
+        for line in textwrap::wrap(words, options) {
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+    };
+    let value = finding.value.as_deref().or(finding.error.as_deref()).unwrap_or_default();
+    let used = finding.used.as_ref().map_or(String::new(), |used| format!("; {used}"));
+    let name = format!("{:>9}  {:<24} ", finding.verdict.name(), finding.what);
+    line(&name, &format!("{value}{used}"));
+    let amiss = finding.verdict != Verdict::Ok;
+    for (mark, words) in [("", &finding.effect), ("→ ", &finding.advice)] {
+        if let Some(words) = words.as_ref().filter(|_| amiss) {
+            line(&" ".repeat(COLUMN), &format!("{mark}{words}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Group;
+
+    fn finding(what: &str, verdict: Verdict) -> Finding {
+        Finding {
+            group: Group::Queues,
+            what: what.into(),
+            verdict,
+            value: Some("8192 bytes".into()),
+            used: None,
+            effect: Some("cuts cells of unix-seqpacket and others".into()),
+            advice: Some("sysctl -w x=1".into()),
+            error: None,
+        }
+    }
+
+    #[test]
+    fn only_what_is_amiss_is_explained_and_lines_fit() {
+        let text = table(&[finding("a", Verdict::Ok), finding("b", Verdict::Note)], 60);
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let expected = [
+            "Message queues",
+            "ok  a                        8192 bytes",
+            "note  b                        8192 bytes",
+            "cuts cells of",
+            "unix-seqpacket and",
+            "others",
+            "→ sysctl -w x=1",
+            "",
+            "problems: 0, notes: 1",
+        ];
+        assert_eq!(lines, expected);
+        assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_shows_why() {
+        let unread =
+            Finding { value: None, error: Some("/proc/x: Permission denied".into()), ..finding("a", Verdict::Note) };
+        assert!(table(&[unread], 100).contains("a                        /proc/x: Permission denied"));
+    }
+}

@@ -1,0 +1,69 @@
+//! `ipc-bench faults`: kills, closes and stops one process of running pairs, and shows what became of the other.
+
+use super::{Format, Verdict, output, run};
+use crate::{
+    faults, interrupt,
+    record::{self, FaultRow, Row as _},
+    report,
+};
+use anyhow::{Context, bail};
+use std::path::PathBuf;
+
+/// Options of `faults`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only faults whose name, MECHANISM/FAULT, contains this
+    filter: Option<String>,
+    /// SIGKILLs a mechanism, half of them to its sender and half to its receiver; the other faults in proportion
+    #[arg(long, value_name = "N", default_value_t = faults::KILLS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    kills: u32,
+    /// Where to write; by default results/ for all faults and at least the default number of kills, else target/ipc-bench
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Inflicts, writes, prints. A broken contract (a hang, a wrong or lost message, something that stays) is a negative verdict.
+///
+/// # Errors
+/// A filter that leaves nothing, a folder that cannot be written.
+pub fn main(args: &Args) -> anyhow::Result<Verdict> {
+    let partial = args.filter.is_some() || args.kills < faults::KILLS;
+    let default = |partial| if partial { run::partial_dir() } else { run::results_dir() };
+    let out = args.out.clone().unwrap_or_else(|| default(partial));
+    run::ensure_writable(&out)?;
+    interrupt::install().context("cannot handle Ctrl-C")?;
+
+    let results = faults::inflict(args.kills, |name| args.filter.as_ref().is_none_or(|part| name.contains(part)));
+    let Some(first) = results.rows.first() else {
+        let filter = args.filter.as_deref().unwrap_or_default();
+        bail!("no fault's name contains '{filter}': names are such as pipe/kill-sender (see `ipc-bench list`)")
+    };
+    let out = if results.interrupted && args.out.is_none() { run::partial_dir() } else { out };
+    run::ensure_writable(&out)?;
+    record::write(&out, &results.rows)?;
+    // The tables of a run that lies there already get these beside them.
+    match report::build(&out) {
+        Ok(_) | Err(record::Error::NoResults { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match args.format {
+        Format::Json => print!("{}", output::json(&output::records(&results.rows)?)?),
+        Format::Csv => print!("{}", output::csv(&results.rows)?),
+        Format::Table => {
+            print!("{}", report::faults::terminal(&results.rows));
+            println!("\n{} · {} · written to {}", first.measured, first.machine, out.join(FaultRow::FILE).display());
+        }
+    }
+    let bad: Vec<&FaultRow> = results.rows.iter().filter(|row| row.is_bad()).collect();
+    for row in &bad {
+        eprintln!("{}: {}", row.name(), report::faults::verdict(row));
+    }
+    Ok(match (bad.is_empty(), results.interrupted) {
+        (false, _) => Verdict::Negative,
+        (_, true) => Verdict::Interrupted,
+        _ => Verdict::Done,
+    })
+}

@@ -1,0 +1,196 @@
+//! What the control groups grant this process: processor time, memory, processes (cgroups(7)), of either version.
+
+use super::{Finding, Group, Trials, mounts};
+use crate::host;
+use nix::errno::Errno;
+use std::path::{Path, PathBuf};
+
+/// One resource, and the files that speak of it.
+struct Resource {
+    controller: &'static str,
+    /// Limit and use, version 2 and version 1.
+    files: [[&'static str; 2]; 2],
+    /// What the limit is followed by, and what it does.
+    unit: &'static str,
+    effect: &'static str,
+    /// How a pair fails beyond it.
+    errno: Errno,
+    advice: &'static str,
+}
+
+const RESOURCES: &[Resource] = &[
+    Resource {
+        controller: "memory",
+        files: [["memory.max", "memory.current"], ["memory.limit_in_bytes", "memory.usage_in_bytes"]],
+        unit: " bytes",
+        effect: "rings and queues count towards it; beyond it the kernel kills a process of the group",
+        errno: Errno::ENOMEM,
+        advice: "give the container more memory (docker run --memory, systemctl set-property UNIT MemoryMax=)",
+    },
+    Resource {
+        controller: "pids",
+        files: [["pids.max", "pids.current"]; 2],
+        unit: " processes and threads",
+        effect: "a run needs five at a time, a build more; beyond it fork fails",
+        errno: Errno::EAGAIN,
+        advice: "raise it (docker run --pids-limit, systemctl set-property UNIT TasksMax=)",
+    },
+];
+
+/// Where a control group is, and its version.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    version: usize,
+    /// The folder of the hierarchy as mounted here, and of the group under it.
+    top: PathBuf,
+    group: PathBuf,
+}
+
+/// Finds the group of `controller`: version 1 where that has the controller, else version 2.
+fn place(cgroup: &str, mountinfo: &str, controller: &str) -> Option<Place> {
+    let has = |list: &str| list.split(',').any(|name| name == controller);
+    let lines = || cgroup.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+    let (version, path, mount) = match lines().find(|(controllers, _)| has(controllers)) {
+        Some((_, path)) => (1, path, mounts::all(mountinfo).find(|m| m.kind == "cgroup" && has(&m.options))?),
+        None => {
+            let (_, path) = lines().find(|(controllers, _)| controllers.is_empty())?;
+            (2, path, mounts::all(mountinfo).find(|m| m.kind == "cgroup2")?)
+        }
+    };
+    // In a container the folder of the group itself may be what is mounted.
+    let below = Path::new(path).strip_prefix(&mount.root).unwrap_or(Path::new(""));
+    Some(Place { version, group: mount.point.join(below), top: mount.point })
+}
+
+/// The value of the file `name` that binds most, of the group and those above it: a group is bound by all of them.
+fn tightest<T: PartialOrd>(place: &Place, parse: impl Fn(&Path) -> Option<T>) -> Option<(T, PathBuf)> {
+    let groups = place.group.ancestors().take_while(|group| group.starts_with(&place.top));
+    let values = groups.filter_map(|group| Some((parse(group)?, group.to_owned())));
+    values.reduce(|least, next| if next.0 < least.0 { next } else { least })
+}
+
+/// A limit in a file, if it is one: neither `max` nor version 1's "as much as there can be".
+fn bound(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|&value| value < 1 << 62)
+}
+
+/// Processors' worth of time, of `cpu.max` ("QUOTA PERIOD", where the quota may be `max`).
+fn quota(text: &str) -> Option<f64> {
+    let (quota, period) = text.split_once(' ')?;
+    let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);
+    (quota > 0.0 && period > 0.0).then(|| quota / period)
+}
+
+/// What the groups grant; a group that cannot be found is a finding with the reason.
+pub(super) fn findings(trials: &Trials) -> Vec<Finding> {
+    let files = || Ok((host::read("/proc/self/cgroup")?, host::read("/proc/self/mountinfo")?));
+    let files: Result<(String, String), String> = files();
+    let place_of = |controller: &str| match &files {
+        Ok((cgroup, mountinfo)) => {
+            place(cgroup, mountinfo, controller).ok_or_else(|| format!("no control group for {controller} is mounted"))
+        }
+        Err(why) => Err(why.clone()),
+    };
+    let mut findings = vec![processor_time(place_of("cpu"))];
+    findings.extend(RESOURCES.iter().map(|resource| amount(resource, place_of(resource.controller), trials)));
+    findings
+}
+
+fn processor_time(place: Result<Place, String>) -> Finding {
+    let limit = place.map(|place| {
+        tightest(&place, |group| {
+            let read = |file: &str| host::read(group.join(file)).ok();
+            match place.version {
+                2 => quota(&read("cpu.max")?),
+                _ => quota(&format!("{} {}", read("cpu.cfs_quota_us")?, read("cpu.cfs_period_us")?)),
+            }
+        })
+    });
+    let bound = limit.clone().ok().flatten();
+    let value = limit.map(|limit| {
+        limit.map_or("no limit".into(), |(cpus, group)| format!("{cpus:.2} processors' time in {}", group.display()))
+    });
+    let finding = Finding::new(Group::Machine, "cgroup: cpu", value);
+    match bound {
+        Some((cpus, _)) => finding
+            .note_if(cpus < 2.0)
+            .effect("a pair that spins needs two; beyond it both are stopped until the next period, which shows in the tail")
+            .advice("run without a quota (docker run without --cpus, systemctl set-property UNIT CPUQuota=)"),
+        None => finding,
+    }
+}
+
+fn amount(resource: &Resource, place: Result<Place, String>, trials: &Trials) -> Finding {
+    let what = format!("cgroup: {}", resource.controller);
+    let place = match place {
+        Ok(place) => place,
+        Err(why) => return Finding::new(Group::Process, what, Err(why)),
+    };
+    let [limit, used] = resource.files[2 - place.version];
+    // The root group has no limit, and no file for one.
+    let Some((most, group)) = tightest(&place, |group| bound(&host::read(group.join(limit)).ok()?)) else {
+        return Finding::new(Group::Process, what, Ok("no limit".into()));
+    };
+    let used = host::read(group.join(used)).ok();
+    let tight = used.as_ref().and_then(|used| used.parse().ok()).is_some_and(|used: u64| used > most / 10 * 9);
+    Finding::new(Group::Process, what, Ok(format!("{most}{} in {}", resource.unit, group.display())))
+        .used(used.map(|used| format!("{used} in use")))
+        .effect(resource.effect)
+        .advice(resource.advice)
+        .note_if(tight)
+        .spent(trials.failing(&[], resource.errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V1: &str = "9:name=systemd:/\n4:memory:/job/7\n2:cpu,cpuacct:/\n0::/\n";
+    const V1_MOUNTS: &str = "\
+30 1 0:1 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+31 1 0:2 /job /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+32 1 0:3 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
+";
+
+    #[test]
+    fn groups_are_found_in_both_versions() {
+        let place = |cgroup, controller| place(cgroup, V1_MOUNTS, controller).map(|p| (p.version, p.group));
+        assert_eq!(place(V1, "cpu"), Some((1, "/sys/fs/cgroup/cpu,cpuacct".into())));
+        assert_eq!(place(V1, "memory"), Some((1, "/sys/fs/cgroup/memory/7".into())));
+        assert_eq!(place(V1, "pids"), Some((2, "/sys/fs/cgroup/unified".into())));
+        assert_eq!(
+            place("0::/user.slice/a.scope\n", "cpu"),
+            Some((2, "/sys/fs/cgroup/unified/user.slice/a.scope".into()))
+        );
+        assert_eq!(place("", "cpu"), None);
+    }
+
+    #[test]
+    fn quotas_are_processors() {
+        assert_eq!(quota("150000 100000"), Some(1.5));
+        assert_eq!(quota("max 100000"), None);
+        assert_eq!(quota("-1 100000"), None);
+        assert_eq!(quota("7"), None);
+    }
+
+    #[test]
+    fn no_limit_has_two_spellings() {
+        assert_eq!(bound("1048576"), Some(1 << 20));
+        assert_eq!(bound("max"), None);
+        assert_eq!(bound("9223372036854771712"), None);
+    }
+
+    #[test]
+    fn the_group_that_binds_most_counts() {
+        let top = tempfile::tempdir().unwrap();
+        let group = top.path().join("a/b");
+        std::fs::create_dir_all(&group).unwrap();
+        let place = Place { version: 2, top: top.path().to_owned(), group: group.clone() };
+        let least = || tightest(&place, |group| bound(&host::read(group.join("pids.max")).ok()?));
+        assert_eq!(least(), None);
+        std::fs::write(group.join("pids.max"), "max\n").unwrap();
+        std::fs::write(top.path().join("a/pids.max"), "7\n").unwrap();
+        std::fs::write(top.path().join("pids.max"), "9\n").unwrap();
+        assert_eq!(least(), Some((7, top.path().join("a"))));
+    }
+}

@@ -1,0 +1,381 @@
+//! The kernel's limits that are numbers: one table of where each stands, what uses it, what it bounds and what raising it
+//! costs.
+
+use super::{Finding, Group, Trials, Verdict, usage::Usage};
+use crate::host;
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, fcntl},
+    sys::resource::{Resource, getrlimit},
+};
+use std::io::pipe;
+
+/// Where a limit stands.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// A file under `/proc/sys`.
+    Sys(&'static str),
+    /// The same, where 0 is no limit.
+    SysUnlessZero(&'static str),
+    /// getrlimit(2): its name, and how the shell calls it and in which unit of so many of ours.
+    Process(Resource, &'static str, &'static str, u64),
+}
+
+/// What a limit bounds.
+#[derive(Clone, Copy, Debug)]
+enum Bounds {
+    /// The length of messages of these mechanisms, which the kernel makes longer by so many bytes.
+    Length(&'static [&'static str], u64),
+    /// How many or how much: beyond it these mechanisms fail with this error, the first of them always.
+    Amount(&'static [&'static str], Errno),
+    /// How many or how much: beyond it any mechanism but these fails with this error.
+    Anything(&'static [&'static str], Errno),
+    /// Neither; what it does instead.
+    Other(&'static str),
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    group: Group,
+    source: Source,
+    unit: &'static str,
+    bounds: Bounds,
+    usage: Usage,
+    /// What raising it costs.
+    price: &'static str,
+}
+
+/// From here on a limit is none: RLIM_INFINITY, LONG_MAX (file-max) and ULONG_MAX less 16 MiB (SHMMAX, SHMALL) are such.
+const UNLIMITED: u64 = 1 << 62;
+
+const QUEUE: &[&str] = &["sysv-msgq"];
+const MQ: &[&str] = &["posix-mq"];
+const SEGMENT: &[&str] = &["sysv-shm"];
+
+const LIMITS: &[Limit] = &[
+    Limit {
+        group: Group::Queues,
+        source: Source::Sys("kernel/msgmax"),
+        unit: "bytes",
+        bounds: Bounds::Length(QUEUE, 0),
+        usage: Usage::None,
+        price: "kernel.msgmnb has to follow; for this IPC namespace, until it goes or the next boot",
+    },
+    Limit {
+        group: Group::Queues,
+        source: Source::Sys("kernel/msgmnb"),
+        unit: "bytes",
+        bounds: Bounds::Length(QUEUE, 0),
+        usage: Usage::Most("msg", "cbytes", "in use in the fullest queue"),
+        price: "every new queue of the IPC namespace may hold as much of the kernel's memory, which is not swapped",
+    },
+    Limit {
+        group: Group::Queues,
+        source: Source::Sys("kernel/msgmni"),
+        unit: "queues",
+        bounds: Bounds::Amount(QUEUE, Errno::ENOSPC),
+        usage: Usage::Lines("msg"),
+        price: "more of the kernel's memory for queues; first look for ones that nobody needs: ipcs -q, ipcrm -q ID",
+    },
+    Limit {
+        group: Group::Queues,
+        source: Source::Sys("fs/mqueue/msgsize_max"),
+        unit: "bytes",
+        bounds: Bounds::Length(MQ, 0),
+        usage: Usage::None,
+        price: "queues count towards RLIMIT_MSGQUEUE, which may have to follow: run doctor again",
+    },
+    Limit {
+        group: Group::Queues,
+        source: Source::Sys("fs/mqueue/msg_max"),
+        unit: "messages",
+        bounds: Bounds::Other("so many are in flight in a queue of posix-mq, which its throughput shows"),
+        usage: Usage::None,
+        price: "longer queues count towards RLIMIT_MSGQUEUE",
+    },
+    Limit {
+        group: Group::Queues,
+        source: Source::Sys("fs/mqueue/queues_max"),
+        unit: "queues",
+        bounds: Bounds::Amount(MQ, Errno::ENOSPC),
+        usage: Usage::Names("/dev/mqueue", 0),
+        price: "more of the kernel's memory for queues; first look for ones that nobody needs in /dev/mqueue",
+    },
+    Limit {
+        group: Group::Queues,
+        source: Source::Process(Resource::RLIMIT_MSGQUEUE, "RLIMIT_MSGQUEUE", "ulimit -q", 1),
+        unit: "bytes",
+        bounds: Bounds::Amount(MQ, Errno::EMFILE),
+        usage: Usage::Queues,
+        price: "the user may hold as much of the kernel's memory",
+    },
+    Limit {
+        group: Group::Pipes,
+        source: Source::Sys("fs/pipe-max-size"),
+        unit: "bytes",
+        bounds: Bounds::Other("binds only who asks for larger pipes (F_SETPIPE_SZ); no cell does"),
+        usage: Usage::None,
+        price: "an ordinary user may hold as much of the kernel's memory with each pipe",
+    },
+    Limit {
+        group: Group::Pipes,
+        source: Source::SysUnlessZero("fs/pipe-user-pages-soft"),
+        unit: "pages",
+        bounds: Bounds::Other("beyond it a user's new pipes shrink to two pages: see the capacity below"),
+        usage: Usage::Untold,
+        price: "an ordinary user may hold as much of the kernel's memory",
+    },
+    Limit {
+        group: Group::Pipes,
+        source: Source::SysUnlessZero("fs/pipe-user-pages-hard"),
+        unit: "pages",
+        bounds: Bounds::Amount(&["pipe", "fifo"], Errno::ENFILE),
+        usage: Usage::Untold,
+        price: "an ordinary user may hold as much of the kernel's memory",
+    },
+    Limit {
+        group: Group::Memory,
+        source: Source::Sys("kernel/shmmax"),
+        unit: "bytes",
+        bounds: Bounds::Amount(SEGMENT, Errno::EINVAL),
+        usage: Usage::Most("shm", "size", "in use in the largest segment"),
+        price: "costs nothing by itself: kernel.shmall bounds the sum",
+    },
+    Limit {
+        group: Group::Memory,
+        source: Source::Sys("kernel/shmall"),
+        unit: "pages",
+        bounds: Bounds::Amount(SEGMENT, Errno::ENOSPC),
+        usage: Usage::Sum("shm", "size", "bytes in use"),
+        price: "segments may take more memory, and stay after their processes",
+    },
+    Limit {
+        group: Group::Memory,
+        source: Source::Sys("kernel/shmmni"),
+        unit: "segments",
+        bounds: Bounds::Amount(SEGMENT, Errno::ENOSPC),
+        usage: Usage::Lines("shm"),
+        price: "more of the kernel's memory; first look for segments that nobody needs: ipcs -m, ipcrm -m ID",
+    },
+    Limit {
+        group: Group::Sockets,
+        source: Source::Sys("net/core/wmem_default"),
+        unit: "bytes",
+        // unix_dgram_sendmsg: a message of more than the send buffer less 32 is EMSGSIZE.
+        bounds: Bounds::Length(&["unix-dgram", "unix-seqpacket"], 32),
+        usage: Usage::None,
+        price: "every socket that is opened from then on gets that send buffer, and more is in flight in all socket cells",
+    },
+    Limit {
+        group: Group::Sockets,
+        source: Source::Sys("net/core/wmem_max"),
+        unit: "bytes",
+        bounds: Bounds::Other("binds only who asks for larger buffers (SO_SNDBUF); no cell does"),
+        usage: Usage::None,
+        price: "any socket may hold as much of the kernel's memory",
+    },
+    Limit {
+        group: Group::Sockets,
+        source: Source::Sys("net/core/rmem_default"),
+        unit: "bytes",
+        bounds: Bounds::Other("udp: what is under way must fit in it; its window does with the kernel's usual value"),
+        usage: Usage::None,
+        price: "every socket that is opened from then on gets that receive buffer",
+    },
+    Limit {
+        group: Group::Sockets,
+        source: Source::Sys("net/core/rmem_max"),
+        unit: "bytes",
+        bounds: Bounds::Other("binds only who asks for larger buffers (SO_RCVBUF); no cell does"),
+        usage: Usage::None,
+        price: "any socket may hold as much of the kernel's memory",
+    },
+    Limit {
+        group: Group::Sockets,
+        source: Source::Sys("net/unix/max_dgram_qlen"),
+        unit: "datagrams",
+        bounds: Bounds::Other("so many are in flight to a socket of unix-dgram, which its throughput shows"),
+        usage: Usage::None,
+        price: "a receiver that does not read holds more of its senders' memory",
+    },
+    Limit {
+        group: Group::Process,
+        source: Source::Process(Resource::RLIMIT_NOFILE, "RLIMIT_NOFILE", "ulimit -n", 1),
+        unit: "descriptors",
+        // A full RLIMIT_MSGQUEUE is EMFILE as well (mqueue_get_inode).
+        bounds: Bounds::Anything(MQ, Errno::EMFILE),
+        // One of them is the look itself.
+        usage: Usage::Names("/proc/self/fd", 1),
+        price: "costs nothing to speak of",
+    },
+    Limit {
+        group: Group::Process,
+        source: Source::Sys("fs/file-max"),
+        unit: "open files",
+        bounds: Bounds::Anything(&["pipe", "fifo"], Errno::ENFILE),
+        usage: Usage::File("/proc/sys/fs/file-nr", None),
+        price: "more of the kernel's memory for files",
+    },
+    Limit {
+        group: Group::Process,
+        source: Source::Process(Resource::RLIMIT_MEMLOCK, "RLIMIT_MEMLOCK", "ulimit -l", 1024),
+        unit: "bytes",
+        bounds: Bounds::Other("no mechanism here locks memory"),
+        usage: Usage::File("/proc/self/status", Some("VmLck")),
+        price: "locked memory cannot be swapped out",
+    },
+];
+
+/// One finding for each limit, and for what stands beside them.
+pub(super) fn findings(trials: &Trials) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = LIMITS.iter().map(|limit| limit.finding(trials)).collect();
+    findings.extend([pipe_capacity(), semaphores(), loopback(trials)]);
+    findings
+}
+
+/// The limits on the length of messages of `mechanism`.
+pub(super) fn on_length(mechanism: &str) -> Vec<String> {
+    let bounds = |limit: &&Limit| matches!(limit.bounds, Bounds::Length(names, _) if names.contains(&mechanism));
+    LIMITS.iter().filter(bounds).map(|limit| limit.source.name()).collect()
+}
+
+impl Source {
+    fn name(self) -> String {
+        match self {
+            Source::Sys(file) | Source::SysUnlessZero(file) => file.replace('/', "."),
+            Source::Process(_, name, ..) => name.to_owned(),
+        }
+    }
+
+    fn read(self) -> Result<u64, String> {
+        match self {
+            Source::Sys(file) => host::limit(file),
+            Source::SysUnlessZero(file) => host::limit(file).map(|value| if value == 0 { u64::MAX } else { value }),
+            Source::Process(resource, ..) => {
+                getrlimit(resource).map(|(soft, _)| soft).map_err(|errno| format!("getrlimit: {errno}"))
+            }
+        }
+    }
+
+    /// How far an ordinary user can raise it.
+    fn reserve(self) -> String {
+        match self {
+            Source::Sys(_) | Source::SysUnlessZero(_) => String::new(),
+            Source::Process(resource, ..) => match getrlimit(resource) {
+                Ok((soft, hard)) if soft == hard => ", which only root can raise".to_owned(),
+                Ok((_, UNLIMITED..)) => ", which anybody can raise".to_owned(),
+                Ok((_, hard)) => format!(", which anybody can raise to {hard}"),
+                Err(_) => String::new(),
+            },
+        }
+    }
+
+    /// The command that makes it `wanted`.
+    fn set(self, wanted: u64) -> String {
+        match self {
+            Source::Sys(_) | Source::SysUnlessZero(_) => format!("sysctl -w {}={wanted}", self.name()),
+            Source::Process(_, _, command, unit) => format!("{command} {}", wanted.div_ceil(unit)),
+        }
+    }
+}
+
+impl Limit {
+    fn finding(&self, trials: &Trials) -> Finding {
+        let read = self.source.read();
+        let text = read.clone().map(|value| match value {
+            UNLIMITED.. => "unlimited".to_owned(),
+            value => format!("{value} {}{}", self.unit, self.source.reserve()),
+        });
+        let finding = Finding::new(self.group, self.source.name(), text);
+        let Ok(value) = read else { return finding };
+        let finding = finding.used(self.usage.text());
+        let (finding, wanted) = match self.bounds {
+            Bounds::Length(mechanisms, more) => match trials.cut(mechanisms, value.saturating_sub(more)) {
+                Some((text, longest)) => (finding.is(Verdict::Note).effect(text), longest as u64 + more),
+                None => (finding, value.saturating_mul(2)),
+            },
+            Bounds::Amount(mechanisms, errno) => {
+                let failure =
+                    trials.exhausted(mechanisms, errno).filter(|_| value < UNLIMITED && !self.usage.has_room(value));
+                (finding.spent(failure), self.more(value))
+            }
+            Bounds::Anything(but, errno) => (finding.spent(trials.failing(but, errno)), self.more(value)),
+            Bounds::Other(effect) => (finding.effect(effect), self.more(value)),
+        };
+        if wanted >= UNLIMITED {
+            return finding;
+        }
+        finding.advice(format!("{} ({})", self.source.set(wanted), self.price))
+    }
+
+    /// Enough, where `value` is too little.
+    fn more(&self, value: u64) -> u64 {
+        value.saturating_mul(2).max(self.usage.need()).max(64)
+    }
+}
+
+/// The capacity of a new pipe: 16 pages, or two for a user over the soft limit (`alloc_pipe_info`, `fs/pipe.c`).
+fn pipe_capacity() -> Finding {
+    const DEFAULT: i32 = 65_536;
+    let capacity = pipe()
+        .map_err(|error| format!("pipe2: {error}"))
+        .and_then(|(reader, _)| fcntl(&reader, FcntlArg::F_GETPIPE_SZ).map_err(|errno| format!("fcntl: {errno}")));
+    let less = capacity.as_ref().is_ok_and(|&bytes| bytes < DEFAULT);
+    let finding = Finding::new(Group::Pipes, "capacity of a new pipe", capacity.map(|bytes| format!("{bytes} bytes")));
+    if !less {
+        return finding;
+    }
+    finding
+        .is(Verdict::Note)
+        .effect(format!(
+            "this user is over fs.pipe-user-pages-soft: pipe and fifo are measured with less than {DEFAULT} bytes"
+        ))
+        .advice("close pipes of this user, or sysctl -w fs.pipe-user-pages-soft=0 (no limit on the kernel's memory)")
+}
+
+fn semaphores() -> Finding {
+    let value = host::read("/proc/sys/kernel/sem").map(|text| {
+        let names = ["in a set", "in all", "operations in a call", "sets"];
+        let parts = text.split_whitespace().zip(names).map(|(value, name)| format!("{value} {name}"));
+        parts.collect::<Vec<_>>().join(", ")
+    });
+    let used = [Usage::Lines("sem"), Usage::Sum("sem", "nsems", "semaphores in them")];
+    let used = used.into_iter().filter_map(Usage::text).collect::<Vec<_>>().join(", ");
+    Finding::new(Group::Memory, "kernel.sem", value).used(used).effect("no mechanism here uses semaphores")
+}
+
+fn loopback(trials: &Trials) -> Finding {
+    match trials.exhausted(&["tcp", "udp"], Errno::ENETUNREACH) {
+        None => Finding::new(Group::Sockets, "loopback device", Ok("up".into())),
+        Some(failure) => Finding::new(Group::Sockets, "loopback device", Ok("down".into()))
+            .spent(Some(failure))
+            .advice("ip link set lo up, as root; a fresh network namespace has it down"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_in_the_units_of_the_shell() {
+        assert_eq!(Source::Sys("fs/mqueue/msg_max").set(20), "sysctl -w fs.mqueue.msg_max=20");
+        assert_eq!(Source::Process(Resource::RLIMIT_MEMLOCK, "", "ulimit -l", 1024).set(65_537), "ulimit -l 65");
+    }
+
+    #[test]
+    fn nobody_is_told_to_limit_what_is_unlimited() {
+        let hard = LIMITS.iter().find(|limit| limit.source.name() == "fs.pipe-user-pages-hard").unwrap();
+        let finding = hard.finding(&Trials::default());
+        assert_eq!(finding.value.as_deref() == Some("unlimited"), finding.advice.is_none(), "{finding:?}");
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_read_is_a_note_with_the_reason() {
+        let limit = Limit { source: Source::Sys("kernel/no-such-limit"), ..LIMITS[0] };
+        let finding = limit.finding(&Trials::default());
+        assert_eq!((finding.verdict, finding.value), (Verdict::Note, None));
+        assert!(finding.error.unwrap().contains("no-such-limit: No such file"));
+    }
+}

@@ -1,0 +1,151 @@
+//! What bends figures: frequency, SMT, clock, hypervisor, mitigations and what else runs.
+
+use super::{Finding, Group, Verdict};
+use crate::{
+    clock,
+    host::{self, Host},
+    report::units::Quantity,
+};
+
+/// One finding for each fact.
+pub(super) fn findings(host: &Host) -> Vec<Finding> {
+    let processors = host.cpu.threads.unwrap_or(1);
+    vec![
+        governor(host),
+        boost(host),
+        smt(host),
+        clock_source(host),
+        hypervisor(host),
+        mitigations(host),
+        load(processors),
+    ]
+}
+
+fn fact(what: &str, value: Result<String, String>) -> Finding {
+    Finding::new(Group::Machine, what, value)
+}
+
+/// A fact of the host, or where it is not.
+fn known(fact: &Option<String>, file: &str) -> Result<String, String> {
+    fact.clone().ok_or_else(|| host::read(file).err().unwrap_or_else(|| format!("{file} is empty")))
+}
+
+fn governor(host: &Host) -> Finding {
+    let note = host.cpu.governor_note.clone().unwrap_or_default();
+    let finding = fact("frequency governor", host.cpu.governor.clone().ok_or(note));
+    match host.cpu.governor.as_deref() {
+        Some("performance") => finding,
+        Some(_) => finding
+            .is(Verdict::Note)
+            .effect("the frequency follows the load: short pairs start slow, and cells differ by what ran before")
+            .advice("cpupower frequency-set -g performance (more heat and power; until the next boot)"),
+        None => finding.effect("who else sets the frequency, a hypervisor for one, does not tell"),
+    }
+}
+
+fn boost(host: &Host) -> Finding {
+    let no_switch = || "neither intel_pstate/no_turbo nor cpufreq/boost is there".to_owned();
+    let value = host.cpu.boost.map(|on| if on { "on" } else { "off" }.to_owned()).ok_or_else(no_switch);
+    let finding = fact("turbo", value);
+    match host.cpu.boost {
+        Some(true) => finding
+            .is(Verdict::Note)
+            .effect("the frequency depends on temperature and on how many cores are busy")
+            .advice(
+                "echo 1 > /sys/devices/system/cpu/intel_pstate/no_turbo, or echo 0 > /sys/devices/system/cpu/cpufreq/boost \
+                 (everything gets slower; until the next boot)",
+            ),
+        _ => finding,
+    }
+}
+
+fn smt(host: &Host) -> Finding {
+    let finding = fact("SMT", known(&host.cpu.smt, "/sys/devices/system/cpu/smt/control"));
+    if host.cpu.smt.as_deref() != Some("on") {
+        return finding;
+    }
+    finding
+        .effect("the other thread of a core shares its caches and units: work there slows a pair")
+        .advice("keep other work away; echo off > /sys/devices/system/cpu/smt/control halves the threads, and takes smt cells away")
+}
+
+fn clock_source(host: &Host) -> Finding {
+    const FOLDER: &str = "/sys/devices/system/clocksource/clocksource0";
+    let (reading, call) = (clock::read_cost_ns(), clock::null_syscall_ns());
+    let [reading_text, call_text] = [reading, call].map(|ns| Quantity::Time.format(ns));
+    let finding = fact("clock source", known(&host.kernel.clock_source, &format!("{FOLDER}/current_clocksource")))
+        .used(format!("a reading takes {reading_text}, a system call that does nothing {call_text}"));
+    // Through the vDSO a reading makes no system call (vdso(7)).
+    if reading < call {
+        return finding;
+    }
+    let others = host::read(format!("{FOLDER}/available_clocksource")).unwrap_or_else(|why| why);
+    finding
+        .is(Verdict::Note)
+        .effect("a reading is a system call: stamped round trips contain it, and more cells are clock-bound")
+        .advice(format!(
+            "echo tsc > {FOLDER}/current_clocksource where it is there (here: {others}); the kernel that chose another may \
+             have found the counters of the processors apart"
+        ))
+}
+
+fn hypervisor(host: &Host) -> Finding {
+    let name = || host.virtualisation.hypervisor.clone().unwrap_or_else(|| "yes, by an unnamed one".into());
+    let untold = || "the processor's flags do not tell".to_owned();
+    let value = host.virtualisation.virtual_machine.map(|vm| if vm { name() } else { "no".into() });
+    let finding = fact("hypervisor", value.ok_or_else(untold));
+    if host.virtualisation.virtual_machine != Some(true) {
+        return finding;
+    }
+    finding
+        .is(Verdict::Note)
+        .effect("it moves the virtual processors: two can be near in one second and far in the next; waking one costs an interrupt")
+        .advice("a machine of its own, or virtual processors that are pinned to cores; else compare within one run only")
+}
+
+fn mitigations(host: &Host) -> Finding {
+    let vulnerabilities = &host.kernel.vulnerabilities;
+    let finding = fact(
+        "mitigations",
+        known(&host.kernel.mitigations, "/proc/cmdline").map(|value| format!("mitigations={value}")),
+    );
+    if vulnerabilities.is_empty() {
+        return finding;
+    }
+    let count = |start: &str| vulnerabilities.values().filter(|text| text.starts_with(start)).count();
+    let (mitigated, vulnerable) = (count("Mitigation"), count("Vulnerable"));
+    finding
+        .used(format!("{mitigated} mitigated, {vulnerable} vulnerable, of {} known", vulnerabilities.len()))
+        .effect("each makes system calls and context switches dearer: compare machines only with the same")
+        .advice("leave them; mitigations=off on the kernel's command line opens the machine to other users' programs")
+}
+
+fn load(processors: u32) -> Finding {
+    let read = host::read("/proc/loadavg");
+    let average = read.as_ref().ok().and_then(|text| text.split(' ').next()?.parse().ok());
+    let value = read.map(|text| text.split(' ').take(3).collect::<Vec<_>>().join(" "));
+    let finding = fact("load average", value).used(format!("{processors} processors"));
+    match average {
+        Some(load) if is_busy(load, processors) => finding
+            .is(Verdict::Note)
+            .effect("other processes want the processors that pairs run on: expect preempted and unsteady")
+            .advice("wait, or stop what runs: top"),
+        _ => finding,
+    }
+}
+
+/// Whether fewer than two processors were free on average in the last minute, but for a little.
+fn is_busy(load: f64, processors: u32) -> bool {
+    load > f64::from(processors.saturating_sub(2)) + 0.5
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_needs_two_processors() {
+        assert!(!is_busy(0.3, 1) && !is_busy(0.3, 2) && !is_busy(6.0, 8));
+        assert!(is_busy(0.8, 1) && is_busy(1.0, 2) && is_busy(7.0, 8));
+    }
+}

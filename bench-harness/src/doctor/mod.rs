@@ -1,0 +1,202 @@
+//! What of this machine limits or bends a run: limits of the kernel and their use, processor, clock, sandbox, leftovers.
+//!
+//! What a limit cuts is not written down here but asked of the mechanisms: [`Trials`] moves one message of every length of the
+//! default plan over every mechanism. Each thing is a [`Finding`]; what cannot be read is one, too, with the reason.
+
+mod cgroup;
+mod files;
+mod limits;
+mod machine;
+mod mounts;
+mod processor;
+mod sandbox;
+mod trials;
+mod usage;
+
+pub use trials::Trials;
+
+use crate::{host::Host, topology::Topology};
+use ipc_core::objects;
+use serde::Serialize;
+
+/// What a finding is about; the order is that of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Group {
+    /// Whether each mechanism works, and what of the default plan it can carry.
+    Mechanisms,
+    /// Whether each placement is here.
+    Placements,
+    /// System V and POSIX message queues.
+    Queues,
+    /// Pipes and FIFOs.
+    Pipes,
+    /// Shared memory, semaphores, and the file systems that hold them.
+    Memory,
+    /// Sockets.
+    Sockets,
+    /// Descriptors, and what a control group grants.
+    Process,
+    /// Processor, clock and what else runs.
+    Machine,
+    /// Container, namespaces and what watches system calls.
+    Sandbox,
+    /// What killed runs left.
+    Leftovers,
+}
+
+impl Group {
+    /// The heading in the table.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Group::Mechanisms => "Mechanisms and the default plan",
+            Group::Placements => "Placements",
+            Group::Queues => "Message queues",
+            Group::Pipes => "Pipes",
+            Group::Memory => "Shared memory and semaphores",
+            Group::Sockets => "Sockets",
+            Group::Process => "Process",
+            Group::Machine => "Processor, clock and load",
+            Group::Sandbox => "Sandbox",
+            Group::Leftovers => "Leftovers",
+        }
+    }
+}
+
+/// What a finding means for this suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Nothing to do.
+    Ok,
+    /// It cuts cells or bends figures, or cannot be told; the suite runs all the same.
+    Note,
+    /// The suite does not run correctly.
+    Problem,
+}
+
+impl Verdict {
+    /// The name shown in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Verdict::Ok => "ok",
+            Verdict::Note => "note",
+            Verdict::Problem => "problem",
+        }
+    }
+}
+
+/// One thing, and what it means here. Texts are for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Where it belongs.
+    pub group: Group,
+    /// The thing: a limit, a mechanism, a fact.
+    pub what: String,
+    /// What it means for this suite.
+    pub verdict: Verdict,
+    /// Its value with the unit; absent where it cannot be read.
+    pub value: Option<String>,
+    /// How much of it is in use, where that can be known.
+    pub used: Option<String>,
+    /// What it does to the default plan.
+    pub effect: Option<String>,
+    /// What to do, with the side effects.
+    pub advice: Option<String>,
+    /// Why there is no value.
+    pub error: Option<String>,
+}
+
+impl Finding {
+    /// A thing that is as it should be, or that cannot be read, which is a note.
+    fn new(group: Group, what: impl Into<String>, value: Result<String, String>) -> Self {
+        let verdict = if value.is_ok() { Verdict::Ok } else { Verdict::Note };
+        let (value, error) = value.map_or_else(|why| (None, Some(why)), |value| (Some(value), None));
+        Self { group, what: what.into(), verdict, value, used: None, effect: None, advice: None, error }
+    }
+
+    fn used(mut self, used: impl Into<Option<String>>) -> Self {
+        self.used = used.into();
+        self
+    }
+
+    fn effect(mut self, effect: impl Into<String>) -> Self {
+        self.effect = Some(effect.into());
+        self
+    }
+
+    fn advice(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+
+    fn is(mut self, verdict: Verdict) -> Self {
+        self.verdict = verdict;
+        self
+    }
+
+    /// A problem, where something fails for want of this.
+    fn spent(self, failure: Option<String>) -> Self {
+        match failure {
+            Some(text) => self.is(Verdict::Problem).effect(text),
+            None => self,
+        }
+    }
+
+    fn note_if(self, doubtful: bool) -> Self {
+        if doubtful { self.is(Verdict::Note) } else { self }
+    }
+}
+
+/// Examines the machine. Forks a pair for every mechanism and length of the default plan, which takes about a second; what
+/// they make in the kernel is gone afterwards.
+pub fn examine() -> Vec<Finding> {
+    let host = Host::gather();
+    let mut findings = Vec::new();
+    let topology = Topology::here().unwrap_or_else(|error| {
+        let advice = "allow this process a processor: taskset -c, or the container's cpuset";
+        findings.push(Finding::new(Group::Placements, "affinity", Err(error.to_string())).advice(advice));
+        Topology::default()
+    });
+    let trials = Trials::run(&topology);
+    findings.extend(trials.findings());
+    findings.extend(processor::placements(&trials, &topology));
+    findings.extend(limits::findings(&trials));
+    findings.extend(files::findings(&trials));
+    findings.extend(cgroup::findings(&trials));
+    findings.extend(machine::findings(&host));
+    findings.extend(sandbox::findings(&host));
+    findings.push(leftovers());
+    // The parts are by where facts come from, the table is by what they are about. The sort keeps the order within a group.
+    findings.sort_by_key(|finding| finding.group as u8);
+    findings
+}
+
+fn leftovers() -> Finding {
+    let found = objects::sweep(true).map_err(|error| error.to_string());
+    let count = found.as_ref().map_or(0, Vec::len);
+    let list = |found: &[objects::Leftover]| {
+        let object =
+            |left: &objects::Leftover| left.object.as_ref().map_or("unreadable entry".into(), ToString::to_string);
+        found.iter().map(|left| format!("{} of process {}", object(left), left.pid)).collect::<Vec<_>>().join(", ")
+    };
+    let finding = Finding::new(
+        Group::Leftovers,
+        "journal",
+        found
+            .as_deref()
+            .map(|found| match found {
+                [] => "nothing left behind".into(),
+                found => list(found),
+            })
+            .map_err(Clone::clone),
+    );
+    if count == 0 {
+        return finding;
+    }
+    finding
+        .is(Verdict::Note)
+        .used(format!("{count} left by dead processes"))
+        .effect("they count towards the limits above; no run uses them")
+        .advice("ipc-bench sweep (removes these and nothing else)")
+}

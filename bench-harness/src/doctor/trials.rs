@@ -1,0 +1,228 @@
+//! One message of every length of the default plan over every mechanism: what works here, and what does not fit.
+
+use super::{Finding, Group, Verdict, limits};
+use crate::{
+    cell::{Access, Placement, Workload},
+    pair::{Budget, Job, PairError, Sample},
+    plan::{Plan, Selection},
+    registry::{MECHANISMS, Mechanism},
+    report::units::size,
+    run,
+    topology::{Cpus, Topology},
+};
+use ipc_core::{Error, Wait};
+use nix::errno::Errno;
+
+/// What became of one length over one mechanism.
+#[derive(Debug)]
+struct Trial {
+    mechanism: &'static str,
+    bytes: usize,
+    /// Cells of the default plan that stand and fall with it.
+    cells: usize,
+    /// What is wrong.
+    failure: Option<PairError>,
+}
+
+impl Trial {
+    fn is_too_long(&self) -> bool {
+        matches!(self.failure, Some(PairError::Channel(Error::TooLarge { .. })))
+    }
+
+    /// The length and the failure, unless it is that the length does not pass.
+    fn broken(&self) -> Option<(usize, &PairError)> {
+        self.failure.as_ref().filter(|_| !self.is_too_long()).map(|failure| (self.bytes, failure))
+    }
+}
+
+/// The default plan, tried.
+#[derive(Debug, Default)]
+pub struct Trials {
+    trials: Vec<Trial>,
+    /// Why there is no plan.
+    error: Option<String>,
+    /// One pair on each placement.
+    placements: Vec<(Placement, Result<Sample, PairError>)>,
+}
+
+impl Trials {
+    /// Tries the default plan on `topology`.
+    pub fn run(topology: &Topology) -> Self {
+        let plan = match Plan::expand(&Selection::default(), topology) {
+            Ok(plan) => plan,
+            Err(error) => return Self { error: Some(error.to_string()), ..Self::default() },
+        };
+        let mut trials: Vec<Trial> = Vec::new();
+        for cell in &plan.cells {
+            let same = |trial: &&mut Trial| trial.mechanism == cell.mechanism && trial.bytes == cell.size;
+            match trials.iter_mut().find(same) {
+                Some(trial) => trial.cells += 1,
+                None => trials.push(Trial { mechanism: cell.mechanism, bytes: cell.size, cells: 1, failure: None }),
+            }
+        }
+        let same_core = topology.cpus(Placement::SameCore).flatten();
+        for trial in &mut trials {
+            let mechanism = Mechanism::named(trial.mechanism).expect("the plan has mechanisms of the registry only");
+            trial.failure = pair(mechanism, trial.bytes, same_core).err();
+        }
+        // Any mechanism shows whether two processes can be pinned, and how far apart they are.
+        let placements = topology.placements().filter_map(|placement| Some((placement, topology.cpus(placement)?)));
+        let placements = placements.map(|(placement, cpus)| (placement, pair(&MECHANISMS[0], 64, cpus))).collect();
+        Self { trials, error: None, placements }
+    }
+
+    /// What became of a pair on `placement`, if that is here.
+    pub fn placement(&self, placement: Placement) -> Option<&Result<Sample, PairError>> {
+        self.placements.iter().find(|(tried, _)| *tried == placement).map(|(_, outcome)| outcome)
+    }
+
+    /// Which lengths of `mechanisms` do not fit into `bytes`, and how long the longest is: only what does not pass now.
+    pub fn cut(&self, mechanisms: &[&str], bytes: u64) -> Option<(String, usize)> {
+        let cut: Vec<&Trial> = self
+            .trials
+            .iter()
+            .filter(|trial| mechanisms.contains(&trial.mechanism) && trial.is_too_long() && trial.bytes as u64 > bytes)
+            .collect();
+        let longest = cut.iter().map(|trial| trial.bytes).max()?;
+        let parts = mechanisms.iter().filter_map(|name| {
+            let of: Vec<&Trial> = cut.iter().copied().filter(|trial| trial.mechanism == *name).collect();
+            (!of.is_empty()).then(|| format!("{name} at {}", lengths(&of)))
+        });
+        let cells: usize = cut.iter().map(|trial| trial.cells).sum();
+        Some((format!("cuts {cells} cells: {}", parts.collect::<Vec<_>>().join(", ")), longest))
+    }
+
+    /// What says that a thing is used up which only `mechanisms` need, the first of them always: that fails with `errno`, and
+    /// no mechanism beside them does.
+    pub fn exhausted(&self, mechanisms: &[&str], errno: Errno) -> Option<String> {
+        match self.failing(mechanisms, errno) {
+            Some(_) => None,
+            None => self.failures(errno).find(|(name, _)| Some(name) == mechanisms.first()).map(|(_, text)| text),
+        }
+    }
+
+    /// What says that a thing is used up which all mechanisms need: one that is not in `but` fails with `errno`.
+    pub fn failing(&self, but: &[&str], errno: Errno) -> Option<String> {
+        self.failures(errno).find(|(name, _)| !but.contains(name)).map(|(_, text)| text)
+    }
+
+    fn failures(&self, errno: Errno) -> impl Iterator<Item = (&'static str, String)> {
+        self.trials.iter().filter_map(move |trial| {
+            let failure = trial.failure.as_ref()?.to_string();
+            // A child's error comes home as text.
+            let fits = failure.contains(&format!("{errno:?}:"));
+            fits.then(|| (trial.mechanism, format!("{} does not work: {failure}", trial.mechanism)))
+        })
+    }
+
+    /// One finding for each mechanism.
+    pub fn findings(&self) -> Vec<Finding> {
+        if let Some(error) = &self.error {
+            return vec![Finding::new(Group::Mechanisms, "plan", Err(error.clone())).is(Verdict::Problem)];
+        }
+        MECHANISMS.iter().map(|mechanism| self.finding(mechanism)).collect()
+    }
+
+    fn finding(&self, mechanism: &Mechanism) -> Finding {
+        let name = mechanism.spec.name;
+        let of = || self.trials.iter().filter(|trial| trial.mechanism == name);
+        if let Some((bytes, failure)) = of().find_map(Trial::broken) {
+            let why = format!("does not work, tried with {}: {failure}", size(bytes));
+            let advice = "see the other problems; with none of them this kernel lacks it, or a filter forbids it";
+            return Finding::new(Group::Mechanisms, name, Err(why)).is(Verdict::Problem).advice(advice);
+        }
+        // Rings grow with the message that they are asked to carry.
+        let passed = of().filter(|trial| trial.failure.is_none()).map(|trial| trial.bytes).max().unwrap_or(0);
+        let max = mechanism.max_message().map(|max| match max {
+            usize::MAX => "messages of any length".to_owned(),
+            max if max < passed => "messages as long as those of the plan".to_owned(),
+            max => format!("messages up to {max} bytes"),
+        });
+        let finding = Finding::new(Group::Mechanisms, name, max.map_err(|error| error.to_string()));
+        let cut: Vec<&Trial> = of().filter(|trial| trial.failure.is_some()).collect();
+        if cut.is_empty() {
+            return finding;
+        }
+        let cells: usize = cut.iter().map(|trial| trial.cells).sum();
+        let all: usize = of().map(|trial| trial.cells).sum();
+        let advice = match limits::on_length(name) {
+            limits if limits.is_empty() => "nothing: it is the protocol's own limit".into(),
+            limits => format!("raise {}, see there", limits.join(" and ")),
+        };
+        finding
+            .is(if cells == all { Verdict::Problem } else { Verdict::Note })
+            .effect(format!("{cells} of {all} cells are rows without figures: {}", lengths(&cut)))
+            .advice(advice)
+    }
+}
+
+/// Measures one round trip as a run would.
+fn pair(mechanism: &Mechanism, bytes: usize, cpus: Cpus) -> Result<Sample, PairError> {
+    let (workload, budget) = (Workload::Latency, Budget::Messages(1));
+    mechanism
+        .run(Access::Copy, &Job { workload, size: bytes, cpus, wait: Wait::Block, budget, deadline: run::DEADLINE })
+}
+
+fn lengths(trials: &[&Trial]) -> String {
+    trials.iter().map(|trial| size(trial.bytes)).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trials(rows: &[(&'static str, usize, Option<PairError>)]) -> Trials {
+        let trial = |(mechanism, bytes, failure): &(&'static str, usize, Option<PairError>)| Trial {
+            mechanism,
+            bytes: *bytes,
+            cells: 3,
+            failure: failure.clone(),
+        };
+        Trials { trials: rows.iter().map(trial).collect(), ..Trials::default() }
+    }
+
+    fn too_long(len: usize) -> Option<PairError> {
+        Some(PairError::Channel(Error::TooLarge { len, max: 8192 }))
+    }
+
+    fn fails(errno: Errno) -> Option<PairError> {
+        Some(PairError::Channel(Error::os("call", errno)))
+    }
+
+    #[test]
+    fn a_limit_cuts_what_is_longer_and_does_not_pass() {
+        let tried = trials(&[
+            ("posix-mq", 4096, None),
+            ("posix-mq", 65_536, too_long(65_536)),
+            ("posix-mq", 1 << 20, too_long(1 << 20)),
+            ("udp", 1 << 20, too_long(1 << 20)),
+            ("pipe", 1 << 20, None),
+        ]);
+        let (text, longest) = tried.cut(&["posix-mq"], 8192).unwrap();
+        assert_eq!((text.as_str(), longest), ("cuts 6 cells: posix-mq at 64 KiB, 1 MiB", 1 << 20));
+        // A limit that would let 64 KiB pass has no part in cutting them.
+        assert_eq!(tried.cut(&["posix-mq"], 65_536).unwrap().0, "cuts 3 cells: posix-mq at 1 MiB");
+        assert_eq!(tried.cut(&["pipe"], 0), None, "what passes is not cut");
+        assert_eq!(tried.cut(&["sysv-msgq"], 0), None);
+    }
+
+    #[test]
+    fn a_thing_is_used_up_where_only_its_users_fail() {
+        let tried = trials(&[("pipe", 64, None), ("posix-mq", 64, fails(Errno::EMFILE))]);
+        assert!(tried.exhausted(&["posix-mq"], Errno::EMFILE).is_some_and(|text| text.contains("EMFILE")));
+        assert_eq!(tried.exhausted(&["posix-mq"], Errno::ENOSPC), None, "another error");
+        assert_eq!(tried.exhausted(&["pipe", "posix-mq"], Errno::EMFILE), None, "the first always shows it");
+        let tried = trials(&[("pipe", 64, fails(Errno::EMFILE)), ("posix-mq", 64, fails(Errno::EMFILE))]);
+        assert_eq!(tried.exhausted(&["posix-mq"], Errno::EMFILE), None, "others fail, too");
+        assert!(tried.exhausted(&["pipe", "posix-mq"], Errno::EMFILE).is_some());
+    }
+
+    #[test]
+    fn a_mechanism_that_fails_is_a_problem_and_one_that_is_cut_a_note() {
+        let tried =
+            trials(&[("pipe", 64, fails(Errno::ENOSYS)), ("udp", 64, None), ("udp", 1 << 20, too_long(1 << 20))]);
+        let found = tried.findings();
+        let verdict = |name: &str| found.iter().find(|finding| finding.what == name).unwrap().verdict;
+        assert_eq!((verdict("pipe"), verdict("udp"), verdict("memfd")), (Verdict::Problem, Verdict::Note, Verdict::Ok));
+    }
+}

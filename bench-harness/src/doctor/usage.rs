@@ -1,0 +1,124 @@
+//! How much of a limit is in use, as far as the kernel tells.
+
+use crate::host;
+use std::fs;
+
+/// Where the use of a limit is read.
+#[derive(Clone, Copy, Debug)]
+pub enum Usage {
+    /// It bounds single things; nothing is used up.
+    None,
+    /// It is used up, and the kernel does not tell by how much.
+    Untold,
+    /// As before; a pair of POSIX queues shows how much there is room for.
+    Queues,
+    /// Lines of a table of `/proc/sysvipc`.
+    Lines(&'static str),
+    /// The sum of a column of such a table, and what of.
+    Sum(&'static str, &'static str, &'static str),
+    /// The largest number in such a column, and where that is.
+    Most(&'static str, &'static str, &'static str),
+    /// Names in a folder, less those that the look itself makes.
+    Names(&'static str, usize),
+    /// The number or text that stands first in a file, or first after this name with a colon.
+    File(&'static str, Option<&'static str>),
+}
+
+impl Usage {
+    /// The use in words, or why it cannot be known.
+    pub fn text(self) -> Option<String> {
+        let read = match self {
+            Usage::None => return None,
+            Usage::Untold => Err("the kernel does not tell".to_owned()),
+            Usage::Queues => {
+                Err(format!("the kernel does not tell; a pair of the largest queues takes {}", self.need()))
+            }
+            Usage::Lines(table) => lines(table).map(|count| format!("{count} in use")),
+            Usage::Sum(table, name, what) => {
+                sysvipc(table).map(|table| format!("{} {what}", column(&table, name).sum::<u64>()))
+            }
+            Usage::Most(table, name, place) => {
+                sysvipc(table).map(|table| format!("{} {place}", column(&table, name).max().unwrap_or(0)))
+            }
+            Usage::Names(folder, own) => fs::read_dir(folder)
+                .map(|names| format!("{} in use", names.count().saturating_sub(own)))
+                .map_err(|error| format!("{folder}: {}", error.kind())),
+            Usage::File(file, None) => {
+                host::read(file).map(|text| format!("{} in use", text.split_whitespace().next().unwrap_or_default()))
+            }
+            Usage::File(file, Some(name)) => host::read(file)
+                .and_then(|text| host::value_of(&text, name).ok_or_else(|| format!("{file}: no line {name}")))
+                .map(|value| format!("{value} in use")),
+        };
+        Some(read.unwrap_or_else(|why| format!("use unknown: {why}")))
+    }
+
+    /// Whether there is room for what a pair makes, one object or two, where they are counted one by one.
+    pub fn has_room(self, limit: u64) -> bool {
+        matches!(self, Usage::Lines(table) if lines(table).is_ok_and(|count| count + 2 <= limit))
+    }
+
+    /// The least that lets this suite run, where that is known.
+    pub fn need(self) -> u64 {
+        let limit = |name| host::limit(&format!("fs/mqueue/{name}")).unwrap_or(0);
+        match self {
+            Usage::Queues => 2 * queue_bytes(limit("msg_max"), limit("msgsize_max")),
+            _ => 0,
+        }
+    }
+}
+
+/// What a queue counts towards RLIMIT_MSGQUEUE (getrlimit(2)), with the two records of 48 bytes that a 64-bit kernel keeps for
+/// each message.
+fn queue_bytes(messages: u64, bytes: u64) -> u64 {
+    messages.saturating_mul(bytes + 2 * 48)
+}
+
+fn lines(table: &str) -> Result<u64, String> {
+    sysvipc(table).map(|table| table.lines().skip(1).count() as u64)
+}
+
+fn sysvipc(table: &str) -> Result<String, String> {
+    host::read(format!("/proc/sysvipc/{table}"))
+}
+
+/// The numbers under the heading `name` in a table of `/proc/sysvipc`.
+fn column<'a>(table: &'a str, name: &str) -> impl Iterator<Item = u64> + use<'a> {
+    let mut lines = table.lines();
+    let place = lines.next().and_then(|heading| heading.split_whitespace().position(|word| word == name));
+    lines.filter_map(move |line| line.split_whitespace().nth(place?)?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_of_sysvipc_are_read_by_their_headings() {
+        let msg = "       key      msqid perms      cbytes       qnum lspid lrpid
+ 305419896          0   600        4096          1  10     0
+-559038737      32769   600        8192          2  10     0
+";
+        assert_eq!(column(msg, "cbytes").collect::<Vec<_>>(), [4096, 8192]);
+        assert_eq!(column(msg, "msqid").count(), 2);
+        assert_eq!(column(msg, "none").count(), 0);
+        assert_eq!(column("", "cbytes").count(), 0);
+    }
+
+    #[test]
+    fn queues_count_as_the_manual_says() {
+        // The default of 819,200 bytes has room for four pairs of default queues.
+        assert_eq!(819_200 / (2 * queue_bytes(10, 8192)), 4);
+    }
+
+    #[test]
+    fn what_cannot_be_known_has_the_reason() {
+        assert_eq!(Usage::Names("/no/such", 0).text().unwrap(), "use unknown: /no/such: entity not found");
+        assert_eq!(
+            Usage::File("/proc/self/status", Some("NoSuch")).text().unwrap(),
+            "use unknown: /proc/self/status: no line NoSuch"
+        );
+        assert!(Usage::File("/proc/self/status", Some("VmLck")).text().unwrap().ends_with(" kB in use"));
+        assert_eq!(Usage::None.text(), None);
+    }
+}

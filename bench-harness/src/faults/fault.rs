@@ -1,0 +1,138 @@
+//! What can happen to one process of a pair.
+
+use std::{fmt, str::FromStr};
+
+/// Which process of a running transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// The one that sends numbered messages.
+    Sender,
+    /// The one that checks them.
+    Receiver,
+}
+
+impl Party {
+    /// The one that is left.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Sender => Self::Receiver,
+            Self::Receiver => Self::Sender,
+        }
+    }
+}
+
+/// A fault, and whom it strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fault {
+    /// `SIGKILL` to the sender at a random point of the transfer.
+    KillSender,
+    /// `SIGKILL` to the receiver.
+    KillReceiver,
+    /// The sender drops its end in mid-stream and lives on.
+    CloseSender,
+    /// The receiver drops its end in mid-stream and lives on.
+    CloseReceiver,
+    /// `SIGSTOP` and, some milliseconds later, `SIGCONT` to the sender.
+    StopSender,
+    /// The same to the receiver.
+    StopReceiver,
+    /// `SIGKILL` to the process that binds a name, before, while or just after its peer connects.
+    KillBinder,
+}
+
+/// What a fault does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blow {
+    /// `SIGKILL`.
+    Kill,
+    /// A clean close.
+    Close,
+    /// `SIGSTOP`, `SIGCONT`.
+    Stop,
+}
+
+impl Fault {
+    /// Every fault, in the order tables show them.
+    pub const ALL: [Self; 7] = [
+        Self::KillSender,
+        Self::KillReceiver,
+        Self::CloseSender,
+        Self::CloseReceiver,
+        Self::StopSender,
+        Self::StopReceiver,
+        Self::KillBinder,
+    ];
+
+    /// The name used on the command line and in result files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KillSender => "kill-sender",
+            Self::KillReceiver => "kill-receiver",
+            Self::CloseSender => "close-sender",
+            Self::CloseReceiver => "close-receiver",
+            Self::StopSender => "stop-sender",
+            Self::StopReceiver => "stop-receiver",
+            Self::KillBinder => "kill-binder",
+        }
+    }
+
+    /// What it does, and to whom in a running transfer; the binder is killed before there is one.
+    pub const fn strikes(self) -> (Blow, Option<Party>) {
+        match self {
+            Self::KillSender => (Blow::Kill, Some(Party::Sender)),
+            Self::KillReceiver => (Blow::Kill, Some(Party::Receiver)),
+            Self::CloseSender => (Blow::Close, Some(Party::Sender)),
+            Self::CloseReceiver => (Blow::Close, Some(Party::Receiver)),
+            Self::StopSender => (Blow::Stop, Some(Party::Sender)),
+            Self::StopReceiver => (Blow::Stop, Some(Party::Receiver)),
+            Self::KillBinder => (Blow::Kill, None),
+        }
+    }
+
+    /// How many trials of it a mechanism gets where `kills` are asked for: these are shared by its sender and its receiver.
+    pub const fn trials(self, kills: u32) -> u32 {
+        match self {
+            Self::KillSender => kills / 2,
+            Self::KillReceiver => kills - kills / 2,
+            _ => kills.div_ceil(8),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|fault| fault.name() == text).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.into_iter().map(Self::name).collect();
+            format!("unknown fault '{text}': use one of {}", names.join(", "))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_kills_asked_for_are_made() {
+        for kills in [1, 2, 3, 50, 72] {
+            assert_eq!(Fault::KillSender.trials(kills) + Fault::KillReceiver.trials(kills), kills);
+            assert!(Fault::StopSender.trials(kills) >= 1);
+        }
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for fault in Fault::ALL {
+            assert_eq!(fault.name().parse(), Ok(fault));
+        }
+        assert!("kill".parse::<Fault>().unwrap_err().contains("'kill'"));
+    }
+}

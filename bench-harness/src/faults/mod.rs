@@ -1,0 +1,170 @@
+//! What mechanisms do when a process dies, closes or stops in the middle of a transfer: guaranteed by tests, and measured here
+//! as figures that help to choose.
+//!
+//! A [`Fault`] strikes one process of a pair in a [`Trial`]; the trials of one fault on one mechanism become a
+//! [`FaultRow`].
+
+mod fault;
+mod trial;
+
+pub use fault::{Blow, Fault, Party};
+pub use trial::{Outcome, Trial, forked, named};
+
+use crate::{
+    host::{Host, rfc3339},
+    interrupt,
+    progress::Progress,
+    record::FaultRow,
+    registry::{MECHANISMS, Mechanism},
+};
+use ipc_core::{Reliability, Wait};
+use std::{collections::BTreeMap, time::Duration, time::SystemTime};
+
+/// Plays a trial on one mechanism.
+pub type Inflict = fn(&Trial) -> ipc_core::Result<Outcome>;
+
+/// Kills of a mechanism where none are asked for.
+pub const KILLS: u32 = 50;
+/// Message lengths, as far as the mechanism carries them.
+const SIZES: [usize; 3] = [64, 4 << 10, 64 << 10];
+/// The strike comes after this, in seconds: spread evenly over the logarithm, so that all phases of a transfer are hit.
+const DELAY_S: [f64; 2] = [10e-6, 5e-3];
+/// How long a stopped process stays so.
+const PAUSE_MS: [u64; 2] = [5, 25];
+
+/// The trials of one fault on one mechanism, and what became of them so far.
+struct Series {
+    mechanism: &'static Mechanism,
+    fault: Fault,
+    ways: Vec<Inflict>,
+    sizes: Vec<usize>,
+    outcomes: Vec<(usize, Outcome)>,
+    error: Option<String>,
+}
+
+/// Takes the last digit off `n`, of as many values as there are in `of`.
+fn digit<T: Copy>(n: &mut usize, of: &[T]) -> T {
+    let value = of[*n % of.len()];
+    *n /= of.len();
+    value
+}
+
+/// What was measured.
+pub struct Results {
+    /// One row of each fault on each mechanism.
+    pub rows: Vec<FaultRow>,
+    /// Whether the user stopped it; then there are fewer trials.
+    pub interrupted: bool,
+}
+
+/// Inflicts every fault on every mechanism for which `selected` holds of `MECHANISM/FAULT`, in a random order.
+pub fn inflict(kills: u32, selected: impl Fn(&str) -> bool) -> Results {
+    let started = SystemTime::now();
+    let all = MECHANISMS.iter().flat_map(|mechanism| Fault::ALL.map(|fault| Series::new(mechanism, fault)));
+    let mut series: Vec<Series> = all.filter(|s| !s.ways.is_empty() && selected(&s.name())).collect();
+    let trials = |(index, s): (usize, &Series)| (0..s.fault.trials(kills)).map(move |n| (index, n as usize));
+    let mut order: Vec<(usize, usize)> = series.iter().enumerate().flat_map(trials).collect();
+    fastrand::shuffle(&mut order);
+    let mut progress = Progress::new(order.len() as u64, "trials");
+    for (index, n) in order {
+        progress.begin(&series[index].name());
+        series[index].play(n);
+        progress.advance(1);
+        if interrupt::requested() {
+            break;
+        }
+    }
+    progress.finish();
+    let (measured, machine) = (rfc3339(started), Host::gather().title());
+    let rows = series.iter().map(|s| s.row(measured.clone(), machine.clone())).collect();
+    Results { rows, interrupted: interrupt::requested() }
+}
+
+impl Series {
+    fn new(mechanism: &'static Mechanism, fault: Fault) -> Self {
+        let max = mechanism.max_message();
+        let sizes = SIZES.into_iter().filter(|&size| max.as_ref().is_ok_and(|&max| size <= max)).collect();
+        let error = max.err().map(|error| error.to_string());
+        Self { mechanism, fault, ways: mechanism.faults(fault), sizes, outcomes: Vec::new(), error }
+    }
+
+    fn name(&self) -> String {
+        format!("{}/{}", self.mechanism.spec.name, self.fault)
+    }
+
+    /// Plays the trial with number `n`: ways, sizes and waiting take turns, the rest is left to chance.
+    fn play(&mut self, n: usize) {
+        if self.error.is_some() {
+            return;
+        }
+        let [shortest, longest] = DELAY_S.map(f64::ln);
+        // The digits of `n`, so that every way meets every wait and every size.
+        let mut n = n;
+        let (wait, way, size) = (digit(&mut n, &Wait::ALL), digit(&mut n, &self.ways), digit(&mut n, &self.sizes));
+        let trial = Trial {
+            fault: self.fault,
+            size,
+            wait,
+            delay: Duration::from_secs_f64((shortest + (longest - shortest) * fastrand::f64()).exp()),
+            dawdles: fastrand::bool(),
+            pause: Duration::from_millis(fastrand::u64(PAUSE_MS[0]..=PAUSE_MS[1])),
+        };
+        let failed = |error: ipc_core::Error| Outcome { error: Some(error.to_string()), ..Outcome::default() };
+        let outcome = way(&trial).unwrap_or_else(failed);
+        self.outcomes.push((trial.size, outcome));
+    }
+
+    fn row(&self, measured: String, machine: String) -> FaultRow {
+        let outcomes = || self.outcomes.iter().map(|(_, outcome)| outcome);
+        let count = |holds: fn(&Outcome) -> bool| outcomes().filter(|outcome| holds(outcome)).count() as u32;
+        let mut reactions: Vec<u64> = outcomes().filter_map(|outcome| outcome.reaction_ns).collect();
+        reactions.sort_unstable();
+        // The smallest that is not exceeded by more than the rest.
+        let quantile = |q: f64| {
+            let rank = (q * reactions.len() as f64).ceil() as usize;
+            reactions.get(rank.saturating_sub(1)).map(|&ns| ns as f64)
+        };
+        let mut signs: BTreeMap<&str, u32> = BTreeMap::new();
+        for sign in outcomes().filter_map(|outcome| outcome.sign.as_deref()) {
+            *signs.entry(sign).or_default() += 1;
+        }
+        let mut signs: Vec<_> = signs.into_iter().collect();
+        signs.sort_by_key(|&(_, trials)| std::cmp::Reverse(trials));
+        FaultRow {
+            mechanism: self.mechanism.spec.name.to_owned(),
+            fault: self.fault,
+            trials: self.outcomes.len() as u32,
+            learned: signs.iter().map(|(sign, trials)| format!("{sign} {trials}")).collect::<Vec<_>>().join("; "),
+            p50_ns: quantile(0.5),
+            p99_ns: quantile(0.99),
+            max_ns: quantile(1.0),
+            hung: count(|outcome| outcome.hung),
+            corrupted: count(|outcome| outcome.corrupted),
+            lost_messages: outcomes().map(|outcome| outcome.lost).max().unwrap_or(0),
+            lost_bytes: self.outcomes.iter().map(|(size, outcome)| *size as u64 * outcome.lost).max().unwrap_or(0),
+            torn: count(|outcome| outcome.torn),
+            left: outcomes().map(|outcome| outcome.left.len() as u32).sum(),
+            left_after_sweep: outcomes().map(|outcome| outcome.left_after_sweep.len() as u32).sum(),
+            zombies: outcomes().map(|outcome| outcome.zombies).sum(),
+            rebinds: count(|outcome| outcome.rebound.is_some()),
+            rebound: count(|outcome| outcome.rebound == Some(true)),
+            error: self.wrong().unwrap_or_default(),
+            measured,
+            machine,
+        }
+    }
+
+    /// The first thing that no column has and that should not be.
+    fn wrong(&self) -> Option<String> {
+        let reliable = self.mechanism.spec.reliability == Reliability::Reliable;
+        // What was on its way to a receiver that went is lost, and nothing else.
+        let loses = self.fault.strikes() != (Blow::Kill, Some(Party::Receiver))
+            && self.fault.strikes() != (Blow::Close, Some(Party::Receiver));
+        let of = |outcome: &Outcome| {
+            let lost = (reliable && loses && outcome.lost > 0).then(|| format!("{} messages lost", outcome.lost));
+            let left = (!outcome.left_after_sweep.is_empty()).then(|| outcome.left_after_sweep.join(", "));
+            outcome.error.clone().or(lost).or(left.map(|left| format!("left: {left}")))
+        };
+        self.error.clone().or_else(|| self.outcomes.iter().find_map(|(_, outcome)| of(outcome)))
+    }
+}

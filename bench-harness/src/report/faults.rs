@@ -1,0 +1,233 @@
+//! The fault tables: what a death, a close or a stop of one process does to the other, one line a mechanism.
+
+use super::{
+    tables::{NO_FIGURE, escape_markdown},
+    units::{self, Quantity},
+};
+use crate::{
+    faults::Fault,
+    record::{FaultRow, Row as _},
+};
+use std::fmt::Write as _;
+
+/// A table of text.
+pub struct Table {
+    /// What it shows.
+    pub title: &'static str,
+    /// How to read it.
+    pub explanation: &'static str,
+    /// The columns; all but the first and those that say how something was learned are figures.
+    pub heads: &'static [&'static str],
+    /// One line a mechanism.
+    pub lines: Vec<Vec<String>>,
+}
+
+/// Heads of columns with words in them, which are aligned to the left.
+const WORDS: [&str; 3] = ["mechanism", "receiver learns by", "sender learns by"];
+
+impl Table {
+    /// Whether a column holds figures.
+    pub fn is_figure(&self, column: usize) -> bool {
+        !WORDS.contains(&self.heads[column])
+    }
+}
+
+/// Both tables; none where nothing was measured.
+pub fn tables(rows: &[FaultRow]) -> Vec<Table> {
+    let mut mechanisms: Vec<&str> = Vec::new();
+    for row in rows {
+        if !mechanisms.contains(&row.mechanism.as_str()) {
+            mechanisms.push(&row.mechanism);
+        }
+    }
+    let lines = |faults: &[Fault], line: fn(&Of<'_>) -> Vec<String>| -> Vec<Vec<String>> {
+        let all = mechanisms.iter().map(|&mechanism| Of { rows, mechanism });
+        let some = all.filter(|of| faults.iter().any(|&fault| of.row(fault).is_some()));
+        some.map(|of| [vec![of.mechanism.to_owned()], line(&of)].concat()).collect()
+    };
+    let killed = Table {
+        title: "One process is killed",
+        explanation: "SIGKILL at a random point of a running transfer: how the other learns of it, and after how long \
+                      (median, longest; from the signal to the error its call returns, what was still to be received \
+                      included). Hang-up: of the socket beside a channel whose kernel objects do not tell. Lost: the most that send had taken and the killed receiver never got (UDP also drops what its \
+                      buffer cannot hold). Torn: killed senders \
+                      that left the beginning of a message, which is not delivered. Left: objects in the kernel and on \
+                      disk, before any sweep. Name: how often it could be bound again at once.",
+        heads: &[
+            "mechanism",
+            "receiver learns by",
+            "p50",
+            "max",
+            "sender learns by",
+            "p50",
+            "max",
+            "lost",
+            "torn",
+            "left",
+            "name",
+        ],
+        lines: lines(&[Fault::KillSender, Fault::KillReceiver], |of| {
+            let (sender, receiver) = (of.row(Fault::KillSender), of.row(Fault::KillReceiver));
+            let both = || [sender, receiver].into_iter().flatten();
+            let rebinds: u32 = both().map(|row| row.rebinds).sum();
+            let rebound: u32 = both().map(|row| row.rebound).sum();
+            [
+                learned(sender).to_vec(),
+                learned(receiver).to_vec(),
+                vec![
+                    receiver.map_or(NO_FIGURE.into(), |row| units::size(row.lost_bytes as usize)),
+                    sender.map_or(NO_FIGURE.into(), |row| share(row.torn, row.trials)),
+                    both().map(|row| row.left).sum::<u32>().to_string(),
+                    share(rebound, rebinds),
+                ],
+            ]
+            .concat()
+        }),
+    };
+    let others = Table {
+        title: "One process closes, stops, or dies in bind",
+        explanation: "The same after a clean close in mid-stream. Resumes: from SIGCONT, after some milliseconds of SIGSTOP, to \
+                      the next message received, the median. Name: how often it could be \
+                      bound again at once when the process that bound it was killed before, while or just after its peer \
+                      connected; left: what of that even a sweep did not remove.",
+        heads: &[
+            "mechanism",
+            "receiver learns by",
+            "p50",
+            "max",
+            "sender learns by",
+            "p50",
+            "max",
+            "sender resumes",
+            "receiver resumes",
+            "name",
+            "left",
+        ],
+        lines: lines(&[Fault::CloseSender, Fault::CloseReceiver, Fault::StopSender, Fault::StopReceiver], |of| {
+            let binder = of.row(Fault::KillBinder);
+            let median = |fault| time(of.row(fault).and_then(|row| row.p50_ns));
+            [
+                learned(of.row(Fault::CloseSender)).to_vec(),
+                learned(of.row(Fault::CloseReceiver)).to_vec(),
+                vec![
+                    median(Fault::StopSender),
+                    median(Fault::StopReceiver),
+                    binder.map_or(NO_FIGURE.into(), |row| share(row.rebound, row.rebinds)),
+                    binder.map_or(NO_FIGURE.into(), |row| row.left_after_sweep.to_string()),
+                ],
+            ]
+            .concat()
+        }),
+    };
+    [killed, others].into_iter().filter(|table| !table.lines.is_empty()).collect()
+}
+
+/// The rows of one mechanism.
+struct Of<'a> {
+    rows: &'a [FaultRow],
+    mechanism: &'a str,
+}
+
+impl<'a> Of<'a> {
+    fn row(&self, fault: Fault) -> Option<&'a FaultRow> {
+        self.rows.iter().find(|row| row.mechanism == self.mechanism && row.fault == fault)
+    }
+}
+
+/// The signs, without their numbers, and the two times.
+fn learned(row: Option<&FaultRow>) -> [String; 3] {
+    let Some(row) = row else { return [NO_FIGURE; 3].map(str::to_owned) };
+    let signs = row.learned.split("; ").map(|sign| sign.rsplit_once(' ').map_or(sign, |(name, _)| name));
+    let signs = signs.collect::<Vec<_>>().join(", ");
+    [if signs.is_empty() { NO_FIGURE.into() } else { signs }, time(row.p50_ns), time(row.max_ns)]
+}
+
+fn time(ns: Option<f64>) -> String {
+    ns.map_or(NO_FIGURE.into(), |ns| Quantity::Time.format(ns))
+}
+
+fn share(some: u32, all: u32) -> String {
+    if all == 0 { NO_FIGURE.into() } else { format!("{some}/{all}") }
+}
+
+/// What is wrong with a row, in one line.
+pub fn verdict(row: &FaultRow) -> String {
+    let counts = [
+        (row.hung, "hung"),
+        (row.corrupted, "with a wrong message"),
+        (row.left, "objects left"),
+        (row.left_after_sweep, "objects left after a sweep"),
+        (row.zombies, "zombies"),
+    ];
+    let found = counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let error = (!row.error.is_empty()).then(|| row.error.clone());
+    format!("of {} trials: {}", row.trials, found.chain(error).collect::<Vec<_>>().join(", "))
+}
+
+/// Both tables as aligned text, with the verdict over all rows below.
+pub fn terminal(rows: &[FaultRow]) -> String {
+    let mut text = String::new();
+    for table in tables(rows) {
+        let widths: Vec<usize> = (0..table.heads.len())
+            .map(|column| {
+                let fields = table.lines.iter().map(|line| line[column].chars().count());
+                fields.chain([table.heads[column].chars().count()]).max().unwrap_or(0)
+            })
+            .collect();
+        super::tables::wrap(&mut text, &format!("{} – {}", table.title, table.explanation), "", 100);
+        text.push('\n');
+        let heads: Vec<String> = table.heads.iter().map(|&head| head.to_owned()).collect();
+        for line in [&heads].into_iter().chain(&table.lines) {
+            let fields = line.iter().zip(&widths).enumerate().map(|(column, (field, &width))| {
+                if table.is_figure(column) { format!("{field:>width$}") } else { format!("{field:width$}") }
+            });
+            text.push_str(fields.collect::<Vec<_>>().join("  ").trim_end());
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    text.push_str(&summary(rows));
+    text.push('\n');
+    text
+}
+
+/// What all rows together say.
+pub fn summary(rows: &[FaultRow]) -> String {
+    let sum = |of: fn(&FaultRow) -> u32| rows.iter().map(of).sum::<u32>();
+    let kills = rows.iter().filter(|row| matches!(row.fault, Fault::KillSender | Fault::KillReceiver));
+    format!(
+        "{} SIGKILLs in {} trials: {} hung, {} with a wrong message, {} objects left after a sweep, {} zombies.",
+        kills.map(|row| row.trials).sum::<u32>(),
+        sum(|row| row.trials),
+        sum(|row| row.hung),
+        sum(|row| row.corrupted),
+        sum(|row| row.left_after_sweep),
+        sum(|row| row.zombies),
+    )
+}
+
+/// When and where the rows were measured.
+pub fn origin(rows: &[FaultRow]) -> String {
+    rows.first().map_or(String::new(), |row| format!("{} · {}", row.measured, row.machine))
+}
+
+/// Both tables in Markdown.
+pub fn markdown(rows: &[FaultRow]) -> String {
+    let mut text = String::new();
+    for table in tables(rows) {
+        let _ = write!(text, "### {}\n\n{}\n\n", table.title, table.explanation);
+        let rule = (0..table.heads.len()).map(|column| if table.is_figure(column) { "--:" } else { "---" });
+        let _ = writeln!(text, "| {} |", table.heads.join(" | "));
+        let _ = writeln!(text, "|{}|", rule.collect::<Vec<_>>().join("|"));
+        for line in &table.lines {
+            let fields: Vec<String> = line.iter().map(|field| escape_markdown(field)).collect();
+            let _ = writeln!(text, "| {} |", fields.join(" | "));
+        }
+        text.push('\n');
+    }
+    for row in rows.iter().filter(|row| row.is_bad()) {
+        let _ = writeln!(text, "- {}: {}", row.name(), escape_markdown(&verdict(row)));
+    }
+    let _ = writeln!(text, "{}", summary(rows));
+    text
+}

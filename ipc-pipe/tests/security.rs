@@ -1,0 +1,8 @@
+//! What strangers and careless neighbours find closed, on every variant of this crate.
+
+use ipc_core::conformance::{Suite, run};
+use ipc_pipe::Pipe;
+
+fn main() {
+    run([Suite::private::<Pipe>()]);
+}

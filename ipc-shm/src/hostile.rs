@@ -1,0 +1,441 @@
+//! A hostile peer (feature `hostile`): it writes what it likes over header, positions and records of a real ring while this
+//! side works with it. For the fuzz target `fuzz/fuzz_targets/ring.rs` and the bounded run in `tests/hostile.rs`.
+//!
+//! A [`Script`] drives both [`RingEnd`]s through their public calls, with scribbles between the calls and, in many scripts, a
+//! second thread that scribbles all the time. Each end has a mapping of its own of the same pages, as two processes have, and
+//! the scribbler writes through the peer's. On both sides of a mapping lies a page that cannot be touched: a stray access
+//! is a crash. Until the first scribble every message must arrive as it was sent; from then on a call may return a message no
+//! longer than the limit, or one of the errors that the contract names. Anything else is a panic. A call that never returns
+//! is left to the caller's watchdog.
+
+#![allow(unsafe_code)]
+
+use crate::{
+    end::RingEnd,
+    protocol::{MESSAGE, SKIP},
+    ring::{self, CONTROLS, DATA, Memory, Side, Size},
+};
+use arbitrary::{Arbitrary, Unstructured};
+use ipc_core::{Endpoint, Error, InPlace, Options, Result, Wait, liveness::Liveness};
+use nix::sys::{
+    memfd::{MFdFlags, memfd_create},
+    mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap},
+};
+use std::{
+    collections::VecDeque,
+    hint,
+    num::NonZero,
+    os::fd::{AsFd, OwnedFd},
+    ptr::NonNull,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+/// What happens in one run.
+#[derive(Debug, Arbitrary)]
+pub struct Script {
+    wait: Strategy,
+    beside: Beside,
+    #[arbitrary(with = as_many_as_there_are)]
+    steps: Vec<Step>,
+}
+
+/// Steps from all the bytes there are; arbitrary's own would toss a coin after each whether to go on.
+fn as_many_as_there_are(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    while !bytes.is_empty() && steps.len() < STEPS {
+        steps.push(bytes.arbitrary()?);
+    }
+    Ok(steps)
+}
+
+#[derive(Clone, Copy, Debug, Arbitrary)]
+enum Strategy {
+    Block,
+    Spin,
+    Hybrid,
+}
+
+/// What the second thread does all the while.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+enum Beside {
+    Nothing,
+    /// Any of [`Scribble`], at random, one every so many turns of an empty loop.
+    Random {
+        seed: u64,
+        every: u8,
+    },
+    /// Writes a short length and another word in turn over the record that `direction`'s consumer looks at: who reads twice
+    /// sees both.
+    Flip {
+        direction: bool,
+        #[arbitrary(with = length)]
+        len: usize,
+        other: Word,
+    },
+    /// Writes both futex words.
+    Sleepers,
+}
+
+#[derive(Clone, Copy, Debug, Arbitrary)]
+enum Step {
+    /// `here` or its peer sends.
+    Send {
+        here: bool,
+        #[arbitrary(with = length)]
+        len: usize,
+    },
+    SendInPlace {
+        here: bool,
+        #[arbitrary(with = length)]
+        len: usize,
+    },
+    Receive {
+        here: bool,
+        /// Of the buffer.
+        #[arbitrary(with = length)]
+        len: usize,
+    },
+    ReceiveInPlace {
+        here: bool,
+    },
+    Scribble(Scribble),
+}
+
+/// A length: short, or up to a little more than the limit.
+fn length(bytes: &mut Unstructured<'_>) -> arbitrary::Result<usize> {
+    let longest = if bytes.arbitrary()? { 64 } else { 2060 };
+    bytes.int_in_range(0..=longest)
+}
+
+/// One write of the peer's.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+enum Scribble {
+    /// Any byte of the mapping.
+    Byte(u16, u8),
+    /// Any word of the mapping.
+    Anywhere(u16, Word),
+    /// A shared word: a position or what a sleeper leaves.
+    Shared { direction: bool, which: u8, word: Word },
+    /// A record word, so far behind the oldest that has not been received.
+    Record { direction: bool, behind: u8, word: Word },
+}
+
+#[derive(Clone, Copy, Debug, Arbitrary)]
+enum Word {
+    Any(u64),
+    /// What is there, and so much.
+    Plus(i16),
+    /// What is there, and so many times eight.
+    Words(i8),
+    Message(u16),
+    LongMessage(u32),
+    Skip,
+    Capacity,
+}
+
+const STEPS: usize = 64;
+const TIMEOUT: Duration = Duration::from_micros(50);
+const GUARD: usize = 4096;
+
+impl Script {
+    /// Plays it.
+    ///
+    /// # Panics
+    /// Where an end returns what no end may return.
+    pub fn play(&self) {
+        let wait = match self.wait {
+            Strategy::Block => Wait::Block,
+            Strategy::Spin => Wait::Spin,
+            Strategy::Hybrid => Wait::Hybrid,
+        };
+        let options =
+            Options { wait, timeout: Some(TIMEOUT), capacity: Some(1), spin: TIMEOUT / 4, ..Options::default() };
+        let size = Size::of(&options).expect("a size");
+        let file = memfd_create(c"hostile", MFdFlags::MFD_CLOEXEC).expect("a memfd");
+        nix::unistd::ftruncate(&file, size.mapping_len() as i64).expect("room");
+        let [near, far] = [(); 2].map(|()| Arc::new(Guarded::new(&file, size.mapping_len())));
+        ring::initialize(&*near, size, wait);
+        let peer = Peer { memory: Arc::clone(&far), size };
+        let (a, b) = Liveness::pair().expect("a socket pair");
+        let open = |memory, side, peer| RingEnd::open(&memory, side, peer, &options).expect("a fresh ring");
+        let mut link = Link {
+            ends: [open(near, Side::First, a), open(far, Side::Second, b)],
+            sent: [VecDeque::new(), VecDeque::new()],
+            honest: matches!(self.beside, Beside::Nothing),
+            next: 1,
+        };
+        let (began, stop) = (AtomicBool::new(link.honest), AtomicBool::new(false));
+        thread::scope(|scope| {
+            let beside = (!link.honest).then(|| scope.spawn(|| peer.beside(self.beside, &began, &stop)));
+            let stop = Stop(&stop);
+            // A script is shorter than the start of a thread.
+            while !began.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
+            for &step in &self.steps {
+                match step {
+                    Step::Send { here, len } => link.send(usize::from(!here), len, false),
+                    Step::SendInPlace { here, len } => link.send(usize::from(!here), len, true),
+                    Step::Receive { here, len } => link.receive(usize::from(!here), len),
+                    Step::ReceiveInPlace { here } => link.receive_in_place(usize::from(!here)),
+                    Step::Scribble(scribble) => {
+                        link.honest = false;
+                        peer.scribble(scribble);
+                    }
+                }
+            }
+            drop(stop);
+            // Not left to the scope, which does not wait for the thread's own end: a leak check would find it half gone.
+            if let Some(beside) = beside {
+                beside.join().expect("the scribbler");
+            }
+        });
+    }
+}
+
+/// Ends the second thread, also where this one panics.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Both ends, and what must come out of them for as long as nobody has scribbled.
+struct Link {
+    ends: [RingEnd; 2],
+    /// Length and content of what each end has sent and the other not received.
+    sent: [VecDeque<(usize, u8)>; 2],
+    honest: bool,
+    next: u8,
+}
+
+impl Link {
+    fn send(&mut self, end: usize, len: usize, in_place: bool) {
+        let byte = self.next;
+        self.next = self.next.wrapping_add(1);
+        let max = self.ends[end].max_message();
+        let result = if in_place {
+            self.ends[end].send_with(len, |slot| {
+                assert_eq!(slot.len(), len);
+                slot.fill(byte);
+            })
+        } else {
+            self.ends[end].send(&vec![byte; len])
+        };
+        match self.judge(result) {
+            Ok(()) => {
+                assert!(len <= max, "{len} bytes were sent, the limit is {max}");
+                self.sent[end].push_back((len, byte));
+            }
+            Err(Error::TooLarge { .. }) => assert!(len > max, "{len} bytes are too large, the limit is {max}"),
+            Err(_) => {}
+        }
+    }
+
+    fn receive(&mut self, end: usize, len: usize) {
+        let max = self.ends[end].max_message();
+        let mut buffer = vec![0; len];
+        let result = self.ends[end].recv(&mut buffer);
+        let received = match self.judge(result) {
+            Err(Error::TooLarge { len: found, .. }) if found > len => {
+                let sent = self.sent[1 - end].front();
+                assert!(!self.honest || sent.is_some_and(|sent| sent.0 == found), "{found} bytes do not fit");
+                return;
+            }
+            other => other.map(|len| {
+                assert!(len <= max, "received {len} bytes, the limit is {max}");
+                look_at(&buffer[..len])
+            }),
+        };
+        self.check(end, received);
+    }
+
+    fn receive_in_place(&mut self, end: usize) {
+        let max = self.ends[end].max_message();
+        let result = self.ends[end].recv_with(|message| {
+            assert!(message.len() <= max, "received {} bytes, the limit is {max}", message.len());
+            look_at(message)
+        });
+        let received = self.judge(result);
+        self.check(end, received);
+    }
+
+    /// Lets pass what the contract names.
+    fn judge<T>(&self, result: Result<T>) -> Result<T> {
+        match result {
+            Err(Error::Corrupt { what }) if self.honest => panic!("corrupt, and nobody scribbled: {what}"),
+            Ok(_) | Err(Error::Corrupt { .. } | Error::TimedOut | Error::TooLarge { .. } | Error::PeerGone { .. }) => {
+                result
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Compares what `end` received with what was sent.
+    fn check(&mut self, end: usize, received: Result<(usize, Option<u8>)>) {
+        if !self.honest {
+            return;
+        }
+        match (self.sent[1 - end].pop_front(), received) {
+            (None, Err(Error::TimedOut)) => {}
+            (Some((len, byte)), Ok(found)) if found == (len, (len > 0).then_some(byte)) => {}
+            (sent, received) => panic!("sent {sent:?}, received {received:?}"),
+        }
+    }
+}
+
+/// Reads all of `message`: its length, and the byte it consists of if it is of one.
+fn look_at(message: &[u8]) -> (usize, Option<u8>) {
+    let sum: u64 = message.iter().map(|&byte| u64::from(byte)).sum();
+    let first = message.first().copied();
+    (message.len(), first.filter(|&byte| hint::black_box(sum) == u64::from(byte) * message.len() as u64))
+}
+
+/// The hand that scribbles, on the second end's mapping.
+struct Peer {
+    memory: Arc<Guarded>,
+    size: Size,
+}
+
+impl Peer {
+    fn beside(&self, what: Beside, began: &AtomicBool, stop: &AtomicBool) {
+        began.store(true, Ordering::Relaxed);
+        let mut random = fastrand::Rng::with_seed(if let Beside::Random { seed, .. } = what { seed } else { 0 });
+        while !stop.load(Ordering::Relaxed) {
+            match what {
+                Beside::Nothing => return,
+                Beside::Random { every, .. } => {
+                    (0..u32::from(every) * 8).for_each(|_| hint::spin_loop());
+                    let mut bytes = [0; 32];
+                    random.fill(&mut bytes);
+                    // Bytes enough for any of them.
+                    let scribble = Scribble::arbitrary(&mut Unstructured::new(&bytes));
+                    self.scribble(scribble.expect("enough bytes"));
+                }
+                Beside::Flip { direction, len, other } => {
+                    for word in [Word::Message(len as u16), other] {
+                        self.scribble(Scribble::Record { direction, behind: 0, word });
+                    }
+                }
+                Beside::Sleepers => {
+                    for which in [2, 3] {
+                        for direction in [false, true] {
+                            let word = Word::Any(random.u64(..));
+                            self.scribble(Scribble::Shared { direction, which, word });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn scribble(&self, scribble: Scribble) {
+        let (at, word) = match scribble {
+            Scribble::Byte(at, byte) => {
+                let at = usize::from(at) % self.memory.len();
+                // SAFETY: inside the mapping, which nobody has a reference into but for atomics and, as a peer's would be,
+                // through another mapping.
+                unsafe { AtomicU8::from_ptr(self.memory.start().add(at).as_ptr()) }.store(byte, Ordering::Relaxed);
+                return;
+            }
+            Scribble::Anywhere(at, word) => (usize::from(at) * 8, word),
+            Scribble::Shared { direction, which, word } => {
+                (CONTROLS[usize::from(direction)] + usize::from(which % 4) * 128, word)
+            }
+            Scribble::Record { direction, behind, word } => {
+                let tail = self.word(CONTROLS[usize::from(direction)] + 128).load(Ordering::Relaxed);
+                let capacity = self.capacity() as u64;
+                let offset = tail.wrapping_add(u64::from(behind) * 8) % capacity;
+                (DATA + usize::from(direction) * self.capacity() + offset as usize, word)
+            }
+        };
+        let place = self.word(at);
+        let old = place.load(Ordering::Relaxed);
+        let new = match word {
+            Word::Any(word) => word,
+            Word::Plus(n) => old.wrapping_add_signed(n.into()),
+            Word::Words(n) => old.wrapping_add_signed(i64::from(n) * 8),
+            Word::Message(len) => MESSAGE | u64::from(len % 4096),
+            Word::LongMessage(len) => MESSAGE | u64::from(len),
+            Word::Skip => SKIP,
+            Word::Capacity => old.wrapping_add(self.capacity() as u64),
+        };
+        place.store(new, Ordering::Relaxed);
+    }
+
+    fn capacity(&self) -> usize {
+        (self.size.mapping_len() - DATA) / 2
+    }
+
+    /// The word at offset `at` of the mapping, or the one that this wraps to.
+    fn word(&self, at: usize) -> &AtomicU64 {
+        let at = (at % self.memory.len()) & !7;
+        // SAFETY: inside the mapping and aligned; as in `scribble`.
+        unsafe { AtomicU64::from_ptr(self.memory.start().add(at).as_ptr().cast()) }
+    }
+}
+
+/// A mapping between two pages that cannot be touched.
+#[derive(Debug)]
+struct Guarded {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a mapping belongs to no thread.
+unsafe impl Send for Guarded {}
+// SAFETY: all that can be done through a shared reference is to ask for its address.
+unsafe impl Sync for Guarded {}
+
+impl Guarded {
+    fn new(file: &OwnedFd, len: usize) -> Self {
+        let whole = NonZero::new(len + 2 * GUARD).expect("not empty");
+        // SAFETY: a fresh mapping at an address of the kernel's choice overlaps nothing.
+        let outer = unsafe { mmap_anonymous(None, whole, ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) };
+        let inner = outer.expect("address space").cast::<u8>();
+        // SAFETY: one page into a longer mapping.
+        let inner = unsafe { inner.add(GUARD) };
+        let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: this replaces the middle of the mapping just made, which nobody uses yet.
+        let start = unsafe {
+            mmap(inner.addr().into(), NonZero::new(len).expect("not empty"), protection, flags, file.as_fd(), 0)
+        };
+        Self { start: start.expect("pages").cast(), len }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // SAFETY: what `new` mapped, guards included; whoever had a pointer into it kept the value alive.
+        let _ = unsafe { munmap(self.start.sub(GUARD).cast(), self.len + 2 * GUARD) };
+    }
+}
+
+// SAFETY: the pages are readable and writable until they are unmapped, and only their address is handed out.
+unsafe impl Memory for Guarded {
+    fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+}
+
+/// Reads the byte before a guarded mapping, or the one behind it: a test of the guards themselves. Returns where the guard let it.
+pub fn touch_a_guard(behind: bool) {
+    let file = memfd_create(c"hostile", MFdFlags::MFD_CLOEXEC).expect("a memfd");
+    nix::unistd::ftruncate(&file, GUARD as i64).expect("room");
+    let pages = Guarded::new(&file, GUARD);
+    let at = if behind { pages.start.as_ptr().wrapping_add(GUARD) } else { pages.start.as_ptr().wrapping_sub(1) };
+    // SAFETY: the byte lies in the same anonymous mapping as `pages`, which lives; that it cannot be read is the point.
+    unsafe { at.read_volatile() };
+}

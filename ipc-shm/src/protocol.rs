@@ -1,0 +1,377 @@
+//! How the two sides of a ring move messages: one producer, one consumer.
+//!
+//! Positions are byte counts that only grow; a position modulo `capacity` is an offset in the data area. `head` is written
+//! by the producer only, `tail` by the consumer only, each on cache lines of its own, and each side keeps a copy of the
+//! other's, which it renews only when it seems to be stuck.
+//!
+//! A message is a record: one word (`length | KIND << 32`), then the payload, padded to 8 bytes. Records lie in one piece, so
+//! that the payload can be used in place. Where one does not fit before the end of the area, a `SKIP` record fills up
+//! the rest; therefore a record may take half the area at most. A `SKIP` is published together with the message that it
+//! makes way for, so a consumer meets one at most between two messages, whatever its peer writes meanwhile.
+//!
+//! # Ordering
+//!
+//! The producer writes the record, then `head` with release; the consumer reads `head` with acquire, then the record. The
+//! other way round with `tail` for the room that becomes free. Sleeping adds one store-load order on each side (a
+//! sequentially consistent fence): the sleeper announces itself and looks again, the other publishes and looks for a
+//! sleeper. Both can miss each other only if both loads came before both stores. A channel that only spins has no fence.
+//!
+//! # Overflow
+//!
+//! A position taken from the peer is less than `capacity` from one of this side's own, which it can therefore drag along, but
+//! never beyond a 64-bit number that it has written: sums of positions and checked lengths do not overflow.
+//!
+//! `tests/loom.rs` compiles this very file over a model of memory in place of [`ring`](crate::ring).
+
+#![allow(unsafe_code)]
+
+use crate::ring::{Area, AtomicU32, AtomicU64, fence, futex};
+use ipc_core::{Error, Result};
+use std::{mem, sync::atomic::Ordering, time::Duration};
+
+/// Bytes of a record's word, and what everything is aligned to.
+pub const WORD: u64 = 8;
+/// The kind of a message's word, beside its length.
+pub const MESSAGE: u64 = 0x4d53_4721 << 32;
+/// The word that leads to the start of the area.
+pub const SKIP: u64 = 0x534b_4950 << 32;
+
+/// One direction, as either side sees it, and whether its sides may sleep.
+#[derive(Debug)]
+struct Half {
+    area: Area,
+    sleeps: bool,
+}
+
+impl Half {
+    /// Wakes whoever sleeps on `asleep`, after something was published.
+    #[inline]
+    fn wake(&self, asleep: &AtomicU32) -> Result<()> {
+        if self.sleeps {
+            fence(Ordering::SeqCst);
+            if asleep.load(Ordering::Relaxed) != 0 {
+                asleep.store(0, Ordering::Relaxed);
+                return futex::wake(asleep);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sleeps on `asleep` unless `index` has left `seen` meanwhile.
+    #[cold]
+    fn sleep(asleep: &AtomicU32, index: &AtomicU64, seen: u64, limit: Option<Duration>) -> Result<()> {
+        asleep.store(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let slept = if index.load(Ordering::Relaxed) == seen { futex::wait(asleep, 1, limit) } else { Ok(()) };
+        asleep.store(0, Ordering::Relaxed);
+        slept
+    }
+}
+
+/// Wakes an end of this process out of its sleep, from another thread.
+#[derive(Debug)]
+pub struct Alarm {
+    sending: Area,
+    receiving: Area,
+}
+
+impl Alarm {
+    /// Of the end that `producer` and `consumer` make up.
+    pub fn of(producer: &Producer, consumer: &Consumer) -> Self {
+        Self { sending: producer.half.area.clone(), receiving: consumer.half.area.clone() }
+    }
+
+    /// Wakes it, if it sleeps; it looks at its condition again and may go back to sleep.
+    pub fn ring(&self) {
+        for asleep in [&self.sending.control().producer_asleep.0, &self.receiving.control().consumer_asleep.0] {
+            asleep.store(0, Ordering::SeqCst);
+            let _ = futex::wake(asleep);
+        }
+    }
+}
+
+/// Bytes that a message of `len` bytes takes: its word and its payload, padded.
+#[inline]
+fn record_len(len: u64) -> u64 {
+    WORD + len.next_multiple_of(WORD)
+}
+
+/// The longest record that a ring of `capacity` bytes takes; see the module's documentation.
+#[inline]
+pub fn longest_record(capacity: u64) -> u64 {
+    capacity / 2
+}
+
+/// The sending half.
+#[derive(Debug)]
+pub struct Producer {
+    half: Half,
+    head: u64,
+    /// The consumer's position when last looked at.
+    tail: u64,
+}
+
+impl Producer {
+    /// Of a ring through which nothing has been sent.
+    pub fn new(area: Area, sleeps: bool) -> Self {
+        Self { half: Half { area, sleeps }, head: 0, tail: 0 }
+    }
+
+    /// Writes a message of `len` bytes with `fill` and publishes it; `Ok(Err(fill))` where there is no room yet.
+    /// The caller has checked `len` against the longest message.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where the consumer's position is impossible.
+    #[inline]
+    pub fn try_send<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<std::result::Result<(), F>> {
+        let record = record_len(len as u64);
+        debug_assert!(record <= longest_record(self.half.area.capacity()));
+        let to_end = self.half.area.to_end(self.head);
+        let skip = if record > to_end { to_end } else { 0 };
+        if !self.has_room(skip + record)? {
+            return Ok(Err(fill));
+        }
+        let area = &self.half.area;
+        if skip > 0 {
+            area.set_word(self.head, SKIP);
+            self.head += skip;
+        }
+        // SAFETY: `skip` and the half-ring limit make the record lie in one piece inside the area; `has_room` says that the
+        // consumer is done with it, and no other producer exists, so this is the only access until it is published.
+        unsafe { area.fill(self.head, len, fill) };
+        area.set_word(self.head, len as u64 | MESSAGE);
+        self.head += record;
+        let control = self.half.area.control();
+        control.head.0.store(self.head, Ordering::Release);
+        self.half.wake(&control.consumer_asleep.0)?;
+        Ok(Ok(()))
+    }
+
+    #[inline]
+    fn has_room(&mut self, bytes: u64) -> Result<bool> {
+        if self.head - self.tail + bytes <= self.half.area.capacity() {
+            return Ok(true);
+        }
+        let tail = self.half.area.control().tail.0.load(Ordering::Acquire);
+        // Everything published is at or behind our head, and the tail never goes back.
+        if tail < self.tail || tail > self.head || !tail.is_multiple_of(WORD) {
+            return Err(Error::Corrupt { what: "the consumer's position" });
+        }
+        self.tail = tail;
+        Ok(self.head - tail + bytes <= self.half.area.capacity())
+    }
+
+    /// Sleeps until the consumer has moved since the last look, for at most `limit` (`None`: until then).
+    ///
+    /// # Errors
+    /// [`Error::Os`] of futex(2).
+    pub fn sleep(&self, limit: Option<Duration>) -> Result<()> {
+        let control = self.half.area.control();
+        Half::sleep(&control.producer_asleep.0, &control.tail.0, self.tail, limit)
+    }
+}
+
+/// The receiving half.
+#[derive(Debug)]
+pub struct Consumer {
+    half: Half,
+    tail: u64,
+    /// The producer's position when last looked at.
+    head: u64,
+    /// Length of the message that [`look`](Consumer::look) found.
+    len: usize,
+}
+
+impl Consumer {
+    /// Of a ring from which nothing has been received.
+    pub fn new(area: Area, sleeps: bool) -> Self {
+        Self { half: Half { area, sleeps }, tail: 0, head: 0, len: 0 }
+    }
+
+    /// Looks for the next message; [`read`](Consumer::read) then shows it, until [`release`](Consumer::release).
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where a position, kind or length is impossible.
+    #[inline]
+    pub fn look(&mut self) -> Result<bool> {
+        loop {
+            if self.tail == self.head {
+                let head = self.half.area.control().head.0.load(Ordering::Acquire);
+                if head == self.tail {
+                    return Ok(false);
+                }
+                if head < self.tail || head - self.tail > self.half.area.capacity() || !head.is_multiple_of(WORD) {
+                    return Err(Error::Corrupt { what: "the producer's position" });
+                }
+                self.head = head;
+            }
+            let area = &self.half.area;
+            area.prefetch_second_line(self.tail);
+            // Read once: the peer may change it at any time.
+            let word = area.word(self.tail);
+            let (kind, len) = (word & !u64::from(u32::MAX), word & u64::from(u32::MAX));
+            let published = self.head - self.tail;
+            let to_end = area.to_end(self.tail);
+            if kind == MESSAGE && record_len(len) <= published.min(to_end).min(longest_record(area.capacity())) {
+                self.len = len as usize;
+                return Ok(true);
+            }
+            if kind != SKIP || to_end >= published {
+                return Err(Error::Corrupt { what: "a record" });
+            }
+            self.tail += to_end;
+        }
+    }
+
+    /// Shows `read` the message that [`look`](Consumer::look) found, where it lies; an empty one if it found none.
+    #[inline]
+    pub fn read<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+        // SAFETY: `len` is 0 or was checked by `look` at this very position: the record lies inside the area, in one piece
+        // and published, and the producer does not touch it before `release`.
+        unsafe { self.half.area.read(self.tail, self.len, read) }
+    }
+
+    /// Frees the room of the message that [`look`](Consumer::look) found.
+    ///
+    /// # Errors
+    /// [`Error::Os`] of futex(2).
+    #[inline]
+    pub fn release(&mut self) -> Result<()> {
+        self.tail += record_len(mem::take(&mut self.len) as u64);
+        let control = self.half.area.control();
+        control.tail.0.store(self.tail, Ordering::Release);
+        self.half.wake(&control.producer_asleep.0)
+    }
+
+    /// Sleeps until the producer has published something, for at most `limit` (`None`: until then).
+    ///
+    /// # Errors
+    /// [`Error::Os`] of futex(2).
+    pub fn sleep(&self, limit: Option<Duration>) -> Result<()> {
+        let control = self.half.area.control();
+        Half::sleep(&control.consumer_asleep.0, &control.head.0, self.tail, limit)
+    }
+}
+
+// Not where this file is compiled over the model.
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::heap;
+    use ipc_core::Wait;
+    use std::{hint, thread};
+
+    const CORRUPT: &str = "corrupt";
+
+    /// A consumer whose positions are at `start`, and the producer's side of it to scribble on.
+    fn consumer(start: u64) -> (Consumer, Area) {
+        let [_, (_, fresh)] = heap::pair(Wait::Spin);
+        let area = fresh.half.area.clone();
+        (Consumer { tail: start, head: start, ..fresh }, area)
+    }
+
+    /// Publishes `words` at their positions, then `head`, and says what the consumer makes of it: lengths up to the error.
+    fn received(start: u64, words: &[(u64, u64)], head: u64) -> Vec<std::result::Result<usize, &'static str>> {
+        let (mut consumer, area) = consumer(start);
+        for &(position, word) in words {
+            area.set_word(position, word);
+        }
+        area.control().head.0.store(head, Ordering::Release);
+        let mut received = Vec::new();
+        loop {
+            match consumer.look() {
+                Ok(true) => received.push(Ok(consumer.read(<[u8]>::len))),
+                Ok(false) => return received,
+                Err(Error::Corrupt { .. }) => {
+                    received.push(Err(CORRUPT));
+                    return received;
+                }
+                Err(error) => panic!("{error}"),
+            }
+            consumer.release().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_record_that_no_producer_writes_is_corrupt() {
+        let capacity = 4096;
+        let half = capacity / 2;
+        let message = |len| len | MESSAGE;
+        assert_eq!(received(0, &[(0, message(half - 8))], half), [Ok(2040)]);
+        for (why, word, head) in [
+            ("no kind", 8, 16),
+            ("another kind", 8 | (MESSAGE ^ 1 << 40), 16),
+            ("longer than published", message(9), 16),
+            ("longer than any message", message(half - 7), capacity),
+            ("the longest length", message(u64::from(u32::MAX)), capacity),
+            ("a position off the grid", message(0), 12),
+            ("more than the ring holds", message(0), capacity + 8),
+            ("a skip beyond what is published", SKIP, 16),
+            ("a skip with nothing behind it", SKIP, capacity),
+        ] {
+            assert_eq!(received(0, &[(0, word)], head), [Err(CORRUPT)], "{why}");
+        }
+        // A message over the edge, and two skips in a row: the second would fill the whole ring.
+        let (at, words) = (capacity - 8, [(0, message(0)), (capacity - 8, message(8))]);
+        assert_eq!(received(at, &words[1..], capacity + 8), [Err(CORRUPT)]);
+        assert_eq!(received(at, &[(at, SKIP), (0, SKIP)], at + capacity), [Err(CORRUPT)]);
+        assert_eq!(received(at, &[(at, SKIP), (0, message(0))], at + 16), [Ok(0)]);
+    }
+
+    #[test]
+    fn positions_end_with_their_64_bits() {
+        let last = u64::MAX - 7;
+        for start in [last - 8, last - 2048, last - 4088] {
+            let whole = [(start, (last - start - WORD).min(2040) | MESSAGE)];
+            assert_eq!(received(start, &whole, last)[0], Ok(whole[0].1 as u32 as usize));
+            assert_eq!(received(start, &[(start, SKIP)], last), [Err(CORRUPT)]);
+            // Gone round.
+            assert_eq!(received(start, &whole, 0), [Err(CORRUPT)]);
+            assert_eq!(received(start, &whole, start.wrapping_add(4096)), [Err(CORRUPT)]);
+        }
+    }
+
+    #[test]
+    fn a_consumer_position_that_is_impossible_is_corrupt() {
+        for (why, tail) in [("ahead", 4104), ("off the grid", 4), ("far ahead", u64::MAX - 7)] {
+            let [(mut producer, _), _] = heap::pair(Wait::Spin);
+            while producer.try_send(1016, |slot| slot.fill(7)).unwrap().is_ok() {}
+            producer.half.area.control().tail.0.store(tail, Ordering::Release);
+            assert!(matches!(producer.try_send(0, |_| ()), Err(Error::Corrupt { .. })), "{why}");
+        }
+        let [(mut producer, _), _] = heap::pair(Wait::Spin);
+        while producer.try_send(1016, |slot| slot.fill(7)).unwrap().is_ok() {}
+        producer.half.area.control().tail.0.store(2048, Ordering::Release);
+        assert!(producer.try_send(1016, |_| ()).unwrap().is_ok());
+        producer.half.area.control().tail.0.store(1024, Ordering::Release);
+        assert!(producer.try_send(0, |_| ()).unwrap().is_ok());
+        assert!(matches!(producer.try_send(1016, |_| ()), Err(Error::Corrupt { .. })), "back");
+    }
+
+    #[test]
+    fn two_threads_in_ordinary_memory() {
+        let messages = if cfg!(miri) { 40 } else { 4000 };
+        for wait in [Wait::Block, Wait::Spin] {
+            let [(mut producer, _kept), (_also, mut consumer)] = heap::pair(wait);
+            let len = |n: u64| (n * 97 % 2041) as usize;
+            let sender = thread::spawn(move || {
+                for n in 0..messages {
+                    while producer.try_send(len(n), |slot| slot.fill(n as u8)).unwrap().is_err() {
+                        if wait == Wait::Block { producer.sleep(None).unwrap() } else { hint::spin_loop() }
+                    }
+                }
+            });
+            for n in 0..messages {
+                while !consumer.look().unwrap() {
+                    if wait == Wait::Block { consumer.sleep(None).unwrap() } else { hint::spin_loop() }
+                }
+                consumer.read(|message| {
+                    assert_eq!(message.len(), len(n));
+                    assert!(message.iter().all(|&byte| byte == n as u8));
+                });
+                consumer.release().unwrap();
+            }
+            sender.join().unwrap();
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What strangers and careless neighbours find closed, on every variant of this crate; and what those can do who may open the
+//! memory.
+
+use ipc_core::{
+    Channel, Endpoint, Error, Name, Options, Rendezvous,
+    conformance::{Suite, Verdict, run, surroundings::root},
+    liveness::retry_until,
+    objects, process,
+};
+use ipc_shm::{Memfd, MmapAnon, MmapFile, PosixShm, SysvShm};
+use std::{
+    fs::{self, File},
+    os::unix::fs::chown,
+    path::PathBuf,
+    time::Duration,
+};
+
+fn main() {
+    run([
+        Suite::private::<SysvShm>().against_intruders::<SysvShm>(),
+        Suite::private::<PosixShm>()
+            .against_intruders::<PosixShm>()
+            .test("a_cut_object_is_refused", || a_cut_object_is_refused::<PosixShm>(shm_path))
+            .prepared("an_object_of_another_user_is_refused", root, || of_another_user::<PosixShm>(shm_path)),
+        Suite::private::<Memfd>().prepared("cannot_be_cut", can_open_mappings, memfd_cannot_be_cut),
+        Suite::private::<MmapFile>()
+            .against_intruders::<MmapFile>()
+            .test("a_cut_object_is_refused", || a_cut_object_is_refused::<MmapFile>(file_path))
+            .prepared("an_object_of_another_user_is_refused", root, || of_another_user::<MmapFile>(file_path)),
+        Suite::private::<MmapAnon>(),
+    ]);
+}
+
+fn words(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn shm_path(name: &Name) -> ipc_core::Result<PathBuf> {
+    Ok(format!("/dev/shm{}", objects::posix_name(name, "")).into())
+}
+
+fn file_path(name: &Name) -> ipc_core::Result<PathBuf> {
+    objects::path(name, "mmap")
+}
+
+/// Binds in another process, changes the object while that waits for its peer, and connects.
+fn connect_after<C: Rendezvous>(
+    path: fn(&Name) -> ipc_core::Result<PathBuf>,
+    change: impl Fn(&File) -> std::io::Result<()>,
+) -> Result<ipc_core::Result<()>, String> {
+    let (name, options) = (Name::unique(), Options { timeout: Some(Duration::from_secs(5)), ..Options::default() });
+    let mut binder = process::fork(|| i32::from(C::bind(&name, &options).is_err())).map_err(words)?;
+    let meeting = objects::path(&name, C::SPEC.name).map_err(words)?;
+    retry_until(&options, || Ok(meeting.exists().then_some(()))).map_err(words)?;
+    let path = path(&name).map_err(words)?;
+    change(&File::options().write(true).open(&path).map_err(words)?).map_err(words)?;
+    let outcome = C::connect(&name, &options).map(drop);
+    binder.kill().map_err(words)?;
+    objects::sweep(false).map_err(words)?;
+    // What has been given away no sweep removes.
+    let _ = fs::remove_file(path);
+    Ok(outcome)
+}
+
+/// Mapping more than there is would be `SIGBUS` at the first touch.
+fn a_cut_object_is_refused<C: Rendezvous>(path: fn(&Name) -> ipc_core::Result<PathBuf>) -> Verdict {
+    for bytes in [0, 4096, (4096 + 2 * (256 << 10)) - 1] {
+        match connect_after::<C>(path, |object| object.set_len(bytes))? {
+            Err(Error::Corrupt { .. }) => {}
+            other => return Err(format!("cut to {bytes} bytes: {other:?}")),
+        }
+    }
+    connect_after::<C>(path, |_| Ok(()))?.map_err(|error| format!("not cut: {error}"))
+}
+
+fn of_another_user<C: Rendezvous>(path: fn(&Name) -> ipc_core::Result<PathBuf>) -> Verdict {
+    let given_away = |object: &File| {
+        use std::os::fd::AsRawFd;
+        chown(format!("/proc/self/fd/{}", object.as_raw_fd()), Some(65_534), None)
+    };
+    match connect_after::<C>(path, given_away)? {
+        Err(Error::Unsupported { what: "name", .. }) => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+/// The link by which a process can open again what it has mapped; `None` where nothing that contains `what` is mapped.
+fn mapped(what: &str) -> Option<PathBuf> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let range = maps.lines().find(|line| line.contains(what))?.split(' ').next()?.to_owned();
+    Some(PathBuf::from("/proc/self/map_files").join(range))
+}
+
+/// Nothing keeps a descriptor of the memory, so whoever would cut it needs this, which is for the privileged.
+fn can_open_mappings() -> ipc_core::Result<()> {
+    let program = std::env::current_exe().unwrap_or_default();
+    let opened = mapped(&program.to_string_lossy()).map(File::open);
+    match opened {
+        Some(Ok(_)) => Ok(()),
+        other => Err(Error::Unsupported { what: "/proc/self/map_files", why: format!("{other:?}") }),
+    }
+}
+
+fn memfd_cannot_be_cut() -> Verdict {
+    let (mut a, mut b) = Memfd::pair(&Options::default()).map_err(words)?;
+    let path = mapped("memfd:ipc-bench").ok_or("the memory is not mapped")?;
+    let file = File::options().read(true).write(true).open(path).map_err(words)?;
+    let len = file.metadata().map_err(words)?.len();
+    for bytes in [0, len - 1, len + 1] {
+        match file.set_len(bytes) {
+            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::EPERM as i32) => {}
+            other => return Err(format!("cut from {len} to {bytes} bytes: {other:?}")),
+        }
+    }
+    let mut buffer = [0; 8];
+    a.send(b"unharmed").map_err(words)?;
+    b.recv(&mut buffer).map_err(words)?;
+    if &buffer == b"unharmed" { Ok(()) } else { Err(format!("{buffer:?} came")) }
+}
