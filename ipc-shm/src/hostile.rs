@@ -271,7 +271,9 @@ impl Link {
     fn judge<T>(&self, result: Result<T>) -> Result<T> {
         match result {
             Err(Error::Corrupt { what }) if self.honest => panic!("corrupt, and nobody scribbled: {what}"),
-            Ok(_) | Err(Error::Corrupt { .. } | Error::TimedOut | Error::TooLarge { .. } | Error::PeerGone) => result,
+            Ok(_) | Err(Error::Corrupt { .. } | Error::TimedOut | Error::TooLarge { .. } | Error::PeerGone { .. }) => {
+                result
+            }
             Err(error) => panic!("{error}"),
         }
     }
