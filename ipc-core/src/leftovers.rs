@@ -5,17 +5,20 @@
 //! kernel keeps it for System V objects (proc_sysvipc_msg(5), proc_sysvipc_shm(5)). A queue that was never used carries
 //! none: only a [`Stray::Counts`] finds it. No mechanism makes System V semaphores.
 
-use crate::{Result, objects};
+use crate::{Name, Result, objects, sysv};
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
-    time::{SystemTime, UNIX_EPOCH},
+    thread::sleep,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// What to make of a System V queue that nobody has used yet and no journal names.
+/// What to make of a System V queue that nobody has used yet and this journal does not name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stray {
-    /// It is left where it is younger than this: for tests, which may suppose that nobody else makes such queues.
+    /// It is left where it is younger than this and stays: for tests. A run with another `TMPDIR` has another journal, but
+    /// its queues are used or gone before long.
     Counts(SystemTime),
     /// It may be anybody's.
     Passes,
@@ -39,6 +42,23 @@ pub fn of(pids: &[u32], stray: Stray) -> Result<Vec<String>> {
     Ok(left)
 }
 
+/// Lists what in the system is called `name`, or has the key that `mechanism` makes of it.
+///
+/// # Errors
+/// As [`objects::directory`].
+pub fn called(name: &Name, mechanism: &str) -> Result<Vec<String>> {
+    let folder = objects::directory()?;
+    let folders = [&*folder, Path::new("/dev/shm"), Path::new("/dev/mqueue")];
+    let mut found: Vec<_> =
+        folders.into_iter().flat_map(entries).filter(|entry| entry.contains(name.as_str())).collect();
+    let key = sysv::key_of(name, mechanism);
+    if sysv::find_segment(key).or(sysv::find_queue(key)).is_ok() {
+        found.push(format!("System V key {key:#x}"));
+    }
+    let _ = fs::remove_dir(&folder);
+    Ok(found)
+}
+
 fn entries(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
@@ -49,47 +69,57 @@ fn carries(name: &str, pids: &[u32]) -> bool {
     name.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| part.parse().is_ok_and(|pid| pids.contains(&pid)))
 }
 
-/// The rows of a table in `/proc/sysvipc`, by column name.
-fn sysv_table(kind: &str) -> Vec<impl Fn(&str) -> Option<i64>> {
+/// A row of a table in `/proc/sysvipc`: numbers by the names of their columns.
+type Row = BTreeMap<String, i64>;
+
+fn sysv_table(kind: &str) -> Vec<Row> {
     let text = fs::read_to_string(format!("/proc/sysvipc/{kind}")).unwrap_or_default();
-    let words = |line: &str| line.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let mut lines = text.lines().map(words);
-    let columns = lines.next().unwrap_or_default();
-    let row = |values: Vec<String>| {
-        let columns = columns.clone();
-        move |name: &str| values[columns.iter().position(|column| column == name)?].parse().ok()
-    };
-    lines.map(row).collect()
+    let mut lines = text.lines().map(str::split_ascii_whitespace);
+    let columns: Vec<_> = lines.next().into_iter().flatten().collect();
+    let number = |(column, value): (&&str, &str)| Some(((*column).to_owned(), value.parse().ok()?));
+    lines.map(|values| columns.iter().zip(values).filter_map(number).collect()).collect()
 }
 
 fn segments(pids: &[u32]) -> Vec<String> {
-    let ours = |row: &dyn Fn(&str) -> Option<i64>| is_one_of(row("cpid"), pids);
-    let rows = sysv_table("shm").into_iter().filter(|row| ours(row));
-    rows.map(|row| format!("System V segment {:#x}", row("key").unwrap_or_default())).collect()
+    let rows = sysv_table("shm").into_iter().filter(|row| is_one_of(row["cpid"], pids));
+    rows.map(|row| format!("System V segment {:#x}", row["key"])).collect()
 }
 
+/// How long a queue that may be another run's is given to prove it.
+const PROBATION: Duration = Duration::from_secs(1);
+
 fn queues(pids: &[u32], stray: Stray, journal: &Path) -> Vec<String> {
-    let young = |made: Option<i64>| match stray {
-        Stray::Counts(began) => {
-            made >= Some(began.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed()))
+    let rows = sysv_table("msg").into_iter();
+    let ours = rows.filter(|row| is_one_of(row["lspid"], pids) || is_one_of(row["lrpid"], pids));
+    let mut found: BTreeSet<_> = ours.map(|row| row["key"]).collect();
+    if let Stray::Counts(since) = stray {
+        let mut unused = unused_queues(since, journal);
+        let deadline = Instant::now() + PROBATION;
+        while !unused.is_empty() && Instant::now() < deadline {
+            sleep(PROBATION / 20);
+            let still = unused_queues(since, journal);
+            unused.retain(|key| still.contains(key));
         }
-        Stray::Passes => false,
-    };
+        found.extend(unused);
+    }
+    found.into_iter().map(|key| format!("System V queue {key:#x}")).collect()
+}
+
+/// This user's queues that came after `since`, were never used, and are not in the journal.
+fn unused_queues(since: SystemTime, journal: &Path) -> BTreeSet<i64> {
+    let since = since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
     // Only plain files: opening a FIFO would wait for its other end.
     let files = entries(journal).into_iter().map(|name| journal.join(name)).filter(|path| path.is_file());
     let journaled: String = files.map(|path| fs::read_to_string(path).unwrap_or_default()).collect();
-    let ours = |row: &dyn Fn(&str) -> Option<i64>| {
-        let users = [row("lspid"), row("lrpid")];
-        let unused = users == [Some(0), Some(0)]
-            && young(row("ctime"))
-            && row("cuid") == Some(nix::unistd::geteuid().as_raw().into())
-            && !journaled.contains(&format!("{:#010x}\n", row("key").unwrap_or_default()));
-        unused || users.into_iter().any(|pid| is_one_of(pid, pids))
+    let unused = |row: &Row| {
+        [row["lspid"], row["lrpid"]] == [0, 0]
+            && row["ctime"] >= since
+            && row["cuid"] == nix::unistd::geteuid().as_raw().into()
+            && !journaled.contains(&format!("{:#010x}\n", row["key"]))
     };
-    let rows = sysv_table("msg").into_iter().filter(|row| ours(row));
-    rows.map(|row| format!("System V queue {:#x}", row("key").unwrap_or_default())).collect()
+    sysv_table("msg").into_iter().filter(unused).map(|row| row["key"]).collect()
 }
 
-fn is_one_of(pid: Option<i64>, pids: &[u32]) -> bool {
-    pid.is_some_and(|pid| pids.iter().any(|&own| i64::from(own) == pid))
+fn is_one_of(pid: i64, pids: &[u32]) -> bool {
+    pids.iter().any(|&own| i64::from(own) == pid)
 }

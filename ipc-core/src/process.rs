@@ -16,6 +16,7 @@ use nix::{
 };
 use std::{
     fs,
+    io::{PipeReader, Read, Write},
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
@@ -235,26 +236,54 @@ pub fn with_watchdog(
     limit: Duration,
     test: impl FnOnce() -> std::result::Result<(), String>,
 ) -> std::result::Result<(), String> {
-    use std::io::{Read, Write};
-    let (mut reader, mut writer) = std::io::pipe().map_err(|e| format!("pipe: {e}"))?;
-    let mut child = fork(|| match test() {
-        Ok(()) => 0,
-        Err(why) => {
-            let _ = writer.write_all(why.as_bytes());
-            1
+    Watched::start(limit, test)?.verdict()
+}
+
+/// A test that runs in a forked child, for whoever has something else to do meanwhile. Dropping it kills it.
+#[derive(Debug)]
+pub struct Watched {
+    child: Child,
+    why: PipeReader,
+    began: Instant,
+    limit: Duration,
+}
+
+impl Watched {
+    /// Starts what [`with_watchdog`] runs.
+    ///
+    /// # Errors
+    /// Why it could not be started.
+    pub fn start(
+        limit: Duration,
+        test: impl FnOnce() -> std::result::Result<(), String>,
+    ) -> std::result::Result<Self, String> {
+        let (why, mut writer) = std::io::pipe().map_err(|e| format!("pipe: {e}"))?;
+        let child = fork(|| match test() {
+            Ok(()) => 0,
+            Err(why) => {
+                let _ = writer.write_all(why.as_bytes());
+                1
+            }
+        });
+        Ok(Self { child: child.map_err(|e| e.to_string())?, why, began: Instant::now(), limit })
+    }
+
+    /// Waits for its end, until `limit` after its start.
+    ///
+    /// # Errors
+    /// As [`with_watchdog`].
+    pub fn verdict(mut self) -> std::result::Result<(), String> {
+        let left = self.limit.saturating_sub(self.began.elapsed());
+        match self.child.wait(left).map_err(|e| e.to_string())? {
+            Some(Exit::Code(0)) => Ok(()),
+            Some(Exit::Code(1)) => {
+                let mut why = String::new();
+                let _ = self.why.read_to_string(&mut why);
+                Err(why)
+            }
+            Some(Exit::Code(code)) => Err(format!("exited with {code} (see its message above)")),
+            Some(Exit::Signal(signal)) => Err(format!("killed by {signal}")),
+            None => Err(format!("hung: still running after {:?}", self.limit)),
         }
-    })
-    .map_err(|e| e.to_string())?;
-    drop(writer);
-    match child.wait(limit).map_err(|e| e.to_string())? {
-        Some(Exit::Code(0)) => Ok(()),
-        Some(Exit::Code(1)) => {
-            let mut why = String::new();
-            let _ = reader.read_to_string(&mut why);
-            Err(why)
-        }
-        Some(Exit::Code(code)) => Err(format!("exited with {code} (see its message above)")),
-        Some(Exit::Signal(signal)) => Err(format!("killed by {signal}")),
-        None => Err(format!("hung: still running after {limit:?}")),
     }
 }

@@ -2,7 +2,10 @@
 
 use crate::socket::open;
 use ipc_core::{Error, Options, Result};
-use nix::sys::socket::{AddressFamily, SockType, SockaddrIn, bind, connect, getpeername, getsockname};
+use nix::{
+    errno::Errno,
+    sys::socket::{AddressFamily, SockType, SockaddrIn, bind, connect, getpeername, getsockname},
+};
 use std::{
     net::Ipv4Addr,
     os::fd::{AsRawFd, OwnedFd},
@@ -23,7 +26,14 @@ pub fn bound(kind: SockType, options: &Options) -> Result<OwnedFd> {
 /// # Errors
 /// [`Error::PeerGone`] where nobody listens, or [`Error::Os`].
 pub fn connect_to(socket: &OwnedFd, port: u16) -> Result<()> {
-    connect(socket.as_raw_fd(), &at(port)).map_err(|e| Error::os("connect", e))
+    loop {
+        match connect(socket.as_raw_fd(), &at(port)) {
+            // The handshake goes on meanwhile, and a second call waits for its end (`__inet_stream_connect`,
+            // net/ipv4/af_inet.c).
+            Err(Errno::EINTR) => {}
+            result => return result.map_err(|e| Error::os("connect", e)),
+        }
+    }
 }
 
 /// The port that `socket` is bound to.

@@ -1,7 +1,15 @@
 //! Payload that is produced and consumed where it lies.
 
-use super::{Clause, Verdict, link::noise, parting::hear_the_end, stage::Stage, waiting::in_time};
+use super::{
+    Clause, Verdict,
+    killing::{kill_receiver, kill_sender},
+    link::{Side, noise},
+    parting::hear_the_end,
+    stage::Stage,
+    waiting::{converse_in_storm, fill, on_time},
+};
 use crate::{Channel, Endpoint, Error, InPlace, Result};
+use nix::sys::signal::{Signal, raise};
 use std::time::{Duration, Instant};
 
 pub(super) fn clauses<C: Channel<Endpoint: InPlace> + 'static>() -> Vec<Clause> {
@@ -11,7 +19,12 @@ pub(super) fn clauses<C: Channel<Endpoint: InPlace> + 'static>() -> Vec<Clause> 
         Clause::new("in_place_limits", limits::<C>),
         Clause::new("in_place_early_return", early_return::<C>),
         Clause::new("in_place_deadlines", deadlines::<C>),
+        Clause::new("in_place_interrupted", interrupted::<C>),
         Clause::new("in_place_peer_gone", peer_gone::<C>),
+        Clause::new("in_place_killed_sender", killed_sender::<C>),
+        Clause::new("in_place_killed_receiver", killed_receiver::<C>),
+        Clause::new("in_place_killed_while_writing", killed_while_writing::<C>),
+        Clause::new("in_place_killed_while_reading", killed_while_reading::<C>),
     ]
 }
 
@@ -75,7 +88,7 @@ fn limits<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
 /// A reader that looks at nothing, or at a part, has received the message all the same: its room is free, and the
 /// next one follows.
 fn early_return<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
-    let (len, n) = (1000, 20_000);
+    let (len, n) = (1000, stage.rounds(20_000));
     stage.between::<C>(
         |peer| {
             for i in 0..n {
@@ -98,7 +111,7 @@ fn early_return<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
 
 /// Both calls give up at their deadline, and the closures have not run then.
 fn deadlines<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
-    let timeout = Duration::from_millis(50);
+    let timeout = Duration::from_millis(15);
     stage.between_with::<C>(
         &stage.options_within(timeout),
         |peer| {
@@ -108,17 +121,18 @@ fn deadlines<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
             peer.hear_by(10, read)
         },
         |here| {
-            let began = Instant::now();
-            match here.end().recv_with(<[u8]>::len) {
-                Err(Error::TimedOut) => in_time("recv_with", timeout, began.elapsed())?,
-                other => return Err(format!("recv_with of nothing: {other:?}")),
-            }
-            here.fill()?;
+            on_time("recv_with", timeout, || {
+                let began = Instant::now();
+                match here.end().recv_with(<[u8]>::len) {
+                    Err(Error::TimedOut) => Ok(began.elapsed()),
+                    other => Err(format!("recv_with of nothing: {other:?}")),
+                }
+            })?;
+            fill(here, timeout, write)?;
             // The message that did not fit does not fit now.
-            let len = here.next_len();
-            let (mut filled, began) = (false, Instant::now());
+            let (len, mut filled) = (here.next_len(), false);
             match here.end().send_with(len, |_| filled = true) {
-                Err(Error::TimedOut) if !filled => in_time("send_with", timeout, began.elapsed())?,
+                Err(Error::TimedOut) if !filled => {}
                 other => return Err(format!("send_with to a full channel: {other:?} (filled: {filled})")),
             }
             here.set_timeout(None)?;
@@ -126,6 +140,66 @@ fn deadlines<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
             here.say_by(10, write)
         },
     )
+}
+
+/// Signals whose handlers let system calls fail with `EINTR` lose nothing.
+fn interrupted<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
+    converse_in_storm::<C>(stage, write, read)
+}
+
+/// `SIGKILL` of the one who writes, at any moment of a transfer: all that was sent arrives, whole; then the end.
+fn killed_sender<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
+    kill_sender::<C>(stage, write, read)
+}
+
+/// `SIGKILL` of the one who reads, at any moment of a transfer, shows.
+fn killed_receiver<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
+    kill_receiver::<C>(stage, write, read)
+}
+
+/// A message whose writer is killed before it has written all of it is no message.
+fn killed_while_writing<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
+    stage.between::<C>(
+        |peer| {
+            peer.at_most(256).say_by(5, write)?;
+            let half = peer.end().send_with(1000, |slot| {
+                slot[..500].fill(1);
+                let _ = raise(Signal::SIGKILL);
+            });
+            Err(format!("still alive after {half:?}"))
+        },
+        |here| {
+            here.at_most(256).hear_by(5, read)?;
+            read_the_end(here)
+        },
+    )
+}
+
+/// A reader that is killed while it looks at a message is gone for the writer.
+fn killed_while_reading<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
+    stage.between::<C>(
+        |peer| {
+            let seen = peer.end().recv_with(|_| raise(Signal::SIGKILL));
+            Err(format!("still alive after {seen:?}"))
+        },
+        write_until_the_end,
+    )
+}
+
+/// Reads the end, and again the end.
+fn read_the_end<E: InPlace>(side: &mut Side<E>) -> Verdict {
+    match side.end().recv_with(<[u8]>::len) {
+        Err(Error::PeerGone { .. }) => hear_the_end(side),
+        other => Err(format!("recv_with after the end: {other:?}")),
+    }
+}
+
+/// Writes until the end of the peer shows.
+fn write_until_the_end<E: InPlace>(side: &mut Side<E>) -> Verdict {
+    match side.fill_by(write)? {
+        (error, _) if error.is_peer_gone() => Ok(()),
+        (error, _) => Err(format!("send_with after the end: '{error}'")),
+    }
 }
 
 /// What was written before the end arrives; then both calls say that the peer has gone.
@@ -137,15 +211,8 @@ fn peer_gone<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
         },
         |here| {
             here.at_most(256).hear_by(5, read)?;
-            match here.end().recv_with(<[u8]>::len) {
-                Err(Error::PeerGone { .. }) => {}
-                other => return Err(format!("recv_with after the end: {other:?}")),
-            }
-            hear_the_end(here)?;
-            match here.fill_by(write)? {
-                (Error::PeerGone { .. }, _) => Ok(()),
-                (error, _) => Err(format!("send_with after the end: '{error}'")),
-            }
+            read_the_end(here)?;
+            write_until_the_end(here)
         },
     )
 }

@@ -392,7 +392,7 @@ fn what_is_open_to_others_is_refused<C: Rendezvous>(stage: &Stage) -> Verdict {
     match outcome {
         _ if opened == 0 => {
             let why = "it makes nothing with a mode that the connector opens itself".to_owned();
-            Err(stage.refused("open to others", &Error::Unsupported { what: "clause", why }))
+            Err(stage.lacks("open to others", &Error::Unsupported { what: "clause", why }))
         }
         Err(Error::Unsupported { what: "name", .. }) => Ok(()),
         other => Err(format!("connect to what is open to others: {other:?}")),
@@ -486,7 +486,7 @@ fn another_user_is_turned_away<C: Rendezvous>(stage: &Stage) -> Verdict {
         child.kill().map_err(words)?;
         objects::sweep(false).map_err(words)?;
         let why = "it has no socket, so it cannot ask who comes".to_owned();
-        return Err(stage.refused("another user", &Error::Unsupported { what: "clause", why }));
+        return Err(stage.lacks("another user", &Error::Unsupported { what: "clause", why }));
     }
     let (folder, meeting) = (objects::directory().map_err(words)?, objects::path(&name, C::SPEC.name).map_err(words)?);
     if !sockets.contains(&meeting) {

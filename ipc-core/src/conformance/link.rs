@@ -6,14 +6,22 @@ use nix::sys::signal::{Signal, raise};
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
 /// What is said on a lane (one direction of one channel): endless messages of mixed length and random content, the same
 /// in every process, so that both sides know each of them.
 struct Script {
-    noise: Vec<u8>,
     longest: usize,
+}
+
+/// The content of all messages: each is a piece of it. Made once, before the first fork, since that takes a while.
+static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| noise(0, LONGEST + OFFSETS));
+
+/// Makes what every process of a trial needs.
+pub(super) fn prepare() {
+    LazyLock::force(&NOISE);
 }
 
 /// How many different contents a length has.
@@ -23,10 +31,6 @@ const OFFSETS: usize = 1 << 16;
 const EDGES: [usize; 14] = [0, 1, 2, 7, 8, 9, 63, 64, 65, 4095, 4096, 4097, usize::MAX - 1, usize::MAX];
 
 impl Script {
-    fn new(longest: usize) -> Self {
-        Self { noise: noise(0, longest + OFFSETS), longest }
-    }
-
     /// Message `number` of `lane`: mostly short, now and then long, one in sixteen on an edge.
     fn message(&self, lane: u64, number: u64) -> &[u8] {
         let random = scramble((lane << 48) | number);
@@ -38,7 +42,7 @@ impl Script {
             _ => 1 + pick % 128,
         };
         let len = if len == usize::MAX - 1 { self.longest.saturating_sub(1) } else { len.min(self.longest) };
-        &self.noise[(random >> 8) as usize % OFFSETS..][..len]
+        &NOISE[(random >> 8) as usize % OFFSETS..][..len]
     }
 }
 
@@ -105,7 +109,7 @@ impl<E: Endpoint> Side<E> {
             end: Some(end),
             spec,
             line,
-            script: Script::new(longest),
+            script: Script { longest },
             lanes: [lane, beside(lane)],
             said: 0,
             heard: 0,
@@ -294,11 +298,6 @@ impl<E: Endpoint> Side<E> {
         self.script.message(self.lanes[0], self.said).len()
     }
 
-    /// A second handle of the control line, for a second channel between the same processes.
-    pub fn second_line(&self) -> std::result::Result<UnixStream, String> {
-        self.line.try_clone().map_err(|error| format!("control line: {error}"))
-    }
-
     /// A checksum over everything said and heard, in order.
     pub fn checksum(&self) -> u64 {
         self.checksum
@@ -315,11 +314,13 @@ impl<E: Endpoint> Side<E> {
     }
 }
 
-fn tell(line: &mut UnixStream, word: u64) -> Verdict {
+/// Tells whoever holds the other end of `line` a word.
+pub(super) fn tell(line: &mut UnixStream, word: u64) -> Verdict {
     line.write_all(&word.to_ne_bytes()).map_err(|error| format!("control line: {error}"))
 }
 
-fn learn(line: &mut UnixStream) -> std::result::Result<u64, String> {
+/// Waits for a word from whoever holds the other end of `line`.
+pub(super) fn learn(line: &mut UnixStream) -> std::result::Result<u64, String> {
     let mut word = [0; 8];
     line.read_exact(&mut word).map_err(|error| format!("control line: {error}"))?;
     Ok(u64::from_ne_bytes(word))
@@ -329,13 +330,12 @@ fn name(number: u64, message: &[u8]) -> String {
     format!("message {number} ({} bytes)", message.len())
 }
 
-/// A checksum that depends on the order of the messages and on where one ends.
+/// A checksum that depends on the order of the messages, their lengths and beginnings. All of their content has been
+/// compared by then.
 fn checksum(sum: u64, message: &[u8]) -> u64 {
     let step = |sum: u64, word: u64| (sum.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
-    let words = message.chunks_exact(8);
-    let rest = words.remainder().iter().fold(0, |rest, &byte| rest << 8 | u64::from(byte));
-    let sum = words.fold(sum, |sum, word| step(sum, u64::from_le_bytes(word.try_into().unwrap_or_default())));
-    step(step(sum, rest), message.len() as u64)
+    let beginning = message.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    step(step(sum, beginning), message.len() as u64)
 }
 
 /// How much is on its way to a receiver that would drop what it has no room for.

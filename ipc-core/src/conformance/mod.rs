@@ -16,24 +16,36 @@
 //! under a watchdog, so that a hang is a failure that names itself; when it has passed, nothing may be left of it in the
 //! system (see [`leftovers`](crate::leftovers)).
 //!
-//! To add a clause, write it with the words of `stage.rs` and `link.rs`, and add a line to the table at the top of its file.
+//! - The clauses of [`Channel`], [`Endpoint`](crate::Endpoint) and [`InPlace`] play in a forked pair.
+//! - Those of [`Rendezvous`] play in processes that share nothing but the name and the options: the test binary starts
+//!   itself anew for each (see `strangers.rs`).
+//! - A clause that does not apply, and a mechanism that this kernel lacks, is an ignored test with its reason.
+//!
+//! To add a clause, write it with the words of `stage.rs` and `link.rs`, add a line to the table at the top of its file,
+//! and a channel that breaks it to `ipc-core/tests/conformance_fails.rs`, which fails as long as a clause has none.
 
 mod in_place;
 mod intruder;
+mod killing;
 mod link;
 mod parting;
 mod pressure;
 mod rendezvous;
 mod stage;
 mod storm;
+mod strangers;
 pub mod surroundings;
 mod transfer;
 mod waiting;
 
 use crate::{Channel, InPlace, Reliability, Rendezvous, Wait, objects};
 use libtest_mimic::{Arguments, Completion, Trial};
-use stage::Stage;
-use std::time::Duration;
+use stage::{Running, Stage};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 /// What a test found: nothing wrong, or the facts of what was.
 pub type Verdict = Result<(), String>;
@@ -43,8 +55,10 @@ pub type Verdict = Result<(), String>;
 pub enum Outcome {
     /// The contract was kept.
     Kept,
-    /// The clause does not apply to this mechanism or this kernel, and why.
+    /// The clause does not apply to this mechanism, and why.
     Ignored(String),
+    /// This kernel lacks the mechanism, and what it said.
+    Unsupported(String),
     /// The contract was broken, and how.
     Broken(String),
 }
@@ -54,14 +68,37 @@ pub struct Suite {
     name: &'static str,
     limit: Duration,
     tests: Vec<Test>,
+    stranger: Option<strangers::Role>,
 }
 
 struct Test {
     name: String,
-    run: Box<dyn FnOnce(Duration) -> Outcome + Send>,
+    /// Whether others may run meanwhile.
+    beside_others: bool,
+    start: Box<dyn FnOnce(Duration) -> Started + Send>,
+}
+
+/// A test that runs, or how it ended.
+enum Started {
+    Running(Running),
+    Ended(Outcome),
+}
+
+impl Started {
+    fn new(limit: Duration, wait: Wait, check: impl FnOnce(&Stage) -> Verdict) -> Self {
+        Running::start(limit, wait, check).map_or_else(|why| Self::Ended(Outcome::Broken(why)), Self::Running)
+    }
+
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Running(running) => running.outcome(),
+            Self::Ended(outcome) => outcome,
+        }
+    }
 }
 
 /// One clause of the contract.
+#[derive(Clone, Copy)]
 struct Clause {
     name: &'static str,
     check: fn(&Stage) -> Verdict,
@@ -93,7 +130,8 @@ impl Suite {
 
     /// Every clause of [`Channel`] and [`Endpoint`](crate::Endpoint), on every [`Wait`] strategy.
     pub fn of<C: Channel + 'static>() -> Self {
-        let clauses = [transfer::clauses::<C>(), waiting::clauses::<C>(), parting::clauses::<C>()];
+        let clauses =
+            [transfer::clauses::<C>(), waiting::clauses::<C>(), parting::clauses::<C>(), killing::clauses::<C>()];
         Self::new(C::SPEC.name).with(clauses.into_iter().flatten())
     }
 
@@ -107,13 +145,19 @@ impl Suite {
     /// Adds the clauses of [`Rendezvous`]. `C` is the suite's channel once more.
     #[must_use]
     pub fn rendezvous<C: Rendezvous + 'static>(self) -> Self {
+        self.meeting::<C>().with(rendezvous::clauses::<C>())
+    }
+
+    /// Lets processes that this binary starts anew meet by `C`, without a test that makes them.
+    #[must_use]
+    pub fn meeting<C: Rendezvous + 'static>(self) -> Self {
         assert_eq!(self.name, C::SPEC.name, "the suite is for another channel");
-        self.with(rendezvous::clauses::<C>())
+        Self { stranger: Some(strangers::play::<C>), ..self }
     }
 
     /// A suite without tests, for a crate's own.
     pub fn new(name: &'static str) -> Self {
-        Self { name, limit: Self::LIMIT, tests: Vec::new() }
+        Self { name, limit: Self::LIMIT, tests: Vec::new(), stranger: None }
     }
 
     /// Takes a test for hung after `limit` instead of [`Suite::LIMIT`].
@@ -125,7 +169,12 @@ impl Suite {
     /// Adds a test of a crate's own, `suite::name`, which runs in a process of its own under the watchdog.
     #[must_use]
     pub fn test(self, name: &str, test: impl FnOnce() -> Verdict + Send + 'static) -> Self {
-        self.push(name, |limit| stage::run(limit, Wait::Block, |_| test()))
+        self.push(name, false, |limit| Started::new(limit, Wait::Block, |_| test()))
+    }
+
+    /// The names of the clauses in this suite, each once for all strategies.
+    pub fn clauses(&self) -> BTreeSet<&str> {
+        self.tests.iter().filter_map(|test| test.name.rsplit("::").next()).collect()
     }
 
     /// Runs the tests whose names contain `filter` and returns how each ended: the suite as a function, for whoever
@@ -133,38 +182,55 @@ impl Suite {
     pub fn outcomes(self, filter: &str) -> Vec<(String, Outcome)> {
         let limit = self.limit;
         let tests = self.tests.into_iter().filter(|test| test.name.contains(filter));
-        tests.map(|test| (test.name, (test.run)(limit))).collect()
+        tests.map(|test| (test.name, (test.start)(limit).outcome())).collect()
     }
 
     fn with(mut self, clauses: impl IntoIterator<Item = Clause>) -> Self {
-        for clause in clauses {
-            for wait in Wait::ALL {
-                let Clause { name, check, ignored } = clause;
-                self = self.push(&format!("{wait}::{name}"), move |limit| match ignored {
-                    Some(why) => Outcome::Ignored(why.to_owned()),
-                    None => stage::run(limit, wait, check),
+        let clauses: Vec<_> = clauses.into_iter().collect();
+        for wait in Wait::ALL {
+            for &Clause { name, check, ignored } in &clauses {
+                // Two that spin need a core each.
+                self = self.push(&format!("{wait}::{name}"), wait != Wait::Spin, move |limit| match ignored {
+                    Some(why) => Started::Ended(Outcome::Ignored(why.to_owned())),
+                    None => Started::new(limit, wait, check),
                 });
             }
         }
         self
     }
 
-    fn push(mut self, name: &str, run: impl FnOnce(Duration) -> Outcome + Send + 'static) -> Self {
-        self.tests.push(Test { name: format!("{}::{name}", self.name), run: Box::new(run) });
+    fn push(
+        mut self,
+        name: &str,
+        beside_others: bool,
+        start: impl FnOnce(Duration) -> Started + Send + 'static,
+    ) -> Self {
+        self.tests.push(Test { name: format!("{}::{name}", self.name), beside_others, start: Box::new(start) });
         self
     }
 }
 
 /// The `main` of a test target with `harness = false`: runs `suites` as `cargo test` runs tests, with its filters, `--list`
-/// and exit code, but one after the other on the main thread, since a process with threads cannot fork.
+/// and exit code. A process with threads cannot fork, so all of it happens on the main thread.
 pub fn run(suites: impl IntoIterator<Item = Suite>) -> ! {
+    let suites: Vec<_> = suites.into_iter().collect();
+    strangers::play_if_started_anew(&suites);
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let tests = suites.into_iter().flat_map(|suite| suite.tests.into_iter().map(move |test| (suite.limit, test)));
-    let trials = tests.map(|(limit, test)| {
-        Trial::ignorable_test(test.name, move || match (test.run)(limit) {
+    let tests: Vec<_> = tests.filter(|(_, test)| is_chosen(&test.name, &arguments)).collect();
+    let names: Vec<_> = tests.iter().map(|(_, test)| test.name.clone()).collect();
+    let queue = Arc::new(Mutex::new(Queue { waiting: tests.into(), started: VecDeque::new() }));
+    let trials = names.into_iter().map(|name| {
+        let queue = Arc::clone(&queue);
+        Trial::ignorable_test(name.clone(), move || match queue.lock().expect("one thread").next() {
             Outcome::Kept => Ok(Completion::Completed),
             Outcome::Ignored(why) => Ok(Completion::ignored_with(why)),
+            Outcome::Unsupported(why) => {
+                // Said here as well, since `--quiet` leaves out the reasons.
+                eprintln!("{name} cannot run here: {why}");
+                Ok(Completion::ignored_with(why))
+            }
             Outcome::Broken(why) => {
                 // What the failed test left would be found by the next one.
                 let _ = objects::sweep(false);
@@ -173,4 +239,35 @@ pub fn run(suites: impl IntoIterator<Item = Suite>) -> ! {
         })
     });
     libtest_mimic::run(&arguments, trials.collect()).exit()
+}
+
+/// What libtest-mimic leaves of the tests.
+fn is_chosen(name: &str, arguments: &Arguments) -> bool {
+    let is = |pattern: &String| if arguments.exact { name == pattern } else { name.contains(pattern.as_str()) };
+    arguments.filter.as_ref().is_none_or(is) && !arguments.skip.iter().any(is)
+}
+
+/// The tests that are to run, in their order. Most of them sleep most of the time, so some start before their turn.
+struct Queue {
+    waiting: VecDeque<(Duration, Test)>,
+    started: VecDeque<(bool, Started)>,
+}
+
+impl Queue {
+    /// How many tests run at once, where they may.
+    const AT_ONCE: usize = 2;
+
+    /// How the next test ended.
+    fn next(&mut self) -> Outcome {
+        while let Some((limit, test)) = self.waiting.pop_front() {
+            let fits = self.started.iter().all(|(beside_others, _)| test.beside_others && *beside_others);
+            if !fits || self.started.len() == Self::AT_ONCE {
+                self.waiting.push_front((limit, test));
+                break;
+            }
+            self.started.push_back((test.beside_others, (test.start)(limit)));
+        }
+        let next = self.started.pop_front();
+        next.map_or_else(|| Outcome::Broken("there is no such test".to_owned()), |(_, started)| started.outcome())
+    }
 }

@@ -1,15 +1,14 @@
-//! How links end: closed, killed, passed on; and what must not be left of them.
+//! How links end cleanly: closed, passed on, dropped in any order, and not to be had after an `exec`.
 
 use super::{
     Clause, Verdict,
     link::{GONE, Side},
-    stage::{Stage, finish, join, line},
+    stage::{Stage, finish, join},
+    strangers::Inherited,
+    waiting::fill_up,
 };
-use crate::{
-    Channel, Endpoint, Framing, Reliability,
-    objects::{self, Fate},
-};
-use std::{collections::BTreeMap, fs, io::Read, thread::sleep, time::Duration};
+use crate::{Channel, Endpoint, Framing, Reliability, Wait};
+use std::{thread, thread::sleep, time::Duration};
 
 pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
     let message = C::SPEC.framing == Framing::Message;
@@ -20,19 +19,19 @@ pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
         Clause::new("closed_while_sending", closed_while_sending::<C>),
         Clause::new("closed_in_mid_message", closed_in_mid_message::<C>)
             .unless(message, "a message arrives whole or not at all"),
-        Clause::new("killed_while_receiving", killed_while_receiving::<C>),
-        Clause::new("killed_after_sending", killed_after_sending::<C>),
-        Clause::new("killed_while_sending", killed_while_sending::<C>),
-        Clause::new("dropped_in_either_order", dropped_in_either_order::<C>),
+        Clause::new("dropped_in_one_process", dropped_in_one_process::<C>),
+        Clause::new("dropped_in_any_order", dropped_in_any_order::<C>),
         Clause::new("passed_on", passed_on::<C>),
         Clause::new("passed_on_and_kept", passed_on_and_kept::<C>),
-        Clause::new("killed_pair_is_swept", killed_pair_is_swept::<C>),
+        Clause::new("sent_to_a_thread", sent_to_a_thread::<C>),
         Clause::new("closed_on_exec", closed_on_exec::<C>),
     ]
 }
 
 /// Long enough for the other side to be asleep in its call.
-const MEANWHILE: Duration = Duration::from_millis(50);
+pub(super) const MEANWHILE: Duration = Duration::from_millis(5);
+/// What the wait for the peer's end may have as its deadline: mechanisms wait in another way where there is one.
+pub(super) const DEADLINES: [Option<Duration>; 2] = [None, Some(Duration::from_secs(60))];
 
 /// Receives the end, and again the end.
 pub(super) fn hear_the_end<E: Endpoint>(side: &mut Side<E>) -> Verdict {
@@ -40,14 +39,31 @@ pub(super) fn hear_the_end<E: Endpoint>(side: &mut Side<E>) -> Verdict {
     side.hear_error(&GONE)
 }
 
+/// Tells the peer, and receives its end under `deadline`.
+pub(super) fn await_the_end<E: Endpoint>(side: &mut Side<E>, deadline: Option<Duration>) -> Verdict {
+    side.set_timeout(deadline)?;
+    side.tell(0)?;
+    hear_the_end(side)
+}
+
+/// Fills the channel, tells the peer, and is held back under `deadline` until the peer's end shows.
+pub(super) fn say_against_the_wall<C: Channel>(side: &mut Side<C::Endpoint>, deadline: Option<Duration>) -> Verdict {
+    if C::SPEC.reliability == Reliability::Reliable {
+        fill_up(side)?;
+    }
+    side.set_timeout(deadline)?;
+    side.tell(0)?;
+    say_until_the_end::<C>(side)
+}
+
 /// Sends until the end of the peer shows. A lossy mechanism need not tell the sender, it only may not hang.
-fn say_until_the_end<C: Channel>(side: &mut Side<C::Endpoint>) -> Verdict {
+pub(super) fn say_until_the_end<C: Channel>(side: &mut Side<C::Endpoint>) -> Verdict {
     if C::SPEC.reliability == Reliability::Lossy {
         for _ in 0..200 {
             match side.end().send(&[0; 100]) {
                 Ok(()) => sleep(MEANWHILE / 100),
                 Err(error) if error.is_peer_gone() => return Ok(()),
-                Err(error) => return Err(format!("send failed with '{error}'")),
+                Err(error) => return Err(format!("send failed with '{error}', not because the peer is gone")),
             }
         }
         return Ok(());
@@ -63,11 +79,19 @@ fn say_until_the_end<C: Channel>(side: &mut Side<C::Endpoint>) -> Verdict {
 
 /// A clean close wakes a receiver that is asleep.
 fn closed_while_receiving<C: Channel>(stage: &Stage) -> Verdict {
-    stage.between::<C>(hear_the_end, |here| {
-        sleep(MEANWHILE);
-        here.close();
-        Ok(())
-    })
+    for deadline in DEADLINES {
+        stage.between::<C>(
+            |peer| await_the_end(peer, deadline),
+            |here| {
+                here.learn()?;
+                sleep(MEANWHILE);
+                // The process lives on: it is the close that has to show.
+                here.close();
+                Ok(())
+            },
+        )?;
+    }
+    Ok(())
 }
 
 /// What was sent before a clean close arrives, then the end.
@@ -107,16 +131,18 @@ fn closed_with_unread_messages<C: Channel>(stage: &Stage) -> Verdict {
 
 /// A clean close wakes a sender that a full channel holds back.
 fn closed_while_sending<C: Channel>(stage: &Stage) -> Verdict {
-    stage.between::<C>(
-        |peer| {
-            sleep(MEANWHILE);
-            peer.close();
-            // The process lives on: it is the close that has to show.
-            let _ = peer.learn();
-            Ok(())
-        },
-        |here| say_until_the_end::<C>(here),
-    )
+    for deadline in DEADLINES {
+        stage.between::<C>(
+            |peer| say_against_the_wall::<C>(peer, deadline),
+            |here| {
+                here.learn()?;
+                sleep(MEANWHILE);
+                here.close();
+                Ok(())
+            },
+        )?;
+    }
+    Ok(())
 }
 
 /// A stream that ends within a message has no message.
@@ -134,46 +160,8 @@ fn closed_in_mid_message<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// `SIGKILL` of the peer wakes a receiver that is asleep.
-fn killed_while_receiving<C: Channel>(stage: &Stage) -> Verdict {
-    stage.between::<C>(
-        |peer| {
-            sleep(MEANWHILE);
-            peer.die()
-        },
-        hear_the_end,
-    )
-}
-
-/// What was sent before a `SIGKILL` arrives, then the end.
-fn killed_after_sending<C: Channel>(stage: &Stage) -> Verdict {
-    stage.between::<C>(
-        |peer| {
-            peer.at_most(256).say(5)?;
-            peer.die()
-        },
-        |here| {
-            // The control line ends with the peer.
-            let _ = here.at_most(256).learn();
-            here.hear(5)?;
-            hear_the_end(here)
-        },
-    )
-}
-
-/// `SIGKILL` of the peer wakes a sender that a full channel holds back.
-fn killed_while_sending<C: Channel>(stage: &Stage) -> Verdict {
-    stage.between::<C>(
-        |peer| {
-            sleep(MEANWHILE);
-            peer.die()
-        },
-        |here| say_until_the_end::<C>(here),
-    )
-}
-
 /// Both ends in one process, used or not, dropped in either order.
-fn dropped_in_either_order<C: Channel>(stage: &Stage) -> Verdict {
+fn dropped_in_one_process<C: Channel>(stage: &Stage) -> Verdict {
     for used in [false, true] {
         for swapped in [false, true] {
             let (a, b) = stage.sides::<C>(&stage.options())?;
@@ -192,6 +180,91 @@ fn dropped_in_either_order<C: Channel>(stage: &Stage) -> Verdict {
         }
     }
     Ok(())
+}
+
+/// One of the four ends that there are after a fork.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copy {
+    /// The end that this process uses.
+    HereOwn,
+    /// This process's copy of the peer's end.
+    HereOther,
+    /// The end that the peer uses.
+    PeerOwn,
+    /// The peer's copy of this process's end.
+    PeerOther,
+}
+
+impl Copy {
+    const ALL: [Self; 4] = [Self::HereOwn, Self::HereOther, Self::PeerOwn, Self::PeerOther];
+
+    /// Every order of the four.
+    fn orders() -> impl Iterator<Item = [Self; 4]> {
+        let pairs = Self::ALL.into_iter().flat_map(|a| Self::ALL.map(|b| [a, b]));
+        let fours = pairs.flat_map(|[a, b]| Self::ALL.into_iter().flat_map(move |c| Self::ALL.map(|d| [a, b, c, d])));
+        fours.filter(|order| Self::ALL.iter().all(|copy| order.contains(copy)))
+    }
+}
+
+/// The four ends that there are after a fork, used or not, can go in any order. As long as each process has its own,
+/// messages pass; what is left alone at last sees the end.
+fn dropped_in_any_order<C: Channel>(stage: &Stage) -> Verdict {
+    for (order, used) in Copy::orders().flat_map(|order| [(order, true), (order, false)]) {
+        // What was never used has never waited.
+        if used || stage.wait == Wait::Block {
+            drop_in::<C>(stage, order, used).map_err(|why| format!("{order:?}, used: {used}: {why}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// What the peer of [`drop_in`] is told to do, beside dropping a [`Copy`].
+const ECHO: u64 = 10;
+const LISTEN: u64 = 11;
+const LEAVE: u64 = 12;
+
+fn drop_in<C: Channel>(stage: &Stage, order: [Copy; 4], used: bool) -> Verdict {
+    let (mut own, mut other) = stage.sides::<C>(&stage.options())?;
+    let child = stage.fork("peer", || {
+        loop {
+            match other.learn()? {
+                ECHO => other.hear(1).and_then(|()| other.say(1))?,
+                LISTEN => hear_the_end(&mut other)?,
+                LEAVE => return Ok(()),
+                copy if copy == Copy::PeerOwn as u64 => other.close(),
+                _ => own.close(),
+            }
+            other.tell(0)?;
+        }
+    })?;
+    for (i, copy) in order.into_iter().enumerate() {
+        let gone = &order[..i];
+        if used && !gone.contains(&Copy::HereOwn) && !gone.contains(&Copy::PeerOwn) {
+            own.tell(ECHO)?;
+            own.say(1)?;
+            own.hear(1)?;
+            own.learn()?;
+        }
+        match copy {
+            // The other end is gone in both processes just now: that has to show.
+            Copy::HereOwn if gone.ends_with(&[Copy::HereOther, Copy::PeerOwn]) => hear_the_end(&mut own)?,
+            Copy::PeerOwn if gone.ends_with(&[Copy::PeerOther, Copy::HereOwn]) => {
+                own.tell(LISTEN)?;
+                own.learn().map(drop)?;
+            }
+            _ => {}
+        }
+        match copy {
+            Copy::HereOwn => own.close(),
+            Copy::HereOther => other.close(),
+            Copy::PeerOwn | Copy::PeerOther => {
+                own.tell(copy as u64)?;
+                own.learn().map(drop)?;
+            }
+        }
+    }
+    own.tell(LEAVE)?;
+    join(child)
 }
 
 /// A supervisor opens the channel for two children and drops its own copies at once: the children can talk, and each
@@ -228,62 +301,50 @@ fn supervise<C: Channel>(stage: &Stage, keep: bool) -> Verdict {
     finish(Ok(()), [first, second])
 }
 
-/// What both processes leave when they are killed, `sweep` removes. (The judge looks after that, as after every test.)
-fn killed_pair_is_swept<C: Channel>(stage: &Stage) -> Verdict {
-    let (mut mine, theirs) = line()?;
-    let victim = stage.fork("victim", || {
-        let _until_death = &theirs;
-        stage.between::<C>(
-            |peer| {
-                peer.hear(1)?;
-                peer.say(1)?;
-                // Dies with its parent.
-                peer.learn().map(drop)
-            },
-            |here| {
-                here.say(1)?;
-                here.hear(1)?;
-                here.die()
-            },
-        )
-    })?;
-    let pid = victim.pid().as_raw().cast_unsigned();
-    drop(theirs);
-    join(victim)?;
-    // The line ends when the last process that holds it has gone.
-    let _ = mine.read(&mut [0]);
-    let left = objects::sweep(false).map_err(|error| error.to_string())?;
-    match left.into_iter().find(|left| left.pid == pid && matches!(left.fate, Fate::Failed(_))) {
-        Some(left) => Err(format!("could not be swept: {left:?}")),
-        None => Ok(()),
-    }
-}
-
-/// No descriptor survives an `exec`.
-fn closed_on_exec<C: Channel>(stage: &Stage) -> Verdict {
-    let before = descriptors()?;
-    let _pair = stage.pair::<C>(&stage.options())?;
-    inherited_by_exec(&before)
-}
-
-/// Fails where a descriptor that is not in `before` lacks close-on-exec.
-pub(super) fn inherited_by_exec(before: &BTreeMap<u32, bool>) -> Verdict {
-    let kept: Vec<_> = descriptors()?.into_iter().filter(|(fd, closes)| !closes && !before.contains_key(fd)).collect();
-    if kept.is_empty() { Ok(()) } else { Err(format!("not close-on-exec: {kept:?}")) }
-}
-
-/// This process's descriptors, and whether each is close-on-exec (proc_pid_fdinfo(5)).
-pub(super) fn descriptors() -> Result<BTreeMap<u32, bool>, String> {
-    let folder = fs::read_dir("/proc/self/fdinfo").map_err(|error| format!("/proc/self/fdinfo: {error}"))?;
-    let closes = |info: String| {
-        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
-        Some(i32::from_str_radix(flags.trim(), 8).ok()? & libc::O_CLOEXEC != 0)
+/// An end can be sent to another thread, and back, between any two calls.
+fn sent_to_a_thread<C: Channel>(stage: &Stage) -> Verdict {
+    let elsewhere = |side: &mut Side<C::Endpoint>, act: fn(&mut Side<C::Endpoint>) -> Verdict| {
+        thread::scope(|scope| scope.spawn(|| act(side)).join()).unwrap_or_else(|_| Err("the thread panicked".into()))
     };
-    let all: Vec<_> = folder.flatten().map(|entry| entry.path()).collect();
-    // The folder's own descriptor is closed by now, so its entry is not found.
-    let found = all.into_iter().filter_map(|path| {
-        let fd = path.file_name()?.to_str()?.parse().ok()?;
-        Some((fd, closes(fs::read_to_string(path).ok()?)?))
-    });
-    Ok(found.collect())
+    stage.between::<C>(
+        |peer| {
+            for _ in 0..5 {
+                peer.hear(8)?;
+                elsewhere(peer, |peer| peer.say(8))?;
+                elsewhere(peer, |peer| peer.hear(8))?;
+                peer.say(8)?;
+            }
+            elsewhere(peer, hear_the_end)
+        },
+        |here| {
+            for _ in 0..5 {
+                here.say(8)?;
+                here.hear(8)?;
+                elsewhere(here, |here| here.say(8).and_then(|()| here.hear(8)))?;
+            }
+            elsewhere(here, |here| {
+                here.close();
+                Ok(())
+            })
+        },
+    )
+}
+
+/// No descriptor survives an `exec`, neither of an end that was used nor of one that was not; so it is the end for the peer.
+fn closed_on_exec<C: Channel>(stage: &Stage) -> Verdict {
+    let inherited = Inherited::now()?;
+    let unused = stage.pair::<C>(&stage.options())?;
+    stage.between::<C>(
+        |peer| {
+            let _unused = &unused;
+            peer.hear(3)?;
+            peer.say(3)?;
+            inherited.alone_survive(stage)
+        },
+        |here| {
+            here.say(3)?;
+            here.hear(3)?;
+            hear_the_end(here)
+        },
+    )
 }

@@ -1,15 +1,14 @@
-//! Processes that inherit nothing of the channel and find each other by name.
+//! Processes that inherit nothing of the channel and find each other by name. The actors are strangers (`strangers.rs`):
+//! one binds, one connects, and this process tells them what to do.
 
 use super::{
     Clause, Verdict,
-    link::Side,
-    parting::{descriptors, hear_the_end, inherited_by_exec},
-    stage::{Stage, finish, line},
-    waiting::in_time,
+    stage::Stage,
+    strangers::{Answer, Stranger, Task},
+    waiting::on_time,
 };
-use crate::{Error, Name, Options, Rendezvous, process::Child};
+use crate::{Error, Name, Options, Reliability, Rendezvous, leftovers, objects};
 use std::{
-    os::unix::net::UnixStream,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -18,145 +17,266 @@ pub(super) fn clauses<C: Rendezvous + 'static>() -> Vec<Clause> {
     vec![
         Clause::new("bind_then_connect", bind_then_connect::<C>),
         Clause::new("connect_then_bind", connect_then_bind::<C>),
-        Clause::new("name_is_free_again", name_is_free_again::<C>),
+        Clause::new("name_is_gone", name_is_gone::<C>),
         Clause::new("name_is_taken", name_is_taken::<C>),
         Clause::new("nobody_there", nobody_there::<C>),
-        Clause::new("killed_binder_is_swept", killed_binder_is_swept::<C>),
+        Clause::new("interrupted_while_meeting", interrupted_while_meeting::<C>),
+        Clause::new("killed_before_the_peer_came", killed_before_the_peer_came::<C>),
+        Clause::new("killed_while_meeting", killed_while_meeting::<C>),
+        Clause::new("killed_stranger", killed_stranger::<C>),
+        Clause::new("strangers_exec", strangers_exec::<C>),
     ]
 }
 
-const MEANWHILE: Duration = Duration::from_millis(50);
+/// Long enough for a stranger to be asleep in what it was asked to do.
+const MEANWHILE: Duration = Duration::from_millis(5);
+/// A deadline that nobody should need, in milliseconds.
+const AMPLE: u64 = 10_000;
+/// A deadline that is to pass, in milliseconds.
+const SCANT: u64 = 20;
 
-/// Which call a process makes.
-#[derive(Clone, Copy)]
-enum By {
-    Bind,
-    Connect,
+/// The two who meet.
+const ROLES: [Task; 2] = [Task::Bind, Task::Connect];
+
+fn start<C: Rendezvous>(stage: &Stage, role: Task, name: &Name) -> Result<Stranger, String> {
+    let who = if role == Task::Bind { "binder" } else { "connector" };
+    Stranger::start(stage, C::SPEC.name, who, name)
 }
 
-/// Forks a process that meets its peer by `name` after `delay`, then acts on its end.
-fn meet<C: Rendezvous>(
-    stage: &Stage,
-    (by, delay): (By, Duration),
-    name: &Name,
-    line: &UnixStream,
-    act: impl FnOnce(&mut Side<C::Endpoint>) -> Verdict,
-) -> Result<Child, String> {
-    let who = match by {
-        By::Bind => "binder",
-        By::Connect => "connector",
+/// Two strangers, linked: the one of `first` came first. The binder is the first of the two.
+fn meet<C: Rendezvous>(stage: &Stage, first: Task, name: &Name) -> Result<[Stranger; 2], String> {
+    let mut strangers = [start::<C>(stage, Task::Bind, name)?, start::<C>(stage, Task::Connect, name)?];
+    let [binder, connector] = &mut strangers;
+    let order = if first == Task::Bind { [binder, connector] } else { [connector, binder] };
+    let [early, late] = order;
+    let second = if first == Task::Bind { Task::Connect } else { Task::Bind };
+    early.ask(first, 0)?;
+    waits::<C>(first, name)?;
+    late.ask(second, 0)?;
+    early.answers(Answer::Done)?;
+    late.answers(Answer::Done)?;
+    Ok(strangers)
+}
+
+/// Returns once the one who was asked for `role` waits for its peer. A name can be seen; a connector leaves no trace.
+fn waits<C: Rendezvous>(role: Task, name: &Name) -> Verdict {
+    let began = Instant::now();
+    while role == Task::Bind && called::<C>(name)?.is_empty() {
+        if began.elapsed() > Duration::from_millis(AMPLE) {
+            return Err(format!("nothing in the system is called {name}, and somebody binds it"));
+        }
+        sleep(Duration::from_millis(1));
+    }
+    sleep(MEANWHILE);
+    Ok(())
+}
+
+/// Moves messages from one to the other, all of which must arrive in order.
+fn pass(from: &mut Stranger, to: &mut Stranger, messages: u64) -> Verdict {
+    from.ask(Task::Say, messages)?;
+    to.ask(Task::Hear, messages)?;
+    from.answers(Answer::Done)?;
+    to.answers(Answer::Done)
+}
+
+/// What two strangers have to say each other: both directions, then the last words of `one` and the end.
+fn talk<C: Rendezvous>(stage: &Stage, [mut one, mut other]: [Stranger; 2]) -> Verdict {
+    let (bursts, messages) = match C::SPEC.reliability {
+        Reliability::Reliable => (2, stage.rounds(1000)),
+        // Nothing acknowledges, so a burst must fit the receiver's buffer.
+        Reliability::Lossy => (50, 8),
     };
-    stage.fork(who, || {
-        let before = descriptors()?;
-        sleep(delay);
-        let line = line.try_clone().map_err(|error| error.to_string())?;
-        let mut side = match by {
-            By::Bind => Side::new(C::SPEC, opened(stage, "bind", C::bind(name, &stage.options()))?, line, 1),
-            By::Connect => Side::new(C::SPEC, opened(stage, "connect", C::connect(name, &stage.options()))?, line, 2),
-        };
-        inherited_by_exec(&before)?;
-        act(&mut side)
-    })
+    for _ in 0..bursts {
+        pass(&mut one, &mut other, messages)?;
+        pass(&mut other, &mut one, messages)?;
+    }
+    one.does(Task::Say, 3)?;
+    one.does(Task::Close, 0)?;
+    other.does(Task::Hear, 3)?;
+    other.does(Task::HearTheEnd, 0)?;
+    one.dismiss()?;
+    other.dismiss()
 }
 
-fn opened<E>(stage: &Stage, call: &str, result: crate::Result<E>) -> Result<E, String> {
-    result.map_err(|error| stage.refused(call, &error))
-}
-
-fn talk<C: Rendezvous>(stage: &Stage, bind_after: Duration, connect_after: Duration) -> Verdict {
-    let (name, n) = (Name::unique(), stage.rounds(1000));
-    let (line, peer_line) = line()?;
-    let binder = meet::<C>(stage, (By::Bind, bind_after), &name, &line, |side| {
-        (0..n).try_for_each(|_| side.say(1).and_then(|()| side.hear(1)))
-    })?;
-    let connector = meet::<C>(stage, (By::Connect, connect_after), &name, &peer_line, |side| {
-        (0..n).try_for_each(|_| side.hear(1).and_then(|()| side.say(1)))?;
-        hear_the_end(side)
-    })?;
-    finish(Ok(()), [binder, connector])
-}
-
-/// The one who binds comes first.
+/// The one who binds comes first; the other has the last word.
 fn bind_then_connect<C: Rendezvous>(stage: &Stage) -> Verdict {
-    talk::<C>(stage, Duration::ZERO, MEANWHILE)
+    let [binder, connector] = meet::<C>(stage, Task::Bind, &Name::unique())?;
+    talk::<C>(stage, [connector, binder])
 }
 
-/// The one who connects comes first, and waits.
+/// The one who connects comes first, and waits; the other has the last word.
 fn connect_then_bind<C: Rendezvous>(stage: &Stage) -> Verdict {
-    talk::<C>(stage, MEANWHILE, Duration::ZERO)
+    let ends = meet::<C>(stage, Task::Connect, &Name::unique())?;
+    talk::<C>(stage, ends)
 }
 
-/// Once a link stands, its name is free: a second link under it works beside the first.
-fn name_is_free_again<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// Once a link stands, its name is nowhere in the system; a second link under it works beside the first.
+fn name_is_gone<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
-    let (line, peer_line) = line()?;
-    let act = |side: &mut Side<C::Endpoint>, by: By| {
-        // Both hold the first link before either asks for the second.
-        side.tell(0)?;
-        side.learn()?;
-        let second = match by {
-            By::Bind => opened(stage, "second bind", C::bind(&name, &stage.options()))?,
-            By::Connect => opened(stage, "second connect", C::connect(&name, &stage.options()))?,
-        };
-        let (lane, line) = (matches!(by, By::Connect), side.second_line()?);
-        let mut second = Side::new(C::SPEC, second, line, 3 + u64::from(lane));
-        (0..10).try_for_each(|_| match by {
-            By::Bind => {
-                side.say(1).and_then(|()| second.say(1)).and_then(|()| second.hear(1)).and_then(|()| side.hear(1))
-            }
-            By::Connect => {
-                second.hear(1).and_then(|()| side.hear(1)).and_then(|()| side.say(1)).and_then(|()| second.say(1))
-            }
-        })
-    };
-    let binder = meet::<C>(stage, (By::Bind, Duration::ZERO), &name, &line, |side| act(side, By::Bind))?;
-    let connector = meet::<C>(stage, (By::Connect, Duration::ZERO), &name, &peer_line, |side| act(side, By::Connect))?;
-    finish(Ok(()), [binder, connector])
+    let [mut a, mut b] = meet::<C>(stage, Task::Bind, &name)?;
+    // So that the two links never say the same at once.
+    pass(&mut a, &mut b, 5)?;
+    is_gone::<C>(&name)?;
+    let [mut c, mut d] = meet::<C>(stage, Task::Bind, &name)?;
+    for _ in 0..2 {
+        a.does(Task::Say, 4)?;
+        pass(&mut c, &mut d, 4)?;
+        b.does(Task::Hear, 4)?;
+        pass(&mut d, &mut c, 4)?;
+        pass(&mut b, &mut a, 4)?;
+    }
+    is_gone::<C>(&name)?;
+    [a, b, c, d].into_iter().try_for_each(Stranger::dismiss)
 }
 
 /// A name that somebody is binding is an error at once, and does not disturb him.
 fn name_is_taken<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
-    let (line, peer_line) = line()?;
-    let binder = meet::<C>(stage, (By::Bind, Duration::ZERO), &name, &line, |side| side.say(10))?;
-    sleep(MEANWHILE * 2);
-    let verdict = match C::bind(&name, &stage.options_within(MEANWHILE)) {
-        Err(Error::TimedOut) => Err("a name that is taken was bound again".to_owned()),
-        Err(Error::Os { .. }) => Ok(()),
-        Err(error) => Err(format!("a name that is taken: '{error}'")),
-        Ok(_) => Err("a name that is taken met somebody".to_owned()),
-    };
-    let connector = meet::<C>(stage, (By::Connect, Duration::ZERO), &name, &peer_line, |side| side.hear(10))?;
-    finish(verdict, [binder, connector])
+    let mut binder = start::<C>(stage, Task::Bind, &name)?;
+    binder.ask(Task::Bind, 0)?;
+    let mut other = start::<C>(stage, Task::Bind, &name)?;
+    waits::<C>(Task::Bind, &name)?;
+    other.ask(Task::Bind, SCANT)?;
+    other.answers(Answer::Taken)?;
+    other.dismiss()?;
+    let mut connector = start::<C>(stage, Task::Connect, &name)?;
+    connector.does(Task::Connect, AMPLE)?;
+    binder.answers(Answer::Done)?;
+    talk::<C>(stage, [binder, connector])
 }
 
 /// Either call gives up at its deadline where nobody comes, and leaves the name free.
 fn nobody_there<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
-    let options = stage.options_within(MEANWHILE);
+    let timeout = Duration::from_millis(SCANT / 2);
     let alone = |what: &str, call: fn(&Name, &Options) -> crate::Result<C::Endpoint>| {
-        let began = Instant::now();
-        match call(&name, &options) {
-            Err(Error::TimedOut) => in_time(what, MEANWHILE, began.elapsed()),
-            Err(error) => Err(stage.refused(what, &error)),
-            Ok(_) => Err(format!("{what} met somebody")),
-        }
+        on_time(what, timeout, || {
+            let began = Instant::now();
+            match call(&name, &stage.options_within(timeout)) {
+                Err(Error::TimedOut) => Ok(began.elapsed()),
+                Err(error) => Err(stage.refused::<C>(what, &error)),
+                Ok(_) => Err(format!("{what} met somebody")),
+            }
+        })
     };
     alone("connect", C::connect)?;
     alone("bind", C::bind)?;
+    is_gone::<C>(&name)?;
     alone("bind once more", C::bind)?;
     alone("connect once more", C::connect)
 }
 
-/// What a process leaves that is killed while it binds, `sweep` removes; its name is free then.
-fn killed_binder_is_swept<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// Signals whose handlers let system calls fail with `EINTR` disturb neither the meeting nor what follows, nor do they
+/// prolong a deadline.
+fn interrupted_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
-    let (line, peer_line) = line()?;
-    let mut victim = meet::<C>(stage, (By::Bind, Duration::ZERO), &name, &line, |_| Err("met somebody".into()))?;
-    sleep(MEANWHILE);
-    victim.kill().map_err(|error| error.to_string())?;
-    crate::objects::sweep(false).map_err(|error| error.to_string())?;
-    let binder = meet::<C>(stage, (By::Bind, Duration::ZERO), &name, &line, |side| side.say(10))?;
-    let connector = meet::<C>(stage, (By::Connect, Duration::ZERO), &name, &peer_line, |side| side.hear(10))?;
-    finish(Ok(()), [binder, connector])
+    let mut strangers = [start::<C>(stage, Task::Bind, &name)?, start::<C>(stage, Task::Connect, &name)?];
+    for (stranger, role) in strangers.iter_mut().zip(ROLES) {
+        stranger.does(Task::Suffer, 0)?;
+        stranger.ask(role, SCANT)?;
+        stranger.answers(Answer::TimedOut)?;
+    }
+    for (stranger, role) in strangers.iter_mut().zip(ROLES) {
+        stranger.ask(role, AMPLE)?;
+        sleep(MEANWHILE);
+    }
+    strangers.iter_mut().try_for_each(|stranger| stranger.answers(Answer::Done))?;
+    talk::<C>(stage, strangers)
+}
+
+/// A process that is killed while it waits for its peer keeps that peer neither waiting nor deceived. What it leaves,
+/// `sweep` removes; its name is free then.
+fn killed_before_the_peer_came<C: Rendezvous>(stage: &Stage) -> Verdict {
+    for [early, late] in [ROLES, [Task::Connect, Task::Bind]] {
+        let name = Name::unique();
+        let mut victim = start::<C>(stage, early, &name)?;
+        let mut survivor = start::<C>(stage, late, &name)?;
+        victim.ask(early, 0)?;
+        waits::<C>(early, &name)?;
+        victim.kill()?;
+        survivor.ask(late, SCANT)?;
+        survivor.answers(Answer::TimedOut)?;
+        sweep()?;
+        let mut successor = start::<C>(stage, early, &name)?;
+        successor.ask(early, AMPLE)?;
+        survivor.does(late, AMPLE)?;
+        successor.answers(Answer::Done)?;
+        talk::<C>(stage, [successor, survivor])?;
+    }
+    Ok(())
+}
+
+/// A process that is killed at any moment of the meeting is gone for its peer: in the call, or right after it.
+fn killed_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
+    for i in 0..6 {
+        let name = Name::unique();
+        let [doomed, other] = if i % 2 == 0 { ROLES } else { [Task::Connect, Task::Bind] };
+        let mut victim = start::<C>(stage, doomed, &name)?;
+        let mut survivor = start::<C>(stage, other, &name)?;
+        if i < 2 {
+            // These meet for certain.
+            survivor.ask(other, AMPLE)?;
+            victim.does(doomed, AMPLE)?;
+        } else {
+            survivor.ask(other, SCANT)?;
+            victim.ask(doomed, 0)?;
+            sleep(Duration::from_micros(fastrand::u64(..1000)));
+        }
+        victim.kill()?;
+        match survivor.answer()? {
+            Answer::Done => survivor.does(Task::HearTheEnd, 0)?,
+            Answer::TimedOut | Answer::PeerGone => {}
+            Answer::Taken => return Err("the name was taken".into()),
+        }
+        survivor.dismiss()?;
+        sweep()?;
+    }
+    Ok(())
+}
+
+/// `SIGKILL` of either wakes the other, whether it sleeps to receive or to send.
+fn killed_stranger<C: Rendezvous>(stage: &Stage) -> Verdict {
+    for victim_binds in [false, true] {
+        for pastime in [Task::HearTheEnd, Task::SayUntilTheEnd] {
+            let [binder, connector] = meet::<C>(stage, Task::Bind, &Name::unique())?;
+            let [mut victim, mut survivor] = if victim_binds { [binder, connector] } else { [connector, binder] };
+            pass(&mut victim, &mut survivor, 3)?;
+            survivor.ask(pastime, 0)?;
+            sleep(MEANWHILE);
+            victim.kill()?;
+            survivor.answers(Answer::Done)?;
+            survivor.dismiss()?;
+            sweep()?;
+        }
+    }
+    Ok(())
+}
+
+/// No descriptor of either side survives an `exec`, which therefore is the end for its peer.
+fn strangers_exec<C: Rendezvous>(stage: &Stage) -> Verdict {
+    for binder_execs in [false, true] {
+        let [binder, connector] = meet::<C>(stage, Task::Bind, &Name::unique())?;
+        let [mut one, mut other] = if binder_execs { [binder, connector] } else { [connector, binder] };
+        pass(&mut one, &mut other, 3)?;
+        pass(&mut other, &mut one, 3)?;
+        other.ask(Task::HearTheEnd, 0)?;
+        one.exec()?;
+        other.answers(Answer::Done)?;
+        other.dismiss()?;
+        sweep()?;
+    }
+    Ok(())
+}
+
+fn called<C: Rendezvous>(name: &Name) -> Result<Vec<String>, String> {
+    leftovers::called(name, C::SPEC.name).map_err(|error| error.to_string())
+}
+
+fn is_gone<C: Rendezvous>(name: &Name) -> Verdict {
+    let found = called::<C>(name)?;
+    if found.is_empty() { Ok(()) } else { Err(format!("the name is still there: {}", found.join(", "))) }
+}
+
+fn sweep() -> Verdict {
+    objects::sweep(false).map(drop).map_err(|error| error.to_string())
 }

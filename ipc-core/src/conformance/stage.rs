@@ -1,44 +1,61 @@
 //! Where a clause plays: the trial's processes, their watchdog, and what they report.
 //!
 //! - `Stage::between` opens a channel, forks, and runs one closure on either end: most clauses are one call of it.
-//! - `Stage::fork` and `join` are for clauses that need other processes.
+//! - `Stage::fork` and `join` are for clauses that need other processes, `Stage::exec` for those that share nothing.
 //! - `link::Side` is an end together with what is said and expected on it.
 
-use super::{Outcome, Verdict, link::Side};
+use super::{
+    Outcome, Verdict,
+    link::{self, Side},
+};
 use crate::{
     Channel, Error, Options, Wait,
     leftovers::{self, Stray},
-    process::{self, Child, Exit},
+    process::{self, Child, Exit, PANICKED, Watched},
     stream::set_nonblocking,
 };
 use nix::sys::signal::Signal;
 use std::{
-    io::{PipeReader, PipeWriter, Read, Write},
-    os::unix::net::UnixStream,
+    io::{PipeReader, PipeWriter, Read, Write, stdout},
+    os::{fd::AsFd, unix::net::UnixStream, unix::process::CommandExt},
+    process::{Command, Stdio},
     time::{Duration, SystemTime},
 };
 
-/// Runs `check` in a process of its own under a watchdog of `limit`, and looks for leftovers.
-pub(super) fn run(limit: Duration, wait: Wait, check: impl FnOnce(&Stage) -> Verdict) -> Outcome {
-    let (reader, writer) = match std::io::pipe() {
-        Ok(ends) => ends,
-        Err(error) => return Outcome::Broken(format!("pipe: {error}")),
-    };
-    let stage = Stage { wait, notes: writer };
-    let began = SystemTime::now();
-    let verdict = process::with_watchdog(limit, || {
-        stage.enter();
-        check(&stage)
-    });
-    let notes = Notes::read(reader);
-    match verdict {
-        Ok(()) => match leftovers::of(&notes.pids, Stray::Counts(began)) {
-            Ok(left) if left.is_empty() => Outcome::Kept,
-            Ok(left) => Outcome::Broken(format!("left behind: {}", left.join(", "))),
-            Err(error) => Outcome::Broken(error.to_string()),
-        },
-        Err(_) if notes.unsupported.is_some() => Outcome::Ignored(notes.unsupported.unwrap_or_default()),
-        Err(why) => Outcome::Broken([vec![why], notes.remarks].concat().join("; ")),
+/// A check that runs in a process of its own under a watchdog.
+pub(super) struct Running {
+    process: Watched,
+    notes: PipeReader,
+    began: SystemTime,
+}
+
+impl Running {
+    /// Starts `check`, which has hung when it still runs after `limit`.
+    pub fn start(limit: Duration, wait: Wait, check: impl FnOnce(&Stage) -> Verdict) -> Result<Self, String> {
+        let (notes, writer) = std::io::pipe().map_err(|error| format!("pipe: {error}"))?;
+        let stage = Stage { wait, notes: writer };
+        link::prepare();
+        let began = SystemTime::now();
+        let process = Watched::start(limit, || {
+            stage.enter();
+            check(&stage)
+        })?;
+        Ok(Self { process, notes, began })
+    }
+
+    /// Waits for its end, and looks for leftovers.
+    pub fn outcome(self) -> Outcome {
+        let verdict = self.process.verdict();
+        let notes = Notes::read(self.notes);
+        match verdict {
+            Ok(()) => match leftovers::of(&notes.pids, Stray::Counts(self.began)) {
+                Ok(left) if left.is_empty() => Outcome::Kept,
+                Ok(left) => Outcome::Broken(format!("left behind: {}", left.join(", "))),
+                Err(error) => Outcome::Broken(error.to_string()),
+            },
+            Err(_) if notes.unsupported.is_some() => Outcome::Unsupported(notes.unsupported.unwrap_or_default()),
+            Err(why) => Outcome::Broken([vec![why], notes.remarks].concat().join("; ")),
+        }
     }
 }
 
@@ -76,13 +93,22 @@ impl Stage {
 
     /// Opens a channel. Where this kernel lacks the mechanism, the trial is ignored.
     pub fn pair<C: Channel>(&self, options: &Options) -> Result<(C::Endpoint, C::Endpoint), String> {
-        C::pair(options).map_err(|error| self.refused("pair", &error))
+        C::pair(options).map_err(|error| self.refused::<C>("pair", &error))
     }
 
     /// The facts of an `error` from opening a channel by `call`.
-    pub fn refused(&self, call: &str, error: &Error) -> String {
-        // A private folder that is not private is no reason to ignore anything.
-        if matches!(error, Error::Unsupported { what, .. } if *what != "folder") {
+    pub fn refused<C: Channel>(&self, call: &str, error: &Error) -> String {
+        // Only a mechanism that is lacking is a reason to ignore anything: not a folder that is open to others, nor a name.
+        match error {
+            Error::Unsupported { what, .. } if *what == C::SPEC.name => self.lacks(call, error),
+            error => format!("{call}: {error}"),
+        }
+    }
+
+    /// The facts of an `error` of `call`, without which there is no trial; where it is [`Error::Unsupported`], the trial is
+    /// ignored.
+    pub fn lacks(&self, call: &str, error: &Error) -> String {
+        if matches!(error, Error::Unsupported { .. }) {
             self.note("unsupported", &error.to_string());
         }
         format!("{call}: {error}")
@@ -122,16 +148,41 @@ impl Stage {
         peer: impl FnOnce(&mut B) -> Verdict,
         here: impl FnOnce(&mut A) -> Verdict,
     ) -> Verdict {
-        let (child, mut end) = process::fork_peer(ends, |mut end| self.act("peer", || peer(&mut end)))
-            .map_err(|error| error.to_string())?;
+        let (child, mut end) = self.part(ends, peer)?;
         let verdict = here(&mut end);
         drop(end);
         finish(verdict, [child])
     }
 
+    /// Runs `peer` with the second of `ends` in a forked process, and returns the first.
+    pub fn part<A, B>(&self, ends: (A, B), peer: impl FnOnce(&mut B) -> Verdict) -> Result<(Child, A), String> {
+        process::fork_peer(ends, |mut end| self.act("peer", || peer(&mut end))).map_err(|error| error.to_string())
+    }
+
     /// Forks a process that runs `act`.
     pub fn fork(&self, who: &str, act: impl FnOnce() -> Verdict) -> Result<Child, String> {
         process::fork(|| self.act(who, act)).map_err(|error| error.to_string())
+    }
+
+    /// Turns this process into this test binary, started anew with `arguments`. It has `stdin` and the notes, as its
+    /// standard input and output, and nothing else of what this process has made. Returns only why it could not.
+    pub fn exec(&self, stdin: impl Into<Stdio>, arguments: &[&str]) -> String {
+        let notes = match self.notes.try_clone() {
+            Ok(notes) => notes,
+            Err(error) => return format!("dup: {error}"),
+        };
+        format!("exec: {}", Command::new("/proc/self/exe").args(arguments).stdin(stdin).stdout(notes).exec())
+    }
+
+    /// Runs `act` in a process that [`exec`](Stage::exec) has started; returns its exit code.
+    pub fn continued(who: &str, wait: Wait, act: impl FnOnce(&Self) -> Verdict) -> i32 {
+        match stdout().as_fd().try_clone_to_owned() {
+            Ok(notes) => {
+                let stage = Self { wait, notes: notes.into() };
+                stage.act(who, || act(&stage))
+            }
+            Err(_) => PANICKED,
+        }
     }
 
     fn act(&self, who: &str, act: impl FnOnce() -> Verdict) -> i32 {

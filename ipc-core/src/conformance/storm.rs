@@ -9,6 +9,9 @@ use std::{
     time::Duration,
 };
 
+/// Time between two signals.
+pub(super) const INTERVAL: Duration = Duration::from_micros(100);
+
 static SIGNALS: AtomicU64 = AtomicU64::new(0);
 
 extern "C" fn count(_: i32) {
@@ -33,6 +36,14 @@ impl Storm {
     /// How many signals this process has had.
     pub fn signals(&self) -> u64 {
         SIGNALS.load(Relaxed)
+    }
+
+    /// Fails where it was less than `signals`: then the clause has tested nothing.
+    pub fn must_have_raged(&self, signals: u64) -> Result<(), String> {
+        match self.signals() {
+            had if had >= signals => Ok(()),
+            had => Err(format!("only {had} signals came of {signals}: the clause has tested nothing")),
+        }
     }
 }
 

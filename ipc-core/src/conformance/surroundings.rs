@@ -1,10 +1,7 @@
 //! What a trial changes about the process that it runs in: its user, its namespaces, its limits. A trial is a process of its
 //! own, so nothing has to be put back.
 
-use super::{
-    Suite, Verdict,
-    stage::{self, Stage},
-};
+use super::{Started, Suite, Verdict, stage::Stage};
 use crate::{Error, Result, Wait};
 use nix::{
     errno::Errno,
@@ -42,9 +39,9 @@ impl Suite {
         prepare: impl FnOnce() -> Result<()> + Send + 'static,
         check: impl FnOnce(&Stage) -> Verdict + Send + 'static,
     ) -> Self {
-        self.push(name, |limit| {
-            stage::run(limit, Wait::Block, |stage| {
-                prepare().map_err(|error| stage.refused("surroundings", &error))?;
+        self.push(name, false, |limit| {
+            Started::new(limit, Wait::Block, |stage| {
+                prepare().map_err(|error| stage.lacks("surroundings", &error))?;
                 check(stage)
             })
         })

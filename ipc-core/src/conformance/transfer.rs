@@ -162,7 +162,7 @@ fn asked_for_sizes<C: Channel>(stage: &Stage) -> Verdict {
             }
             Ok(_) => {}
             Err(Error::TooLarge { .. }) => continue,
-            Err(error) => return Err(stage.refused("pair", &error)),
+            Err(error) => return Err(stage.refused::<C>("pair", &error)),
         }
         stage.between_with::<C>(&options, |peer| peer.hear_bytes(len), |here| here.say_bytes(len))?;
     }

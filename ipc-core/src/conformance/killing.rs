@@ -1,0 +1,214 @@
+//! What `SIGKILL` of a process shows at its peer, and what is left of it.
+
+use super::{
+    Clause, Verdict,
+    link::Side,
+    parting::{DEADLINES, MEANWHILE, await_the_end, hear_the_end, say_against_the_wall},
+    stage::{Stage, finish, join, line},
+};
+use crate::{
+    Channel, Endpoint, Error, Reliability, Result,
+    objects::{self, Fate},
+    shared::SharedPage,
+};
+use nix::sys::signal::Signal;
+use std::{
+    io::Read,
+    sync::atomic::{
+        AtomicU64,
+        Ordering::{Acquire, Release},
+    },
+    thread::sleep,
+    time::Duration,
+};
+
+pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
+    vec![
+        Clause::new("killed_while_receiving", killed_while_receiving::<C>),
+        Clause::new("killed_after_sending", killed_after_sending::<C>),
+        Clause::new("killed_while_sending", killed_while_sending::<C>),
+        Clause::new("killed_sender", killed_sender::<C>),
+        Clause::new("killed_receiver", killed_receiver::<C>),
+        Clause::new("killed_pair_is_swept", killed_pair_is_swept::<C>),
+    ]
+}
+
+/// `SIGKILL` of the peer wakes a receiver that is asleep.
+fn killed_while_receiving<C: Channel>(stage: &Stage) -> Verdict {
+    for deadline in DEADLINES {
+        stage.between::<C>(
+            |peer| {
+                peer.learn()?;
+                sleep(MEANWHILE);
+                peer.die()
+            },
+            |here| await_the_end(here, deadline),
+        )?;
+    }
+    Ok(())
+}
+
+/// What was sent before a `SIGKILL` arrives, then the end.
+fn killed_after_sending<C: Channel>(stage: &Stage) -> Verdict {
+    stage.between::<C>(
+        |peer| {
+            peer.at_most(256).say(5)?;
+            peer.die()
+        },
+        |here| {
+            // The control line ends with the peer.
+            let _ = here.at_most(256).learn();
+            here.hear(5)?;
+            hear_the_end(here)
+        },
+    )
+}
+
+/// `SIGKILL` of the peer wakes a sender that a full channel holds back.
+fn killed_while_sending<C: Channel>(stage: &Stage) -> Verdict {
+    for deadline in DEADLINES {
+        stage.between::<C>(
+            |peer| {
+                peer.learn()?;
+                sleep(MEANWHILE);
+                peer.die()
+            },
+            |here| say_against_the_wall::<C>(here, deadline),
+        )?;
+    }
+    Ok(())
+}
+
+/// `SIGKILL` of the sender at any moment of a transfer.
+fn killed_sender<C: Channel>(stage: &Stage) -> Verdict {
+    kill_sender::<C>(stage, |end, message| end.send(message), |end, buffer| end.recv(buffer))
+}
+
+/// `SIGKILL` of the receiver at any moment of a transfer.
+fn killed_receiver<C: Channel>(stage: &Stage) -> Verdict {
+    kill_receiver::<C>(stage, |end, message| end.send(message), |end, buffer| end.recv(buffer))
+}
+
+/// The receiver gets all that was sent, each message whole, in order and once; then the end. What the sender was at when it
+/// was killed arrives whole or not at all.
+pub(super) fn kill_sender<C: Channel>(
+    stage: &Stage,
+    send: impl Fn(&mut C::Endpoint, &[u8]) -> Result<()>,
+    recv: impl Fn(&mut C::Endpoint, &mut [u8]) -> Result<usize>,
+) -> Verdict {
+    kill_at_any_moment::<C>(
+        stage,
+        |peer, sent| {
+            peer.say_by(u64::MAX, |end, message| {
+                send(end, message)?;
+                sent.fetch_add(1, Release);
+                Ok(())
+            })
+        },
+        |here, sent| {
+            let mut last = Ok(0);
+            let heard = here.hear_by(u64::MAX, |end, buffer| {
+                last = recv(end, buffer);
+                last.clone()
+            });
+            ended::<C>(last.map(drop), heard)?;
+            let (sent, heard) = (sent.load(Acquire), here.counts().1);
+            if C::SPEC.reliability == Reliability::Reliable && heard < sent {
+                return Err(format!("{sent} messages had been sent when the sender was killed, and {heard} arrived"));
+            }
+            Ok(())
+        },
+    )
+}
+
+/// The sender, whom the full channel may be holding back, is told.
+pub(super) fn kill_receiver<C: Channel>(
+    stage: &Stage,
+    send: impl Fn(&mut C::Endpoint, &[u8]) -> Result<()>,
+    recv: impl Fn(&mut C::Endpoint, &mut [u8]) -> Result<usize>,
+) -> Verdict {
+    kill_at_any_moment::<C>(
+        stage,
+        |peer, received| {
+            peer.hear_by(u64::MAX, |end, buffer| {
+                let len = recv(end, buffer)?;
+                received.fetch_add(1, Release);
+                Ok(len)
+            })
+        },
+        |here, _| {
+            let mut last = Ok(());
+            let said = here.say_by(u64::MAX, |end, message| {
+                last = send(end, message);
+                last.clone()
+            });
+            ended::<C>(last, said)
+        },
+    )
+}
+
+/// Runs `peer`, which counts the messages that it has moved, and kills it a random time after the first, while this process
+/// runs `here`.
+fn kill_at_any_moment<C: Channel>(
+    stage: &Stage,
+    peer: impl Fn(&mut Side<C::Endpoint>, &AtomicU64) -> Verdict,
+    here: impl Fn(&mut Side<C::Endpoint>, &AtomicU64) -> Verdict,
+) -> Verdict {
+    for _ in 0..3 {
+        let page = SharedPage::new().map_err(|error| error.to_string())?;
+        let moved = &page[0].word;
+        let (victim, mut side) = stage.part(stage.sides::<C>(&stage.options())?, |side| peer(side, moved))?;
+        let killer = stage.fork("killer", || {
+            while moved.load(Acquire) == 0 {
+                sleep(Duration::from_micros(100));
+            }
+            sleep(Duration::from_micros(fastrand::u64(..2000)));
+            victim.signal(Signal::SIGKILL).map_err(|error| error.to_string())
+        })?;
+        let verdict = here(&mut side, moved);
+        drop(side);
+        finish(verdict, [killer, victim])?;
+    }
+    Ok(())
+}
+
+/// Whether what went on until it failed has failed with the peer's end, as its `last` call says.
+fn ended<C: Channel>(last: Result<()>, verdict: Verdict) -> Verdict {
+    match last {
+        Err(Error::PeerGone { .. }) => Ok(()),
+        // There nobody is told: it was the acknowledgements, beside the channel, that ended.
+        Ok(()) if C::SPEC.reliability == Reliability::Lossy => Ok(()),
+        _ => verdict,
+    }
+}
+
+/// What both processes leave when they are killed, `sweep` removes. (The judge looks after that, as after every test.)
+fn killed_pair_is_swept<C: Channel>(stage: &Stage) -> Verdict {
+    let (mut mine, theirs) = line()?;
+    let victim = stage.fork("victim", || {
+        let _until_death = &theirs;
+        stage.between::<C>(
+            |peer| {
+                peer.hear(1)?;
+                peer.say(1)?;
+                // Dies with its parent.
+                peer.learn().map(drop)
+            },
+            |here| {
+                here.say(1)?;
+                here.hear(1)?;
+                here.die()
+            },
+        )
+    })?;
+    let pid = victim.pid().as_raw().cast_unsigned();
+    drop(theirs);
+    join(victim)?;
+    // The line ends when the last process that holds it has gone.
+    let _ = mine.read(&mut [0]);
+    let left = objects::sweep(false).map_err(|error| error.to_string())?;
+    match left.into_iter().find(|left| left.pid == pid && matches!(left.fate, Fate::Failed(_))) {
+        Some(left) => Err(format!("could not be swept: {left:?}")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,266 @@
+//! Strangers: processes that this test binary starts anew (`exec` of `/proc/self/exe`), so that they inherit nothing of a
+//! channel and share nothing but the name and the options.
+//!
+//! A stranger waits for tasks on its standard input, a socket to the clause's process, and answers each; so a clause reads
+//! as a script with two actors. It learns who it is from its arguments, which `run` looks at before anything else.
+
+use super::{
+    Suite, Verdict,
+    link::{self, Side},
+    parting::{hear_the_end, say_until_the_end},
+    stage::{Stage, join, line},
+    storm::{INTERVAL, Storm},
+};
+use crate::{Endpoint, Error, Name, Options, Reliability, Rendezvous, Wait, process::Child};
+use nix::errno::Errno;
+use std::{
+    env, fs,
+    io::{Read, stdin},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    process::{Stdio, exit},
+    time::Duration,
+};
+
+/// The arguments of a process that was started anew: this one, and who it is, the suite, the strategy and the name,
+const AS_STRANGER: &str = "--as-stranger";
+/// or this one and the descriptors that may be there.
+const LIST_DESCRIPTORS: &str = "--list-descriptors";
+
+/// What a stranger of a channel does.
+pub(super) type Role = fn(&Stage, &Name, UnixStream) -> Verdict;
+
+/// What a stranger can be asked to do, with a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// `bind`, with a deadline of so many milliseconds; 0 is none.
+    Bind,
+    /// `connect`, likewise.
+    Connect,
+    /// Send so many messages.
+    Say,
+    /// Receive so many messages and check each.
+    Hear,
+    /// Receive the end.
+    HearTheEnd,
+    /// Send until the end of the peer shows.
+    SayUntilTheEnd,
+    /// Drop the endpoint.
+    Close,
+    /// Suffer a storm of signals from now on.
+    Suffer,
+    /// `exec`, and list the descriptors that are still there; then end.
+    Exec,
+}
+
+impl Task {
+    const ALL: [Self; 9] = [
+        Self::Bind,
+        Self::Connect,
+        Self::Say,
+        Self::Hear,
+        Self::HearTheEnd,
+        Self::SayUntilTheEnd,
+        Self::Close,
+        Self::Suffer,
+        Self::Exec,
+    ];
+}
+
+/// How a task ended. Every other end of it ends the stranger, with a remark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// As it should.
+    Done,
+    /// [`Error::TimedOut`].
+    TimedOut,
+    /// [`Error::PeerGone`].
+    PeerGone,
+    /// The name is somebody else's.
+    Taken,
+}
+
+impl Answer {
+    const ALL: [Self; 4] = [Self::Done, Self::TimedOut, Self::PeerGone, Self::Taken];
+}
+
+/// A stranger, as the clause's process sees it. Dropping it kills it.
+pub(super) struct Stranger {
+    who: &'static str,
+    child: Child,
+    line: UnixStream,
+}
+
+impl Stranger {
+    /// Starts a process that is to meet others by `name`, over the channel of `suite`.
+    pub fn start(stage: &Stage, suite: &str, who: &'static str, name: &Name) -> Result<Self, String> {
+        let (line, theirs) = line()?;
+        let arguments = [AS_STRANGER, who, suite, stage.wait.name(), name.as_str()];
+        let child = stage.fork(who, || Err(stage.exec(OwnedFd::from(theirs), &arguments)))?;
+        Ok(Self { who, child, line })
+    }
+
+    /// Asks for `task` and does not wait for the answer.
+    pub fn ask(&mut self, task: Task, number: u64) -> Verdict {
+        link::tell(&mut self.line, task as u64)?;
+        link::tell(&mut self.line, number)
+    }
+
+    /// Waits for the answer to the last task.
+    pub fn answer(&mut self) -> Result<Answer, String> {
+        let word = link::learn(&mut self.line).map_err(|why| format!("{} has ended ({why})", self.who))?;
+        Answer::ALL.get(word as usize).copied().ok_or_else(|| format!("{} answers {word}", self.who))
+    }
+
+    /// The answer to the last task must be `expected`.
+    pub fn answers(&mut self, expected: Answer) -> Verdict {
+        match self.answer()? {
+            answer if answer == expected => Ok(()),
+            answer => Err(format!("{}: {answer:?}, not {expected:?}", self.who)),
+        }
+    }
+
+    /// Asks for `task`, which must be done.
+    pub fn does(&mut self, task: Task, number: u64) -> Verdict {
+        self.ask(task, number)?;
+        self.answers(Answer::Done)
+    }
+
+    /// Kills it with `SIGKILL`.
+    pub fn kill(mut self) -> Verdict {
+        self.child.kill().map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Lets it end; it must do so without a complaint.
+    pub fn dismiss(self) -> Verdict {
+        drop(self.line);
+        join(self.child)
+    }
+
+    /// Lets it turn into another program by `exec`, which must have none of its descriptors.
+    pub fn exec(mut self) -> Verdict {
+        self.ask(Task::Exec, 0)?;
+        self.dismiss()
+    }
+}
+
+/// What [`run`](super::run) does first: where this process was started anew, it does what it was started for, and ends.
+pub(super) fn play_if_started_anew(suites: &[Suite]) {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        [AS_STRANGER, who, suite, wait, name] => {
+            exit(Stage::continued(who, wait.parse().unwrap_or_default(), |stage| {
+                let role = suites.iter().filter(|other| other.name == suite).find_map(|suite| suite.stranger);
+                let role = role.ok_or_else(|| format!("nobody plays {suite} here: give its suite to `run`"))?;
+                let line = stdin().as_fd().try_clone_to_owned().map_err(|error| format!("dup: {error}"))?;
+                role(stage, &Name::new(name).map_err(|error| error.to_string())?, line.into())
+            }))
+        }
+        [LIST_DESCRIPTORS, allowed] => exit(Stage::continued("after exec", Wait::default(), |_| {
+            let allowed: Vec<u32> = allowed.split(',').filter_map(|fd| fd.parse().ok()).collect();
+            let survived = kept_by_exec()?.into_iter().filter(|fd| !allowed.contains(fd));
+            let target = |fd| fs::read_link(format!("/proc/self/fd/{fd}")).unwrap_or_default().display().to_string();
+            match survived.map(|fd| format!("{fd} ({})", target(fd))).reduce(|a, b| format!("{a}, {b}")) {
+                None => Ok(()),
+                Some(survived) => Err(format!("survived an exec: {survived}")),
+            }
+        })),
+        _ => {}
+    }
+}
+
+/// A stranger's life: tasks, until there are no more.
+pub(super) fn play<C: Rendezvous>(stage: &Stage, name: &Name, mut line: UnixStream) -> Verdict {
+    let inherited = Inherited::now()?;
+    let mut side = None;
+    let mut storm = None;
+    while let Some((task, number)) = next(&mut line)? {
+        let linked = side.as_mut().ok_or("no link yet");
+        let answer = match task {
+            Task::Bind | Task::Connect => {
+                let timeout = (number > 0).then_some(Duration::from_millis(number));
+                let options = Options { timeout, ..stage.options() };
+                let (call, met, lane) = match task {
+                    Task::Bind => ("bind", C::bind(name, &options), 1),
+                    _ => ("connect", C::connect(name, &options), 2),
+                };
+                match met {
+                    Ok(mut end) => {
+                        end.set_timeout(None).map_err(|error| format!("set_timeout: {error}"))?;
+                        let line = line.try_clone().map_err(|error| error.to_string())?;
+                        let side = side.insert(Side::new(C::SPEC, end, line, lane));
+                        if C::SPEC.reliability == Reliability::Lossy {
+                            // What is asked for at once must fit the receiver's buffer: nobody acknowledges anything.
+                            side.at_most(1024);
+                        }
+                        Answer::Done
+                    }
+                    Err(Error::TimedOut) => Answer::TimedOut,
+                    Err(Error::PeerGone { .. }) => Answer::PeerGone,
+                    Err(Error::Os { source: Errno::EEXIST | Errno::EADDRINUSE, .. }) => Answer::Taken,
+                    Err(error) => return Err(stage.refused::<C>(call, &error)),
+                }
+            }
+            Task::Say => done(linked?.say(number))?,
+            Task::Hear => done(linked?.hear(number))?,
+            Task::HearTheEnd => done(hear_the_end(linked?))?,
+            Task::SayUntilTheEnd => done(say_until_the_end::<C>(linked?))?,
+            Task::Close => {
+                linked?.close();
+                Answer::Done
+            }
+            Task::Suffer => done(Storm::rise(INTERVAL).map(|risen| storm = Some(risen)))?,
+            Task::Exec => return inherited.alone_survive(stage),
+        };
+        link::tell(&mut line, answer as u64)?;
+    }
+    Ok(())
+}
+
+fn done(verdict: Verdict) -> Result<Answer, String> {
+    verdict.map(|()| Answer::Done)
+}
+
+/// The next task; `None` when the clause has no more.
+fn next(line: &mut UnixStream) -> Result<Option<(Task, u64)>, String> {
+    let mut word = [0; 8];
+    match line.read_exact(&mut word) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(format!("control line: {error}")),
+    }
+    let task = Task::ALL.get(u64::from_ne_bytes(word) as usize).ok_or("there is no such task")?;
+    Ok(Some((*task, link::learn(line)?)))
+}
+
+/// The descriptors that a process had before it opened a channel and that an `exec` keeps.
+pub(super) struct Inherited(String);
+
+impl Inherited {
+    /// Those of now.
+    pub fn now() -> Result<Self, String> {
+        Ok(Self(kept_by_exec()?.iter().map(u32::to_string).collect::<Vec<_>>().join(",")))
+    }
+
+    /// Turns this process into one that fails where it has other descriptors than these.
+    pub fn alone_survive(&self, stage: &Stage) -> Verdict {
+        Err(stage.exec(Stdio::inherit(), &[LIST_DESCRIPTORS, &self.0]))
+    }
+}
+
+/// This process's descriptors that are not close-on-exec (proc_pid_fdinfo(5)).
+fn kept_by_exec() -> Result<Vec<u32>, String> {
+    let folder = fs::read_dir("/proc/self/fdinfo").map_err(|error| format!("/proc/self/fdinfo: {error}"))?;
+    let closes = |info: String| {
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+        Some(i32::from_str_radix(flags.trim(), 8).ok()? & libc::O_CLOEXEC != 0)
+    };
+    let kept = folder.flatten().filter_map(|entry| {
+        let closes = closes(fs::read_to_string(entry.path()).ok()?)?;
+        (!closes).then_some(entry.file_name().to_str()?.parse().ok()?)
+    });
+    Ok(kept.collect())
+}

@@ -1,0 +1,411 @@
+//! Sequenced packets over a Unix socket, in place and by name, too: sound, or with a fault.
+
+use crate::{
+    BUFFERS, CLAIMS, COMMITS, CUTS, CUTS_SHORT, DROPS, ECHOES, FILLS, FLIPS, FORGETS, GHOSTS, GIVES_UP, GRANTS, HANGS,
+    HASTY, IMPATIENT, INTERRUPTED, LACKING, LATE, LEAVES_FILE, LEAVES_QUEUE, LEAVES_SEGMENT, LINGERS, LOSES, MIXES,
+    NAME_STAYS, NAMES, PANICS, PATIENT, REFUSES, SHUTS, STAYS, SURVIVES, SWALLOWS, TAKES, TEARS, TWICE, UNALIGNED,
+    UNJOURNALED,
+};
+use ipc_core::{
+    Buffer, Channel, Endpoint, Error, Framing, InPlace, Name, Options, Reach, Reliability, Rendezvous, Result, Sign,
+    Spec,
+    liveness::{RENDEZVOUS_TIMEOUT, retry_until},
+    objects::{self, Object, Owned},
+    sysv,
+    transfer::{check_len, whole},
+    wait::{Patience, Turn},
+};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::socket::{
+        AddressFamily, Backlog, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, bind, connect, listen, recv, send,
+        shutdown, socket, socketpair,
+    },
+};
+use std::{
+    collections::VecDeque,
+    fs,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::net::UnixListener,
+    },
+    path::PathBuf,
+    sync::Mutex,
+    thread::{self, ThreadId, sleep},
+    time::{Duration, Instant},
+};
+
+/// The key of the queue that is left, in no journal, by a test's process of this id.
+pub fn queue_left_by(test: u32) -> sysv::Key {
+    0x1bad_0000 | (test & 0xffff).cast_signed()
+}
+
+/// The longest message, in bytes. On the socket each has one byte more, so that an empty one is told from the end.
+const MAX: usize = 16 << 10;
+
+/// A pair of sequenced-packet sockets with a `FAULT`.
+pub struct Packets<const FAULT: u8>;
+
+/// What a channel that mixes has opened before.
+static OTHERS: Mutex<Option<[OwnedFd; 2]>> = Mutex::new(None);
+
+impl<const FAULT: u8> Channel for Packets<FAULT> {
+    const SPEC: Spec = Spec {
+        name: NAMES[FAULT as usize],
+        summary: "sequenced packets with a fault",
+        framing: Framing::Message,
+        reliability: Reliability::Reliable,
+        reach: Reach::Named,
+        objects: "1 socket pair",
+        limit: "16 KiB",
+        declared_copies: 2,
+        peer_death: "end of file",
+        trust: "a socket that only this user can open",
+        good_for: "nothing",
+        bad_for: "everything",
+        manual: "unix(7)",
+    };
+    type Endpoint = End<FAULT>;
+
+    fn pair(options: &Options) -> Result<(End<FAULT>, End<FAULT>)> {
+        let why = "takes a kernel of its own".to_owned();
+        match FAULT {
+            // Something takes a while.
+            INTERRUPTED => drop(poll(&mut [], 2_u8).map_err(|e| Error::os("poll", e))?),
+            LACKING => return Err(Error::Unsupported { what: Self::SPEC.name, why }),
+            REFUSES => return Err(Error::Unsupported { what: "wait strategy", why }),
+            GRANTS => {}
+            _ => {
+                check_len(options.max_message.unwrap_or(0), MAX)?;
+                check_len(options.capacity.unwrap_or(0), 100 * MAX)?;
+            }
+        }
+        let (family, kind) = (AddressFamily::Unix, SockType::SeqPacket);
+        let (mut a, mut b) =
+            socketpair(family, kind, None, SockFlag::SOCK_CLOEXEC).map_err(|e| Error::os("socketpair", e))?;
+        let mut file = None;
+        match FAULT {
+            LEAVES_FILE => {
+                let path = objects::path(&Name::unique(), Self::SPEC.name)?;
+                let owned = Owned::journal(Object::Path(path.clone()))?;
+                fs::write(path, "").map_err(|e| Error::io("open", &e))?;
+                std::mem::forget(owned);
+            }
+            LEAVES_SEGMENT => {
+                let key = sysv::fresh_key();
+                std::mem::forget(Owned::journal(Object::SysvSegment(key))?);
+                sysv::create_segment(key, 1)?;
+            }
+            LEAVES_QUEUE => {
+                sysv::create_queue(queue_left_by(std::os::unix::process::parent_id()))?;
+            }
+            UNJOURNALED => {
+                let path = objects::path(&Name::unique(), Self::SPEC.name)?;
+                fs::write(&path, "").map_err(|e| Error::io("open", &e))?;
+                file = Some(path);
+            }
+            MIXES => {
+                let mut others = OTHERS.lock().expect("one thread");
+                let again = |fd: &OwnedFd| fd.try_clone().map_err(|e| Error::io("fcntl", &e));
+                match &*others {
+                    Some(others) => (a, b) = (again(&others[0])?, again(&others[1])?),
+                    None => *others = Some([again(&a)?, again(&b)?]),
+                }
+            }
+            _ => {}
+        }
+        Ok((End::new(a, file, options)?, End::new(b, None, options)?))
+    }
+}
+
+impl<const FAULT: u8> Rendezvous for Packets<FAULT> {
+    fn bind(name: &Name, options: &Options) -> Result<End<FAULT>> {
+        let path = objects::path(name, Self::SPEC.name)?;
+        if FAULT == TAKES {
+            let _ = fs::remove_file(&path);
+        }
+        let socket = open()?;
+        let owned = Owned::journal(Object::Path(path.clone()))?;
+        if let Err(errno) = bind(socket.as_raw_fd(), &address(&path)?) {
+            owned.disown();
+            return Err(Error::os("bind", errno));
+        }
+        listen(&socket, Backlog::new(1).unwrap_or(Backlog::MAXCONN)).map_err(|e| Error::os("listen", e))?;
+        let listener = UnixListener::from(socket);
+        let deadline = Instant::now() + patience::<FAULT>(options).timeout.unwrap_or(RENDEZVOUS_TIMEOUT);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+                Ok(0) if left.is_zero() => return Err(Error::TimedOut),
+                Ok(0) => {}
+                Err(Errno::EINTR) if FAULT != INTERRUPTED => {}
+                Err(errno) => return Err(Error::os("poll", errno)),
+                Ok(_) => break,
+            }
+        }
+        let (stream, _) = listener.accept().map_err(|e| Error::io("accept", &e))?;
+        if FAULT == NAME_STAYS {
+            std::mem::forget(owned);
+        }
+        End::new(stream.into(), None, options)
+    }
+
+    fn connect(name: &Name, options: &Options) -> Result<End<FAULT>> {
+        let path = objects::path(name, Self::SPEC.name)?;
+        let (socket, address) = (open()?, address(&path)?);
+        let options = Options { timeout: patience::<FAULT>(options).timeout, ..*options };
+        let ghost = retry_until(&options, || match connect(socket.as_raw_fd(), &address) {
+            Ok(()) => Ok(Some(false)),
+            Err(Errno::ECONNREFUSED) if FAULT == GHOSTS => Ok(Some(true)),
+            Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::EAGAIN | Errno::EINTR) if FAULT != IMPATIENT => Ok(None),
+            Err(errno) => Err(Error::os("connect", errno)),
+        })?;
+        if ghost { Ok(Self::pair(&options)?.0) } else { End::new(socket, None, &options) }
+    }
+}
+
+fn open() -> Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).map_err(|e| Error::os("socket", e))
+}
+
+fn address(path: &PathBuf) -> Result<UnixAddr> {
+    UnixAddr::new(path).map_err(|e| Error::os("bind", e))
+}
+
+/// How a channel waits whose deadlines may be broken.
+fn patience<const FAULT: u8>(options: &Options) -> Patience {
+    let mut patience = Patience::of(options);
+    patience.timeout = patience.timeout.and_then(|timeout| match FAULT {
+        PATIENT => None,
+        HASTY => Some(timeout / 2),
+        LATE => Some(timeout + timeout / 10 + Duration::from_millis(11)),
+        _ => Some(timeout),
+    });
+    patience
+}
+
+pub struct End<const FAULT: u8> {
+    socket: OwnedFd,
+    options: Options,
+    patience: Patience,
+    sent: u64,
+    lost: bool,
+    torn: bool,
+    own: Option<Vec<u8>>,
+    held: VecDeque<Vec<u8>>,
+    packet: Vec<u8>,
+    thread: Option<ThreadId>,
+    /// The process that removes it, and a file.
+    file: Option<(u32, PathBuf)>,
+}
+
+impl<const FAULT: u8> End<FAULT> {
+    fn new(socket: OwnedFd, file: Option<PathBuf>, options: &Options) -> Result<Self> {
+        if FAULT == SURVIVES {
+            fcntl(&socket, FcntlArg::F_SETFD(FdFlag::empty())).map_err(|e| Error::os("fcntl", e))?;
+        }
+        Ok(Self {
+            socket,
+            options: *options,
+            patience: patience::<FAULT>(options),
+            sent: 0,
+            lost: false,
+            torn: false,
+            own: None,
+            held: VecDeque::new(),
+            packet: vec![0; MAX + 1],
+            thread: None,
+            file: file.map(|path| (std::process::id(), path)),
+        })
+    }
+
+    fn begin(&mut self, event: PollFlags) -> Result<Turn<'static>> {
+        if FAULT == STAYS && *self.thread.get_or_insert(thread::current().id()) != thread::current().id() {
+            return Err(Error::Corrupt { what: "called from another thread" });
+        }
+        if FAULT == GIVES_UP && self.patience.timeout.is_some() {
+            let mut fds = [PollFd::new(self.socket.as_fd(), event)];
+            if poll(&mut fds, PollTimeout::NONE) == Err(Errno::EINTR) {
+                return Err(Error::TimedOut);
+            }
+        }
+        Ok(Turn::new(&self.patience, None))
+    }
+
+    /// Whether calls block, and so are interrupted, where they should not.
+    fn flags(&self) -> MsgFlags {
+        let blocks = FAULT == INTERRUPTED && self.patience.timeout.is_none();
+        MsgFlags::MSG_NOSIGNAL | if blocks { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT }
+    }
+
+    fn outcome<T>(&self, result: Result<T>) -> Result<T> {
+        if FAULT == HANGS && matches!(result, Err(Error::PeerGone { .. })) {
+            sleep(Duration::from_secs(3600));
+        }
+        result
+    }
+}
+
+/// An errno that is no excuse for going on.
+fn shown<const FAULT: u8, T>(call: &'static str, result: nix::Result<T>) -> Result<nix::Result<T>> {
+    match result {
+        Err(Errno::EINTR) if FAULT == INTERRUPTED => Err(Error::os(call, Errno::EINTR)),
+        result => Ok(result),
+    }
+}
+
+impl<const FAULT: u8> Endpoint for End<FAULT> {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        let message = if FAULT == CUTS { &message[..message.len().min(MAX)] } else { message };
+        check_len(message.len(), self.max_message())?;
+        let mut packet = vec![0];
+        packet.extend_from_slice(message);
+        let faulty = self.sent == 999;
+        match FAULT {
+            DROPS if faulty => {
+                self.sent += 1;
+                return Ok(());
+            }
+            SWALLOWS if message.is_empty() => return Ok(()),
+            FLIPS if faulty => packet[message.len()] ^= 4,
+            ECHOES => self.own = Some(message.to_vec()),
+            // One of them may be on its way when the process is killed.
+            LINGERS if self.held.len() < 2 => {
+                self.held.push_back(packet);
+                return Ok(());
+            }
+            LINGERS => {
+                self.held.push_back(packet);
+                packet = self.held.pop_front().unwrap_or_default();
+            }
+            PANICS => panic!("as it should"),
+            _ => {}
+        }
+        if std::mem::take(&mut self.lost) {
+            return Ok(());
+        }
+        for _ in 0..if FAULT == TWICE && faulty { 2 } else { 1 } {
+            let turn = self.begin(PollFlags::POLLOUT)?;
+            let (fd, raw, flags) = (self.socket.as_fd(), self.socket.as_raw_fd(), self.flags());
+            let result = whole("send", fd, PollFlags::POLLOUT, turn, || {
+                // An error within: `whole` would hide the interruption.
+                let sent = shown::<FAULT, _>("send", send(raw, &packet, flags));
+                sent.map_or_else(|error| Ok(Err(error)), |sent| sent.map(Ok))
+            });
+            let result = result.and_then(|sent| sent);
+            self.lost |= FAULT == LOSES && result == Err(Error::TimedOut);
+            self.outcome(result)?;
+        }
+        self.sent += 1;
+        Ok(())
+    }
+
+    fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        if let Some(own) = self.own.take() {
+            buffer[..own.len()].copy_from_slice(&own);
+            return Ok(own.len());
+        }
+        let turn = self.begin(PollFlags::POLLIN)?;
+        let (fd, raw, flags) = (self.socket.as_fd(), self.socket.as_raw_fd(), self.flags());
+        let packet = &mut self.packet;
+        let result = whole("recv", fd, PollFlags::POLLIN, turn, || {
+            let received = match recv(raw, packet, flags) {
+                // The peer has closed with unread messages: what it sent is still there.
+                Err(Errno::ECONNRESET) if FAULT != FORGETS => recv(raw, packet, flags),
+                received => received,
+            };
+            shown::<FAULT, _>("recv", received).map_or_else(|error| Ok(Err(error)), |received| received.map(Ok))
+        });
+        let result = result.and_then(|received| received);
+        let result = result.and_then(|len| len.checked_sub(1).ok_or(END));
+        match self.outcome(result) {
+            Err(Error::PeerGone { .. }) if FAULT == TEARS && !self.torn => {
+                self.torn = true;
+                Ok(12_345)
+            }
+            Err(error) => Err(error),
+            Ok(_) if FAULT == FORGETS && hung_up(&self.socket) => Err(END),
+            Ok(len) if FAULT != CUTS_SHORT && len > buffer.len() => Err(Error::TooLarge { len, max: buffer.len() }),
+            Ok(len) => {
+                let len = len.min(buffer.len());
+                buffer[..len].copy_from_slice(&self.packet[1..=len]);
+                Ok(len)
+            }
+        }
+    }
+
+    fn max_message(&self) -> usize {
+        if FAULT == CLAIMS { MAX + 1 } else { MAX }
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.options.timeout = timeout;
+        self.patience = patience::<FAULT>(&self.options);
+        Ok(())
+    }
+
+    fn recv_buffer(&mut self, buffer: &mut Buffer) -> Result<usize> {
+        let len = self.recv(buffer)?;
+        if FAULT == BUFFERS && len > 0 {
+            buffer[0] ^= 1;
+        }
+        Ok(len)
+    }
+}
+
+impl<const FAULT: u8> InPlace for End<FAULT> {
+    fn send_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+        let off = usize::from(FAULT == UNALIGNED);
+        let mut slot = Buffer::new(len + off);
+        if FAULT == FILLS {
+            fill(&mut slot[off..]);
+            return self.send(&slot[off..]);
+        }
+        check_len(len, self.max_message())?;
+        // Where a socket polls writable there is room for the longest message.
+        let turn = self.begin(PollFlags::POLLOUT)?;
+        let socket = &self.socket;
+        let room = || if has(socket, PollFlags::POLLOUT) { Ok(()) } else { Err(Errno::EAGAIN) };
+        let waited = whole("poll", socket.as_fd(), PollFlags::POLLOUT, turn, room);
+        self.outcome(waited)?;
+        if FAULT == COMMITS && len == 1000 {
+            self.send(&slot)?;
+        }
+        fill(&mut slot[off..]);
+        self.send(&slot[off..])
+    }
+
+    fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        let mut slot = Buffer::new(MAX);
+        let len = self.recv(&mut slot)?;
+        Ok(read(&slot[..len]))
+    }
+}
+
+impl<const FAULT: u8> Drop for End<FAULT> {
+    fn drop(&mut self) {
+        if FAULT == SHUTS {
+            let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
+        }
+        if let Some((owner, path)) = &self.file
+            && *owner == std::process::id()
+        {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+const END: Error = Error::PeerGone { sign: Sign::EndOfFile };
+
+fn has(socket: &OwnedFd, event: PollFlags) -> bool {
+    let mut fds = [PollFd::new(socket.as_fd(), event)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|n| n > 0)
+}
+
+fn hung_up(socket: &OwnedFd) -> bool {
+    has(socket, PollFlags::empty())
+}

@@ -1,0 +1,80 @@
+//! A byte stream over a pair of pipes, with a fault.
+
+use crate::{FORGETS_PART, NAMES, TEARS};
+use ipc_core::{Channel, Endpoint, Error, Framing, Options, Reach, Reliability, Result, Spec, stream::StreamEnd};
+use std::{io::pipe, os::fd::OwnedFd, time::Duration};
+
+/// A pair of pipes with a `FAULT`.
+pub struct Streams<const FAULT: u8>;
+
+impl<const FAULT: u8> Channel for Streams<FAULT> {
+    const SPEC: Spec = Spec {
+        name: NAMES[FAULT as usize],
+        summary: "a byte stream with a fault",
+        framing: Framing::Stream,
+        reliability: Reliability::Reliable,
+        reach: Reach::Inherited,
+        objects: "2 pipes",
+        limit: "none",
+        declared_copies: 2,
+        peer_death: "end of file, EPIPE",
+        trust: "no name to open",
+        good_for: "nothing",
+        bad_for: "everything",
+        manual: "pipe(7)",
+    };
+    type Endpoint = End<FAULT>;
+
+    fn pair(options: &Options) -> Result<(End<FAULT>, End<FAULT>)> {
+        let pipe = || pipe().map_err(|e| Error::io("pipe2", &e));
+        let (there, back) = (pipe()?, pipe()?);
+        Ok((End::new(back.0.into(), there.1.into(), options)?, End::new(there.0.into(), back.1.into(), options)?))
+    }
+}
+
+pub struct End<const FAULT: u8> {
+    stream: StreamEnd,
+    /// The same once more, to forget how far a message got.
+    fresh: Option<StreamEnd>,
+}
+
+impl<const FAULT: u8> End<FAULT> {
+    fn new(reader: OwnedFd, writer: OwnedFd, options: &Options) -> Result<Self> {
+        let again = |fd: &OwnedFd| fd.try_clone().map_err(|e| Error::io("fcntl", &e));
+        let fresh = match FAULT {
+            FORGETS_PART => Some(StreamEnd::new(again(&reader)?, again(&writer)?, options)?),
+            _ => None,
+        };
+        Ok(Self { stream: StreamEnd::new(reader, writer, options)?, fresh })
+    }
+}
+
+impl<const FAULT: u8> Endpoint for End<FAULT> {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.stream.send(message)
+    }
+
+    fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        match self.stream.recv(buffer) {
+            Err(Error::PeerGone { .. }) if FAULT == TEARS => Ok(buffer.len()),
+            Err(Error::TimedOut) if FAULT == FORGETS_PART => {
+                if let Some(fresh) = self.fresh.take() {
+                    self.stream = fresh;
+                }
+                Err(Error::TimedOut)
+            }
+            result => result,
+        }
+    }
+
+    fn max_message(&self) -> usize {
+        usize::MAX
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
+        if let Some(fresh) = &mut self.fresh {
+            fresh.set_timeout(timeout)?;
+        }
+        self.stream.set_timeout(timeout)
+    }
+}
