@@ -21,7 +21,7 @@
 //! A position taken from the peer is less than `capacity` from one of this side's own, which it can therefore drag along, but
 //! never beyond a 64-bit number that it has written: sums of positions and checked lengths do not overflow.
 //!
-//! `tests/loom.rs` compiles this very file over a model of memory in place of [`ring`](crate::ring).
+//! `tests/interleavings` compiles this very file over a model of memory in place of [`ring`](crate::ring).
 
 #![allow(unsafe_code)]
 
