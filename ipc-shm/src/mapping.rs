@@ -5,6 +5,7 @@
 use ipc_core::{Error, Result, objects, sysv};
 use nix::{
     errno::Errno,
+    fcntl::posix_fallocate,
     sys::{
         mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, munmap},
         stat::SFlag,
@@ -18,6 +19,20 @@ use std::{
 };
 
 const CUT: Error = Error::Corrupt { what: "the shared object is smaller than its ring" };
+
+/// Gives `file` its length and reserves its pages: where there is no room that is an error here and not `SIGBUS` later.
+///
+/// # Errors
+/// [`Error::Os`], such as `ENOSPC`.
+pub fn reserve(file: impl AsFd, len: usize) -> Result<()> {
+    loop {
+        match posix_fallocate(&file, 0, len as i64) {
+            // A signal undoes it (mm/shmem.c).
+            Err(Errno::EINTR) => {}
+            reserved => return reserved.map_err(|e| Error::os("fallocate", e)),
+        }
+    }
+}
 
 /// A readable and writable shared mapping, unmapped when dropped.
 #[derive(Debug)]

@@ -3,10 +3,14 @@
 //! Good where a descriptor can be inherited or passed: no name to plant or leave behind, and the seal against shrinking
 //! spares the reader `SIGBUS`. Bad where the peer cannot be handed a descriptor.
 
-use crate::{end::RingEnd, mapping::Mapping, ring::Size};
+use crate::{
+    end::RingEnd,
+    mapping::{Mapping, reserve},
+    ring::Size,
+};
 use ipc_core::{Channel, Error, Framing, Options, Reach, Reliability, Result, Spec};
 use nix::{
-    fcntl::{FcntlArg, SealFlag, fcntl, posix_fallocate},
+    fcntl::{FcntlArg, SealFlag, fcntl},
     sys::{
         memfd::{MFdFlags, memfd_create},
         stat::{Mode, fchmod},
@@ -49,7 +53,7 @@ fn sealed(len: usize) -> Result<OwnedFd> {
     let file = memfd_create(c"ipc-bench", flags).map_err(|e| Error::os("memfd_create", e))?;
     // The kernel makes it for everybody (mm/memfd.c), and /proc/PID/fd is a way to open it again.
     fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| Error::os("fchmod", e))?;
-    posix_fallocate(&file, 0, len as i64).map_err(|e| Error::os("fallocate", e))?;
+    reserve(&file, len)?;
     let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).map_err(|e| Error::os("fcntl", e))?;
     Ok(file)

@@ -3,13 +3,17 @@
 //! Good where the content should also be on disk, or the file is there anyway. Bad for pure messaging: the kernel writes
 //! dirty pages back, and each write-back makes the next store to the page fault again. Unlinked as soon as both ends hold it.
 
-use crate::{end::RingEnd, mapping::Mapping, ring::Size};
+use crate::{
+    end::RingEnd,
+    mapping::{Mapping, reserve},
+    ring::Size,
+};
 use ipc_core::{
     Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
     objects::{self, Object, Owned},
 };
 use nix::{
-    fcntl::{OFlag, open, posix_fallocate},
+    fcntl::{OFlag, open},
     sys::stat::Mode,
 };
 use std::path::{Path, PathBuf};
@@ -60,12 +64,11 @@ fn path(name: &Name) -> Result<PathBuf> {
 
 /// Makes and maps a file; the name goes when the guard is dropped.
 fn create(path: PathBuf, size: Size) -> Result<(Mapping, Owned)> {
-    let object = Owned::journal(Object::Path(path.clone()))?;
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let object = Owned::journal(Object::Path(path.clone()))?;
     match open(&path, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
         Ok(file) => {
-            // Reserves the blocks: a full disk is an error here and not SIGBUS later.
-            posix_fallocate(&file, 0, size.mapping_len() as i64).map_err(|e| Error::os("fallocate", e))?;
+            reserve(&file, size.mapping_len())?;
             Ok((Mapping::of(&file, size.mapping_len())?, object))
         }
         Err(errno) => {

@@ -3,13 +3,17 @@
 //! Good for strangers: a name, permissions, a descriptor. Bad where `/dev/shm` is small (64 MiB in many containers) or where
 //! a peer may truncate the object under the reader: it cannot be sealed. Unlinked as soon as both ends hold it.
 
-use crate::{end::RingEnd, mapping::Mapping, ring::Size};
+use crate::{
+    end::RingEnd,
+    mapping::{Mapping, reserve},
+    ring::Size,
+};
 use ipc_core::{
     Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
     objects::{self, Object, Owned},
 };
 use nix::{
-    fcntl::{OFlag, posix_fallocate},
+    fcntl::OFlag,
     sys::{mman::shm_open, stat::Mode},
 };
 
@@ -64,8 +68,7 @@ fn create(name: &Name, size: Size) -> Result<(Mapping, Owned)> {
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR;
     match shm_open(name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
         Ok(file) => {
-            // Reserves the pages: a full /dev/shm is an error here and not SIGBUS later.
-            posix_fallocate(&file, 0, size.mapping_len() as i64).map_err(|e| Error::os("fallocate", e))?;
+            reserve(&file, size.mapping_len())?;
             Ok((Mapping::of(&file, size.mapping_len())?, object))
         }
         Err(errno) => {
