@@ -98,7 +98,7 @@ impl<const B: usize> Endpoint for BrokenEnd<B> {
 
 fn trial(fault: Fault) -> Trial {
     let (delay, pause) = (Duration::from_millis(3), Duration::from_millis(10));
-    Trial { fault, size: 256, wait: Wait::Block, delay, dawdles: true, pause }
+    Trial { fault, size: 256, wait: Wait::Block, cpus: None, delay, dawdles: true, pause }
 }
 
 /// Inflicts `fault` and judges the outcome.

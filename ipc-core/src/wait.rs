@@ -60,8 +60,8 @@ pub struct Turn<'a> {
     gone: bool,
 }
 
-/// Polls between two looks at the clock.
-const POLLS: u32 = 1024;
+/// Polls between two looks at the clock. A poll can be a system call that copies a message in before it finds no room.
+const POLLS: u32 = 256;
 /// The same while a bounded spin runs, which has to end in time.
 const HYBRID_POLLS: u32 = 64;
 /// How often an end that sleeps with a deadline asks whether its peer lives, where the kernel does not tell it. Without a
@@ -96,7 +96,7 @@ impl<'a> Turn<'a> {
             std::hint::spin_loop();
             self.polls = self.polls.wrapping_add(1);
             let every = if self.patience.wait == Wait::Spin { POLLS } else { HYBRID_POLLS };
-            if !self.polls.is_multiple_of(every) {
+            if !self.polls.is_multiple_of(every) && !self.gone {
                 return Ok(Step::Retry);
             }
         }

@@ -5,6 +5,7 @@ use crate::{
     faults, interrupt,
     record::{self, FaultRow, Row as _},
     report,
+    topology::Topology,
 };
 use anyhow::{Context, bail};
 use std::path::PathBuf;
@@ -36,7 +37,9 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     run::ensure_writable(&out)?;
     interrupt::install().context("cannot handle Ctrl-C")?;
 
-    let results = faults::inflict(args.kills, |name| args.filter.as_ref().is_none_or(|part| name.contains(part)));
+    let results = faults::inflict(args.kills, &Topology::here()?, |name| {
+        args.filter.as_ref().is_none_or(|part| name.contains(part))
+    });
     let Some(first) = results.rows.first() else {
         let filter = args.filter.as_deref().unwrap_or_default();
         bail!("no fault's name contains '{filter}': names are such as pipe/kill-sender (see `ipc-bench list`)")

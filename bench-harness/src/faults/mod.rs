@@ -11,11 +11,13 @@ pub use fault::{Blow, Fault, Party};
 pub use trial::{Outcome, Trial, forked, named};
 
 use crate::{
+    cell::Placement,
     host::{Host, rfc3339},
     interrupt,
     progress::Progress,
     record::FaultRow,
     registry::{MECHANISMS, Mechanism},
+    topology::Topology,
 };
 use ipc_core::{Reliability, Wait};
 use std::{collections::BTreeMap, time::Duration, time::SystemTime};
@@ -58,7 +60,11 @@ pub struct Results {
 }
 
 /// Inflicts every fault on every mechanism for which `selected` holds of `MECHANISM/FAULT`, in a random order.
-pub fn inflict(kills: u32, selected: impl Fn(&str) -> bool) -> Results {
+///
+/// The two processes run on two cores, where the machine has them: on one, a survivor that polls would keep the victim from
+/// dying for a time slice, and that would be measured.
+pub fn inflict(kills: u32, topology: &Topology, selected: impl Fn(&str) -> bool) -> Results {
+    let cpus = topology.cpus(Placement::CrossCore).flatten();
     let started = SystemTime::now();
     let all = MECHANISMS.iter().flat_map(|mechanism| Fault::ALL.map(|fault| Series::new(mechanism, fault)));
     let mut series: Vec<Series> = all.filter(|s| !s.ways.is_empty() && selected(&s.name())).collect();
@@ -68,7 +74,7 @@ pub fn inflict(kills: u32, selected: impl Fn(&str) -> bool) -> Results {
     let mut progress = Progress::new(order.len() as u64, "trials");
     for (index, n) in order {
         progress.begin(&series[index].name());
-        series[index].play(n);
+        series[index].play(n, cpus);
         progress.advance(1);
         if interrupt::requested() {
             break;
@@ -93,7 +99,7 @@ impl Series {
     }
 
     /// Plays the trial with number `n`: ways, sizes and waiting take turns, the rest is left to chance.
-    fn play(&mut self, n: usize) {
+    fn play(&mut self, n: usize, cpus: Option<[usize; 2]>) {
         if self.error.is_some() {
             return;
         }
@@ -105,6 +111,7 @@ impl Series {
             fault: self.fault,
             size,
             wait,
+            cpus,
             delay: Duration::from_secs_f64((shortest + (longest - shortest) * fastrand::f64()).exp()),
             dawdles: fastrand::bool(),
             pause: Duration::from_millis(fastrand::u64(PAUSE_MS[0]..=PAUSE_MS[1])),

@@ -36,6 +36,8 @@ pub struct Trial {
     pub size: usize,
     /// How both wait.
     pub wait: Wait,
+    /// The hardware threads of the sender and the receiver; `None` leaves them to the scheduler.
+    pub cpus: Option<[usize; 2]>,
     /// When to strike, once both are under way.
     pub delay: Duration,
     /// Whether the one to be struck takes its time with each message, so that the survivor is asleep in its call; otherwise
@@ -215,7 +217,8 @@ fn transfer<K: Courier>(
         Seat::fork(|| {
             let dawdles = trial.dawdles && party == struck;
             let part = Part { page: &page, spec, size: trial.size, dawdles, closes: closes == Some(party) };
-            match ends.take(party, &options(trial)) {
+            let pinned = trial.cpus.map_or(Ok(()), |cpus| process::pin(cpus[party as usize]));
+            match pinned.and_then(|()| ends.take(party, &options(trial))) {
                 Ok(end) => part.play::<K>(party, end),
                 Err(error) => Told::Failed(format!("opening: {error}")),
             }
