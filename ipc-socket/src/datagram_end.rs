@@ -95,18 +95,22 @@ impl DatagramEnd {
         Ok(())
     }
 
-    /// What a `recv` that returned 0 has received: an empty message, or the end.
+    /// What a `recv` that returned 0 has received: an empty message, the end, or a message that it overlooked. Its length.
     #[cold]
-    fn empty_or_end(&mut self) -> Result<()> {
+    fn empty_or_end(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let ended = has(&*self.socket, PollFlags::POLLHUP)?;
         self.noted += self.peer.notes();
-        if ended && self.empty >= self.noted {
-            // Where the kernel does not tell, the watch has shut the socket down.
-            let sign = if self.kind.tells { Sign::EndOfFile } else { Sign::HangUp };
-            return Err(Error::PeerGone { sign });
+        if !ended || self.empty < self.noted {
+            self.empty += 1;
+            return Ok(0);
         }
-        self.empty += 1;
-        Ok(())
+        // The kernel looks for a message and then for the end (`unix_dgram_recvmsg`, net/unix/af_unix.c), so a message that
+        // was sent in between, just before the end, is still there.
+        match recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT) {
+            Ok(len @ 1..) => Ok(len),
+            // Where the kernel does not tell, the watch has shut the socket down.
+            _ => Err(Error::PeerGone { sign: if self.kind.tells { Sign::EndOfFile } else { Sign::HangUp } }),
+        }
     }
 }
 
@@ -166,7 +170,7 @@ impl Endpoint for DatagramEnd {
         // The true length, where the buffer is shorter.
         let mut flags = MsgFlags::MSG_TRUNC;
         let peer = (!self.kind.tells).then_some(&*self.peer);
-        let len = whole("recv", fd, PollFlags::POLLIN, Turn::new(&self.patience, peer), || {
+        let mut len = whole("recv", fd, PollFlags::POLLIN, Turn::new(&self.patience, peer), || {
             let received = recv(fd.as_raw_fd(), buffer, flags);
             flags |= later;
             match received {
@@ -175,7 +179,7 @@ impl Endpoint for DatagramEnd {
             }
         })?;
         if len == 0 {
-            self.empty_or_end()?;
+            len = self.empty_or_end(buffer)?;
         }
         check_len(len, buffer.len())?;
         Ok(len)

@@ -8,17 +8,69 @@ use ipc_core::{
 };
 use ipc_socket::{Tcp, Udp, UnixDgram, UnixSeqpacket, UnixStream};
 use nix::errno::Errno;
-use std::{fs, thread::sleep, time::Duration};
+use std::{
+    fs,
+    hint::spin_loop,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{sleep, spawn, yield_now},
+    time::Duration,
+};
 
 fn main() {
     run([Suite::new("datagram")
         .test("empty_messages_before_the_end_unix_dgram", empty_messages_before_the_end::<UnixDgram>)
         .test("empty_messages_before_the_end_unix_seqpacket", empty_messages_before_the_end::<UnixSeqpacket>)
+        .test("the_last_message_unix_seqpacket", the_last_message)
         .test("limit_follows_the_buffer_unix_dgram", limit_follows_the_buffer::<UnixDgram>)
         .test("limit_follows_the_buffer_unix_seqpacket", limit_follows_the_buffer::<UnixSeqpacket>)
         .test("limit_of_udp", limit_of_udp)
         .test("more_than_the_system_grants", more_than_the_system_grants)])
 }
+
+/// A message that is sent just before the end arrives, also where the receiver is in the middle of finding nothing: the kernel
+/// then says that this was the end (`unix_dgram_recvmsg`, net/unix/af_unix.c: it looks for a message and for the end one
+/// after the other).
+fn the_last_message() -> Verdict {
+    let (mailbox, heard) = (Arc::new(Mutex::new(None)), Arc::new(AtomicU64::new(0)));
+    let receiver = {
+        let (mailbox, heard) = (Arc::clone(&mailbox), Arc::clone(&heard));
+        move || loop {
+            let Some(mut end): Option<<UnixSeqpacket as Channel>::Endpoint> =
+                mailbox.lock().ok().and_then(|mut post| post.take())
+            else {
+                yield_now();
+                continue;
+            };
+            let received = (0..).map(|_| end.recv(&mut [0; 8])).take_while(Result::is_ok).count();
+            heard.fetch_add(FINISHED + received as u64, Ordering::Release);
+        }
+    };
+    // It ends with the process.
+    spawn(receiver);
+    for round in 1..=ROUNDS {
+        let (mut here, there) =
+            UnixSeqpacket::pair(&Options { wait: Wait::Spin, ..Options::default() }).map_err(words)?;
+        *mailbox.lock().map_err(words)? = Some(there);
+        // Sooner or later, so that the receiver is at any point of its call.
+        (0..round % 400).for_each(|_| spin_loop());
+        here.send(&[1; 8]).map_err(words)?;
+        drop(here);
+        while heard.load(Ordering::Acquire) / FINISHED < round {
+            yield_now();
+        }
+    }
+    match heard.load(Ordering::Acquire) % FINISHED {
+        ROUNDS => Ok(()),
+        received => Err(format!("of {ROUNDS} messages before the end {received} arrived")),
+    }
+}
+
+const ROUNDS: u64 = 40_000;
+/// What the end of a round counts, beside the messages in it.
+const FINISHED: u64 = 1 << 32;
 
 const MEANWHILE: Duration = Duration::from_millis(30);
 
