@@ -115,7 +115,7 @@ fn run_and_report_print_json_and_csv() {
 
 #[test]
 fn faults_are_inflicted_and_printed() {
-    refused(&["faults", "--kills", "0"], &["'0'", "1..="]);
+    refused(&["faults", "--kills", "1"], &["'1'", "2..="]);
     refused(&["faults", "pipe/nap"], &["pipe/nap", "pipe/kill-sender"]);
     refused(&["faults", "pipe/", "--out", "/proc/nowhere"], &["/proc/nowhere", "--out"]);
 

@@ -2,7 +2,7 @@
 //! sound channel in none.
 
 use bench_harness::{
-    faults::{self, Fault, Outcome, Trial},
+    faults::{self, Fault, Outcome, Peer, Trial},
     workload::courier::Copying,
 };
 use ipc_core::{
@@ -98,7 +98,7 @@ impl<const B: usize> Endpoint for BrokenEnd<B> {
 
 fn trial(fault: Fault) -> Trial {
     let (delay, pause) = (Duration::from_millis(3), Duration::from_millis(10));
-    Trial { fault, size: 256, wait: Wait::Block, cpus: None, delay, dawdles: true, pause }
+    Trial { fault, size: 256, wait: Wait::Block, cpus: None, delay, peer: Peer::Waiting, pause }
 }
 
 /// Inflicts `fault` and judges the outcome.
@@ -124,8 +124,8 @@ fn sound(outcome: &Outcome) -> bool {
         && (left.is_empty() && left_after_sweep.is_empty() && error.is_none())
 }
 
-fn named(fault: Fault, dawdles: bool, judge: impl Fn(&Outcome) -> bool) -> Verdict {
-    let trial = Trial { dawdles, ..trial(fault) };
+fn named(fault: Fault, peer: Peer, judge: impl Fn(&Outcome) -> bool) -> Verdict {
+    let trial = Trial { peer, ..trial(fault) };
     match faults::named::<Fifo, Copying<<Fifo as Channel>::Endpoint>>(&trial) {
         Ok(outcome) if judge(&outcome) => Ok(()),
         other => Err(format!("{other:?}")),
@@ -148,9 +148,9 @@ fn main() {
         .test("a_message_after_the_end_is_told", expect::<4>(Fault::KillSender, |outcome| outcome.error.is_some()))
         .test("another_error_is_told", expect::<5>(Fault::KillSender, |outcome| outcome.error.is_some()))
         .test("litter_is_found", expect::<6>(Fault::KillSender, |outcome| outcome.left.len() == 2))
-        .test("a_name_is_free_after_a_kill", || named(Fault::KillSender, true, |o| o.rebound == Some(true)))
+        .test("a_name_is_free_after_a_kill", || named(Fault::KillSender, Peer::Waiting, |o| o.rebound == Some(true)))
         .test("a_killed_binder_leaves_its_name_to_the_sweep", || {
             let swept = |o: &Outcome| o.rebound == Some(false) && !o.left.is_empty() && o.left_after_sweep.is_empty();
-            named(Fault::KillBinder, true, swept)
+            named(Fault::KillBinder, Peer::Absent, swept)
         })])
 }

@@ -16,7 +16,7 @@ pub struct Args {
     /// Only faults whose name, MECHANISM/FAULT, contains this
     filter: Option<String>,
     /// SIGKILLs a mechanism, half of them to its sender and half to its receiver; the other faults in proportion
-    #[arg(long, value_name = "N", default_value_t = faults::KILLS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = faults::KILLS, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     kills: u32,
     /// Where to write; by default results/ for all faults and at least the default number of kills, else target/ipc-bench
     #[arg(long, value_name = "DIR")]
@@ -42,7 +42,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     });
     let Some(first) = results.rows.first() else {
         let filter = args.filter.as_deref().unwrap_or_default();
-        bail!("no fault's name contains '{filter}': names are such as pipe/kill-sender (see `ipc-bench list`)")
+        bail!("no fault's name contains '{filter}': names are MECHANISM/FAULT, such as pipe/kill-sender")
     };
     let out = if results.interrupted && args.out.is_none() { run::partial_dir() } else { out };
     run::ensure_writable(&out)?;

@@ -8,7 +8,7 @@ mod fault;
 mod trial;
 
 pub use fault::{Blow, Fault, Party};
-pub use trial::{Outcome, Trial, forked, named};
+pub use trial::{Outcome, Peer, Trial, forked, named};
 
 use crate::{
     cell::Placement,
@@ -20,6 +20,7 @@ use crate::{
     topology::Topology,
 };
 use ipc_core::{Reliability, Wait};
+use nix::sys::prctl;
 use std::{collections::BTreeMap, time::Duration, time::SystemTime};
 
 /// Plays a trial on one mechanism.
@@ -44,11 +45,9 @@ struct Series {
     error: Option<String>,
 }
 
-/// Takes the last digit off `n`, of as many values as there are in `of`.
-fn digit<T: Copy>(n: &mut usize, of: &[T]) -> T {
-    let value = of[*n % of.len()];
-    *n /= of.len();
-    value
+/// One of `all`, whichever; `None` where there is none.
+fn any<T: Copy>(all: &[T]) -> Option<T> {
+    fastrand::choice(all).copied()
 }
 
 /// What was measured.
@@ -68,19 +67,25 @@ pub fn inflict(kills: u32, topology: &Topology, selected: impl Fn(&str) -> bool)
     let started = SystemTime::now();
     let all = MECHANISMS.iter().flat_map(|mechanism| Fault::ALL.map(|fault| Series::new(mechanism, fault)));
     let mut series: Vec<Series> = all.filter(|s| !s.ways.is_empty() && selected(&s.name())).collect();
-    let trials = |(index, s): (usize, &Series)| (0..s.fault.trials(kills)).map(move |n| (index, n as usize));
-    let mut order: Vec<(usize, usize)> = series.iter().enumerate().flat_map(trials).collect();
+    let trials = |(index, s): (usize, &Series)| std::iter::repeat_n(index, s.fault.trials(kills) as usize);
+    let mut order: Vec<usize> = series.iter().enumerate().flat_map(trials).collect();
     fastrand::shuffle(&mut order);
+    // So that a strike after 10 µs is one: a sleep otherwise lasts 50 µs longer (PR_SET_TIMERSLACK(2const)).
+    let slack = prctl::get_timerslack();
+    let _ = prctl::set_timerslack(1);
     let mut progress = Progress::new(order.len() as u64, "trials");
-    for (index, n) in order {
+    for index in order {
         progress.begin(&series[index].name());
-        series[index].play(n, cpus);
+        series[index].play(cpus);
         progress.advance(1);
         if interrupt::requested() {
             break;
         }
     }
     progress.finish();
+    if let Ok(slack) = slack {
+        let _ = prctl::set_timerslack(slack.unsigned_abs().into());
+    }
     let (measured, machine) = (rfc3339(started), Host::gather().title());
     let rows = series.iter().map(|s| s.row(measured.clone(), machine.clone())).collect();
     Results { rows, interrupted: interrupt::requested() }
@@ -89,8 +94,14 @@ pub fn inflict(kills: u32, topology: &Topology, selected: impl Fn(&str) -> bool)
 impl Series {
     fn new(mechanism: &'static Mechanism, fault: Fault) -> Self {
         let max = mechanism.max_message();
-        let sizes = SIZES.into_iter().filter(|&size| max.as_ref().is_ok_and(|&max| size <= max)).collect();
-        let error = max.err().map(|error| error.to_string());
+        let sizes: Vec<_> = SIZES.into_iter().filter(|&size| max.as_ref().is_ok_and(|&max| size <= max)).collect();
+        let error = match max {
+            Err(error) => Some(error.to_string()),
+            Ok(max) if sizes.is_empty() => {
+                Some(format!("messages of {} bytes cannot pass: the limit is {max} bytes", SIZES[0]))
+            }
+            Ok(_) => None,
+        };
         Self { mechanism, fault, ways: mechanism.faults(fault), sizes, outcomes: Vec::new(), error }
     }
 
@@ -98,22 +109,20 @@ impl Series {
         format!("{}/{}", self.mechanism.spec.name, self.fault)
     }
 
-    /// Plays the trial with number `n`: ways, sizes and waiting take turns, the rest is left to chance.
-    fn play(&mut self, n: usize, cpus: Option<[usize; 2]>) {
-        if self.error.is_some() {
-            return;
-        }
+    /// Plays a trial; how is left to chance.
+    fn play(&mut self, cpus: Option<[usize; 2]>) {
         let [shortest, longest] = DELAY_S.map(f64::ln);
-        // The digits of `n`, so that every way meets every wait and every size.
-        let mut n = n;
-        let (wait, way, size) = (digit(&mut n, &Wait::ALL), digit(&mut n, &self.ways), digit(&mut n, &self.sizes));
+        let peers =
+            if self.fault.strikes().1.is_some() { [Peer::Busy, Peer::Waiting] } else { [Peer::Busy, Peer::Absent] };
+        let drawn = (any(&self.ways), any(&self.sizes), any(&Wait::ALL), any(&peers));
+        let (Some(way), Some(size), Some(wait), Some(peer)) = drawn else { return };
         let trial = Trial {
             fault: self.fault,
             size,
             wait,
             cpus,
             delay: Duration::from_secs_f64((shortest + (longest - shortest) * fastrand::f64()).exp()),
-            dawdles: fastrand::bool(),
+            peer,
             pause: Duration::from_millis(fastrand::u64(PAUSE_MS[0]..=PAUSE_MS[1])),
         };
         let failed = |error: ipc_core::Error| Outcome { error: Some(error.to_string()), ..Outcome::default() };

@@ -11,16 +11,21 @@ use crate::{
     workload::courier::{self, Courier},
 };
 use ipc_core::{
-    Channel, Error, Framing, Name, Options, Reliability, Rendezvous, Result, Spec, Wait,
+    Channel, Endpoint, Error, Framing, Name, Options, Reliability, Rendezvous, Result, Spec, Wait,
     leftovers::{self, Stray},
     objects,
     process::{self, Child, Exit},
     shared::SharedPage,
 };
-use nix::sys::signal::Signal;
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::Signal,
+        wait::{Id, WaitPidFlag, waitid},
+    },
+};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs,
     io::{PipeReader, Read, Write, pipe},
     sync::atomic::Ordering,
     thread::sleep,
@@ -40,11 +45,21 @@ pub struct Trial {
     pub cpus: Option<[usize; 2]>,
     /// When to strike, once both are under way.
     pub delay: Duration,
-    /// Whether the one to be struck takes its time with each message, so that the survivor is asleep in its call; otherwise
-    /// both go as fast as they can. In a kill of the binder: whether nobody connects.
-    pub dawdles: bool,
+    /// What the other process is doing then.
+    pub peer: Peer,
     /// How long a stopped process stays so.
     pub pause: Duration,
+}
+
+/// What the one that is not struck is doing when the other is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// It transfers as fast as it can, and so does the other; or it connects to a binder.
+    Busy,
+    /// It waits: the other takes its time with each message.
+    Waiting,
+    /// It has not come to the binder.
+    Absent,
 }
 
 /// What became of it.
@@ -66,7 +81,7 @@ pub struct Outcome {
     pub left: Vec<String>,
     /// The same after a sweep.
     pub left_after_sweep: Vec<String>,
-    /// Children that nobody reaped.
+    /// 1 where a child was not reaped.
     pub zombies: u32,
     /// Whether the name could be bound again at once; `None` without a name.
     pub rebound: Option<bool>,
@@ -166,7 +181,6 @@ pub fn forked<C: Channel, K: Courier<Endpoint = C::Endpoint>>(trial: &Trial) -> 
     let mut outcome = Outcome::default();
     let pids = transfer::<K>(trial, &C::SPEC, ends, &mut outcome)?;
     inspect(&pids, &mut outcome)?;
-    outcome.left_after_sweep.clone_from(&outcome.left);
     Ok(outcome)
 }
 
@@ -183,12 +197,8 @@ pub fn named<C: Rendezvous, K: Courier<Endpoint = C::Endpoint>>(trial: &Trial) -
     };
     outcome.rebound = Some(is_free::<C>(&name)?);
     inspect(&pids, &mut outcome)?;
-    if !outcome.left.is_empty() {
-        objects::sweep(false)?;
-        outcome.left_after_sweep = leftovers::of(&pids, Stray::Passes)?;
-        if !is_free::<C>(&name)? {
-            outcome.left_after_sweep.push(format!("the name {name}"));
-        }
+    if outcome.rebound == Some(false) && !is_free::<C>(&name)? {
+        outcome.left_after_sweep.push(format!("the name {name}"));
     }
     Ok(outcome)
 }
@@ -215,7 +225,7 @@ fn transfer<K: Courier>(
     };
     let mut fork = |party| {
         Seat::fork(|| {
-            let dawdles = trial.dawdles && party == struck;
+            let dawdles = trial.peer == Peer::Waiting && party == struck;
             let part = Part { page: &page, spec, size: trial.size, dawdles, closes: closes == Some(party) };
             let pinned = trial.cpus.map_or(Ok(()), |cpus| process::pin(cpus[party as usize]));
             match pinned.and_then(|()| ends.take(party, &options(trial))) {
@@ -308,11 +318,13 @@ fn encounter<C: Rendezvous, K: Courier<Endpoint = C::Endpoint>>(
         Told::Failed(format!("not killed, with {:?}", end.err()))
     })?;
     let mut connector = None;
-    if !trial.dawdles {
+    if trial.peer != Peer::Absent {
         connector = Some(Seat::fork(|| {
-            let end = C::connect(name, &options);
+            // Only the encounter has a deadline, the transfer has none.
+            let met = C::connect(name, &options);
+            let met = met.and_then(|mut end| end.set_timeout(None).map(|()| end));
             let part = Part { page: &page, spec: &C::SPEC, size: trial.size, dawdles: false, closes: false };
-            match end {
+            match met {
                 Ok(end) => part.play::<K>(Party::Receiver, end),
                 Err(Error::TimedOut) => Told::Alone,
                 Err(error) => error_told(&error, false),
@@ -346,18 +358,25 @@ fn is_free<C: Rendezvous>(name: &Name) -> Result<bool> {
     let options = Options { timeout: Some(GLANCE), ..Options::default() };
     match C::bind(name, &options) {
         Err(Error::TimedOut) => Ok(true),
-        Err(Error::Os { source: nix::errno::Errno::EEXIST | nix::errno::Errno::EADDRINUSE, .. }) => Ok(false),
+        Err(Error::Os { source: Errno::EEXIST | Errno::EADDRINUSE, .. }) => Ok(false),
         Err(error) => Err(error),
         Ok(_) => Ok(true),
     }
 }
 
-/// Looks for zombies and leftovers.
+/// Looks for children that were not reaped, and for leftovers before and after a sweep.
 fn inspect(pids: &[u32], outcome: &mut Outcome) -> Result<()> {
-    let own = std::process::id();
-    let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
-    outcome.zombies = children.split_ascii_whitespace().count() as u32;
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    match waitid(Id::All, flags) {
+        Err(Errno::ECHILD) => {}
+        Ok(_) => outcome.zombies = 1,
+        Err(errno) => return Err(Error::os("waitid", errno)),
+    }
     outcome.left = leftovers::of(pids, Stray::Passes)?;
+    if !outcome.left.is_empty() {
+        objects::sweep(false)?;
+        outcome.left_after_sweep = leftovers::of(pids, Stray::Passes)?;
+    }
     Ok(())
 }
 
@@ -400,7 +419,8 @@ impl Part<'_> {
                 sleep(2 * PATIENCE);
                 return Told::Failed("nobody noticed the close".into());
             }
-            if self.dawdles {
+            // Once it is over, whatever is still on its way is to arrive soon.
+            if self.dawdles && self.page[line::CLOSE].word.load(Ordering::Acquire) == 0 {
                 sleep(TICK);
             }
             let moved = match party {

@@ -103,21 +103,24 @@ pub fn tables(rows: &[FaultRow]) -> Vec<Table> {
             "name",
             "left",
         ],
-        lines: lines(&[Fault::CloseSender, Fault::CloseReceiver, Fault::StopSender, Fault::StopReceiver], |of| {
-            let binder = of.row(Fault::KillBinder);
-            let median = |fault| time(of.row(fault).and_then(|row| row.p50_ns));
-            [
-                learned(of.row(Fault::CloseSender)).to_vec(),
-                learned(of.row(Fault::CloseReceiver)).to_vec(),
-                vec![
-                    median(Fault::StopSender),
-                    median(Fault::StopReceiver),
-                    binder.map_or(NO_FIGURE.into(), |row| share(row.rebound, row.rebinds)),
-                    binder.map_or(NO_FIGURE.into(), |row| row.left_after_sweep.to_string()),
-                ],
-            ]
-            .concat()
-        }),
+        lines: lines(
+            &[Fault::CloseSender, Fault::CloseReceiver, Fault::StopSender, Fault::StopReceiver, Fault::KillBinder],
+            |of| {
+                let binder = of.row(Fault::KillBinder);
+                let median = |fault| time(of.row(fault).and_then(|row| row.p50_ns));
+                [
+                    learned(of.row(Fault::CloseSender)).to_vec(),
+                    learned(of.row(Fault::CloseReceiver)).to_vec(),
+                    vec![
+                        median(Fault::StopSender),
+                        median(Fault::StopReceiver),
+                        binder.map_or(NO_FIGURE.into(), |row| share(row.rebound, row.rebinds)),
+                        binder.map_or(NO_FIGURE.into(), |row| row.left_after_sweep.to_string()),
+                    ],
+                ]
+                .concat()
+            },
+        ),
     };
     [killed, others].into_iter().filter(|table| !table.lines.is_empty()).collect()
 }
