@@ -12,7 +12,7 @@ use ipc_core::{
     spec::kernel_limit,
     sysv::{self, Key},
     transfer::check_len,
-    wait::{PEER_CHECK, Patience, Step, Turn},
+    wait::{Patience, Step, Turn},
     watch::Watch,
 };
 use nix::{errno::Errno, fcntl::Flock};
@@ -287,6 +287,9 @@ impl Link {
     }
 }
 
+/// How often the watch asks whether the queue of a dead peer has been emptied.
+const DRAIN_CHECK: Duration = Duration::from_millis(1);
+
 /// Lets a thread end the sleep of either call when the peer has gone, by removing the queues.
 #[cold]
 fn watch(peer: &Arc<Liveness>, inbox: i32, outbox: i32) -> Result<Watch> {
@@ -294,7 +297,7 @@ fn watch(peer: &Arc<Liveness>, inbox: i32, outbox: i32) -> Result<Watch> {
         let _ = sysv::remove_queue(outbox);
         // A receiver sleeps only where nothing is left to receive.
         while sysv::queue_length(inbox).is_ok_and(|messages| messages > 0) {
-            if stop.within(PEER_CHECK) {
+            if stop.within(DRAIN_CHECK) {
                 return;
             }
         }

@@ -227,7 +227,8 @@ impl Consumer {
     #[inline]
     pub fn read<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
         // SAFETY: `len` is 0 or was checked by `look` at this very position: the record lies inside the area, in one piece
-        // and published, and the producer does not touch it before `release`.
+        // and published, and a correct producer does not touch it before `release`; what another one does to it shows in the
+        // bytes that `read` sees, and nowhere else (see `InPlace`).
         unsafe { self.half.area.read(self.tail, self.len, read) }
     }
 
