@@ -12,7 +12,10 @@ use ipc_core::{
     stream::StreamEnd,
 };
 use ipc_fifo::Fifo;
+use ipc_msgq::{PosixMq, SysvMsgq};
 use ipc_pipe::Pipe;
+use ipc_shm::Memfd;
+use ipc_socket::UnixDgram;
 use std::{fs, time::Duration};
 
 /// What a channel does wrong.
@@ -132,6 +135,25 @@ fn named(fault: Fault, peer: Peer, judge: impl Fn(&Outcome) -> bool) -> Verdict 
     }
 }
 
+/// Where the kernel does not tell, an end notices within a tenth of a second that its peer was killed, however it waits. The best
+/// of some trials counts: a machine can be busy, a detection that is late always is.
+fn noticed_in_time<C: Channel>() -> Verdict {
+    const LIMIT_NS: u64 = 100_000_000;
+    for wait in Wait::ALL {
+        for fault in [Fault::KillSender, Fault::KillReceiver] {
+            let reaction = |_| {
+                let trial = Trial { wait, ..trial(fault) };
+                faults::forked::<C, Copying<C::Endpoint>>(&trial).ok()?.reaction_ns
+            };
+            let best = (0..5).filter_map(reaction).min();
+            if best.is_none_or(|ns| ns > LIMIT_NS) {
+                return Err(format!("{fault}, {wait}: after {best:?} ns at best"));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn main() {
     run([Suite::new("faults")
         .within(Duration::from_secs(60))
@@ -142,6 +164,10 @@ fn main() {
             let of_the_end = |o: &Outcome| o.sign.as_deref() == Some("EPIPE") && !o.hung && o.error.is_none();
             expect::<0>(Fault::KillReceiver, of_the_end)()
         })
+        .test("noticed_in_time_sysv_msgq", noticed_in_time::<SysvMsgq>)
+        .test("noticed_in_time_posix_mq", noticed_in_time::<PosixMq>)
+        .test("noticed_in_time_memfd", noticed_in_time::<Memfd>)
+        .test("noticed_in_time_unix_dgram", noticed_in_time::<UnixDgram>)
         .test("a_hang_is_told", expect::<1>(Fault::KillSender, |outcome| outcome.hung))
         .test("a_wrong_message_is_told", expect::<2>(Fault::KillSender, |outcome| outcome.corrupted))
         .test("a_lost_message_is_counted", expect::<3>(Fault::CloseSender, |outcome| outcome.lost > 0))

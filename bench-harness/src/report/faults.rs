@@ -198,9 +198,21 @@ pub fn terminal(rows: &[FaultRow]) -> String {
 pub fn summary(rows: &[FaultRow]) -> String {
     let sum = |of: fn(&FaultRow) -> u32| rows.iter().map(of).sum::<u32>();
     let kills = rows.iter().filter(|row| matches!(row.fault, Fault::KillSender | Fault::KillReceiver));
+    let kills: Vec<&FaultRow> = kills.collect();
+    // The kernel tells where no trial needed the socket beside the channel.
+    let (other, kernel): (Vec<&FaultRow>, Vec<_>) = kills.iter().partition(|row| row.learned.contains("hang-up"));
+    let slowest = |rows: Vec<&FaultRow>, whose: &str| {
+        let slowest = rows.into_iter().max_by(|a, b| a.p99_ns.unwrap_or(0.0).total_cmp(&b.p99_ns.unwrap_or(0.0)));
+        let said = |row: &FaultRow| Some(format!(" {} where {whose} ({})", time(Some(row.p99_ns?)), row.name()));
+        slowest.and_then(said)
+    };
+    let slowest: Vec<String> =
+        [slowest(kernel, "the kernel tells"), slowest(other, "it does not")].into_iter().flatten().collect();
+    let slowest =
+        if slowest.is_empty() { String::new() } else { format!(" Slowest p99 after a kill:{}.", slowest.join(",")) };
     format!(
-        "{} SIGKILLs in {} trials: {} hung, {} with a wrong message, {} objects left after a sweep, {} zombies.",
-        kills.map(|row| row.trials).sum::<u32>(),
+        "{} SIGKILLs in {} trials: {} hung, {} with a wrong message, {} objects left after a sweep, {} zombies.{slowest}",
+        kills.iter().map(|row| row.trials).sum::<u32>(),
         sum(|row| row.trials),
         sum(|row| row.hung),
         sum(|row| row.corrupted),
