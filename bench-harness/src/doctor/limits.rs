@@ -24,7 +24,8 @@ enum Source {
 /// What a limit bounds.
 #[derive(Clone, Copy, Debug)]
 enum Bounds {
-    /// The length of messages of these mechanisms, which the kernel makes longer by so many bytes.
+    /// The length of messages of these mechanisms, or of the object that carries them, which the kernel makes longer by so
+    /// many bytes.
     Length(&'static [&'static str], u64),
     /// How many or how much: beyond it these mechanisms fail with this error, the first of them always.
     Amount(&'static [&'static str], Errno),
@@ -138,9 +139,9 @@ const LIMITS: &[Limit] = &[
         group: Group::Memory,
         source: Source::Sys("kernel/shmmax"),
         unit: "bytes",
-        bounds: Bounds::Amount(SEGMENT, Errno::EINVAL),
+        bounds: Bounds::Length(SEGMENT, 0),
         usage: Usage::Most("shm", "size", "in use in the largest segment"),
-        price: "costs nothing by itself: kernel.shmall bounds the sum",
+        price: "a segment holds a ring of eight messages each way; costs nothing by itself: kernel.shmall bounds the sum",
     },
     Limit {
         group: Group::Memory,
@@ -292,7 +293,7 @@ impl Limit {
         let finding = finding.used(self.usage.text());
         let (finding, wanted) = match self.bounds {
             Bounds::Length(mechanisms, more) => match trials.cut(mechanisms, value.saturating_sub(more)) {
-                Some((text, longest)) => (finding.is(Verdict::Note).effect(text), longest as u64 + more),
+                Some(cut) => (finding.is(cut.verdict).effect(cut.text), cut.longest_bytes as u64 + more),
                 None => (finding, value.saturating_mul(2)),
             },
             Bounds::Amount(mechanisms, errno) => {

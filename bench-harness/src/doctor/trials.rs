@@ -25,14 +25,29 @@ struct Trial {
 }
 
 impl Trial {
-    fn is_too_long(&self) -> bool {
-        matches!(self.failure, Some(PairError::Channel(Error::TooLarge { .. })))
+    /// What is too long: the message, or the object that a pair needs for it.
+    fn too_long(&self) -> Option<usize> {
+        match self.failure {
+            Some(PairError::Channel(Error::TooLarge { len, .. })) => Some(len),
+            _ => None,
+        }
     }
 
     /// The length and the failure, unless it is that the length does not pass.
     fn broken(&self) -> Option<(usize, &PairError)> {
-        self.failure.as_ref().filter(|_| !self.is_too_long()).map(|failure| (self.bytes, failure))
+        self.failure.as_ref().filter(|_| self.too_long().is_none()).map(|failure| (self.bytes, failure))
     }
+}
+
+/// What a limit on lengths takes from the plan.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// A problem where it leaves a mechanism nothing.
+    pub verdict: Verdict,
+    /// The mechanisms and lengths.
+    pub text: String,
+    /// What the limit would have to be.
+    pub longest_bytes: usize,
 }
 
 /// The default plan, tried.
@@ -76,20 +91,21 @@ impl Trials {
         self.placements.iter().find(|(tried, _)| *tried == placement).map(|(_, outcome)| outcome)
     }
 
-    /// Which lengths of `mechanisms` do not fit into `bytes`, and how long the longest is: only what does not pass now.
-    pub fn cut(&self, mechanisms: &[&str], bytes: u64) -> Option<(String, usize)> {
-        let cut: Vec<&Trial> = self
-            .trials
-            .iter()
-            .filter(|trial| mechanisms.contains(&trial.mechanism) && trial.is_too_long() && trial.bytes as u64 > bytes)
-            .collect();
-        let longest = cut.iter().map(|trial| trial.bytes).max()?;
+    /// Which lengths of `mechanisms` do not fit into `bytes`: only what does not pass now.
+    pub fn cut(&self, mechanisms: &[&str], bytes: u64) -> Option<Cut> {
+        let is_cut = |trial: &&Trial| trial.too_long().is_some_and(|len| len as u64 > bytes);
+        let of = |name| self.trials.iter().filter(move |trial| trial.mechanism == name);
+        let cut: Vec<&Trial> = mechanisms.iter().flat_map(|&name| of(name)).filter(is_cut).collect();
+        let longest_bytes = cut.iter().filter_map(|trial| trial.too_long()).max()?;
         let parts = mechanisms.iter().filter_map(|name| {
             let of: Vec<&Trial> = cut.iter().copied().filter(|trial| trial.mechanism == *name).collect();
             (!of.is_empty()).then(|| format!("{name} at {}", lengths(&of)))
         });
         let cells: usize = cut.iter().map(|trial| trial.cells).sum();
-        Some((format!("cuts {cells} cells: {}", parts.collect::<Vec<_>>().join(", ")), longest))
+        let text = format!("cuts {cells} cells: {}", parts.collect::<Vec<_>>().join(", "));
+        let leaves_nothing = cut.iter().any(|trial| of(trial.mechanism).all(|trial| is_cut(&trial)));
+        let verdict = if leaves_nothing { Verdict::Problem } else { Verdict::Note };
+        Some(Cut { verdict, text, longest_bytes })
     }
 
     /// What says that a thing is used up which only `mechanisms` need, the first of them always: that fails with `errno`, and
@@ -138,7 +154,12 @@ impl Trials {
             max if max < passed => "messages as long as those of the plan".to_owned(),
             max => format!("messages up to {max} bytes"),
         });
-        let finding = Finding::new(Group::Mechanisms, name, max.map_err(|error| error.to_string()));
+        let max = max.map_err(|error| match error {
+            // There is no message yet: this is of the object that a pair needs.
+            Error::TooLarge { len, max } => format!("a pair needs {len} bytes at once: the limit is {max} bytes"),
+            error => error.to_string(),
+        });
+        let finding = Finding::new(Group::Mechanisms, name, max);
         let cut: Vec<&Trial> = of().filter(|trial| trial.failure.is_some()).collect();
         if cut.is_empty() {
             return finding;
@@ -198,12 +219,28 @@ mod tests {
             ("udp", 1 << 20, too_long(1 << 20)),
             ("pipe", 1 << 20, None),
         ]);
-        let (text, longest) = tried.cut(&["posix-mq"], 8192).unwrap();
-        assert_eq!((text.as_str(), longest), ("cuts 6 cells: posix-mq at 64 KiB, 1 MiB", 1 << 20));
+        let cut = |verdict, text: &str, longest_bytes| Some(Cut { verdict, text: text.to_owned(), longest_bytes });
+        assert_eq!(
+            tried.cut(&["posix-mq"], 8192),
+            cut(Verdict::Note, "cuts 6 cells: posix-mq at 64 KiB, 1 MiB", 1 << 20)
+        );
         // A limit that would let 64 KiB pass has no part in cutting them.
-        assert_eq!(tried.cut(&["posix-mq"], 65_536).unwrap().0, "cuts 3 cells: posix-mq at 1 MiB");
+        assert_eq!(tried.cut(&["posix-mq"], 65_536).unwrap().text, "cuts 3 cells: posix-mq at 1 MiB");
+        assert_eq!(
+            tried.cut(&["posix-mq", "udp"], 65_536).unwrap().verdict,
+            Verdict::Problem,
+            "nothing is left of udp"
+        );
         assert_eq!(tried.cut(&["pipe"], 0), None, "what passes is not cut");
         assert_eq!(tried.cut(&["sysv-msgq"], 0), None);
+    }
+
+    #[test]
+    fn what_counts_is_the_length_of_the_object() {
+        let tried = trials(&[("sysv-shm", 64, too_long(528_384)), ("sysv-shm", 65_536, too_long(2_101_248))]);
+        let cut = tried.cut(&["sysv-shm"], 65_536).unwrap();
+        assert_eq!((cut.verdict, cut.longest_bytes), (Verdict::Problem, 2_101_248));
+        assert_eq!(tried.cut(&["sysv-shm"], 528_384).unwrap().verdict, Verdict::Note);
     }
 
     #[test]

@@ -1,0 +1,60 @@
+//! What `ipc-bench doctor` says of limits that are too low: each trial has an IPC namespace of its own, where it may lower them.
+
+use bench_harness::doctor::{Finding, Verdict as Grade, examine};
+use ipc_core::conformance::{
+    Suite, Verdict, run,
+    surroundings::{isolate, set_kernel_limit},
+};
+use std::time::Duration;
+
+const SHMMAX: &str = "/proc/sys/kernel/shmmax";
+
+fn main() {
+    run([Suite::new("doctor_limits")
+        .within(Duration::from_secs(60))
+        .prepared("a_low_shmmax_is_a_problem_with_its_name", limited(SHMMAX, 65_536), low_shmmax)
+        .prepared("a_shmmax_that_cuts_is_a_note", limited(SHMMAX, 1_000_000), cutting_shmmax)])
+}
+
+/// Namespaces with that limit, and files enough for every mechanism.
+fn limited(path: &'static str, limit: usize) -> impl FnOnce() -> ipc_core::Result<()> {
+    move || isolate(256 << 20).and_then(|()| set_kernel_limit(path, limit))
+}
+
+/// The finding `what`, which must have this `verdict`.
+fn expect<'a>(findings: &'a [Finding], what: &str, verdict: Grade) -> Result<&'a Finding, String> {
+    let finding = findings.iter().find(|finding| finding.what == what).ok_or_else(|| format!("no {what}"))?;
+    says(finding, finding.verdict == verdict)
+}
+
+/// `finding`, if that is what it should say.
+fn says(finding: &Finding, right: bool) -> Result<&Finding, String> {
+    if right { Ok(finding) } else { Err(format!("{finding:#?}")) }
+}
+
+/// Does what the advice of `finding` says: `sysctl -w NAME=VALUE (…)`.
+fn follow_advice(finding: &Finding, path: &str) -> Verdict {
+    let advice = finding.advice.as_deref().unwrap_or_default();
+    let value = advice.split(['=', ' ']).nth(3).and_then(|value| value.parse().ok());
+    set_kernel_limit(path, value.ok_or_else(|| format!("no value in '{advice}'"))?).map_err(|error| error.to_string())
+}
+
+fn low_shmmax() -> Verdict {
+    let findings = examine();
+    let shmmax = expect(&findings, "kernel.shmmax", Grade::Problem)?;
+    says(shmmax, shmmax.effect.as_deref().is_some_and(|text| text.contains("sysv-shm at 64 B")))?;
+    let mechanism = expect(&findings, "sysv-shm", Grade::Problem)?;
+    says(mechanism, mechanism.advice.as_deref() == Some("raise kernel.shmmax, see there"))?;
+    says(mechanism, mechanism.error.as_deref().is_some_and(|text| !text.contains("message")))?;
+    follow_advice(shmmax, SHMMAX)?;
+    let findings = examine();
+    expect(&findings, "kernel.shmmax", Grade::Ok)?;
+    expect(&findings, "sysv-shm", Grade::Ok).map(drop)
+}
+
+fn cutting_shmmax() -> Verdict {
+    let findings = examine();
+    expect(&findings, "sysv-shm", Grade::Note)?;
+    let shmmax = expect(&findings, "kernel.shmmax", Grade::Note)?;
+    says(shmmax, shmmax.effect.as_deref().is_some_and(|text| text.ends_with("sysv-shm at 64 KiB, 1 MiB"))).map(drop)
+}
