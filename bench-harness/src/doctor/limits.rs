@@ -123,9 +123,10 @@ const LIMITS: &[Limit] = &[
         group: Group::Pipes,
         source: Source::SysUnlessZero("fs/pipe-user-pages-soft"),
         unit: "pages",
-        bounds: Bounds::Other("beyond it a user's new pipes shrink to two pages: see the capacity below"),
+        // Beyond it new pipes have two pages, and F_SETPIPE_SZ is EPERM (pipe(7)): `StreamEnd::new` refuses these.
+        bounds: Bounds::Amount(&["pipe", "fifo"], Errno::EPERM),
         usage: Usage::Untold,
-        price: "an ordinary user may hold as much of the kernel's memory",
+        price: "an ordinary user may hold as much of the kernel's memory; first close pipes of this user that nobody needs",
     },
     Limit {
         group: Group::Pipes,
@@ -316,7 +317,8 @@ impl Limit {
     }
 }
 
-/// The capacity of a new pipe: 16 pages, or two for a user over the soft limit (`alloc_pipe_info`, `fs/pipe.c`).
+/// The capacity of a new pipe: 16 pages, or two for a user over the soft limit, but no more than an ordinary user may ask for
+/// (`alloc_pipe_info`, `fs/pipe.c`).
 fn pipe_capacity() -> Finding {
     const DEFAULT: i32 = 65_536;
     let capacity = pipe()
@@ -329,10 +331,10 @@ fn pipe_capacity() -> Finding {
     }
     finding
         .is(Verdict::Note)
-        .effect(format!(
-            "this user is over fs.pipe-user-pages-soft: pipe and fifo are measured with less than {DEFAULT} bytes"
-        ))
-        .advice("close pipes of this user, or sysctl -w fs.pipe-user-pages-soft=0 (no limit on the kernel's memory)")
+        .effect(format!("pipe and fifo ask for {DEFAULT} bytes, and do not work where the kernel refuses them"))
+        .advice(
+            "see the limits above: this user's pipes have used up fs.pipe-user-pages-soft, or fs.pipe-max-size is less",
+        )
 }
 
 fn semaphores() -> Finding {
