@@ -8,17 +8,27 @@ use ipc_core::conformance::{
 use std::time::Duration;
 
 const SHMMAX: &str = "/proc/sys/kernel/shmmax";
+const SHMMNI: &str = "/proc/sys/kernel/shmmni";
+const SHMALL: &str = "/proc/sys/kernel/shmall";
+/// Pages: what the largest segment of the default plan needs, and more.
+const ENOUGH: usize = 1 << 20;
 
 fn main() {
     run([Suite::new("doctor_limits")
         .within(Duration::from_secs(60))
         .prepared("a_low_shmmax_is_a_problem_with_its_name", limited(SHMMAX, 65_536), low_shmmax)
-        .prepared("a_shmmax_that_cuts_is_a_note", limited(SHMMAX, 1_000_000), cutting_shmmax)])
+        .prepared("a_shmmax_that_cuts_is_a_note", limited(SHMMAX, 1_000_000), cutting_shmmax)
+        .prepared("enospc_at_shmmni_is_not_shmall", both(0, ENOUGH), || blamed("kernel.shmmni", "kernel.shmall"))
+        .prepared("enospc_at_shmall_is_not_shmmni", both(4096, 1), low_shmall)])
 }
 
 /// Namespaces with that limit, and files enough for every mechanism.
 fn limited(path: &'static str, limit: usize) -> impl FnOnce() -> ipc_core::Result<()> {
     move || isolate(256 << 20).and_then(|()| set_kernel_limit(path, limit))
+}
+
+fn both(shmmni: usize, shmall: usize) -> impl FnOnce() -> ipc_core::Result<()> {
+    move || limited(SHMMNI, shmmni)().and_then(|()| set_kernel_limit(SHMALL, shmall))
 }
 
 /// The finding `what`, which must have this `verdict`.
@@ -57,4 +67,19 @@ fn cutting_shmmax() -> Verdict {
     expect(&findings, "sysv-shm", Grade::Note)?;
     let shmmax = expect(&findings, "kernel.shmmax", Grade::Note)?;
     says(shmmax, shmmax.effect.as_deref().is_some_and(|text| text.ends_with("sysv-shm at 64 KiB, 1 MiB"))).map(drop)
+}
+
+fn blamed(limit: &str, other: &str) -> Verdict {
+    let findings = examine();
+    expect(&findings, "sysv-shm", Grade::Problem)?;
+    expect(&findings, other, Grade::Ok)?;
+    expect(&findings, limit, Grade::Problem).map(drop)
+}
+
+fn low_shmall() -> Verdict {
+    blamed("kernel.shmall", "kernel.shmmni")?;
+    follow_advice(expect(&examine(), "kernel.shmall", Grade::Problem)?, SHMALL)?;
+    let findings = examine();
+    expect(&findings, "kernel.shmall", Grade::Ok)?;
+    expect(&findings, "sysv-shm", Grade::Ok).map(drop)
 }

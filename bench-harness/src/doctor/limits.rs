@@ -149,7 +149,7 @@ const LIMITS: &[Limit] = &[
         source: Source::Sys("kernel/shmall"),
         unit: "pages",
         bounds: Bounds::Amount(SEGMENT, Errno::ENOSPC),
-        usage: Usage::Sum("shm", "size", "bytes in use"),
+        usage: Usage::Segments,
         price: "segments may take more memory, and stay after their processes",
     },
     Limit {

@@ -1,6 +1,7 @@
 //! How much of a limit is in use, as far as the kernel tells.
 
 use crate::host;
+use nix::unistd::{SysconfVar, sysconf};
 use std::fs;
 
 /// Where the use of a limit is read.
@@ -16,6 +17,8 @@ pub enum Usage {
     Lines(&'static str),
     /// The sum of a column of such a table, and what of.
     Sum(&'static str, &'static str, &'static str),
+    /// Pages of all System V segments.
+    Segments,
     /// The largest number in such a column, and where that is.
     Most(&'static str, &'static str, &'static str),
     /// Names in a folder, less those that the look itself makes.
@@ -37,6 +40,7 @@ impl Usage {
             Usage::Sum(table, name, what) => {
                 sysvipc(table).map(|table| format!("{} {what}", column(&table, name).sum::<u64>()))
             }
+            Usage::Segments => segment_pages().map(|pages| format!("{pages} in use")),
             Usage::Most(table, name, place) => {
                 sysvipc(table).map(|table| format!("{} {place}", column(&table, name).max().unwrap_or(0)))
             }
@@ -53,9 +57,13 @@ impl Usage {
         Some(read.unwrap_or_else(|why| format!("use unknown: {why}")))
     }
 
-    /// Whether there is room for what a pair makes, one object or two, where they are counted one by one.
+    /// Whether there is room for what a pair makes, where that is known: of things counted one by one it makes one or two.
     pub fn has_room(self, limit: u64) -> bool {
-        matches!(self, Usage::Lines(table) if lines(table).is_ok_and(|count| count + 2 <= limit))
+        match self {
+            Usage::Lines(table) => lines(table).is_ok_and(|count| count + 2 <= limit),
+            Usage::Segments => self.need() <= limit,
+            _ => false,
+        }
     }
 
     /// The least that lets this suite run, where that is known.
@@ -63,9 +71,22 @@ impl Usage {
         let limit = |name| host::limit(&format!("fs/mqueue/{name}")).unwrap_or(0);
         match self {
             Usage::Queues => 2 * queue_bytes(limit("msg_max"), limit("msgsize_max")),
+            Usage::Segments => segment_pages().unwrap_or(0) + SEGMENT_BYTES.div_ceil(page_bytes()),
             _ => 0,
         }
     }
+}
+
+/// The largest segment of the default plan: a header, and each way a ring of eight messages of 1 MiB (`ipc_shm::ring`).
+const SEGMENT_BYTES: u64 = 4096 + 2 * (8 << 20);
+
+/// What System V segments count towards kernel.shmall: whole pages of each (`newseg`, `ipc/shm.c`).
+fn segment_pages() -> Result<u64, String> {
+    sysvipc("shm").map(|table| column(&table, "size").map(|bytes| bytes.div_ceil(page_bytes())).sum())
+}
+
+fn page_bytes() -> u64 {
+    sysconf(SysconfVar::PAGE_SIZE).ok().flatten().map_or(4096, i64::cast_unsigned)
 }
 
 /// What a queue counts towards RLIMIT_MSGQUEUE (getrlimit(2)), with the two records of 48 bytes that a 64-bit kernel keeps for
