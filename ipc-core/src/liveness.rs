@@ -12,18 +12,19 @@
 use crate::{Error, Name, Options, Result, Sign, objects};
 use nix::{
     errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
+    poll::{PollFd, PollFlags, PollTimeout, poll, ppoll},
     sys::{
         socket::{
             AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, getsockopt, listen, recv, send,
             socket, sockopt,
         },
         stat::{Mode, fchmod},
+        time::TimeSpec,
     },
-    unistd::geteuid,
+    unistd::{geteuid, read},
 };
 use std::{
-    io::{Read, Write},
+    io::Write,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd},
         unix::net::{UnixListener, UnixStream},
@@ -98,16 +99,10 @@ impl Liveness {
     /// Waits, while the link is being set up, for the peer's word.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] after [`Options::timeout`], [`Error::PeerGone`] where the peer ended first.
-    pub fn hear(&mut self, options: &Options) -> Result<u64> {
-        let timeout = options.timeout.unwrap_or(RENDEZVOUS_TIMEOUT);
-        self.0.set_read_timeout(Some(timeout)).map_err(|e| Error::io("setsockopt", &e))?;
+    /// As [`hear_exactly`].
+    pub fn hear(&mut self, deadline: Instant) -> Result<u64> {
         let mut word = [0; 8];
-        self.0.read_exact(&mut word).map_err(|e| match e.kind() {
-            std::io::ErrorKind::UnexpectedEof => Error::PeerGone { sign: Sign::EndOfFile },
-            std::io::ErrorKind::WouldBlock => Error::TimedOut,
-            _ => Error::io("read", &e),
-        })?;
+        hear_exactly(&self.0, &mut word, deadline)?;
         Ok(u64::from_ne_bytes(word))
     }
 }
@@ -156,23 +151,13 @@ impl Meeting {
     /// Waits for the peer and closes the place.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] after [`Options::timeout`].
-    pub fn accept(self, options: &Options) -> Result<Liveness> {
-        let timeout = options.timeout.unwrap_or(RENDEZVOUS_TIMEOUT);
-        let deadline = Instant::now() + timeout;
+    /// [`Error::TimedOut`] at `deadline`.
+    pub fn accept(self, deadline: Instant) -> Result<Liveness> {
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let mut fds = [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
-                Ok(0) if left.is_zero() => return Err(Error::TimedOut),
-                Ok(0) | Err(Errno::EINTR) => {}
-                Ok(_) => {
-                    let (stream, _) = self.listener.accept().map_err(|e| Error::io("accept", &e))?;
-                    if is_ours(&stream)? {
-                        return Ok(Liveness(stream));
-                    }
-                }
-                Err(errno) => return Err(Error::os("poll", errno)),
+            await_readable(&self.listener, deadline)?;
+            let (stream, _) = self.listener.accept().map_err(|e| Error::io("accept", &e))?;
+            if is_ours(&stream)? {
+                return Ok(Liveness(stream));
             }
         }
     }
@@ -180,10 +165,10 @@ impl Meeting {
     /// Waits for the meeting place of `name` to appear and enters it.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] after [`Options::timeout`].
-    pub fn join(name: &Name, mechanism: &str, options: &Options) -> Result<Liveness> {
+    /// [`Error::TimedOut`] at `deadline`.
+    pub fn join(name: &Name, mechanism: &str, deadline: Instant) -> Result<Liveness> {
         let path = objects::path(name, mechanism)?;
-        retry_until(options, || match UnixStream::connect(&path) {
+        retry_by(deadline, || match UnixStream::connect(&path) {
             Ok(stream) if is_ours(&stream)? => Ok(Some(Liveness(stream))),
             Ok(_) => {
                 let why = format!("{} belongs to another user: choose another name", path.display());
@@ -208,12 +193,55 @@ fn listening(path: &Path) -> Result<UnixListener> {
     Ok(socket.into())
 }
 
-/// Repeats `attempt` every millisecond until it yields something or the rendezvous deadline passes.
+/// Sleeps until `fd` can be read from. System call: `ppoll`.
+///
+/// # Errors
+/// [`Error::TimedOut`] at `deadline`.
+pub fn await_readable(fd: impl AsFd, deadline: Instant) -> Result<()> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+        match ppoll(&mut fds, Some(TimeSpec::from_duration(left)), None) {
+            Ok(0) if left.is_zero() => return Err(Error::TimedOut),
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => return Ok(()),
+            Err(errno) => return Err(Error::os("ppoll", errno)),
+        }
+    }
+}
+
+/// Fills `buffer` with what the peer says on `fd`, which nobody else reads. The kernel's own deadline (`SO_RCVTIMEO`) would
+/// begin anew with each signal. System calls: `ppoll`, `read`.
+///
+/// # Errors
+/// [`Error::TimedOut`] at `deadline`, [`Error::PeerGone`] where the peer ended first.
+pub fn hear_exactly(fd: impl AsFd, buffer: &mut [u8], deadline: Instant) -> Result<()> {
+    let mut heard = 0;
+    while heard < buffer.len() {
+        await_readable(&fd, deadline)?;
+        match read(&fd, &mut buffer[heard..]) {
+            Ok(0) => return Err(Error::PeerGone { sign: Sign::EndOfFile }),
+            Ok(n) => heard += n,
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            Err(errno) => return Err(Error::os("read", errno)),
+        }
+    }
+    Ok(())
+}
+
+/// [`retry_by`] the deadline of a rendezvous that begins now.
+///
+/// # Errors
+/// As [`retry_by`].
+pub fn retry_until<T>(options: &Options, attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    retry_by(options.deadline(), attempt)
+}
+
+/// Repeats `attempt` every millisecond until it yields something or `deadline` passes.
 ///
 /// # Errors
 /// [`Error::TimedOut`], or what `attempt` returned.
-pub fn retry_until<T>(options: &Options, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let deadline = Instant::now() + options.timeout.unwrap_or(RENDEZVOUS_TIMEOUT);
+pub fn retry_by<T>(deadline: Instant, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     loop {
         if let Some(done) = attempt()? {
             return Ok(done);

@@ -1,7 +1,14 @@
 //! What a caller chooses when opening a channel: how to wait, how long, how much may be in flight.
 
-use crate::error::{Error, Result};
-use std::{fmt, str::FromStr, time::Duration};
+use crate::{
+    error::{Error, Result},
+    liveness::RENDEZVOUS_TIMEOUT,
+};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, Instant},
+};
 
 /// What a call does while its message cannot move yet.
 ///
@@ -73,6 +80,13 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self { wait: Wait::Block, spin: Duration::from_micros(50), timeout: None, max_message: None, capacity: None }
+    }
+}
+
+impl Options {
+    /// When a `bind` or `connect` that begins now gives up, however many steps it takes.
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout.unwrap_or(RENDEZVOUS_TIMEOUT)
     }
 }
 

@@ -4,22 +4,20 @@
 //! clients come, or come and go: all writers share one stream. Once open it is a pipe, and costs what a pipe costs.
 
 use ipc_core::{
-    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Sign, Spec,
-    liveness::{RENDEZVOUS_TIMEOUT, retry_until},
+    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    liveness::{hear_exactly, retry_by, retry_until},
     objects::{self, Object, Owned},
     stream::StreamEnd,
 };
 use nix::{
     errno::Errno,
     fcntl::{OFlag, open},
-    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::stat::{Mode, SFlag},
-    unistd::{mkfifo, read, write},
+    unistd::{mkfifo, write},
 };
 use std::{
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
-    time::Instant,
 };
 
 /// A pair of FIFOs.
@@ -79,15 +77,16 @@ impl Rendezvous for Fifo {
         StreamEnd::new(reader, writer, options)
     }
 
-    /// System calls: `open` twice, once a millisecond until the peer is there; `poll`, `read`.
+    /// System calls: `open` twice, once a millisecond until the peer is there; `ppoll`, `read`.
     fn connect(name: &Name, options: &Options) -> Result<StreamEnd> {
         let [there, back] = paths(name)?;
-        let deadline = Instant::now() + options.timeout.unwrap_or(RENDEZVOUS_TIMEOUT);
-        let (reader, writer) = retry_until(options, || {
+        let deadline = options.deadline();
+        let (reader, writer) = retry_by(deadline, || {
             let Some(writer) = if_ready(end_of(&back, OFlag::O_WRONLY))? else { return Ok(None) };
             Ok(if_ready(end_of(&there, OFlag::O_RDONLY))?.map(|reader| (reader, writer)))
         })?;
-        hear_byte(&reader, deadline)?;
+        // The byte that says that the link stands.
+        hear_exactly(&reader, &mut [0], deadline)?;
         StreamEnd::new(reader, writer, options)
     }
 }
@@ -125,24 +124,5 @@ fn if_ready(opened: Result<OwnedFd>) -> Result<Option<OwnedFd>> {
         Ok(fd) => Ok(Some(fd)),
         Err(Error::Os { source: Errno::ENOENT | Errno::ENXIO, .. }) => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// Waits for the byte that says that the link stands.
-fn hear_byte(reader: &OwnedFd, deadline: Instant) -> Result<()> {
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let mut fds = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
-            Ok(0) if left.is_zero() => return Err(Error::TimedOut),
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => match read(reader, &mut [0]) {
-                Ok(0) => return Err(Error::PeerGone { sign: Sign::EndOfFile }),
-                Ok(_) => return Ok(()),
-                Err(Errno::EINTR | Errno::EAGAIN) => {}
-                Err(errno) => return Err(Error::os("read", errno)),
-            },
-            Err(errno) => return Err(Error::os("poll", errno)),
-        }
     }
 }

@@ -62,10 +62,11 @@ impl Channel for PosixMq {
 impl Rendezvous for PosixMq {
     /// System calls: `mq_open`, `mq_getsetattr` and `mq_unlink` twice; those of [`Meeting`].
     fn bind(name: &Name, options: &Options) -> Result<PosixMqEnd> {
+        let deadline = options.deadline();
         let [there, back] = names(name);
         let (there, back) = (Queue::create(there, options)?, Queue::create(back, options)?);
-        let mut peer = Meeting::open(name, Self::SPEC.name)?.accept(options)?;
-        peer.hear(options)?;
+        let mut peer = Meeting::open(name, Self::SPEC.name)?.accept(deadline)?;
+        peer.hear(deadline)?;
         let (inbox, outbox) = (back.opened, there.opened);
         drop((there.named, back.named));
         peer.tell(0)?;
@@ -74,11 +75,12 @@ impl Rendezvous for PosixMq {
 
     /// System calls: `mq_open` and `mq_getsetattr` twice; those of [`Meeting`].
     fn connect(name: &Name, options: &Options) -> Result<PosixMqEnd> {
-        let mut peer = Meeting::join(name, Self::SPEC.name, options)?;
+        let deadline = options.deadline();
+        let mut peer = Meeting::join(name, Self::SPEC.name, deadline)?;
         let [there, back] = names(name);
         let (inbox, outbox) = (open(&there)?, open(&back)?);
         peer.tell(0)?;
-        peer.hear(options)?;
+        peer.hear(deadline)?;
         PosixMqEnd::new(inbox, outbox, peer, options)
     }
 }

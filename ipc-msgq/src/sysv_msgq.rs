@@ -57,12 +57,13 @@ impl Channel for SysvMsgq {
 impl Rendezvous for SysvMsgq {
     /// System calls: `msgget` and `msgctl` twice; those of [`Meeting`].
     fn bind(name: &Name, options: &Options) -> Result<SysvMsgqEnd> {
+        let deadline = options.deadline();
         let meeting = Meeting::open(name, Self::SPEC.name)?;
         let (there, back) = (Fresh::create(options)?, Fresh::create(options)?);
         let max = max_message(there.id, options)?;
-        let mut peer = meeting.accept(options)?;
+        let mut peer = meeting.accept(deadline)?;
         peer.tell(pack([there.key, back.key]))?;
-        peer.hear(options)?;
+        peer.hear(deadline)?;
         let there = there.disown();
         peer.tell(0)?;
         let mut end = SysvMsgqEnd::new(back.release(), there, peer, max, options);
@@ -72,8 +73,9 @@ impl Rendezvous for SysvMsgq {
 
     /// System calls: `msgget` and `msgctl` twice; those of [`Meeting`].
     fn connect(name: &Name, options: &Options) -> Result<SysvMsgqEnd> {
-        let mut peer = Meeting::join(name, Self::SPEC.name, options)?;
-        let [there, back] = unpack(peer.hear(options)?);
+        let deadline = options.deadline();
+        let mut peer = Meeting::join(name, Self::SPEC.name, deadline)?;
+        let [there, back] = unpack(peer.hear(deadline)?);
         let (inbox, outbox) = (sysv::find_queue(there)?, sysv::find_queue(back)?);
         let max = max_message(inbox, options)?;
         let entry = Journaled::write(Object::SysvQueue(there))?;
@@ -82,7 +84,7 @@ impl Rendezvous for SysvMsgq {
         end.link.user = process::id();
         let peer = Arc::get_mut(&mut end.link.peer).expect("not yet shared with a watch");
         peer.tell(0)?;
-        peer.hear(options)?;
+        peer.hear(deadline)?;
         Ok(end)
     }
 }

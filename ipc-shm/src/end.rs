@@ -65,10 +65,11 @@ impl RingEnd {
         mechanism: &str,
         options: &Options,
     ) -> Result<Self> {
+        let deadline = options.deadline();
         let memory: Arc<dyn Memory> = Arc::new(mapping);
         ring::initialize(&*memory, Size::of(options)?, options.wait);
-        let mut peer = Meeting::open(name, mechanism)?.accept(options)?;
-        peer.hear(options)?;
+        let mut peer = Meeting::open(name, mechanism)?.accept(deadline)?;
+        peer.hear(deadline)?;
         drop(object);
         peer.tell(UNLINKED)?;
         Self::open(&memory, Side::First, peer, options)
@@ -81,10 +82,11 @@ impl RingEnd {
         options: &Options,
         map: impl FnOnce(Size) -> Result<Mapping>,
     ) -> Result<Self> {
-        let mut peer = Meeting::join(name, mechanism, options)?;
+        let deadline = options.deadline();
+        let mut peer = Meeting::join(name, mechanism, deadline)?;
         let memory: Arc<dyn Memory> = Arc::new(map(Size::of(options)?)?);
         peer.tell(MAPPED)?;
-        peer.hear(options)?;
+        peer.hear(deadline)?;
         Self::open(&memory, Side::Second, peer, options)
     }
 

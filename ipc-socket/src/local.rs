@@ -3,10 +3,10 @@
 //! Paths lie in the user's private folder ([`objects::directory`]), so nobody else can connect; who does is asked for all
 //! the same (`SO_PEERCRED`).
 
-use crate::socket::{await_readable, open};
+use crate::socket::open;
 use ipc_core::{
     Error, Name, Options, Result,
-    liveness::{RENDEZVOUS_TIMEOUT, is_ours, retry_until},
+    liveness::{await_readable, is_ours, retry_by},
     objects::{self, Object, Owned},
     stream::set_nonblocking,
 };
@@ -60,9 +60,8 @@ pub fn listening(path: &Path, kind: SockType, options: &Options) -> Result<(Unix
 /// The first connection of a process of this user's.
 ///
 /// # Errors
-/// [`Error::TimedOut`] after [`Options::timeout`].
-pub fn accept(listener: &UnixListener, options: &Options) -> Result<OwnedFd> {
-    let deadline = Instant::now() + options.timeout.unwrap_or(RENDEZVOUS_TIMEOUT);
+/// [`Error::TimedOut`] at `deadline`.
+pub fn accept(listener: &UnixListener, deadline: Instant) -> Result<OwnedFd> {
     loop {
         await_readable(listener, deadline)?;
         match listener.accept() {
@@ -81,13 +80,13 @@ pub fn accept(listener: &UnixListener, options: &Options) -> Result<OwnedFd> {
 /// A socket connected to `path`, once somebody listens there.
 ///
 /// # Errors
-/// [`Error::TimedOut`] after [`Options::timeout`]; [`Error::Unsupported`] where that is not this user.
-pub fn connected(path: &Path, kind: SockType, options: &Options) -> Result<OwnedFd> {
+/// [`Error::TimedOut`] at `deadline`; [`Error::Unsupported`] where that is not this user.
+pub fn connected(path: &Path, kind: SockType, options: &Options, deadline: Instant) -> Result<OwnedFd> {
     let socket = open(AddressFamily::Unix, kind, options)?;
     let address = address(path)?;
     // Not to sleep where the listener's queue is full.
     set_nonblocking(&socket, true)?;
-    retry_until(options, || match connect(socket.as_raw_fd(), &address) {
+    retry_by(deadline, || match connect(socket.as_raw_fd(), &address) {
         Ok(()) => Ok(Some(())),
         Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::EAGAIN | Errno::EINTR) => Ok(None),
         Err(errno) => Err(Error::os("connect", errno)),

@@ -1,18 +1,11 @@
 //! What every socket here needs: buffers of the size asked for, and how its calls wait.
 
 use ipc_core::{Error, Options, Result, Wait, stream::set_nonblocking, wait::PEER_CHECK, wait::Patience};
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        socket::{AddressFamily, MsgFlags, SetSockOpt, SockFlag, SockType, getsockopt, setsockopt, socket, sockopt},
-        time::{TimeVal, TimeValLike},
-    },
+use nix::sys::{
+    socket::{AddressFamily, MsgFlags, SetSockOpt, SockFlag, SockType, getsockopt, setsockopt, socket, sockopt},
+    time::{TimeVal, TimeValLike},
 };
-use std::{
-    os::fd::{AsFd, OwnedFd},
-    time::{Duration, Instant},
-};
+use std::{os::fd::OwnedFd, time::Duration};
 
 /// A socket with the buffers that `options` ask for. System calls: `socket`; `setsockopt` and `getsockopt` where
 /// [`Options::capacity`] is set.
@@ -88,21 +81,4 @@ pub fn set_limit(socket: &OwnedFd, limit: Duration) -> Result<()> {
     let limit = TimeVal::microseconds(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
     set(socket, sockopt::ReceiveTimeout, &limit)?;
     set(socket, sockopt::SendTimeout, &limit)
-}
-
-/// Sleeps until `socket` can be read from. System call: `poll`.
-///
-/// # Errors
-/// [`Error::TimedOut`] at `deadline`.
-pub fn await_readable(socket: impl AsFd, deadline: Instant) -> Result<()> {
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
-            Ok(0) if left.is_zero() => return Err(Error::TimedOut),
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return Ok(()),
-            Err(errno) => return Err(Error::os("poll", errno)),
-        }
-    }
 }

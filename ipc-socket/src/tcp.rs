@@ -6,13 +6,10 @@
 //! `TCP_NODELAY` is set on both ends: Nagle's algorithm would hold back small messages until earlier ones are
 //! acknowledged, up to 40 ms.
 
-use crate::{
-    StreamEnd, loopback,
-    socket::{await_readable, set},
-};
+use crate::{StreamEnd, loopback, socket::set};
 use ipc_core::{
     Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
-    liveness::{Meeting, RENDEZVOUS_TIMEOUT},
+    liveness::{Meeting, await_readable},
     stream::set_nonblocking,
 };
 use nix::sys::socket::{Backlog, SockType, listen, sockopt};
@@ -40,13 +37,13 @@ impl Channel for Tcp {
     };
     type Endpoint = StreamEnd;
 
-    /// System calls: `socket`, `bind` and `getsockname` twice, `listen`, `connect`, `poll`, `accept4`, `getpeername`, and
+    /// System calls: `socket`, `bind` and `getsockname` twice, `listen`, `connect`, `ppoll`, `accept4`, `getpeername`, and
     /// `setsockopt` twice.
     fn pair(options: &Options) -> Result<(StreamEnd, StreamEnd)> {
         let listener = listening(options)?;
         let near = loopback::bound(SockType::Stream, options)?;
         loopback::connect_to(&near, loopback::port(&listener)?)?;
-        let far = accept(&listener, loopback::port(&near)?, options)?;
+        let far = accept(&listener, loopback::port(&near)?, options.deadline())?;
         Ok((end(near, options)?, end(far, options)?))
     }
 }
@@ -54,24 +51,26 @@ impl Channel for Tcp {
 /// The two sides meet first; the binder tells its port, the connector the port it comes from, and the binder takes that
 /// connection and no other.
 impl Rendezvous for Tcp {
-    /// System calls: `socket`, `bind`, `listen`, `getsockname`, `poll`, `accept4`, `getpeername`; those of [`Meeting`].
+    /// System calls: `socket`, `bind`, `listen`, `getsockname`, `ppoll`, `accept4`, `getpeername`; those of [`Meeting`].
     fn bind(name: &Name, options: &Options) -> Result<StreamEnd> {
+        let deadline = options.deadline();
         let listener = listening(options)?;
-        let mut peer = Meeting::open(name, Self::SPEC.name)?.accept(options)?;
+        let mut peer = Meeting::open(name, Self::SPEC.name)?.accept(deadline)?;
         peer.tell(loopback::port(&listener)?.into())?;
-        let from = loopback::port_of(peer.hear(options)?)?;
-        let socket = accept(&listener, from, options)?;
+        let from = loopback::port_of(peer.hear(deadline)?)?;
+        let socket = accept(&listener, from, deadline)?;
         peer.tell(0)?;
         end(socket, options)
     }
 
     /// System calls: `socket`, `bind`, `getsockname`, `connect`; those of [`Meeting`].
     fn connect(name: &Name, options: &Options) -> Result<StreamEnd> {
-        let mut peer = Meeting::join(name, Self::SPEC.name, options)?;
+        let deadline = options.deadline();
+        let mut peer = Meeting::join(name, Self::SPEC.name, deadline)?;
         let socket = loopback::bound(SockType::Stream, options)?;
-        loopback::connect_to(&socket, loopback::port_of(peer.hear(options)?)?)?;
+        loopback::connect_to(&socket, loopback::port_of(peer.hear(deadline)?)?)?;
         peer.tell(loopback::port(&socket)?.into())?;
-        peer.hear(options)?;
+        peer.hear(deadline)?;
         end(socket, options)
     }
 }
@@ -84,8 +83,7 @@ fn listening(options: &Options) -> Result<TcpListener> {
 }
 
 /// The connection that comes from `port`; anybody on the host can connect, and others are turned away.
-fn accept(listener: &TcpListener, port: u16, options: &Options) -> Result<OwnedFd> {
-    let deadline = Instant::now() + options.timeout.unwrap_or(RENDEZVOUS_TIMEOUT);
+fn accept(listener: &TcpListener, port: u16, deadline: Instant) -> Result<OwnedFd> {
     loop {
         await_readable(listener, deadline)?;
         match listener.accept() {

@@ -12,7 +12,10 @@ use nix::{
     errno::Errno,
     sys::socket::{MsgFlags, SockType, recv},
 };
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::{
+    os::fd::{AsRawFd, OwnedFd},
+    time::Instant,
+};
 
 /// Two UDP sockets connected to each other over the loopback interface.
 #[derive(Debug)]
@@ -54,23 +57,25 @@ impl Channel for Udp {
 impl Rendezvous for Udp {
     /// System calls: `socket`, `bind`, `getsockname`, `connect`, `getpeername`, `recv`; those of [`Meeting`].
     fn bind(name: &Name, options: &Options) -> Result<DatagramEnd> {
+        let deadline = options.deadline();
         let meeting = Meeting::open(name, Self::SPEC.name)?;
-        link(meeting.accept(options)?, options)
+        link(meeting.accept(deadline)?, options, deadline)
     }
 
     /// System calls: as `bind`.
     fn connect(name: &Name, options: &Options) -> Result<DatagramEnd> {
-        link(Meeting::join(name, Self::SPEC.name, options)?, options)
+        let deadline = options.deadline();
+        link(Meeting::join(name, Self::SPEC.name, deadline)?, options, deadline)
     }
 }
 
-fn link(mut peer: Liveness, options: &Options) -> Result<DatagramEnd> {
+fn link(mut peer: Liveness, options: &Options, deadline: Instant) -> Result<DatagramEnd> {
     let socket = loopback::bound(SockType::Datagram, options)?;
     peer.tell(loopback::port(&socket)?.into())?;
-    connect(&socket, loopback::port_of(peer.hear(options)?)?)?;
+    connect(&socket, loopback::port_of(peer.hear(deadline)?)?)?;
     // Nobody sends before both are connected and have thrown strangers' messages away.
     peer.tell(0)?;
-    peer.hear(options)?;
+    peer.hear(deadline)?;
     end(socket, peer, options)
 }
 

@@ -9,7 +9,10 @@ use ipc_core::{
     liveness::{Liveness, Meeting},
 };
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, connect, socketpair};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::{
+    os::fd::{AsRawFd, OwnedFd},
+    time::Instant,
+};
 
 /// A pair of Unix datagram sockets.
 #[derive(Debug)]
@@ -47,24 +50,26 @@ impl Channel for UnixDgram {
 impl Rendezvous for UnixDgram {
     /// System calls: `socket`, `fchmod`, `bind`, `connect`, `unlink`; those of [`Meeting`].
     fn bind(name: &Name, options: &Options) -> Result<DatagramEnd> {
+        let deadline = options.deadline();
         let meeting = Meeting::open(name, Self::SPEC.name)?;
-        link(meeting.accept(options)?, options)
+        link(meeting.accept(deadline)?, options, deadline)
     }
 
     /// System calls: as `bind`.
     fn connect(name: &Name, options: &Options) -> Result<DatagramEnd> {
-        link(Meeting::join(name, Self::SPEC.name, options)?, options)
+        let deadline = options.deadline();
+        link(Meeting::join(name, Self::SPEC.name, deadline)?, options, deadline)
     }
 }
 
-fn link(mut peer: Liveness, options: &Options) -> Result<DatagramEnd> {
+fn link(mut peer: Liveness, options: &Options, deadline: Instant) -> Result<DatagramEnd> {
     let (path, word) = local::fresh_path(UnixDgram::SPEC.name)?;
     let (socket, named) = local::bound(&path, SockType::Datagram, options)?;
     peer.tell(word)?;
-    let theirs = local::path_of(peer.hear(options)?, UnixDgram::SPEC.name)?;
+    let theirs = local::path_of(peer.hear(deadline)?, UnixDgram::SPEC.name)?;
     connect(socket.as_raw_fd(), &local::address(&theirs)?).map_err(|e| Error::os("connect", e))?;
     peer.tell(0)?;
-    peer.hear(options)?;
+    peer.hear(deadline)?;
     drop(named);
     end(socket, peer, options)
 }

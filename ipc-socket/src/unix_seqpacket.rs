@@ -49,14 +49,15 @@ impl Channel for UnixSeqpacket {
 
 /// The two sides meet first; the binder tells the path where it listens, and when it has accepted and removed the path.
 impl Rendezvous for UnixSeqpacket {
-    /// System calls: `socket`, `fchmod`, `bind`, `listen`, `poll`, `accept4`, `getsockopt`, `unlink`; those of
+    /// System calls: `socket`, `fchmod`, `bind`, `listen`, `ppoll`, `accept4`, `getsockopt`, `unlink`; those of
     /// [`Meeting`].
     fn bind(name: &Name, options: &Options) -> Result<DatagramEnd> {
+        let deadline = options.deadline();
         let (path, word) = local::fresh_path(Self::SPEC.name)?;
         let (listener, named) = local::listening(&path, SockType::SeqPacket, options)?;
-        let mut peer = Meeting::open(name, Self::SPEC.name)?.accept(options)?;
+        let mut peer = Meeting::open(name, Self::SPEC.name)?.accept(deadline)?;
         peer.tell(word)?;
-        let socket = local::accept(&listener, options)?;
+        let socket = local::accept(&listener, deadline)?;
         drop((named, listener));
         peer.tell(0)?;
         end(socket, peer, options)
@@ -64,10 +65,11 @@ impl Rendezvous for UnixSeqpacket {
 
     /// System calls: `socket`, `connect`, `getsockopt`; those of [`Meeting`].
     fn connect(name: &Name, options: &Options) -> Result<DatagramEnd> {
-        let mut peer = Meeting::join(name, Self::SPEC.name, options)?;
-        let path = local::path_of(peer.hear(options)?, Self::SPEC.name)?;
-        let socket = local::connected(&path, SockType::SeqPacket, options)?;
-        peer.hear(options)?;
+        let deadline = options.deadline();
+        let mut peer = Meeting::join(name, Self::SPEC.name, deadline)?;
+        let path = local::path_of(peer.hear(deadline)?, Self::SPEC.name)?;
+        let socket = local::connected(&path, SockType::SeqPacket, options, deadline)?;
+        peer.hear(deadline)?;
         end(socket, peer, options)
     }
 }

@@ -5,14 +5,11 @@
 
 use crate::{StreamEnd, local};
 use ipc_core::{
-    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Sign, Spec,
-    liveness::RENDEZVOUS_TIMEOUT, objects,
+    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec, liveness::hear_exactly,
+    objects,
 };
-use nix::{
-    errno::Errno,
-    sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair},
-};
-use std::{os::fd::AsRawFd, time::Instant};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
+use std::os::fd::AsRawFd;
 
 /// A pair of Unix stream sockets.
 #[derive(Debug)]
@@ -50,29 +47,23 @@ impl Channel for UnixStream {
 /// The binder listens at a path, accepts one connection of its own user's, removes the path, and sends one byte, by which
 /// the connector knows that it was the one.
 impl Rendezvous for UnixStream {
-    /// System calls: `socket`, `fchmod`, `bind`, `listen`, `poll`, `accept4`, `getsockopt`, `unlink`, `send`.
+    /// System calls: `socket`, `fchmod`, `bind`, `listen`, `ppoll`, `accept4`, `getsockopt`, `unlink`, `send`.
     fn bind(name: &Name, options: &Options) -> Result<StreamEnd> {
+        let deadline = options.deadline();
         let path = objects::path(name, Self::SPEC.name)?;
         let (listener, named) = local::listening(&path, SockType::Stream, options)?;
-        let socket = local::accept(&listener, options)?;
+        let socket = local::accept(&listener, deadline)?;
         drop((named, listener));
         crate::socket::resize(&socket, options)?;
         send(socket.as_raw_fd(), &[0], MsgFlags::MSG_NOSIGNAL).map_err(|e| Error::os("send", e))?;
         StreamEnd::new(socket, options)
     }
 
-    /// System calls: `socket`, `connect` once a millisecond until the peer is there, `getsockopt`, `poll`, `recv`.
+    /// System calls: `socket`, `connect` once a millisecond until the peer is there, `getsockopt`, `ppoll`, `read`.
     fn connect(name: &Name, options: &Options) -> Result<StreamEnd> {
-        let deadline = Instant::now() + options.timeout.unwrap_or(RENDEZVOUS_TIMEOUT);
-        let socket = local::connected(&objects::path(name, Self::SPEC.name)?, SockType::Stream, options)?;
-        loop {
-            crate::socket::await_readable(&socket, deadline)?;
-            match recv(socket.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT) {
-                Ok(0) => return Err(Error::PeerGone { sign: Sign::EndOfFile }),
-                Ok(_) => return StreamEnd::new(socket, options),
-                Err(Errno::EAGAIN | Errno::EINTR) => {}
-                Err(errno) => return Err(Error::os("recv", errno)),
-            }
-        }
+        let deadline = options.deadline();
+        let socket = local::connected(&objects::path(name, Self::SPEC.name)?, SockType::Stream, options, deadline)?;
+        hear_exactly(&socket, &mut [0], deadline)?;
+        StreamEnd::new(socket, options)
     }
 }

@@ -6,7 +6,9 @@
 use super::{
     Suite, Verdict,
     stage::{Stage, join},
+    storm::{INTERVAL, Storm},
     surroundings::{become_ordinary, root},
+    waiting::on_time,
 };
 use crate::{
     Channel, Endpoint, Error, Framing, Name, Options, Rendezvous,
@@ -36,7 +38,7 @@ use std::{
         },
     },
     path::{Path, PathBuf},
-    thread::sleep,
+    thread::{self, sleep},
     time::{Duration, Instant},
 };
 
@@ -53,6 +55,7 @@ impl Suite {
         self.staged("a_binder_is_private", || Ok(()), a_binder_is_private::<C>)
             .staged("what_is_planted_is_refused", || Ok(()), what_is_planted_is_refused::<C>)
             .staged("what_is_open_to_others_is_refused", || Ok(()), what_is_open_to_others_is_refused::<C>)
+            .staged("a_silent_peer_is_given_up", || Ok(()), a_silent_peer_is_given_up::<C>)
             .staged("another_user_gets_nowhere", root, another_user_gets_nowhere::<C>)
             .staged("another_user_is_turned_away", root, another_user_is_turned_away::<C>)
     }
@@ -397,6 +400,52 @@ fn what_is_open_to_others_is_refused<C: Rendezvous>(stage: &Stage) -> Verdict {
         Err(Error::Unsupported { what: "name", .. }) => Ok(()),
         other => Err(format!("connect to what is open to others: {other:?}")),
     }
+}
+
+/// Who meets a process and then says nothing holds it up until its deadline and no longer: not although he comes late, nor
+/// although signals interrupt it more often than it would time out.
+fn a_silent_peer_is_given_up<C: Rendezvous>(stage: &Stage) -> Verdict {
+    let name = Name::unique();
+    let meeting = objects::path(&name, C::SPEC.name).map_err(words)?;
+    let (mut child, made) = binder::<C>(stage, &name)?;
+    child.kill().map_err(words)?;
+    objects::sweep(false).map_err(words)?;
+    let object = Object::Path(meeting.clone());
+    if !made.contains(&object) {
+        let why = "it has no socket where the two meet".to_owned();
+        return Err(stage.lacks("a silent peer", &Error::Unsupported { what: "clause", why }));
+    }
+    let _storm = Storm::rise(INTERVAL)?;
+    let verdict = on_time("connect", MEANWHILE, || {
+        objects::directory().map_err(words)?;
+        let _silent = Planted::new(&object, Plant::Socket, &meeting)?;
+        let began = Instant::now();
+        match C::connect(&name, &options(MEANWHILE)) {
+            Err(Error::TimedOut) => Ok(began.elapsed()),
+            // It looks for what the binder has made before it listens to him.
+            Err(Error::Os { source: Errno::ENOENT, .. }) => Ok(MEANWHILE),
+            other => Err(format!("connect: {:?}", other.map(drop))),
+        }
+    });
+    verdict?;
+    on_time("bind", MEANWHILE, || {
+        thread::scope(|scope| {
+            let silent = scope.spawn(|| {
+                sleep(MEANWHILE / 2);
+                reach(&meeting, SockType::Stream)
+            });
+            let began = Instant::now();
+            let met = C::bind(&name, &options(MEANWHILE)).map(drop);
+            let took = began.elapsed();
+            let silent = silent.join().map_err(|_| "the silent peer panicked")?;
+            match (met, silent) {
+                (Err(Error::TimedOut), Ok(_)) => Ok(took),
+                // There is nothing that he should have said.
+                (Ok(()), Ok(_)) => Ok(MEANWHILE),
+                (met, silent) => Err(format!("bind: {met:?}; the silent peer: {silent:?}")),
+            }
+        })
+    })
 }
 
 /// What another user is told who tries everything that can be done with a name.

@@ -9,7 +9,7 @@ use crate::{
 use ipc_core::{
     Buffer, Channel, Endpoint, Error, Framing, InPlace, Name, Options, Reach, Reliability, Rendezvous, Result, Sign,
     Spec,
-    liveness::{RENDEZVOUS_TIMEOUT, retry_until},
+    liveness::retry_until,
     objects::{self, Object, Owned},
     sysv,
     transfer::{check_len, whole},
@@ -134,7 +134,7 @@ impl<const FAULT: u8> Rendezvous for Packets<FAULT> {
         }
         listen(&socket, Backlog::new(1).unwrap_or(Backlog::MAXCONN)).map_err(|e| Error::os("listen", e))?;
         let listener = UnixListener::from(socket);
-        let deadline = Instant::now() + patience::<FAULT>(options).timeout.unwrap_or(RENDEZVOUS_TIMEOUT);
+        let deadline = Options { timeout: patience::<FAULT>(options).timeout, ..*options }.deadline();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
