@@ -173,8 +173,12 @@ fn interrupted_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
     let mut strangers = [start::<C>(stage, Task::Bind, &name)?, start::<C>(stage, Task::Connect, &name)?];
     for (stranger, role) in strangers.iter_mut().zip(ROLES) {
         stranger.does(Task::Suffer, 0)?;
-        stranger.ask(role, SCANT)?;
-        stranger.answers(Answer::TimedOut)?;
+        on_time("bind or connect", Duration::from_millis(SCANT), || {
+            let began = Instant::now();
+            stranger.ask(role, SCANT)?;
+            stranger.answers(Answer::TimedOut)?;
+            Ok(began.elapsed())
+        })?;
     }
     for (stranger, role) in strangers.iter_mut().zip(ROLES) {
         stranger.ask(role, AMPLE)?;

@@ -161,6 +161,7 @@ fn rows() -> Vec<Row> {
         packets::<PATIENT>("nobody_there", HUNG),
         packets::<LATE>("nobody_there", ": late"),
         packets::<INTERRUPTED>("interrupted_while_meeting", "EINTR"),
+        packets::<LATE>("interrupted_while_meeting", ": late"),
         packets::<GHOSTS>("killed_before_the_peer_came", "Done, not TimedOut"),
         packets::<HANGS>("killed_while_meeting", HUNG),
         packets::<HANGS>("killed_stranger", HUNG),
