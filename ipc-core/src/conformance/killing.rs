@@ -29,7 +29,7 @@ pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
         Clause::new("killed_while_sending", killed_while_sending::<C>),
         Clause::new("killed_sender", killed_sender::<C>),
         Clause::new("killed_receiver", killed_receiver::<C>),
-        Clause::new("killed_pair_is_swept", killed_pair_is_swept::<C>),
+        Clause::new("killed_pair_is_swept", killed_pair_is_swept::<C>).alone(),
     ]
 }
 

@@ -102,12 +102,19 @@ impl Started {
 struct Clause {
     name: &'static str,
     check: fn(&Stage) -> Verdict,
+    beside_others: bool,
     ignored: Option<&'static str>,
 }
 
 impl Clause {
     const fn new(name: &'static str, check: fn(&Stage) -> Verdict) -> Self {
-        Self { name, check, ignored: None }
+        Self { name, check, beside_others: true, ignored: None }
+    }
+
+    /// The clause must not run beside others: it sweeps, and would remove what these must not leave.
+    const fn alone(mut self) -> Self {
+        self.beside_others = false;
+        self
     }
 
     /// The clause does not apply where `condition` holds; `why` is shown.
@@ -188,11 +195,13 @@ impl Suite {
     fn with(mut self, clauses: impl IntoIterator<Item = Clause>) -> Self {
         let clauses: Vec<_> = clauses.into_iter().collect();
         for wait in Wait::ALL {
-            for &Clause { name, check, ignored } in &clauses {
+            for &Clause { name, check, beside_others, ignored } in &clauses {
                 // Two that spin need a core each.
-                self = self.push(&format!("{wait}::{name}"), wait != Wait::Spin, move |limit| match ignored {
-                    Some(why) => Started::Ended(Outcome::Ignored(why.to_owned())),
-                    None => Started::new(limit, wait, check),
+                self = self.push(&format!("{wait}::{name}"), beside_others && wait != Wait::Spin, move |limit| {
+                    match ignored {
+                        Some(why) => Started::Ended(Outcome::Ignored(why.to_owned())),
+                        None => Started::new(limit, wait, check),
+                    }
                 });
             }
         }

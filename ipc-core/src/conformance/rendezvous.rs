@@ -21,8 +21,8 @@ pub(super) fn clauses<C: Rendezvous + 'static>() -> Vec<Clause> {
         Clause::new("name_is_taken", name_is_taken::<C>),
         Clause::new("nobody_there", nobody_there::<C>),
         Clause::new("interrupted_while_meeting", interrupted_while_meeting::<C>),
-        Clause::new("killed_before_the_peer_came", killed_before_the_peer_came::<C>),
-        Clause::new("killed_while_meeting", killed_while_meeting::<C>),
+        Clause::new("killed_before_the_peer_came", killed_before_the_peer_came::<C>).alone(),
+        Clause::new("killed_while_meeting", killed_while_meeting::<C>).alone(),
         Clause::new("killed_stranger", killed_stranger::<C>),
         Clause::new("strangers_exec", strangers_exec::<C>),
     ]
@@ -250,7 +250,6 @@ fn killed_stranger<C: Rendezvous>(stage: &Stage) -> Verdict {
             victim.kill()?;
             survivor.answers(Answer::Done)?;
             survivor.dismiss()?;
-            sweep()?;
         }
     }
     Ok(())
@@ -267,7 +266,6 @@ fn strangers_exec<C: Rendezvous>(stage: &Stage) -> Verdict {
         one.exec()?;
         other.answers(Answer::Done)?;
         other.dismiss()?;
-        sweep()?;
     }
     Ok(())
 }
