@@ -2,7 +2,7 @@
 
 use super::{
     Clause, Verdict,
-    link::Side,
+    link::{LINE_FAILED, Side},
     parting::{DEADLINES, MEANWHILE, await_the_end, hear_the_end, say_against_the_wall},
     stage::{Stage, finish, join, line},
 };
@@ -177,7 +177,9 @@ fn ended<C: Channel>(last: Result<()>, verdict: Verdict) -> Verdict {
     match last {
         Err(Error::PeerGone { .. }) => Ok(()),
         // There nobody is told: it was the acknowledgements, beside the channel, that ended.
-        Ok(()) if C::SPEC.reliability == Reliability::Lossy => Ok(()),
+        _ if C::SPEC.reliability == Reliability::Lossy => {
+            verdict.or_else(|why| if why.starts_with(LINE_FAILED) { Ok(()) } else { Err(why) })
+        }
         _ => verdict,
     }
 }

@@ -314,15 +314,18 @@ impl<E: Endpoint> Side<E> {
     }
 }
 
+/// How a failure of the control line begins, which is none of the channel.
+pub(super) const LINE_FAILED: &str = "control line";
+
 /// Tells whoever holds the other end of `line` a word.
 pub(super) fn tell(line: &mut UnixStream, word: u64) -> Verdict {
-    line.write_all(&word.to_ne_bytes()).map_err(|error| format!("control line: {error}"))
+    line.write_all(&word.to_ne_bytes()).map_err(|error| format!("{LINE_FAILED}: {error}"))
 }
 
 /// Waits for a word from whoever holds the other end of `line`.
 pub(super) fn learn(line: &mut UnixStream) -> std::result::Result<u64, String> {
     let mut word = [0; 8];
-    line.read_exact(&mut word).map_err(|error| format!("control line: {error}"))?;
+    line.read_exact(&mut word).map_err(|error| format!("{LINE_FAILED}: {error}"))?;
     Ok(u64::from_ne_bytes(word))
 }
 

@@ -1,10 +1,10 @@
 //! Sequenced packets over a Unix socket, in place and by name, too: sound, or with a fault.
 
 use crate::{
-    BUFFERS, CLAIMS, COMMITS, CUTS, CUTS_SHORT, DROPS, ECHOES, FILLS, FLIPS, FORGETS, GHOSTS, GIVES_UP, GRANTS, HANGS,
-    HASTY, IMPATIENT, INTERRUPTED, LACKING, LATE, LEAVES_FILE, LEAVES_QUEUE, LEAVES_SEGMENT, LINGERS, LOSES, MIXES,
-    NAME_STAYS, NAMES, PANICS, PATIENT, REFUSES, SHUTS, STAYS, SURVIVES, SWALLOWS, TAKES, TEARS, TWICE, UNALIGNED,
-    UNJOURNALED,
+    BUFFERS, CLAIMS, COMMITS, CUTS, CUTS_SHORT, DROPS, ECHOES, FILLS, FLIPS, FLIPS_AND_LOSES, FORGETS, GHOSTS,
+    GIVES_UP, GRANTS, HANGS, HASTY, IMPATIENT, INTERRUPTED, LACKING, LATE, LEAVES_FILE, LEAVES_QUEUE, LEAVES_SEGMENT,
+    LINGERS, LOSES, MIXES, NAME_STAYS, NAMES, PANICS, PATIENT, REFUSES, SHUTS, STAYS, SURVIVES, SWALLOWS, TAKES, TEARS,
+    TWICE, UNALIGNED, UNJOURNALED,
 };
 use ipc_core::{
     Buffer, Channel, Endpoint, Error, Framing, InPlace, Name, Options, Reach, Reliability, Rendezvous, Result, Sign,
@@ -56,7 +56,7 @@ impl<const FAULT: u8> Channel for Packets<FAULT> {
         name: NAMES[FAULT as usize],
         summary: "sequenced packets with a fault",
         framing: Framing::Message,
-        reliability: Reliability::Reliable,
+        reliability: if FAULT == FLIPS_AND_LOSES { Reliability::Lossy } else { Reliability::Reliable },
         reach: Reach::Named,
         objects: "1 socket pair",
         limit: "16 KiB",
@@ -272,6 +272,7 @@ impl<const FAULT: u8> Endpoint for End<FAULT> {
             }
             SWALLOWS if message.is_empty() => return Ok(()),
             FLIPS if faulty => packet[message.len()] ^= 4,
+            FLIPS_AND_LOSES if self.sent == 1 => packet[message.len()] ^= 4,
             ECHOES => self.own = Some(message.to_vec()),
             // One of them may be on its way when the process is killed.
             LINGERS if self.held.len() < 2 => {
