@@ -22,7 +22,7 @@
 //! - A clause that does not apply, and a mechanism that this kernel lacks, is an ignored test with its reason.
 //!
 //! To add a clause, write it with the words of `stage.rs` and `link.rs`, add a line to the table at the top of its file,
-//! and a channel that breaks it to `ipc-core/tests/conformance_fails.rs`, which fails as long as a clause has none.
+//! and a channel that breaks it to `ipc-core/tests/conformance_fails/`, which fails as long as a clause has none.
 
 mod in_place;
 mod intruder;
