@@ -167,6 +167,8 @@ fn rows() -> Vec<Row> {
         packets::<GHOSTS>("killed_before_the_peer_came", "Done, not TimedOut"),
         packets::<HANGS>("killed_while_meeting", HUNG),
         packets::<HANGS>("killed_stranger", HUNG),
+        packets::<NAME_STAYS>("killed_stranger", "left behind"),
+        packets::<NAME_STAYS>("strangers_exec", "left behind"),
         packets::<SURVIVES>("strangers_exec", "survived an exec"),
     ]
 }
