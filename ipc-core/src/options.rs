@@ -84,9 +84,10 @@ impl Default for Options {
 }
 
 impl Options {
-    /// When a `bind` or `connect` that begins now gives up, however many steps it takes.
+    /// When a `bind` or `connect` that begins now gives up, however many steps it takes: a timeout beyond a year is a year.
     pub fn deadline(&self) -> Instant {
-        Instant::now() + self.timeout.unwrap_or(RENDEZVOUS_TIMEOUT)
+        const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+        Instant::now() + self.timeout.unwrap_or(RENDEZVOUS_TIMEOUT).min(YEAR)
     }
 }
 
@@ -129,5 +130,16 @@ impl Name {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_timeout_has_a_deadline() {
+        let options = Options { timeout: Some(Duration::MAX), ..Options::default() };
+        assert!(options.deadline() > Instant::now() + Duration::from_secs(3600));
     }
 }
