@@ -86,10 +86,10 @@ pub fn tables(rows: &[FaultRow]) -> Vec<Table> {
     };
     let others = Table {
         title: "One process closes, stops, or dies in bind",
-        explanation: "The same after a clean close in mid-stream. Resumes: from SIGCONT, after some milliseconds of SIGSTOP, to \
-                      the next message received, the median. Name: how often it could be \
-                      bound again at once when the process that bound it was killed before, while or just after its peer \
-                      connected; left: what of that even a sweep did not remove.",
+        explanation: "The same after a clean close in mid-stream. S, r resumes: from SIGCONT, after some milliseconds of SIGSTOP, \
+                      to the next message received, the median, where the sender or the receiver was stopped. Name: how \
+                      often it could be bound again at once when the process that bound it was killed before, while or \
+                      just after its peer connected; left: what of that even a sweep did not remove.",
         heads: &[
             "mechanism",
             "receiver learns by",
@@ -98,8 +98,8 @@ pub fn tables(rows: &[FaultRow]) -> Vec<Table> {
             "sender learns by",
             "p50",
             "max",
-            "sender resumes",
-            "receiver resumes",
+            "s resumes",
+            "r resumes",
             "name",
             "left",
         ],
@@ -189,8 +189,7 @@ pub fn terminal(rows: &[FaultRow]) -> String {
         }
         text.push('\n');
     }
-    text.push_str(&summary(rows));
-    text.push('\n');
+    super::tables::wrap(&mut text, &summary(rows), "", 100);
     text
 }
 
