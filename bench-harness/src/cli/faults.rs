@@ -31,21 +31,18 @@ pub struct Args {
 /// # Errors
 /// A filter that leaves nothing, a folder that cannot be written.
 pub fn main(args: &Args) -> anyhow::Result<Verdict> {
-    let partial = args.filter.is_some() || args.kills < faults::KILLS;
-    let default = |partial| if partial { run::partial_dir() } else { run::results_dir() };
-    let out = args.out.clone().unwrap_or_else(|| default(partial));
-    run::ensure_writable(&out)?;
+    let complete = args.filter.is_none() && args.kills >= faults::KILLS;
+    run::folder(args.out.as_deref(), complete)?;
     interrupt::install().context("cannot handle Ctrl-C")?;
 
     let results = faults::inflict(args.kills, &Topology::here()?, |name| {
         args.filter.as_ref().is_none_or(|part| name.contains(part))
     });
-    let Some(first) = results.rows.first() else {
+    if results.rows.is_empty() {
         let filter = args.filter.as_deref().unwrap_or_default();
         bail!("no fault's name contains '{filter}': names are MECHANISM/FAULT, such as pipe/kill-sender")
-    };
-    let out = if results.interrupted && args.out.is_none() { run::partial_dir() } else { out };
-    run::ensure_writable(&out)?;
+    }
+    let out = run::folder(args.out.as_deref(), complete && !results.interrupted)?;
     record::write(&out, &results.rows)?;
     // The tables of a run that lies there already get these beside them.
     match report::build(&out) {
@@ -57,7 +54,8 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         Format::Csv => print!("{}", output::csv(&results.rows)?),
         Format::Table => {
             print!("{}", report::faults::terminal(&results.rows));
-            println!("\n{} · {} · written to {}", first.measured, first.machine, out.join(FaultRow::FILE).display());
+            let origin = report::faults::origin(&results.rows);
+            println!("\n{origin} · written to {}", out.join(FaultRow::FILE).display());
         }
     }
     let bad: Vec<&FaultRow> = results.rows.iter().filter(|row| row.is_bad()).collect();

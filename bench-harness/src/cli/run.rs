@@ -123,13 +123,19 @@ pub fn results_dir() -> PathBuf {
     workspace().join("results")
 }
 
-/// Where partial ones go.
-pub fn partial_dir() -> PathBuf {
-    workspace().join("target/ipc-bench")
-}
-
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// The folder to write to, which can be written: the one `asked` for, else the one for complete or for partial runs.
+///
+/// # Errors
+/// Why it cannot be written.
+pub fn folder(asked: Option<&Path>, complete: bool) -> anyhow::Result<PathBuf> {
+    let default = || if complete { results_dir() } else { workspace().join("target/ipc-bench") };
+    let folder = asked.map_or_else(default, Path::to_owned);
+    ensure_writable(&folder)?;
+    Ok(folder)
 }
 
 /// Measures, writes, prints.
@@ -142,14 +148,12 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         None => Topology::here()?,
     };
     let plan = Plan::expand(&args.selection(), &topology)?;
-    let out = args.out.clone().unwrap_or_else(|| if args.is_complete() { results_dir() } else { partial_dir() });
     // Before measuring for minutes: can it be kept?
-    ensure_writable(&out)?;
+    folder(args.out.as_deref(), args.is_complete())?;
     interrupt::install().context("cannot handle Ctrl-C")?;
 
     let results = run::measure(&plan, &topology, command());
-    let out = if results.interrupted && args.out.is_none() { partial_dir() } else { out };
-    ensure_writable(&out)?;
+    let out = folder(args.out.as_deref(), args.is_complete() && !results.interrupted)?;
     let written = results.write(&out)?;
     output::tables(args.format, &results.latency, &results.throughput)?;
     if args.format == Format::Table {
@@ -165,11 +169,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     })
 }
 
-/// Fails early where nothing could be kept in `dir`, which is made if it is not there.
-///
-/// # Errors
-/// Why not.
-pub fn ensure_writable(dir: &Path) -> anyhow::Result<()> {
+fn ensure_writable(dir: &Path) -> anyhow::Result<()> {
     let cannot = || format!("cannot write to '{}': choose another folder with --out", dir.display());
     std::fs::create_dir_all(dir).with_context(cannot)?;
     crate::record::write_atomically(&dir.join(".probe"), b"").with_context(cannot)?;

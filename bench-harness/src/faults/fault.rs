@@ -11,16 +11,6 @@ pub enum Party {
     Receiver,
 }
 
-impl Party {
-    /// The one that is left.
-    pub fn other(self) -> Self {
-        match self {
-            Self::Sender => Self::Receiver,
-            Self::Receiver => Self::Sender,
-        }
-    }
-}
-
 /// A fault, and whom it strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {

@@ -7,7 +7,7 @@
 mod fault;
 mod trial;
 
-pub use fault::{Blow, Fault, Party};
+pub use fault::Fault;
 pub use trial::{Outcome, Peer, Trial, forked, named};
 
 use crate::{
@@ -45,6 +45,10 @@ struct Series {
     error: Option<String>,
 }
 
+fn name(mechanism: &Mechanism, fault: Fault) -> String {
+    format!("{}/{fault}", mechanism.spec.name)
+}
+
 /// One of `all`, whichever; `None` where there is none.
 fn any<T: Copy>(all: &[T]) -> Option<T> {
     fastrand::choice(all).copied()
@@ -65,8 +69,10 @@ pub struct Results {
 pub fn inflict(kills: u32, topology: &Topology, selected: impl Fn(&str) -> bool) -> Results {
     let cpus = topology.cpus(Placement::CrossCore).flatten();
     let started = SystemTime::now();
-    let all = MECHANISMS.iter().flat_map(|mechanism| Fault::ALL.map(|fault| Series::new(mechanism, fault)));
-    let mut series: Vec<Series> = all.filter(|s| !s.ways.is_empty() && selected(&s.name())).collect();
+    let all = MECHANISMS.iter().flat_map(|mechanism| Fault::ALL.map(|fault| (mechanism, fault)));
+    let chosen = all.filter(|&(mechanism, fault)| selected(&name(mechanism, fault)));
+    let series = chosen.map(|(mechanism, fault)| Series::new(mechanism, fault)).filter(|s| !s.ways.is_empty());
+    let mut series: Vec<Series> = series.collect();
     let trials = |(index, s): (usize, &Series)| std::iter::repeat_n(index, s.fault.trials(kills) as usize);
     let mut order: Vec<usize> = series.iter().enumerate().flat_map(trials).collect();
     fastrand::shuffle(&mut order);
@@ -75,7 +81,7 @@ pub fn inflict(kills: u32, topology: &Topology, selected: impl Fn(&str) -> bool)
     let _ = prctl::set_timerslack(1);
     let mut progress = Progress::new(order.len() as u64, "trials");
     for index in order {
-        progress.begin(&series[index].name());
+        progress.begin(&name(series[index].mechanism, series[index].fault));
         series[index].play(cpus);
         progress.advance(1);
         if interrupt::requested() {
@@ -103,10 +109,6 @@ impl Series {
             Ok(_) => None,
         };
         Self { mechanism, fault, ways: mechanism.faults(fault), sizes, outcomes: Vec::new(), error }
-    }
-
-    fn name(&self) -> String {
-        format!("{}/{}", self.mechanism.spec.name, self.fault)
     }
 
     /// Plays a trial; how is left to chance.
@@ -174,10 +176,9 @@ impl Series {
     fn wrong(&self) -> Option<String> {
         let reliable = self.mechanism.spec.reliability == Reliability::Reliable;
         // What was on its way to a receiver that went is lost, and nothing else.
-        let loses = self.fault.strikes() != (Blow::Kill, Some(Party::Receiver))
-            && self.fault.strikes() != (Blow::Close, Some(Party::Receiver));
+        let may_lose = !reliable || matches!(self.fault, Fault::KillReceiver | Fault::CloseReceiver);
         let of = |outcome: &Outcome| {
-            let lost = (reliable && loses && outcome.lost > 0).then(|| format!("{} messages lost", outcome.lost));
+            let lost = (!may_lose && outcome.lost > 0).then(|| format!("{} messages lost", outcome.lost));
             let left = (!outcome.left_after_sweep.is_empty()).then(|| outcome.left_after_sweep.join(", "));
             outcome.error.clone().or(lost).or(left.map(|left| format!("left: {left}")))
         };

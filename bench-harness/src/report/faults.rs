@@ -49,10 +49,11 @@ pub fn tables(rows: &[FaultRow]) -> Vec<Table> {
         title: "One process is killed",
         explanation: "SIGKILL at a random point of a running transfer: how the other learns of it, and after how long \
                       (median, longest; from the signal to the error its call returns, what was still to be received \
-                      included). Hang-up: of the socket beside a channel whose kernel objects do not tell. Lost: the most that send had taken and the killed receiver never got (UDP also drops what its \
-                      buffer cannot hold). Torn: killed senders \
-                      that left the beginning of a message, which is not delivered. Left: objects in the kernel and on \
-                      disk, before any sweep. Name: how often it could be bound again at once.",
+                      included). Hang-up: of the socket beside a channel whose kernel objects do not tell. Lost: the \
+                      most that send had taken and the killed receiver never got (UDP also drops what its buffer cannot \
+                      hold). Torn: killed senders that left the beginning of a message, which is not delivered. Left: \
+                      objects in the kernel and on disk, before any sweep. Name: how often it could be bound again at \
+                      once.",
         heads: &[
             "mechanism",
             "receiver learns by",

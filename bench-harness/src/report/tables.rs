@@ -180,22 +180,14 @@ fn parts(table: &Matrix, entry: Option<&Entry>) -> [String; 3] {
 
 /// Appends `sentence`, broken at spaces into lines of `width`; the second and later lines are indented.
 pub(super) fn wrap(text: &mut String, sentence: &str, indent: &str, width: usize) {
-    let mut line = indent.to_owned();
-    let mut empty = true;
-    for word in sentence.split(' ') {
-        if !empty && line.chars().count() + 1 + word.chars().count() > width {
-            text.push_str(&line);
-            text.push('\n');
-            line = format!("{indent}  ");
-            empty = true;
-        }
-        if !empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        empty = false;
-    }
-    text.push_str(&line);
+    let deeper = format!("{indent}  ");
+    let options = textwrap::Options::new(width)
+        .initial_indent(indent)
+        .subsequent_indent(&deeper)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .break_words(false);
+    text.push_str(&textwrap::fill(sentence, options));
     text.push('\n');
 }
 
