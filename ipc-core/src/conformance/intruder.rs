@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     Channel, Endpoint, Error, Framing, Name, Options, Rendezvous,
+    leftovers::{Row, sysv_table},
     objects::{self, Object},
     process::Child,
     sysv,
@@ -132,22 +133,21 @@ fn path_of(object: &Object) -> Option<PathBuf> {
     }
 }
 
-/// A row of `/proc/sysvipc` (proc_sysvipc_shm(5)) by column names, of the first object for which `column` is `value`.
-fn row_of(kind: &str, column: &str, value: i64) -> Option<impl Fn(&str) -> Option<String> + use<>> {
-    let text = fs::read_to_string(format!("/proc/sysvipc/{kind}")).ok()?;
-    let mut rows = text.lines().map(|line| line.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>());
-    let columns = rows.next()?;
-    let at = |name: &str| columns.iter().position(|column| column == name);
-    let place = at(column)?;
-    let row = rows.find(|row| row.get(place).and_then(|field| field.parse().ok()) == Some(value))?;
-    Some(move |name: &str| row.get(columns.iter().position(|column| column == name)?).cloned())
+/// The row of the first System V object of `kind` for which `column` is `value`.
+fn row_of(kind: &str, column: &str, value: i64) -> Option<Row> {
+    sysv_table(kind).into_iter().find(|row| row.get(column) == Some(&value))
+}
+
+/// The permissions in a row, whose digits are octal.
+fn perms_of(row: &Row) -> Option<u32> {
+    u32::from_str_radix(&row.get("perms")?.to_string(), 8).ok()
 }
 
 /// The owner and the permissions of an object that exists.
 fn status_of(object: &Object) -> Result<(u32, u32), String> {
     let of_row = |kind: &str, key: sysv::Key| {
         let row = row_of(kind, "key", key.into())?;
-        Some((row("uid")?.parse().ok()?, u32::from_str_radix(&row("perms")?, 8).ok()?))
+        Some((u32::try_from(*row.get("uid")?).ok()?, perms_of(&row)?))
     };
     let status = match object {
         Object::Path(_) | Object::PosixShm(_) => {
@@ -211,7 +211,7 @@ fn a_pair_is_private<C: Channel>(stage: &Stage) -> Verdict {
     descriptors_are_private(pid, &before)?;
     are_private(&made_by(pid)?)?;
     // A segment is in nobody's journal once it is marked for removal.
-    let perms = row_of("shm", "cpid", pid.into()).and_then(|row| u32::from_str_radix(&row("perms")?, 8).ok());
+    let perms = row_of("shm", "cpid", pid.into()).as_ref().and_then(perms_of);
     if let Some(mode) = perms.filter(|mode| mode & 0o777 != 0o600) {
         return Err(format!("the segment has mode {mode:04o}"));
     }
@@ -292,7 +292,7 @@ impl<'a> Planted<'a> {
             let content = if found.is_file() { fs::read(path).map_err(words)? } else { Vec::new() };
             Ok::<_, String>((found.dev(), found.ino(), found.mode(), found.mtime_nsec(), found.len(), content))
         };
-        let id = |kind: &str, column: &str, key: sysv::Key| row_of(kind, "key", key.into()).and_then(|row| row(column));
+        let id = |kind: &str, column: &str, key: sysv::Key| row_of(kind, "key", key.into())?.get(column).copied();
         let own = match self.object {
             Object::SysvQueue(key) => format!("{:?}", id("msg", "msqid", *key)),
             Object::SysvSegment(key) => format!("{:?}", id("shm", "shmid", *key)),
@@ -457,7 +457,7 @@ fn attempts(object: &Object) -> Vec<(&'static str, nix::Result<()>)> {
     };
     let (read, write) = (OFlag::O_RDONLY | OFlag::O_NONBLOCK, OFlag::O_WRONLY | OFlag::O_NONBLOCK);
     let id = |kind: &str, column: &str, key: sysv::Key| {
-        row_of(kind, "key", key.into()).and_then(|row| row(column)?.parse::<i32>().ok()).unwrap_or(-1)
+        row_of(kind, "key", key.into()).and_then(|row| i32::try_from(*row.get(column)?).ok()).unwrap_or(-1)
     };
     match object {
         Object::Path(_) | Object::PosixShm(_) => {
