@@ -8,7 +8,7 @@ use bench_harness::{
 use ipc_core::{
     Channel, Endpoint, Name, Options, Reliability, Rendezvous, Result, Spec, Wait,
     conformance::{Suite, Verdict, run},
-    liveness::retry_until,
+    liveness::retry_by,
     objects,
     process::{Exit, PANICKED},
     stream::StreamEnd,
@@ -114,13 +114,13 @@ impl Channel for Cut {
             thread::spawn(move || PosixShm::bind(&name, &options))
         };
         let open = || File::options().write(true).open(&path).ok();
-        let object = retry_until(&options, || Ok(open()))?;
+        let object = retry_by(options.deadline(), || Ok(open()))?;
         let wrap = |end| CutEnd { end, object: object.try_clone().expect("a descriptor is free"), sent: 0 };
         let near = wrap(PosixShm::connect(&name, &options)?);
         let far = wrap(binder.join().expect("the binder does not panic")?);
         // A thread counts for a moment after it has been joined.
         let alone = || fs::read_dir("/proc/self/task").map_or(0, Iterator::count) == 1;
-        retry_until(&options, || Ok(alone().then_some(())))?;
+        retry_by(options.deadline(), || Ok(alone().then_some(())))?;
         Ok((near, far))
     }
 }

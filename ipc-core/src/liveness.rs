@@ -9,7 +9,7 @@
 //! Datagram sockets also leave [notes](Liveness::note) on it, since their receivers cannot tell an empty message from the
 //! end.
 
-use crate::{Error, Name, Options, Result, Sign, objects};
+use crate::{Error, Name, Result, Sign, objects};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll, ppoll},
@@ -33,7 +33,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long `bind` and `connect` wait for a peer where [`Options::timeout`] is `None`.
+/// How long `bind` and `connect` wait for a peer where [`Options::timeout`](crate::Options::timeout) is `None`.
 pub const RENDEZVOUS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One end of the socket that shows whether the peer lives.
@@ -227,14 +227,6 @@ pub fn hear_exactly(fd: impl AsFd, buffer: &mut [u8], deadline: Instant) -> Resu
         }
     }
     Ok(())
-}
-
-/// [`retry_by`] the deadline of a rendezvous that begins now.
-///
-/// # Errors
-/// As [`retry_by`].
-pub fn retry_until<T>(options: &Options, attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    retry_by(options.deadline(), attempt)
 }
 
 /// Repeats `attempt` every millisecond until it yields something or `deadline` passes.

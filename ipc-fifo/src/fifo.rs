@@ -5,7 +5,7 @@
 
 use ipc_core::{
     Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
-    liveness::{hear_exactly, retry_by, retry_until},
+    liveness::{hear_exactly, retry_by},
     objects::{self, Object, Owned},
     stream::StreamEnd,
 };
@@ -71,7 +71,7 @@ impl Rendezvous for Fifo {
         let [there, back] = paths(name)?;
         let named = (make(&there)?, make(&back)?);
         let reader = end_of(&back, OFlag::O_RDONLY)?;
-        let writer = retry_until(options, || if_ready(end_of(&there, OFlag::O_WRONLY)))?;
+        let writer = retry_by(options.deadline(), || if_ready(end_of(&there, OFlag::O_WRONLY)))?;
         drop(named);
         write(&writer, &[0]).map_err(|e| Error::os("write", e))?;
         StreamEnd::new(reader, writer, options)

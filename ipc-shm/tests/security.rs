@@ -4,7 +4,7 @@
 use ipc_core::{
     Channel, Endpoint, Error, Name, Options, Rendezvous,
     conformance::{Suite, Verdict, run, surroundings::root},
-    liveness::retry_until,
+    liveness::retry_by,
     objects, process,
 };
 use ipc_shm::{Memfd, MmapAnon, MmapFile, PosixShm, SysvShm};
@@ -51,7 +51,7 @@ fn connect_after<C: Rendezvous>(
     let (name, options) = (Name::unique(), Options { timeout: Some(Duration::from_secs(5)), ..Options::default() });
     let mut binder = process::fork(|| i32::from(C::bind(&name, &options).is_err())).map_err(words)?;
     let meeting = objects::path(&name, C::SPEC.name).map_err(words)?;
-    retry_until(&options, || Ok(meeting.exists().then_some(()))).map_err(words)?;
+    retry_by(options.deadline(), || Ok(meeting.exists().then_some(()))).map_err(words)?;
     let path = path(&name).map_err(words)?;
     change(&File::options().write(true).open(&path).map_err(words)?).map_err(words)?;
     let outcome = C::connect(&name, &options).map(drop);

@@ -4,7 +4,7 @@
 use ipc_core::{
     Channel, Endpoint, Error, Name, Options, Rendezvous,
     conformance::{Suite, Verdict, run},
-    liveness::retry_until,
+    liveness::retry_by,
     process::{self, Exit},
 };
 use ipc_socket::{Tcp, Udp, UnixDgram, UnixSeqpacket, UnixStream};
@@ -67,11 +67,11 @@ fn a_stranger_who_connects_is_not_the_peer() -> Verdict {
     })
     .map_err(words)?;
     let pid = binder.pid().as_raw().cast_unsigned();
-    let port = retry_until(&options, || Ok(ports(pid, "tcp").first().copied())).map_err(words)?;
+    let port = retry_by(options.deadline(), || Ok(ports(pid, "tcp").first().copied())).map_err(words)?;
     let mut strangers = Vec::new();
     for _ in 0..3 {
         // Until it listens.
-        let connected = retry_until(&options, || Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()));
+        let connected = retry_by(options.deadline(), || Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()));
         let mut stranger = connected.map_err(words)?;
         stranger.set_read_timeout(Some(SOON)).map_err(words)?;
         stranger.write_all(b"ping").map_err(words)?;

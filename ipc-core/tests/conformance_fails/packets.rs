@@ -9,7 +9,7 @@ use crate::{
 use ipc_core::{
     Buffer, Channel, Endpoint, Error, Framing, InPlace, Name, Options, Reach, Reliability, Rendezvous, Result, Sign,
     Spec,
-    liveness::retry_until,
+    liveness::retry_by,
     objects::{self, Object, Owned},
     sysv,
     transfer::{check_len, whole},
@@ -157,7 +157,7 @@ impl<const FAULT: u8> Rendezvous for Packets<FAULT> {
         let path = objects::path(name, Self::SPEC.name)?;
         let (socket, address) = (open()?, address(&path)?);
         let options = Options { timeout: patience::<FAULT>(options).timeout, ..*options };
-        let ghost = retry_until(&options, || match connect(socket.as_raw_fd(), &address) {
+        let ghost = retry_by(options.deadline(), || match connect(socket.as_raw_fd(), &address) {
             Ok(()) => Ok(Some(false)),
             Err(Errno::ECONNREFUSED) if FAULT == GHOSTS => Ok(Some(true)),
             Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::EAGAIN | Errno::EINTR) if FAULT != IMPATIENT => Ok(None),
