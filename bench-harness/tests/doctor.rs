@@ -147,12 +147,14 @@ fn what_is_cut_follows_from_what_the_mechanism_carries() {
 
 #[test]
 fn too_few_descriptors_are_a_problem_with_its_name() {
+    // What the caller left open would count as well.
+    let alone = "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-";
     let mut command = Command::new("sh");
-    command.args(["-c", &format!("ulimit -n 12 && exec '{PROGRAM}' doctor --format json")]);
+    command.args(["-c", &format!("{alone}; ulimit -n 8 && exec '{PROGRAM}' doctor --format json")]);
     let (findings, code) = findings(&mut command);
     let limit = named(&findings, "RLIMIT_NOFILE");
     assert_eq!((code, &limit["verdict"]), (1, &"problem".into()), "{limit}");
-    assert!(says(limit, "value", "12 descriptors") && says(limit, "effect", "EMFILE"), "{limit}");
+    assert!(says(limit, "value", "8 descriptors") && says(limit, "effect", "EMFILE"), "{limit}");
     assert!(says(limit, "advice", "ulimit -n"), "{limit}");
     assert_eq!(named(&findings, "pipe")["verdict"], "problem");
     assert_ne!(named(&findings, "RLIMIT_MSGQUEUE")["verdict"], "problem", "EMFILE of a queue has two causes");
