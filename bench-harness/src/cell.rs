@@ -51,6 +51,49 @@ named! {
         Latency = "latency",
         /// Messages moved one way in a time.
         Throughput = "throughput",
+        /// How often a payload is copied, and the system calls of a message that need not wait.
+        Copies = "copies",
+        /// What a message costs beside its time.
+        Cost = "cost",
+        /// What a channel costs before and after its messages.
+        Lifecycle = "lifecycle",
+        /// A file carried into another file.
+        Relay = "relay",
+    }
+}
+
+impl Workload {
+    /// Those whose cells are timed.
+    pub const TIMED: [Workload; 2] = [Workload::Latency, Workload::Throughput];
+
+    /// How the messages of its pairs follow each other, where it is timed.
+    pub const fn pattern(self) -> Option<Pattern> {
+        match self {
+            Workload::Latency => Some(Pattern::RoundTrip),
+            Workload::Throughput => Some(Pattern::OneWay),
+            _ => None,
+        }
+    }
+
+    /// Whether a row of this workload belongs into the file of `workload`.
+    ///
+    /// # Errors
+    /// What is wrong and what was expected.
+    pub fn must_be(self, workload: Self) -> Result<(), String> {
+        if self == workload {
+            return Ok(());
+        }
+        Err(format!("workload '{self}' does not belong here: expected '{workload}'"))
+    }
+}
+
+named! {
+    /// How the messages of a pair follow each other.
+    "pattern" Pattern {
+        /// One there, one back.
+        RoundTrip = "round-trip",
+        /// One way, as fast as they go.
+        OneWay = "one-way",
     }
 }
 
@@ -75,7 +118,7 @@ named! {
     "access" Access {
         /// Through the caller's own buffer: `send(&[u8])`, `recv(&mut [u8])`.
         Copy = "copy",
-        /// Produced and consumed where it lies: `send_with`, `recv_with` (shared memory).
+        /// Produced, and where the mechanism allows it consumed, where it lies: `send_with`, `recv_with`.
         InPlace = "in-place",
     }
 }

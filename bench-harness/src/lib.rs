@@ -20,6 +20,7 @@ pub mod probe;
 pub mod progress;
 pub mod record;
 pub mod registry;
+pub mod relay;
 pub mod report;
 pub mod run;
 pub mod stats;

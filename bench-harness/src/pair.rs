@@ -5,7 +5,7 @@
 //! whatever a killed child could not remove is removed by dropping them.
 
 use crate::{
-    cell::Workload,
+    cell::Pattern,
     interrupt,
     topology::Cpus,
     workload::{
@@ -64,7 +64,7 @@ impl Budget {
 #[derive(Clone, Copy, Debug)]
 pub struct Job {
     /// Round trips or one way.
-    pub workload: Workload,
+    pub pattern: Pattern,
     /// Message length in bytes.
     pub size: usize,
     /// Where the two processes run.
@@ -214,7 +214,7 @@ fn converse<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
     }
     let mut courier = K::new(end, job.size, C::SPEC.framing == Framing::Message);
     let mut stage = Stage::new(page, role, C::SPEC, job.size);
-    let played = workload::play(job.workload, &mut stage, &mut courier, job.budget, job.probes());
+    let played = workload::play(job.pattern, &mut stage, &mut courier, job.budget, job.probes());
     if played.is_err() {
         // Closing the end now would fail the other process with a consequence, perhaps before this one has named the cause.
         // The supervisor's copies close what it held.

@@ -29,6 +29,9 @@ impl Depth {
             (Depth::Quick, Workload::Throughput) => &[64, 64 * KIB],
             (Depth::Default, Workload::Latency) => &[64, 4 * KIB, 64 * KIB],
             (Depth::Default, Workload::Throughput) => &[64, 4 * KIB, 64 * KIB, KIB * KIB],
+            (_, Workload::Copies) => &[4 * KIB, 64 * KIB],
+            (_, Workload::Cost) => &[64, 64 * KIB],
+            (_, Workload::Lifecycle | Workload::Relay) => &[],
             (Depth::Full, _) => &[8, 64, 512, 4 * KIB, 8 * KIB, 64 * KIB, 256 * KIB, KIB * KIB],
         }
     }
@@ -139,7 +142,7 @@ impl Plan {
         }
 
         let mut cells = Vec::new();
-        for &workload in or(&selection.workloads, Workload::ALL) {
+        for &workload in or(&selection.workloads, &Workload::TIMED) {
             for &size in or(&selection.sizes, depth.sizes(workload)) {
                 for mechanism in or(&selection.mechanisms, &all) {
                     for access in mechanism.accesses() {

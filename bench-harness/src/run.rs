@@ -99,7 +99,7 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
 fn measure_steady(plan: &Plan, topology: &Topology, tally: &Tally) -> Result<Sample, PairError> {
     let cell = tally.cell;
     let job = Job {
-        workload: cell.workload,
+        pattern: cell.workload.pattern().expect("the plan has cells of timed workloads only"),
         size: cell.size,
         cpus: topology.cpus(cell.placement).expect("the plan has placements of this topology only"),
         wait: cell.wait,

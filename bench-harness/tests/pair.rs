@@ -1,7 +1,7 @@
 //! A forked pair over channels that are broken on purpose: each fault must be named, and none may hang or pass.
 
 use bench_harness::{
-    cell::Workload,
+    cell::Pattern,
     pair::{self, Budget, Job, PairError, Sample},
     workload::courier::Copying,
 };
@@ -149,26 +149,26 @@ impl Endpoint for CutEnd {
 
 /// Whoever touches a cut object is killed: the pair's error says so, and this process measures on.
 fn a_cut_object_is_named() -> Verdict {
-    for workload in [Workload::Latency, Workload::Throughput] {
-        let error = match run_pair::<Cut>(workload, [0, 0], 1000) {
+    for pattern in [Pattern::RoundTrip, Pattern::OneWay] {
+        let error = match run_pair::<Cut>(pattern, [0, 0], 1000) {
             Err(error @ PairError::Died(_, Exit::Signal(Signal::SIGBUS))) => error.to_string(),
-            other => return Err(format!("{workload}: {:?}", other.map(|sample| sample.messages))),
+            other => return Err(format!("{pattern}: {:?}", other.map(|sample| sample.messages))),
         };
         if !error.contains("SIGBUS: its shared object was cut") {
             return Err(error);
         }
     }
-    measure::<0>(Workload::Latency, [0, 0]).map(drop).map_err(|error| format!("the pair after it: {error}"))
+    measure::<0>(Pattern::RoundTrip, [0, 0]).map(drop).map_err(|error| format!("the pair after it: {error}"))
 }
 
-fn measure<const F: usize>(workload: Workload, cpus: [usize; 2]) -> std::result::Result<Sample, PairError> {
-    run_pair::<Faulty<F>>(workload, cpus, if FAULTS[F] == Fault::Drops { 20_000 } else { 1000 })
+fn measure<const F: usize>(pattern: Pattern, cpus: [usize; 2]) -> std::result::Result<Sample, PairError> {
+    run_pair::<Faulty<F>>(pattern, cpus, if FAULTS[F] == Fault::Drops { 20_000 } else { 1000 })
 }
 
-fn run_pair<C: Channel>(workload: Workload, cpus: [usize; 2], ms: u64) -> std::result::Result<Sample, PairError> {
+fn run_pair<C: Channel>(pattern: Pattern, cpus: [usize; 2], ms: u64) -> std::result::Result<Sample, PairError> {
     let milliseconds = Duration::from_millis;
     pair::run::<C, Copying<C::Endpoint>>(&Job {
-        workload,
+        pattern,
         size: 256,
         cpus: Some(cpus),
         wait: Wait::Block,
@@ -177,15 +177,15 @@ fn run_pair<C: Channel>(workload: Workload, cpus: [usize; 2], ms: u64) -> std::r
     })
 }
 
-/// Runs both workloads and judges each outcome.
+/// Runs both patterns and judges each outcome.
 fn expect<const F: usize>(
     judge: fn(&std::result::Result<Sample, PairError>) -> bool,
 ) -> impl FnOnce() -> Verdict + Send + 'static {
     move || {
-        for workload in [Workload::Latency, Workload::Throughput] {
-            let outcome = measure::<F>(workload, [0, 0]);
+        for pattern in [Pattern::RoundTrip, Pattern::OneWay] {
+            let outcome = measure::<F>(pattern, [0, 0]);
             if !judge(&outcome) {
-                return Err(format!("{workload}: {:?}", outcome.map(|sample| sample.messages)));
+                return Err(format!("{pattern}: {:?}", outcome.map(|sample| sample.messages)));
             }
         }
         Ok(())
@@ -209,10 +209,10 @@ fn main() {
         )
         .test("a_cut_object_is_named", a_cut_object_is_named)
         .test("losses_are_counted_and_do_not_hang", || {
-            let sample = measure::<5>(Workload::Latency, [0, 0]).map_err(|error| error.to_string())?;
+            let sample = measure::<5>(Pattern::RoundTrip, [0, 0]).map_err(|error| error.to_string())?;
             if sample.lost > 0 { Ok(()) } else { Err(format!("none lost of {}", sample.messages)) }
         })
-        .test("a_cpu_that_is_not_there_fails_the_pair", || match measure::<0>(Workload::Latency, [0, 4095]) {
+        .test("a_cpu_that_is_not_there_fails_the_pair", || match measure::<0>(Pattern::RoundTrip, [0, 4095]) {
             Err(PairError::Failed(why)) if why.contains("4095") => Ok(()),
             other => Err(format!("{:?}", other.map(|sample| sample.messages))),
         })])

@@ -1,4 +1,4 @@
-//! The contract: [`Channel`], [`Endpoint`], [`InPlace`], [`Rendezvous`].
+//! The contract: [`Channel`], [`Endpoint`], [`SendInPlace`], [`InPlace`], [`Rendezvous`].
 
 use crate::{Buffer, Name, Options, Result, Spec};
 use std::time::Duration;
@@ -95,18 +95,25 @@ pub trait Endpoint: Send {
     fn prefault(&mut self) {}
 }
 
-/// Mechanisms whose payload can be produced and consumed where it lies.
+/// Mechanisms whose sender can produce the payload where the channel takes it from.
 ///
-/// The slices are the shared memory itself, aligned to 8 bytes. A correct peer never touches them meanwhile; a hostile
-/// one can change them under the reader, so check a copy and not the slot where that matters.
-pub trait InPlace: Endpoint {
+/// The slice belongs to the endpoint, is aligned to 8 bytes, and is lent for the call only. Where the kernel or the peer
+/// reads it later (by reference), the endpoint keeps it untouched until they have: so the caller need never ask
+/// when it may be used again. The module of each variant says how it knows.
+pub trait SendInPlace: Endpoint {
     /// Sends a message of `len` bytes that `fill` writes straight into the channel. What `fill` leaves unwritten is
     /// whatever the slot held before.
     ///
     /// # Errors
     /// As for [`Endpoint::send`]; `fill` runs only once there is room.
     fn send_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()>;
+}
 
+/// Mechanisms whose payload can be consumed, too, without a buffer of the caller's.
+///
+/// Where the slice is shared memory, a correct peer never touches it meanwhile; a hostile one can change it under the
+/// reader, so check a copy and not the slot where that matters.
+pub trait InPlace: SendInPlace {
     /// Receives one message and hands it to `read` where it lies; the room is free again when `read` returns.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::{Error, Result};
+use crate::{Error, Result, ledger};
 use nix::errno::Errno;
 use std::{ptr, sync::atomic::AtomicU32, time::Duration};
 
@@ -16,6 +16,7 @@ use std::{ptr, sync::atomic::AtomicU32, time::Duration};
 pub fn wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) -> Result<()> {
     let limit = limit.map(|d| libc::timespec { tv_sec: d.as_secs() as _, tv_nsec: d.subsec_nanos() as _ });
     let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
+    ledger::call();
     // SAFETY: `word` is a live, aligned 32-bit word for the whole call, and `limit` is null or points to a live timespec;
     // the kernel only reads both.
     let r = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, limit) };
@@ -30,6 +31,7 @@ pub fn wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) -> Result<
 /// # Errors
 /// [`Error::Os`], such as `EFAULT`.
 pub fn wake(word: &AtomicU32) -> Result<()> {
+    ledger::call();
     // SAFETY: `word` is a live, aligned 32-bit word; FUTEX_WAKE uses its address only as a key.
     let r = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1) };
     if r == -1 { Err(Error::os("futex", Errno::last())) } else { Ok(()) }

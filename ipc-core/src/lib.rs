@@ -13,6 +13,7 @@
 //!   streams, and noticing a dead peer where the kernel does not tell;
 //! - [`objects`], [`sysv`], [`leftovers`]: names, guards, the journal that lets a later process remove what a killed one left,
 //!   and a look at what was left;
+//! - [`ledger`]: the system calls and copies that messages took;
 //! - [`process`], [`futex`]: safe wrappers for forking, pinning, supervising and sleeping.
 
 pub mod buffer;
@@ -21,6 +22,7 @@ pub mod channel;
 pub mod conformance;
 pub mod error;
 pub mod futex;
+pub mod ledger;
 pub mod leftovers;
 pub mod liveness;
 pub mod objects;
@@ -35,7 +37,7 @@ pub mod wait;
 pub mod watch;
 
 pub use buffer::Buffer;
-pub use channel::{Channel, Endpoint, InPlace, Rendezvous};
+pub use channel::{Channel, Endpoint, InPlace, Rendezvous, SendInPlace};
 pub use error::{Error, Result, Sign};
 pub use options::{Name, Options, Wait};
-pub use spec::{Framing, Reach, Reliability, Spec};
+pub use spec::{Copies, Custody, Framing, Reach, Reliability, Spec};

@@ -9,7 +9,7 @@
 //! Datagram sockets also leave [notes](Liveness::note) on it, since their receivers cannot tell an empty message from the
 //! end.
 
-use crate::{Error, Name, Result, Sign, objects};
+use crate::{Error, Name, Result, Sign, ledger, objects};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll, ppoll},
@@ -57,6 +57,7 @@ impl Liveness {
     pub fn is_gone(&self) -> Result<bool> {
         let mut fds = [self.poll_fd()];
         loop {
+            ledger::call();
             match poll(&mut fds, PollTimeout::ZERO) {
                 Ok(n) => return Ok(n > 0),
                 Err(Errno::EINTR) => {}

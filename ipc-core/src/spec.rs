@@ -40,6 +40,43 @@ impl Reliability {
     }
 }
 
+/// Who holds a message that was sent and not yet received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Custody {
+    /// The channel: the message arrives even where its sender has been killed.
+    Channel,
+    /// The sender: the message dies with a sender that is killed. One that closes its end first waits until all has been
+    /// received, or its peer has gone.
+    Sender,
+}
+
+impl Custody {
+    /// The name shown in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Custody::Channel => "channel",
+            Custody::Sender => "sender",
+        }
+    }
+}
+
+/// How often a payload is copied between the sender's and the receiver's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copies {
+    /// From buffer to buffer: [`Endpoint::send_buffer`](crate::Endpoint::send_buffer) and `recv_buffer`.
+    pub copying: u32,
+    /// Produced, and where that is possible consumed, where it lies: [`SendInPlace`](crate::SendInPlace),
+    /// [`InPlace`](crate::InPlace).
+    pub in_place: Option<u32>,
+}
+
+impl Copies {
+    /// Of a mechanism without access in place.
+    pub const fn of(copying: u32) -> Self {
+        Self { copying, in_place: None }
+    }
+}
+
 /// Which processes can use the mechanism together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -84,9 +121,10 @@ pub struct Spec {
     pub objects: &'static str,
     /// What bounds a message's length.
     pub limit: &'static str,
-    /// Copies of the payload between the sender's and the receiver's buffer that the manuals promise for copying
-    /// access. Declared here to be tested against the measured count, never to stand in for it.
-    pub declared_copies: u32,
+    /// Copies that the manuals promise. Declared here to be tested against the measured count, never to stand in for it.
+    pub declared_copies: Copies,
+    /// Who holds what has been sent.
+    pub custody: Custody,
     /// How the survivor learns that its peer was killed.
     pub peer_death: &'static str,
     /// What keeps strangers out, and what an end is still exposed to from processes that have its rights.

@@ -1,6 +1,6 @@
 //! Whole messages through descriptors: partial transfers, `EINTR`, would-block and end of file.
 
-use crate::{Error, Result, Sign, wait::Turn};
+use crate::{Error, Result, Sign, ledger, wait::Turn};
 use nix::{errno::Errno, poll::PollFlags};
 use std::os::fd::BorrowedFd;
 
@@ -28,6 +28,7 @@ impl Progress {
     ) -> Result<()> {
         check_same("send", self.sent, message.len())?;
         while self.sent < message.len() {
+            ledger::call();
             match write(&message[self.sent..]) {
                 Ok(n) => self.sent += n,
                 Err(Errno::EAGAIN) => turn.ready(fd, PollFlags::POLLOUT)?,
@@ -54,6 +55,7 @@ impl Progress {
     ) -> Result<usize> {
         check_same("recv", self.received, buffer.len())?;
         while self.received < buffer.len() {
+            ledger::call();
             match read(&mut buffer[self.received..]) {
                 Ok(0) => return Err(Error::PeerGone { sign: Sign::EndOfFile }),
                 Ok(n) => self.received += n,
@@ -91,6 +93,7 @@ pub fn whole<T>(
     mut attempt: impl FnMut() -> nix::Result<T>,
 ) -> Result<T> {
     loop {
+        ledger::call();
         match attempt() {
             Ok(done) => return Ok(done),
             Err(Errno::EAGAIN) => turn.ready(fd, events)?,

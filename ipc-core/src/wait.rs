@@ -3,7 +3,7 @@
 //! A mechanism tries; where the attempt would block it asks its [`Turn`] what to do next. Nothing here runs on the path
 //! of an attempt that succeeds.
 
-use crate::{Error, Options, Result, Sign, Wait, liveness::Liveness};
+use crate::{Error, Options, Result, Sign, Wait, ledger, liveness::Liveness};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, ppoll},
@@ -145,6 +145,7 @@ impl<'a> Turn<'a> {
             }
             None => &mut fds[..1],
         };
+        ledger::call();
         match ppoll(fds, left.map(TimeSpec::from_duration), None) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(()),

@@ -4,7 +4,7 @@
 //! clients come, or come and go: all writers share one stream. Once open it is a pipe, and costs what a pipe costs.
 
 use ipc_core::{
-    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
     liveness::{hear_exactly, retry_by},
     objects::{self, Object, Owned},
     stream::StreamEnd,
@@ -33,7 +33,8 @@ impl Channel for Fifo {
         reach: Reach::Named,
         objects: "2 FIFOs",
         limit: "none; 64 KiB in flight by default (fs.pipe-max-size)",
-        declared_copies: 2,
+        declared_copies: Copies::of(2),
+        custody: Custody::Channel,
         peer_death: "end of file, EPIPE",
         trust: "mode 0600 in a folder of mode 0700; another process of the user can open it before it is unlinked",
         good_for: "byte streams between strangers that agree on a path; shells and scripts can take part",

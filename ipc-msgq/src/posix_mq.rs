@@ -6,7 +6,8 @@
 
 use crate::sys;
 use ipc_core::{
-    Channel, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Sign, Spec,
+    Channel, Copies, Custody, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Sign,
+    Spec,
     liveness::{Liveness, Meeting},
     objects::{self, Object, Owned},
     spec::kernel_limit,
@@ -39,7 +40,8 @@ impl Channel for PosixMq {
         reach: Reach::Named,
         objects: "2 queues, and 1 socket pair that shows whether the peer lives",
         limit: "fs.mqueue.msgsize_max (8 KiB); fs.mqueue.msg_max (10) messages in flight; RLIMIT_MSGQUEUE for all",
-        declared_copies: 2,
+        declared_copies: Copies::of(2),
+        custody: Custody::Channel,
         peer_death: "nothing; a socket beside the queues tells",
         trust: "mode 0600; another process of the user can open the queues before they are unlinked",
         good_for: "few, short, urgent messages: they have priorities, and a queue can be polled",

@@ -6,7 +6,8 @@
 
 use crate::sys;
 use ipc_core::{
-    Buffer, Channel, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Sign, Spec,
+    Buffer, Channel, Copies, Custody, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result,
+    Sign, Spec, ledger,
     liveness::{Liveness, Meeting},
     objects::{self, Journaled, Object, Owned},
     spec::kernel_limit,
@@ -31,7 +32,8 @@ impl Channel for SysvMsgq {
         reach: Reach::Named,
         objects: "2 queues, and 1 socket pair that shows whether the peer lives",
         limit: "kernel.msgmax (8 KiB); kernel.msgmnb (16 KiB) in flight",
-        declared_copies: 2,
+        declared_copies: Copies::of(2),
+        custody: Custody::Channel,
         peer_death: "nothing; a socket beside the queues tells",
         trust: "mode 0600; every process of the user can take messages out, put some in and remove the queue",
         good_for: "programs that use them already; receivers that pick messages by type",
@@ -255,11 +257,13 @@ impl Link {
         let mut turn = Turn::new(&self.patience, Some(&self.peer));
         let mut nap = NAP[0];
         loop {
+            ledger::call();
             match attempt(if blocks { 0 } else { libc::IPC_NOWAIT }) {
                 Ok(done) => return Ok(done),
                 Err(Errno::ENOMSG | Errno::EAGAIN) => match turn.step()? {
                     Step::Retry => {}
                     Step::Sleep(Some(left)) => {
+                        ledger::call();
                         sleep(nap.min(left));
                         nap = (nap * 2).min(NAP[1]);
                     }
@@ -332,7 +336,7 @@ impl Endpoint for SysvMsgqEnd {
     #[inline]
     fn send(&mut self, message: &[u8]) -> Result<()> {
         check_len(message.len(), self.link.max)?;
-        self.scratch[..message.len()].copy_from_slice(message);
+        ledger::copy(&mut self.scratch[..message.len()], message);
         self.link.send(&mut self.scratch.with_headroom()[..sys::TYPE_BYTES + message.len()])
     }
 
@@ -342,7 +346,7 @@ impl Endpoint for SysvMsgqEnd {
         let room = buffer.len().min(self.link.max);
         match self.link.recv(&mut self.scratch.with_headroom()[..sys::TYPE_BYTES + room]) {
             Ok(len) => {
-                buffer[..len].copy_from_slice(&self.scratch[..len]);
+                ledger::copy(&mut buffer[..len], &self.scratch[..len]);
                 Ok(len)
             }
             Err(Error::Os { source: Errno::E2BIG, .. }) => Err(self.link.too_large(room)),

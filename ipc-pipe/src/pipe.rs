@@ -3,7 +3,9 @@
 //! Good for a stream between relatives: nothing to name, nothing to clean up, end of file when the peer ends. Bad where
 //! messages have boundaries or the processes are strangers.
 
-use ipc_core::{Channel, Error, Framing, Options, Reach, Reliability, Result, Spec, stream::StreamEnd};
+use ipc_core::{
+    Channel, Copies, Custody, Error, Framing, Options, Reach, Reliability, Result, Spec, stream::StreamEnd,
+};
 use nix::{fcntl::OFlag, unistd::pipe2};
 
 /// A pair of anonymous pipes.
@@ -19,7 +21,8 @@ impl Channel for Pipe {
         reach: Reach::Inherited,
         objects: "2 pipes",
         limit: "none; 64 KiB in flight by default (fs.pipe-max-size)",
-        declared_copies: 2,
+        declared_copies: Copies::of(2),
+        custody: Custody::Channel,
         peer_death: "end of file, EPIPE",
         trust: "no name to open; the bytes lie in the kernel, so a peer can only send wrong ones",
         good_for: "byte streams between parent and child: nothing to name, nothing to clean up",

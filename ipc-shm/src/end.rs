@@ -6,7 +6,7 @@ use crate::{
     ring::{self, Memory, Side, Size},
 };
 use ipc_core::{
-    Endpoint, InPlace, Name, Options, Result,
+    Endpoint, InPlace, Name, Options, Result, SendInPlace, ledger,
     liveness::{Liveness, Meeting},
     objects::Owned,
     transfer::check_len,
@@ -135,7 +135,7 @@ impl Endpoint for RingEnd {
     /// System calls: none, but `futex` to wake a sleeping peer or to sleep while the ring is full.
     #[inline]
     fn send(&mut self, message: &[u8]) -> Result<()> {
-        self.send_with(message.len(), |slot| slot.copy_from_slice(message))
+        self.send_with(message.len(), |slot| ledger::copy(slot, message))
     }
 
     /// System calls: none, but `futex` to sleep while the ring is empty or to wake a sleeping peer.
@@ -144,7 +144,7 @@ impl Endpoint for RingEnd {
         self.arrived()?;
         let len = self.consumer.read(|message| {
             check_len(message.len(), buffer.len())?;
-            buffer[..message.len()].copy_from_slice(message);
+            ledger::copy(&mut buffer[..message.len()], message);
             Ok(message.len())
         })?;
         self.consumer.release()?;
@@ -166,7 +166,7 @@ impl Endpoint for RingEnd {
     }
 }
 
-impl InPlace for RingEnd {
+impl SendInPlace for RingEnd {
     #[inline]
     fn send_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
         check_len(len, self.max_message)?;
@@ -183,7 +183,9 @@ impl InPlace for RingEnd {
             }
         }
     }
+}
 
+impl InPlace for RingEnd {
     #[inline]
     fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         self.arrived()?;

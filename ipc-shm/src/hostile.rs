@@ -16,7 +16,7 @@ use crate::{
     ring::{self, CONTROLS, DATA, Memory, Side, Size},
 };
 use arbitrary::{Arbitrary, Unstructured};
-use ipc_core::{Endpoint, Error, InPlace, Options, Result, Wait, liveness::Liveness};
+use ipc_core::{Endpoint, Error, InPlace, Options, Result, SendInPlace, Wait, liveness::Liveness};
 use nix::sys::{
     memfd::{MFdFlags, memfd_create},
     mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap},

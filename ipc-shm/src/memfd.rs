@@ -8,7 +8,7 @@ use crate::{
     mapping::{Mapping, reserve},
     ring::Size,
 };
-use ipc_core::{Channel, Error, Framing, Options, Reach, Reliability, Result, Spec};
+use ipc_core::{Channel, Copies, Custody, Error, Framing, Options, Reach, Reliability, Result, Spec};
 use nix::{
     fcntl::{FcntlArg, SealFlag, fcntl},
     sys::{
@@ -31,7 +31,8 @@ impl Channel for Memfd {
         reach: Reach::Inherited,
         objects: "1 memfd, 1 socket pair",
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
-        declared_copies: 2,
+        declared_copies: Copies { copying: 2, in_place: Some(0) },
+        custody: Custody::Channel,
         peer_death: "nothing; a socket beside the memory tells",
         trust: "no name; sealed: nobody can cut it; what a peer scribbles is checked",
         good_for: "peers that can be passed a descriptor: no name, sealed against shrinking",

@@ -3,7 +3,7 @@
 //! Good for relatives: one system call, no name, nothing to clean up. Bad for anybody else: there is nothing to open.
 
 use crate::{end::RingEnd, mapping::Mapping, ring::Size};
-use ipc_core::{Channel, Framing, Options, Reach, Reliability, Result, Spec};
+use ipc_core::{Channel, Copies, Custody, Framing, Options, Reach, Reliability, Result, Spec};
 
 /// An anonymous mapping that a fork shares.
 #[derive(Debug)]
@@ -18,7 +18,8 @@ impl Channel for MmapAnon {
         reach: Reach::Inherited,
         objects: "1 mapping, 1 socket pair",
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
-        declared_copies: 2,
+        declared_copies: Copies { copying: 2, in_place: Some(0) },
+        custody: Custody::Channel,
         peer_death: "nothing; a socket beside the memory tells",
         trust: "no name and no descriptor: nobody can cut it; what a peer scribbles is checked",
         good_for: "parent and child: one call, no name, nothing to clean up",

@@ -9,7 +9,7 @@ use crate::{
     ring::Size,
 };
 use ipc_core::{
-    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
     objects::{self, Object, Owned},
 };
 use nix::{
@@ -31,7 +31,8 @@ impl Channel for MmapFile {
         reach: Reach::Named,
         objects: "1 file, 1 socket pair",
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
-        declared_copies: 2,
+        declared_copies: Copies { copying: 2, in_place: Some(0) },
+        custody: Custody::Channel,
         peer_death: "nothing; a socket beside the memory tells",
         trust: "mode 0600 in a folder of mode 0700; what a peer scribbles is checked; a process of the user that cuts it ends both (SIGBUS)",
         good_for: "content that belongs on disk as well",

@@ -5,7 +5,7 @@
 
 use crate::{end::RingEnd, mapping::Mapping, ring::Size};
 use ipc_core::{
-    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
     objects::{Object, Owned},
     spec::kernel_limit,
     sysv,
@@ -25,7 +25,8 @@ impl Channel for SysvShm {
         reach: Reach::Named,
         objects: "1 segment, 1 socket pair",
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
-        declared_copies: 2,
+        declared_copies: Copies { copying: 2, in_place: Some(0) },
+        custody: Custody::Channel,
         peer_death: "nothing; a socket beside the memory tells",
         trust: "mode 0600; cannot be cut; what a peer scribbles is checked",
         good_for: "programs that have it already",

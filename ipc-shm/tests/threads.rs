@@ -1,7 +1,7 @@
 //! Both ends in two threads of one process, where the thread sanitizer sees both sides (`scripts/sanitize.sh thread`). Nothing
 //! forks, and nothing but the ring orders what the two do between start and end.
 
-use ipc_core::{Channel, Endpoint, InPlace, Options, Wait};
+use ipc_core::{Channel, Endpoint, InPlace, Options, SendInPlace, Wait};
 use ipc_shm::{MmapAnon, RingEnd};
 use std::{sync::mpsc, thread, time::Duration};
 

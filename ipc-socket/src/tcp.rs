@@ -8,7 +8,7 @@
 
 use crate::{StreamEnd, loopback, socket::set};
 use ipc_core::{
-    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
     liveness::{Meeting, await_readable},
     stream::set_nonblocking,
 };
@@ -28,7 +28,8 @@ impl Channel for Tcp {
         reach: Reach::Network,
         objects: "1 connection (2 sockets)",
         limit: "none; buffers grow by themselves (net.ipv4.tcp_wmem, tcp_rmem)",
-        declared_copies: 2,
+        declared_copies: Copies::of(2),
+        custody: Custody::Channel,
         peer_death: "end of file, EPIPE, ECONNRESET",
         trust: "every user can reach the port; only a connection from the port that the peer told over a private socket is taken",
         good_for: "peers that may one day be on another host",

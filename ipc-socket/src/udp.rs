@@ -5,7 +5,7 @@
 
 use crate::{DatagramEnd, datagram_end::Kind, loopback};
 use ipc_core::{
-    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
     liveness::{Liveness, Meeting},
 };
 use nix::{
@@ -33,7 +33,8 @@ impl Channel for Udp {
         reach: Reach::Network,
         objects: "2 sockets, and 1 pair that shows whether the peer lives",
         limit: "65507 bytes; 208 KiB with the kernel's records in flight by default (net.core.rmem_default)",
-        declared_copies: 2,
+        declared_copies: Copies::of(2),
+        custody: Custody::Channel,
         peer_death: "ECONNREFUSED after a send; nothing to the receiver, so a second socket tells",
         trust: "every user can reach the port; the kernel takes datagrams from the port alone that the peer told over a private socket",
         good_for: "news where only the newest counts; peers that may one day be on another host",

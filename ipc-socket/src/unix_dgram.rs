@@ -5,7 +5,7 @@
 
 use crate::{DatagramEnd, datagram_end::Kind, local, socket::resize, unix_seqpacket::max_message};
 use ipc_core::{
-    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
     liveness::{Liveness, Meeting},
 };
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, connect, socketpair};
@@ -27,7 +27,8 @@ impl Channel for UnixDgram {
         reach: Reach::Named,
         objects: "1 socket pair, and 1 that shows whether the peer lives",
         limit: "the send buffer less 32 bytes (net.core.wmem_default, wmem_max), at most 4 MiB",
-        declared_copies: 2,
+        declared_copies: Copies::of(2),
+        custody: Custody::Channel,
         peer_death: "ECONNREFUSED to the sender; nothing to the receiver, so a second socket tells",
         trust: "mode 0600 in a folder of mode 0700; a connected socket takes messages from its peer alone",
         good_for: "notices that many processes send to one: whole messages, in order, never lost",

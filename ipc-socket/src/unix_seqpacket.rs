@@ -10,7 +10,7 @@ use crate::{
     socket::{resize, send_buffer},
 };
 use ipc_core::{
-    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
     liveness::{Liveness, Meeting},
 };
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -29,7 +29,8 @@ impl Channel for UnixSeqpacket {
         reach: Reach::Named,
         objects: "1 socket pair, and 1 that counts empty messages",
         limit: "the send buffer less 32 bytes (net.core.wmem_default, wmem_max), at most 4 MiB",
-        declared_copies: 2,
+        declared_copies: Copies::of(2),
+        custody: Custody::Channel,
         peer_death: "end of file, EPIPE",
         trust: "mode 0600 in a folder of mode 0700, and the peer's user is asked for (SO_PEERCRED)",
         good_for: "requests and answers on one host: whole messages, in order, with an end",

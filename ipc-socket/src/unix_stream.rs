@@ -5,8 +5,8 @@
 
 use crate::{StreamEnd, local};
 use ipc_core::{
-    Channel, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec, liveness::hear_exactly,
-    objects,
+    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    liveness::hear_exactly, objects,
 };
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
 use std::os::fd::AsRawFd;
@@ -24,7 +24,8 @@ impl Channel for UnixStream {
         reach: Reach::Named,
         objects: "1 socket pair",
         limit: "none; 208 KiB with the kernel's records in flight by default (net.core.wmem_default)",
-        declared_copies: 2,
+        declared_copies: Copies::of(2),
+        custody: Custody::Channel,
         peer_death: "end of file, EPIPE",
         trust: "mode 0600 in a folder of mode 0700, and the peer's user is asked for (SO_PEERCRED)",
         good_for: "the default between processes of one host; passes descriptors, knows the peer's user",

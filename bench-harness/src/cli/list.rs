@@ -26,12 +26,14 @@ struct Row {
     /// On this kernel with default options; absent where there is no limit, or where it cannot be opened.
     max_message_bytes: Option<usize>,
     declared_copies: u32,
+    declared_copies_in_place: Option<u32>,
     peer_death: &'static str,
     good_for: &'static str,
     bad_for: &'static str,
     manual: &'static str,
     error: Option<String>,
     trust: &'static str,
+    custody: &'static str,
 }
 
 impl Row {
@@ -48,13 +50,15 @@ impl Row {
             objects: spec.objects,
             limit: spec.limit,
             max_message_bytes: max.as_ref().ok().copied().filter(|&max| max != usize::MAX),
-            declared_copies: spec.declared_copies,
+            declared_copies: spec.declared_copies.copying,
+            declared_copies_in_place: spec.declared_copies.in_place,
             peer_death: spec.peer_death,
             good_for: spec.good_for,
             bad_for: spec.bad_for,
             manual: spec.manual,
             error: max.err().map(|error| error.to_string()),
             trust: spec.trust,
+            custody: spec.custody.name(),
         }
     }
 }

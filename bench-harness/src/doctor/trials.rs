@@ -2,7 +2,7 @@
 
 use super::{Finding, Group, Verdict, limits};
 use crate::{
-    cell::{Access, Placement, Workload},
+    cell::{Access, Pattern, Placement},
     pair::{Budget, Job, PairError, Sample},
     plan::{Plan, Selection},
     registry::{MECHANISMS, Mechanism},
@@ -179,9 +179,8 @@ impl Trials {
 
 /// Measures one round trip as a run would.
 fn pair(mechanism: &Mechanism, bytes: usize, cpus: Cpus) -> Result<Sample, PairError> {
-    let (workload, budget) = (Workload::Latency, Budget::Messages(1));
-    mechanism
-        .run(Access::Copy, &Job { workload, size: bytes, cpus, wait: Wait::Block, budget, deadline: run::DEADLINE })
+    let (pattern, budget) = (Pattern::RoundTrip, Budget::Messages(1));
+    mechanism.run(Access::Copy, &Job { pattern, size: bytes, cpus, wait: Wait::Block, budget, deadline: run::DEADLINE })
 }
 
 fn lengths(trials: &[&Trial]) -> String {

@@ -52,6 +52,28 @@ pub(super) mod maybe {
     }
 }
 
+/// Yes, no, or empty.
+pub(super) mod yes {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(value: &Option<bool>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match value {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "",
+        })
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "yes" => Ok(Some(true)),
+            "no" => Ok(Some(false)),
+            "" => Ok(None),
+            text => Err(D::Error::custom(format!("'{text}' is neither yes nor no, nor empty"))),
+        }
+    }
+}
+
 /// A mechanism's name. It becomes part of file names and Markdown, so only what a name may hold passes.
 pub(super) mod mechanism {
     use super::*;
@@ -126,6 +148,8 @@ figures! {
     tenths { decimals: 1, least: 0.0 }
     /// The lower end of an interval of times; that of a wide one is below zero.
     tenths_low { decimals: 1, least: f64::MIN }
+    /// A count per message, or empty.
+    hundredths { decimals: 2, least: 0.0 }
     /// A rate, or empty.
     whole { decimals: 0, least: 0.0 }
     /// The lower end of an interval of rates; that of a wide one is below zero.

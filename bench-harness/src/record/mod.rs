@@ -4,19 +4,27 @@
 //! therefore read as carefully as it is written: a file that is torn, foreign or edited by mistake is an [`Error`] that
 //! names the file, the line and what belongs there.
 
+pub mod copies;
+pub mod cost;
 mod error;
 pub mod faults;
 mod field;
 pub mod flag;
 pub mod histograms;
 pub mod latency;
+pub mod lifecycle;
+pub mod relay;
 pub mod throughput;
 
+pub use copies::CopiesRow;
+pub use cost::CostRow;
 pub use error::Error;
 pub use faults::FaultRow;
 pub use flag::{Flag, Flags, Proximity};
 pub use histograms::Distribution;
 pub use latency::LatencyRow;
+pub use lifecycle::LifecycleRow;
+pub use relay::RelayRow;
 pub use throughput::ThroughputRow;
 
 use crate::cell::{Access, Placement, Workload};
@@ -65,10 +73,7 @@ pub struct Key<'a> {
 impl Key<'_> {
     /// Whether a row of this key belongs into the file of `workload`.
     fn belongs_to(&self, workload: Workload) -> Result<(), String> {
-        if self.workload == workload {
-            return Ok(());
-        }
-        Err(format!("workload '{}' does not belong here: expected '{workload}'", self.workload))
+        self.workload.must_be(workload)
     }
 }
 

@@ -106,9 +106,9 @@ pub struct Point {
 /// What is shown for a workload and size: small messages are counted, large ones weighed.
 pub fn quantity(workload: Workload, size: usize) -> Quantity {
     match workload {
-        Workload::Latency => Quantity::Time,
         Workload::Throughput if size < 1024 => Quantity::Messages,
         Workload::Throughput => Quantity::Bytes,
+        _ => Quantity::Time,
     }
 }
 

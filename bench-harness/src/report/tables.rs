@@ -19,8 +19,8 @@ impl Matrix {
     /// What the table shows, in a few words.
     pub fn title(&self) -> String {
         let what = match self.workload {
-            Workload::Latency => "Round trip",
             Workload::Throughput => "Throughput",
+            _ => "Round trip",
         };
         format!("{what}, {}", units::size(self.size))
     }

@@ -1,7 +1,7 @@
 //! Carries numbered messages through a channel, by copying or in place, keeping the payload contract either way.
 
 use crate::payload;
-use ipc_core::{Buffer, Endpoint, InPlace, Result};
+use ipc_core::{Buffer, Endpoint, InPlace, Result, SendInPlace};
 use std::time::Duration;
 
 /// Sends and receives messages of one size, writing and checking every cache line of each.
@@ -124,6 +124,48 @@ fn touched(size: usize) -> Buffer {
     let mut buffer = Buffer::new(size);
     buffer.fill(1);
     buffer
+}
+
+/// Out of the channel's memory, into a buffer of its own.
+pub struct Lent<E>(Copying<E>);
+
+impl<E: SendInPlace> Courier for Lent<E> {
+    type Endpoint = E;
+
+    fn new(endpoint: E, size: usize, boundaries: bool) -> Self {
+        Self(Copying::new(endpoint, size, boundaries))
+    }
+
+    #[inline]
+    fn send(&mut self, number: u64) -> Result<()> {
+        self.0.endpoint.send_with(self.0.size, |slot| payload::fill(slot, number))
+    }
+
+    #[inline]
+    fn recv(&mut self, number: u64) -> Result<()> {
+        self.0.recv(number)
+    }
+
+    #[inline]
+    fn recv_any(&mut self) -> Result<u64> {
+        self.0.recv_any()
+    }
+
+    fn send_note(&mut self, note: u64) -> Result<()> {
+        self.0.send_note(note)
+    }
+
+    fn recv_note(&mut self) -> Result<u64> {
+        self.0.recv_note()
+    }
+
+    fn has_beginning_of(&self, number: u64) -> bool {
+        self.0.has_beginning_of(number)
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.0.set_timeout(timeout)
+    }
 }
 
 /// Straight in the channel's memory.

@@ -10,7 +10,7 @@ mod throughput;
 
 pub use latency::histogram;
 
-use crate::{cell::Workload, pair::Budget, pair::Sample};
+use crate::{cell::Pattern, pair::Budget, pair::Sample};
 use courier::Courier;
 use ipc_core::{
     Reliability, Result, Spec,
@@ -131,7 +131,7 @@ fn lines(role: Role) -> [usize; 2] {
 /// # Errors
 /// What the channel returned, or [`Error::Corrupt`](ipc_core::Error::Corrupt) for a payload that is not what was sent.
 pub fn play<C: Courier>(
-    workload: Workload,
+    pattern: Pattern,
     stage: &mut Stage<'_>,
     courier: &mut C,
     budget: Budget,
@@ -145,11 +145,11 @@ pub fn play<C: Courier>(
     if probe {
         sample.probe_ns[0] = stage.probe();
     }
-    match (workload, stage.role) {
-        (Workload::Latency, Role::Initiator) => latency::lead(stage, courier, budget, &mut sample)?,
-        (Workload::Latency, Role::Responder) => latency::follow(stage, courier, &mut sample)?,
-        (Workload::Throughput, Role::Initiator) => throughput::lead(stage, courier, budget, &mut sample)?,
-        (Workload::Throughput, Role::Responder) => throughput::follow(stage, courier, &mut sample)?,
+    match (pattern, stage.role) {
+        (Pattern::RoundTrip, Role::Initiator) => latency::lead(stage, courier, budget, &mut sample)?,
+        (Pattern::RoundTrip, Role::Responder) => latency::follow(stage, courier, &mut sample)?,
+        (Pattern::OneWay, Role::Initiator) => throughput::lead(stage, courier, budget, &mut sample)?,
+        (Pattern::OneWay, Role::Responder) => throughput::follow(stage, courier, &mut sample)?,
     }
     if probe {
         sample.probe_ns[1] = stage.probe();

@@ -8,7 +8,7 @@ use super::{
     stage::Stage,
     waiting::{converse_in_storm, fill, on_time},
 };
-use crate::{Channel, Endpoint, Error, InPlace, Result};
+use crate::{Channel, Endpoint, Error, InPlace, Result, SendInPlace};
 use nix::sys::signal::{Signal, raise};
 use std::time::{Duration, Instant};
 

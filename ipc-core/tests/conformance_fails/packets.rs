@@ -7,8 +7,8 @@ use crate::{
     TWICE, UNALIGNED, UNJOURNALED,
 };
 use ipc_core::{
-    Buffer, Channel, Endpoint, Error, Framing, InPlace, Name, Options, Reach, Reliability, Rendezvous, Result, Sign,
-    Spec,
+    Buffer, Channel, Copies, Custody, Endpoint, Error, Framing, InPlace, Name, Options, Reach, Reliability, Rendezvous,
+    Result, SendInPlace, Sign, Spec,
     liveness::retry_by,
     objects::{self, Object, Owned},
     sysv,
@@ -60,7 +60,8 @@ impl<const FAULT: u8> Channel for Packets<FAULT> {
         reach: Reach::Named,
         objects: "1 socket pair",
         limit: "16 KiB",
-        declared_copies: 2,
+        declared_copies: Copies::of(2),
+        custody: Custody::Channel,
         peer_death: "end of file",
         trust: "a socket that only this user can open",
         good_for: "nothing",
@@ -358,7 +359,7 @@ impl<const FAULT: u8> Endpoint for End<FAULT> {
     }
 }
 
-impl<const FAULT: u8> InPlace for End<FAULT> {
+impl<const FAULT: u8> SendInPlace for End<FAULT> {
     fn send_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
         let off = usize::from(FAULT == UNALIGNED);
         let mut slot = Buffer::new(len + off);
@@ -379,7 +380,9 @@ impl<const FAULT: u8> InPlace for End<FAULT> {
         fill(&mut slot[off..]);
         self.send(&slot[off..])
     }
+}
 
+impl<const FAULT: u8> InPlace for End<FAULT> {
     fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         let mut slot = Buffer::new(MAX);
         let len = self.recv(&mut slot)?;

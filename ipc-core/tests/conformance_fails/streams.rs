@@ -1,7 +1,9 @@
 //! A byte stream over a pair of pipes, with a fault.
 
 use crate::{FORGETS_PART, NAMES, TEARS};
-use ipc_core::{Channel, Endpoint, Error, Framing, Options, Reach, Reliability, Result, Spec, stream::StreamEnd};
+use ipc_core::{
+    Channel, Copies, Custody, Endpoint, Error, Framing, Options, Reach, Reliability, Result, Spec, stream::StreamEnd,
+};
 use std::{io::pipe, os::fd::OwnedFd, time::Duration};
 
 /// A pair of pipes with a `FAULT`.
@@ -16,7 +18,8 @@ impl<const FAULT: u8> Channel for Streams<FAULT> {
         reach: Reach::Inherited,
         objects: "2 pipes",
         limit: "none",
-        declared_copies: 2,
+        declared_copies: Copies::of(2),
+        custody: Custody::Channel,
         peer_death: "end of file, EPIPE",
         trust: "no name to open",
         good_for: "nothing",
