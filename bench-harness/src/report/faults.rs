@@ -1,7 +1,8 @@
 //! The fault tables: what a death, a close or a stop of one process does to the other, one line a mechanism.
 
 use super::{
-    tables::{NO_FIGURE, escape_markdown},
+    table::{Column, Table},
+    tables::{NO_FIGURE, escape_markdown, wrap},
     units::{self, Quantity},
 };
 use crate::{
@@ -10,26 +11,19 @@ use crate::{
 };
 use std::fmt::Write as _;
 
-/// A table of text.
-pub struct Table {
-    /// What it shows.
-    pub title: &'static str,
-    /// How to read it.
-    pub explanation: &'static str,
-    /// The columns; all but the first and those that say how something was learned are figures.
-    pub heads: &'static [&'static str],
-    /// One line a mechanism.
-    pub lines: Vec<Vec<String>>,
-}
+/// The columns of both tables that say how something was learned and after how long.
+const LEARNED: [Column; 7] = [
+    Column::Words("mechanism"),
+    Column::Words("receiver learns by"),
+    Column::Figures("p50"),
+    Column::Figures("max"),
+    Column::Words("sender learns by"),
+    Column::Figures("p50"),
+    Column::Figures("max"),
+];
 
-/// Heads of columns with words in them, which are aligned to the left.
-const WORDS: [&str; 3] = ["mechanism", "receiver learns by", "sender learns by"];
-
-impl Table {
-    /// Whether a column holds figures.
-    pub fn is_figure(&self, column: usize) -> bool {
-        !WORDS.contains(&self.heads[column])
-    }
+fn columns(more: &[&'static str]) -> Vec<Column> {
+    LEARNED.into_iter().chain(more.iter().map(|&head| Column::Figures(head))).collect()
 }
 
 /// Both tables; none where nothing was measured.
@@ -46,27 +40,16 @@ pub fn tables(rows: &[FaultRow]) -> Vec<Table> {
         some.map(|of| [vec![of.mechanism.to_owned()], line(&of)].concat()).collect()
     };
     let killed = Table {
-        title: "One process is killed",
+        title: "One process is killed".into(),
         explanation: "SIGKILL at a random point of a running transfer: how the other learns of it, and after how long \
                       (median, longest; from the signal to the error its call returns, what was still to be received \
                       included). Hang-up: of the socket beside a channel whose kernel objects do not tell. Lost: the \
                       most that send had taken and the killed receiver never got (UDP also drops what its buffer cannot \
                       hold). Torn: killed senders that left the beginning of a message, which is not delivered. Left: \
                       objects in the kernel and on disk, before any sweep. Name: how often it could be bound again at \
-                      once.",
-        heads: &[
-            "mechanism",
-            "receiver learns by",
-            "p50",
-            "max",
-            "sender learns by",
-            "p50",
-            "max",
-            "lost",
-            "torn",
-            "left",
-            "name",
-        ],
+                      once."
+            .into(),
+        columns: columns(&["lost", "torn", "left", "name"]),
         lines: lines(&[Fault::KillSender, Fault::KillReceiver], |of| {
             let (sender, receiver) = (of.row(Fault::KillSender), of.row(Fault::KillReceiver));
             let both = || [sender, receiver].into_iter().flatten();
@@ -84,26 +67,16 @@ pub fn tables(rows: &[FaultRow]) -> Vec<Table> {
             ]
             .concat()
         }),
+        notes: Vec::new(),
     };
     let others = Table {
-        title: "One process closes, stops, or dies in bind",
+        title: "One process closes, stops, or dies in bind".into(),
         explanation: "The same after a clean close in mid-stream. S, r resumes: from SIGCONT, after some milliseconds of SIGSTOP, \
                       to the next message received, the median, where the sender or the receiver was stopped. Name: how \
                       often it could be bound again at once when the process that bound it was killed before, while or \
-                      just after its peer connected; left: what of that even a sweep did not remove.",
-        heads: &[
-            "mechanism",
-            "receiver learns by",
-            "p50",
-            "max",
-            "sender learns by",
-            "p50",
-            "max",
-            "s resumes",
-            "r resumes",
-            "name",
-            "left",
-        ],
+                      just after its peer connected; left: what of that even a sweep did not remove."
+            .into(),
+        columns: columns(&["s resumes", "r resumes", "name", "left"]),
         lines: lines(
             &[Fault::CloseSender, Fault::CloseReceiver, Fault::StopSender, Fault::StopReceiver, Fault::KillBinder],
             |of| {
@@ -122,6 +95,7 @@ pub fn tables(rows: &[FaultRow]) -> Vec<Table> {
                 .concat()
             },
         ),
+        notes: Vec::new(),
     };
     [killed, others].into_iter().filter(|table| !table.lines.is_empty()).collect()
 }
@@ -170,27 +144,8 @@ pub fn verdict(row: &FaultRow) -> String {
 
 /// Both tables as aligned text, with the verdict over all rows below.
 pub fn terminal(rows: &[FaultRow]) -> String {
-    let mut text = String::new();
-    for table in tables(rows) {
-        let widths: Vec<usize> = (0..table.heads.len())
-            .map(|column| {
-                let fields = table.lines.iter().map(|line| line[column].chars().count());
-                fields.chain([table.heads[column].chars().count()]).max().unwrap_or(0)
-            })
-            .collect();
-        super::tables::wrap(&mut text, &format!("{} – {}", table.title, table.explanation), "", 100);
-        text.push('\n');
-        let heads: Vec<String> = table.heads.iter().map(|&head| head.to_owned()).collect();
-        for line in [&heads].into_iter().chain(&table.lines) {
-            let fields = line.iter().zip(&widths).enumerate().map(|(column, (field, &width))| {
-                if table.is_figure(column) { format!("{field:>width$}") } else { format!("{field:width$}") }
-            });
-            text.push_str(fields.collect::<Vec<_>>().join("  ").trim_end());
-            text.push('\n');
-        }
-        text.push('\n');
-    }
-    super::tables::wrap(&mut text, &summary(rows), "", 100);
+    let mut text: String = tables(rows).iter().map(|table| table.terminal(100) + "\n").collect();
+    wrap(&mut text, &summary(rows), "", 100);
     text
 }
 
@@ -228,18 +183,7 @@ pub fn origin(rows: &[FaultRow]) -> String {
 
 /// Both tables in Markdown.
 pub fn markdown(rows: &[FaultRow]) -> String {
-    let mut text = String::new();
-    for table in tables(rows) {
-        let _ = write!(text, "### {}\n\n{}\n\n", table.title, table.explanation);
-        let rule = (0..table.heads.len()).map(|column| if table.is_figure(column) { "--:" } else { "---" });
-        let _ = writeln!(text, "| {} |", table.heads.join(" | "));
-        let _ = writeln!(text, "|{}|", rule.collect::<Vec<_>>().join("|"));
-        for line in &table.lines {
-            let fields: Vec<String> = line.iter().map(|field| escape_markdown(field)).collect();
-            let _ = writeln!(text, "| {} |", fields.join(" | "));
-        }
-        text.push('\n');
-    }
+    let mut text: String = tables(rows).iter().map(Table::markdown).collect();
     for row in rows.iter().filter(|row| row.is_bad()) {
         let _ = writeln!(text, "- {}: {}", row.name(), escape_markdown(&verdict(row)));
     }

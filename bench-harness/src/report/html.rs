@@ -164,21 +164,7 @@ fn fault_tables(html: &mut String, results: &Results) {
         "<h2 id=\"faults\">Faults</h2>\n<p class=\"quiet\">Measured by <code>ipc-bench faults</code>, {origin}.</p>\n"
     );
     for table in faults::tables(&results.faults) {
-        let _ = write!(html, "<h3>{}</h3>\n<p class=\"quiet\">{}</p>\n", table.title, escape(table.explanation));
-        html.push_str("<div class=\"scroll\"><table><thead><tr>");
-        let class = |column| if table.is_figure(column) { " class=\"figure\"" } else { "" };
-        for (column, head) in table.heads.iter().enumerate() {
-            let _ = write!(html, "<th{}>{head}</th>", class(column));
-        }
-        html.push_str("</tr></thead>\n<tbody>\n");
-        for line in &table.lines {
-            html.push_str("<tr>");
-            for (column, field) in line.iter().enumerate() {
-                let _ = write!(html, "<td{}>{}</td>", class(column), escape(field));
-            }
-            html.push_str("</tr>\n");
-        }
-        html.push_str("</tbody></table></div>\n");
+        html.push_str(&table.html());
     }
     let _ = writeln!(html, "<p>{}</p>", faults::summary(&results.faults));
 }

@@ -10,6 +10,7 @@ mod html;
 pub mod matrix;
 pub mod model;
 mod readme;
+pub mod table;
 pub mod tables;
 pub mod units;
 
