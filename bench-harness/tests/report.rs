@@ -5,7 +5,8 @@ use bench_harness::cell::{Access, Cell, Placement, Workload};
 use bench_harness::faults::Fault;
 use bench_harness::host::Host;
 use bench_harness::record::{
-    self, Distribution, Error, FaultRow, Flag, LatencyRow, Proximity, Row, ThroughputRow, histograms,
+    self, CopiesRow, CostRow, Distribution, Error, FaultRow, Flag, LatencyRow, Proximity, Row, ThroughputRow,
+    histograms,
 };
 use bench_harness::report::{self, matrix, tables};
 use hdrhistogram::Histogram;
@@ -17,8 +18,10 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-const MECHANISMS: [&str; 14] = [
+const MECHANISMS: [&str; 19] = [
     "pipe",
+    "vmsplice",
+    "splice",
     "fifo",
     "sysv-msgq",
     "posix-mq",
@@ -27,10 +30,13 @@ const MECHANISMS: [&str; 14] = [
     "memfd",
     "mmap-file",
     "mmap-anon",
+    "memfd-write",
+    "process-vm",
     "unix-stream",
     "unix-dgram",
     "unix-seqpacket",
     "tcp",
+    "tcp-zerocopy",
     "udp",
 ];
 const VIEWS: [(Placement, Wait); 3] =
@@ -40,12 +46,17 @@ fn is_memory(mechanism: &str) -> bool {
     ["sysv-shm", "posix-shm", "memfd", "mmap-file", "mmap-anon"].contains(&mechanism)
 }
 
+/// Mechanisms of which a process takes the payload from where the other produced it.
+fn lends(mechanism: &str) -> bool {
+    ["vmsplice", "splice", "memfd-write", "process-vm", "tcp-zerocopy"].contains(&mechanism)
+}
+
 /// Every cell of a plan with these sizes.
 fn cells(workload: Workload, sizes: &[usize]) -> Vec<Cell> {
     let mut cells = Vec::new();
     for mechanism in MECHANISMS {
         for &access in Access::ALL {
-            for &size in sizes.iter().filter(|_| access == Access::Copy || is_memory(mechanism)) {
+            for &size in sizes.iter().filter(|_| access == Access::Copy || is_memory(mechanism) || lends(mechanism)) {
                 let cell = |(placement, wait)| Cell { workload, mechanism, size, placement, wait, access };
                 cells.extend(VIEWS.map(cell));
             }
@@ -143,6 +154,77 @@ fn throughput_row(cell: &Cell) -> ThroughputRow {
     (row.msgs_per_s, row.bytes_per_s) = (Some(rate.round()), Some(bytes.round()));
     (row.bytes_per_s_lo, row.bytes_per_s_hi) = (Some((bytes * 0.97).round()), Some((bytes * 1.03).round()));
     row
+}
+
+fn copies_row(cell: &Cell) -> CopiesRow {
+    let mut row = CopiesRow::empty(cell.mechanism, cell.size, cell.access);
+    if let Some(error) = refusal(cell) {
+        row.error = error;
+        return row;
+    }
+    let (kernel, user) = match (cell.mechanism, cell.access) {
+        (mechanism, access) if is_memory(mechanism) => (0.0, if access == Access::Copy { 2.0 } else { 0.0 }),
+        ("tcp-zerocopy", access) => (2.0, if access == Access::Copy { 1.0 } else { 0.0 }),
+        (mechanism, access) if lends(mechanism) => (1.0, if access == Access::Copy { 1.0 } else { 0.0 }),
+        _ => (2.0, 0.0),
+    };
+    (row.kernel_copies, row.user_copies, row.total_copies) = (Some(kernel), Some(user), Some(kernel + user));
+    (row.moved, row.by_reference, row.declared) =
+        (Some(kernel), Some(kernel + user < 2.0), Some((kernel + user) as u32));
+    let calls = if is_memory(cell.mechanism) { 0.0 } else { 1.0 };
+    (row.syscalls_send, row.syscalls_recv) = (Some(calls), Some(calls));
+    row.evidence = "system calls traced; payload byte watched".into();
+    row
+}
+
+fn cost_row(cell: &Cell) -> CostRow {
+    let round_trip = median_ns(cell);
+    let busy = match (cell.wait, cell.placement) {
+        (Wait::Spin, _) => 2.0,
+        (_, Placement::SameCore) => 0.98,
+        _ => 0.4,
+    };
+    let calls = Some(if is_memory(cell.mechanism) { 0.25 } else { 1.0 });
+    CostRow {
+        workload: Workload::Cost,
+        mechanism: cell.mechanism.into(),
+        size: cell.size,
+        placement: cell.placement,
+        wait: cell.wait,
+        access: cell.access,
+        pairs: 2,
+        messages: 100_000,
+        syscalls_send: calls,
+        syscalls_recv: calls,
+        voluntary_send: Some(0.12),
+        voluntary_recv: Some(0.34),
+        involuntary_send: Some(0.0),
+        involuntary_recv: Some(0.01),
+        minor_faults_send: Some(0.0),
+        minor_faults_recv: Some(0.0),
+        user_ns_send: Some(120.0),
+        user_ns_recv: Some(130.0),
+        system_ns_send: Some(500.0),
+        system_ns_recv: Some(600.0),
+        cpu_ns: Some(tenth(round_trip * busy / 4.0)),
+        utilisation: Some(busy),
+        round_trip_ns: Some(tenth(round_trip)),
+        round_trip_cpu_ns: Some(tenth(round_trip * busy)),
+        energy_nj: None,
+        error: String::new(),
+    }
+}
+
+/// What [`write_full`] leaves out: rows of what messages cost.
+fn write_costs(dir: &Path) {
+    let here = |cell: &&Cell| (cell.placement, cell.wait) == VIEWS[0];
+    let copies: Vec<_> = cells(Workload::Copies, &[4096, 65_536]).iter().filter(here).map(copies_row).collect();
+    record::write(dir, &copies).unwrap();
+    let cost: Vec<_> =
+        cells(Workload::Cost, &[64, 65_536]).iter().filter(|c| refusal(c).is_none()).map(cost_row).collect();
+    record::write(dir, &cost).unwrap();
+    assert_eq!(record::read::<CopiesRow>(dir).unwrap(), copies);
+    assert_eq!(record::read::<CostRow>(dir).unwrap(), cost);
 }
 
 fn synthetic_host() -> Host {
@@ -416,9 +498,33 @@ fn a_report_is_the_same_every_time() {
 }
 
 #[test]
+fn what_messages_cost_is_shown_where_it_was_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    write_full(dir.path(), 100);
+    report::build(dir.path()).unwrap();
+    assert!(!fs::read_to_string(dir.path().join("README.md")).unwrap().contains("At a glance"));
+    write_costs(dir.path());
+    report::build(dir.path()).unwrap();
+    let readme = fs::read_to_string(dir.path().join("README.md")).unwrap();
+    // Round trip, throughput, copies, system calls, processor time.
+    assert!(readme.contains("| vmsplice in place | 28.6 µs | 3.39 GB/s | 1 | 1 / 1 | 2.86 µs |"), "{readme}");
+    assert!(fs::read_to_string(dir.path().join("report.html")).unwrap().contains("id=\"glance\""));
+    for chart in ["copies-throughput.svg", "cpu-latency.svg"] {
+        assert!(dir.path().join("charts").join(chart).exists(), "{chart}");
+    }
+    // One file of a run is enough for a report.
+    for file in ["latency.csv", "throughput.csv", "cost.csv"] {
+        fs::remove_file(dir.path().join(file)).unwrap();
+    }
+    report::build(dir.path()).unwrap();
+    assert!(!dir.path().join("charts/cpu-latency.svg").exists());
+}
+
+#[test]
 fn charts_are_well_formed() {
     let dir = tempfile::tempdir().unwrap();
     write_full(dir.path(), 500);
+    write_costs(dir.path());
     for path in report::build(dir.path()).unwrap().iter().filter(|path| path.extension().is_some_and(|e| e == "svg")) {
         let svg = fs::read_to_string(path).unwrap();
         well_formed(&svg).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
@@ -621,6 +727,7 @@ fn sample() {
         fs::create_dir_all(dir.join(name)).unwrap();
     }
     write_full(&dir.join("full"), 20_000);
+    write_costs(&dir.join("full"));
     write_results(&dir.join("single"), &cells(Workload::Latency, &[64])[1..2], &[], 20_000);
     let pipe: Vec<_> = cells(Workload::Latency, &[64, 4096]).into_iter().filter(|c| c.mechanism == "pipe").collect();
     write_results(&dir.join("sizes"), &pipe, &[], 20_000);

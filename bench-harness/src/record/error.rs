@@ -21,7 +21,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The folder holds no results at all.
-    #[error("{}: no results here: expected latency.csv or throughput.csv, as written by `ipc-bench run --out {}`",
+    #[error("{}: no results here: expected latency.csv or another file of a run, as written by `ipc-bench run --out {}`",
         dir.display(), dir.display())]
     NoResults {
         /// The folder.

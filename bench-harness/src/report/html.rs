@@ -6,7 +6,7 @@
 use super::charts::{Chart, escape};
 use super::matrix::{Entry, Matrix, Odd};
 use super::tables::{NO_FIGURE, capital, marks};
-use super::{Results, facts, faults};
+use super::{Results, facts, faults, overview};
 use crate::record::{self, Flag, Row};
 use std::fmt::Write as _;
 
@@ -22,7 +22,12 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
         style = include_str!("html/style.css"),
         lead = lead(results),
     );
-    html.push_str("<nav><a href=\"#charts\">Charts</a>");
+    html.push_str("<nav>");
+    let glance = overview::table(results);
+    if glance.is_some() {
+        html.push_str("<a href=\"#glance\">At a glance</a>");
+    }
+    html.push_str("<a href=\"#charts\">Charts</a>");
     for table in tables {
         let _ = write!(html, "<a href=\"#{}\">{}</a>", id(table), escape(&table.title()));
     }
@@ -32,6 +37,9 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     html.push_str("<a href=\"#cells\">All cells</a><a href=\"#flags\">Flags</a><a href=\"#host\">Host</a></nav>\n");
 
     notes(&mut html, results, drawn);
+    if let Some(table) = glance {
+        let _ = write!(html, "<h2 id=\"glance\">{}</h2>\n{}", table.title, table.html_body());
+    }
     html.push_str("<h2 id=\"charts\">Charts</h2>\n");
     for chart in drawn {
         figure(&mut html, chart);
@@ -48,6 +56,10 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     html.push_str("<h2 id=\"cells\">All cells</h2>\n<p class=\"quiet\">The CSV files as they are.</p>\n");
     cells(&mut html, "Latency", &results.latency);
     cells(&mut html, "Throughput", &results.throughput);
+    cells(&mut html, "Copies", &results.copies);
+    cells(&mut html, "Cost", &results.cost);
+    cells(&mut html, "Life cycle", &results.lifecycle);
+    cells(&mut html, "Relay", &results.relay);
     cells(&mut html, "Faults", &results.faults);
     flags(&mut html, tables);
     host(&mut html, results);

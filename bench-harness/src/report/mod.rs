@@ -9,13 +9,17 @@ pub mod faults;
 mod html;
 pub mod matrix;
 pub mod model;
+pub mod overview;
 mod readme;
 pub mod table;
 pub mod tables;
 pub mod units;
 
 use crate::host::Host;
-use crate::record::{self, Distribution, Error, FaultRow, LatencyRow, ThroughputRow, write_atomically};
+use crate::record::{
+    self, CopiesRow, CostRow, Distribution, Error, FaultRow, LatencyRow, LifecycleRow, RelayRow, Row, ThroughputRow,
+    write_atomically,
+};
 use matrix::Matrix;
 use std::{
     collections::BTreeMap,
@@ -30,6 +34,14 @@ pub struct Results {
     pub latency: Vec<LatencyRow>,
     /// The rows of `throughput.csv`; empty where there is none.
     pub throughput: Vec<ThroughputRow>,
+    /// The rows of `copies.csv`; empty where there is none.
+    pub copies: Vec<CopiesRow>,
+    /// The rows of `cost.csv`; empty where there is none.
+    pub cost: Vec<CostRow>,
+    /// The rows of `lifecycle.csv`; empty where there is none.
+    pub lifecycle: Vec<LifecycleRow>,
+    /// The rows of `relay.csv`; empty where there is none.
+    pub relay: Vec<RelayRow>,
     /// The rows of `faults.csv`, which another run may have measured; empty where there is none.
     pub faults: Vec<FaultRow>,
     /// The facts of `host.json`; `None` where there is none.
@@ -39,27 +51,34 @@ pub struct Results {
 }
 
 impl Results {
-    /// Reads the results folder `dir`. A run may have measured one workload only, so either CSV file may be missing.
+    /// Reads the results folder `dir`. A run may have measured one workload only, so any CSV file may be missing.
     ///
     /// # Errors
-    /// [`Error::NoResults`] where both are missing, otherwise what is wrong with the first file that cannot be read.
+    /// [`Error::NoResults`] where there is none of a run, otherwise what is wrong with the first file that cannot be read.
     pub fn read(dir: &Path) -> Result<Self, Error> {
-        let latency = optional(record::read::<LatencyRow>(dir))?;
-        let throughput = optional(record::read::<ThroughputRow>(dir))?;
-        if latency.is_none() && throughput.is_none() {
+        let mut results = Self {
+            latency: rows(dir)?,
+            throughput: rows(dir)?,
+            copies: rows(dir)?,
+            cost: rows(dir)?,
+            lifecycle: rows(dir)?,
+            relay: rows(dir)?,
+            faults: rows(dir)?,
+            host: Host::read(dir)?,
+            distributions: BTreeMap::new(),
+        };
+        let of_a_run =
+            [LatencyRow::FILE, ThroughputRow::FILE, CopiesRow::FILE, CostRow::FILE, LifecycleRow::FILE, RelayRow::FILE];
+        if !of_a_run.iter().any(|file| dir.join(file).exists()) {
             return Err(Error::NoResults { dir: dir.into() });
         }
-        let latency = latency.unwrap_or_default();
-        let mut distributions = BTreeMap::new();
-        for row in latency.iter().filter(|row| row.p50_ns.is_some()) {
+        for row in results.latency.iter().filter(|row| row.p50_ns.is_some()) {
             let cell = row.key().to_string();
             if let Some(distribution) = Distribution::read(dir, &cell)? {
-                distributions.insert(cell, distribution);
+                results.distributions.insert(cell, distribution);
             }
         }
-        let faults = optional(record::read::<FaultRow>(dir))?.unwrap_or_default();
-        let throughput = throughput.unwrap_or_default();
-        Ok(Self { latency, throughput, faults, host: Host::read(dir)?, distributions })
+        Ok(results)
     }
 
     /// The ranking tables of every workload and size.
@@ -103,10 +122,11 @@ impl Results {
     }
 }
 
-fn optional<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
-    match read {
-        Err(Error::Missing { .. }) => Ok(None),
-        other => other.map(Some),
+/// The rows of one file; none where there is no such file.
+fn rows<R: Row>(dir: &Path) -> Result<Vec<R>, Error> {
+    match record::read(dir) {
+        Err(Error::Missing { .. }) => Ok(Vec::new()),
+        other => other,
     }
 }
 

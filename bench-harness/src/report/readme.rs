@@ -3,7 +3,7 @@
 use super::charts::{self, Chart};
 use super::matrix::Matrix;
 use super::tables::{escape_markdown, markdown, marks};
-use super::{Results, facts, faults};
+use super::{Results, facts, faults, overview};
 use std::fmt::Write as _;
 
 /// The whole file.
@@ -19,12 +19,15 @@ pub fn text(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
         None => text.push_str("The command that measured them is not recorded.\n\n"),
     }
     text.push_str(
-        "`ipc-bench report` with this folder rebuilds everything here from `latency.csv`, `throughput.csv`, \
-         `host.json` and `histograms/`. [report.html](report.html) holds the same with sortable tables; it is one file \
+        "`ipc-bench report` with this folder rebuilds everything here from the CSV files, `host.json` and \
+         `histograms/`. [report.html](report.html) holds the same with sortable tables; it is one file \
          and can be read offline.\n\n",
     );
     host(&mut text, results);
     notes(&mut text, results, drawn);
+    if let Some(table) = overview::table(results) {
+        let _ = write!(text, "## {}\n\n{}", table.title, table.markdown_body());
+    }
     text.push_str("## Charts\n\n");
     for chart in drawn.iter().filter(|chart| chart.drawing.is_ok()) {
         let (title, caption) = (escape_markdown(&chart.title), escape_markdown(&chart.caption));

@@ -65,9 +65,14 @@ impl Table {
         text
     }
 
-    /// The same under a heading of the third level.
+    /// The same in Markdown, under a heading of the third level.
     pub fn markdown(&self) -> String {
-        let mut text = format!("### {}\n\n{}\n\n", self.title, escape_markdown(&self.explanation));
+        format!("### {}\n\n{}", self.title, self.markdown_body())
+    }
+
+    /// Without the heading.
+    pub fn markdown_body(&self) -> String {
+        let mut text = format!("{}\n\n", escape_markdown(&self.explanation));
         let heads: Vec<&str> = self.columns.iter().map(|column| column.head()).collect();
         let rule: Vec<&str> =
             self.columns.iter().map(|column| if column.is_figure() { "--:" } else { "---" }).collect();
@@ -83,10 +88,15 @@ impl Table {
         text
     }
 
-    /// The same as a part of a page.
+    /// The same in HTML, under a heading of the third level.
     pub fn html(&self) -> String {
-        let (title, explanation) = (escape(&self.title), escape(&self.explanation));
-        let mut html = format!("<h3>{title}</h3>\n<p class=\"quiet\">{explanation}</p>\n<div class=\"scroll\"><table>");
+        format!("<h3>{}</h3>\n{}", escape(&self.title), self.html_body())
+    }
+
+    /// Without the heading.
+    pub fn html_body(&self) -> String {
+        let explanation = escape(&self.explanation);
+        let mut html = format!("<p class=\"quiet\">{explanation}</p>\n<div class=\"scroll\"><table>");
         let class = |column: &Column| if column.is_figure() { " class=\"figure\"" } else { "" };
         html.push_str("<thead><tr>");
         for column in &self.columns {

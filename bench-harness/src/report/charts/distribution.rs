@@ -38,7 +38,6 @@ pub fn latency(results: &Results) -> Chart {
             title: &title,
             machine: results.machine(),
             subjects,
-            in_place: lines::IN_PLACE,
             hint: "all pairs together · at 99 % one round trip in a hundred took longer · each panel has its own scale",
         };
         let longest = panels.iter().flat_map(|p| &p.curves).flat_map(|c| &c.points).map(|p| p.0).fold(2.0, f64::max);

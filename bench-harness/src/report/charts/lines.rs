@@ -8,9 +8,6 @@ use super::{Header, MARGIN, fit};
 use crate::report::model::{Subject, View};
 use crate::report::units::Quantity;
 
-/// How in-place access is drawn here.
-pub const IN_PLACE: &str = "dashed, hollow: payload used in place, not copied";
-
 /// One curve.
 pub struct Curve {
     /// What it is of.

@@ -55,7 +55,6 @@ fn draw(results: &Results, table: &Matrix, title: &str) -> String {
         title,
         machine: results.machine(),
         subjects: lines.iter().map(|line| &line.subject).collect(),
-        in_place: "hollow: payload used in place, not copied",
         hint: "marker and figure: median over pairs of processes · line: up to the 99th percentile · further left is faster",
     };
     let block = PANEL_HEAD + lines.len() as f64 * ROW + PANEL_FOOT;

@@ -2,11 +2,13 @@
 
 mod axis;
 mod canvas;
+mod copies;
 mod distribution;
 mod labels;
 mod lines;
 mod mechanisms;
 pub mod palette;
+mod pareto;
 mod sizes;
 
 pub use canvas::escape;
@@ -39,6 +41,8 @@ pub fn all(results: &Results) -> Vec<Chart> {
         sizes::latency(results),
         sizes::throughput(results),
         distribution::latency(results),
+        copies::throughput(results),
+        pareto::cpu(results),
     ]
 }
 
@@ -49,11 +53,12 @@ struct Header<'a> {
     machine: String,
     /// What is drawn, for the families and the kinds of access in the key.
     subjects: Vec<&'a Subject>,
-    /// How in-place access is drawn.
-    in_place: &'static str,
     /// What the figures are, how to read the marks and which way is better.
     hint: &'a str,
 }
+
+/// How in-place access is drawn; the lines of such curves are dashed as well.
+const IN_PLACE: &str = "hollow: payload produced, and where possible consumed, in place";
 
 /// Space left and right of everything.
 const MARGIN: f64 = 16.0;
@@ -82,7 +87,7 @@ impl Header<'_> {
         let sample = |family, in_place| Look { family, shape: Shape::Circle, in_place };
         let mut entries: Vec<_> = families.map(|family| (sample(family, false), family.label())).collect();
         if let Some(hollow) = looks.iter().find(|look| look.in_place) {
-            entries.push((sample(hollow.family, true), self.in_place));
+            entries.push((sample(hollow.family, true), IN_PLACE));
         }
         entries
     }

@@ -32,11 +32,13 @@ impl Family {
     /// The family of a mechanism.
     pub fn of(mechanism: &str) -> Self {
         match mechanism {
-            "pipe" | "fifo" => Family::Pipe,
+            "pipe" | "fifo" | "vmsplice" | "splice" => Family::Pipe,
             "sysv-msgq" | "posix-mq" => Family::Queue,
-            "sysv-shm" | "posix-shm" | "memfd" | "mmap-file" | "mmap-anon" => Family::Memory,
+            "sysv-shm" | "posix-shm" | "memfd" | "mmap-file" | "mmap-anon" | "memfd-write" | "process-vm" => {
+                Family::Memory
+            }
             "unix-stream" | "unix-dgram" | "unix-seqpacket" => Family::Unix,
-            "tcp" | "udp" => Family::Network,
+            "tcp" | "tcp-zerocopy" | "udp" => Family::Network,
             _ => Family::Other,
         }
     }
@@ -91,6 +93,10 @@ pub enum Shape {
     Diamond,
     /// A triangle on its tip.
     Wedge,
+    /// A flat rectangle.
+    Bar,
+    /// An upright rectangle.
+    Pillar,
 }
 
 /// How a subject is drawn.
@@ -108,9 +114,11 @@ pub struct Look {
 pub fn look(subject: &Subject) -> Look {
     let shape = match subject.mechanism.as_str() {
         "fifo" | "posix-mq" | "posix-shm" | "unix-dgram" | "udp" => Shape::Square,
-        "memfd" | "unix-seqpacket" => Shape::Triangle,
-        "mmap-file" => Shape::Diamond,
+        "memfd" | "unix-seqpacket" | "vmsplice" | "tcp-zerocopy" => Shape::Triangle,
+        "mmap-file" | "splice" => Shape::Diamond,
         "mmap-anon" => Shape::Wedge,
+        "memfd-write" => Shape::Bar,
+        "process-vm" => Shape::Pillar,
         _ => Shape::Circle,
     };
     Look { family: Family::of(&subject.mechanism), shape, in_place: subject.access == Access::InPlace }

@@ -17,7 +17,6 @@ pub fn latency(results: &Results) -> Chart {
         title: &title,
         machine: results.machine(),
         subjects,
-        in_place: lines::IN_PLACE,
         hint: "median over pairs of processes · lower is faster · each panel has its own scale",
     };
     let y_title = "time there and back";
@@ -40,7 +39,6 @@ pub fn throughput(results: &Results) -> Chart {
         title: &title,
         machine: results.machine(),
         subjects,
-        in_place: lines::IN_PLACE,
         hint: "median over pairs of processes · every cache line written and checked · higher is better · each panel has its own scale",
     };
     let y_title = "payload per second, one way";
