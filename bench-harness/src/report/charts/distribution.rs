@@ -1,6 +1,6 @@
 //! The distribution of round trips: time over percentile, with the tail stretched by a 1/(1 − p) axis.
 
-use super::lines::{self, Axes, Curve, Panel, draw};
+use super::lines::{Axes, Curve, Panel, draw};
 use super::{Chart, Header};
 use crate::record::Distribution;
 use crate::report::{

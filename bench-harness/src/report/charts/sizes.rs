@@ -1,6 +1,6 @@
 //! Latency and throughput over message size.
 
-use super::lines::{self, Axes, Curve, Panel, draw};
+use super::lines::{Axes, Curve, Panel, draw};
 use super::{Chart, Header};
 use crate::report::{
     Results,
