@@ -8,7 +8,7 @@ mod gather;
 mod time;
 
 pub use build::Build;
-pub(crate) use gather::{limit, online, read, value_of};
+pub(crate) use gather::{limit, online, read, reason, value_of};
 pub use time::{rfc3339, since_epoch};
 
 use crate::record::{Error, write_atomically};
@@ -73,6 +73,10 @@ pub struct Cpu {
     /// Two hardware threads a core: `on`, `off`, `forceoff`, `notsupported` or `notimplemented`
     /// (`/sys/devices/system/cpu/smt/control`).
     pub smt: Option<String>,
+    /// The packages whose counters of energy can be read (see [`energy`](crate::energy)).
+    pub energy: Vec<String>,
+    /// Why there are none.
+    pub energy_note: Option<String>,
 }
 
 /// Facts about the kernel.

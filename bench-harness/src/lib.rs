@@ -10,6 +10,7 @@ pub mod cell;
 pub mod cli;
 pub mod clock;
 pub mod doctor;
+pub mod energy;
 pub mod faults;
 pub mod host;
 pub mod interrupt;

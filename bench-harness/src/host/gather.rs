@@ -1,6 +1,7 @@
 //! Reads the facts from `/proc`, `/sys` and uname(2).
 
 use super::{Build, Cpu, Host, Kernel, Run, Virtualisation};
+use crate::energy::{POWERCAP, Packages};
 use nix::errno::Errno;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,11 +49,15 @@ pub(super) fn host() -> Host {
 /// A file's text without the white space around it, or why there is none.
 pub(crate) fn read(path: impl AsRef<Path>) -> Result<String, String> {
     let path = path.as_ref();
-    let reason = |e: std::io::Error| match e.raw_os_error() {
+    fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| reason(path, &error))
+}
+
+/// Why `path` could not be read.
+pub(crate) fn reason(path: &Path, error: &std::io::Error) -> String {
+    match error.raw_os_error() {
         Some(errno) => format!("{}: {}", path.display(), Errno::from_raw(errno).desc()),
-        None => format!("{}: {e}", path.display()),
-    };
-    fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(reason)
+        None => format!("{}: {error}", path.display()),
+    }
 }
 
 /// A number in the file `name` under `/proc/sys`, or why there is none.
@@ -79,6 +84,7 @@ fn cpu(cpuinfo: &str) -> Cpu {
     let siblings = |cpu: &u32| topology(cpu, "core_cpus_list").or_else(|| topology(cpu, "thread_siblings_list"));
     let mut core_threads: Vec<String> = online.iter().filter_map(siblings).collect();
     let governor = text(format!("{CPUS}/cpu0/cpufreq/scaling_governor"));
+    let energy = Packages::find(Path::new(POWERCAP));
     let no_governor = || "the kernel offers no frequency scaling for this processor".to_owned();
     let cores = count(core_threads.iter().cloned().collect());
     let mut seen = BTreeSet::new();
@@ -99,6 +105,8 @@ fn cpu(cpuinfo: &str) -> Cpu {
         governor,
         boost: boost(),
         smt: text(format!("{CPUS}/smt/control")),
+        energy_note: energy.as_ref().err().cloned(),
+        energy: energy.iter().flat_map(Packages::names).map(str::to_owned).collect(),
     }
 }
 
