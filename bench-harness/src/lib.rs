@@ -2,7 +2,7 @@
 //!
 //! [`cell`] names what is measured, [`plan`] expands a user's choice into cells, [`pair`] forks one pair and plays a
 //! [`workload`] on it, [`tally`] turns the pairs of a cell into a row, [`run`] does all of it with a progress bar, and
-//! [`record`], [`report`] keep and show the rows. [`faults`] kills, closes and stops one process of a pair and sees what becomes of
+//! [`record`], [`report`] keep and show the rows. [`usage`] and [`energy`] say what a pair took beside its time. [`faults`] kills, closes and stops one process of a pair and sees what becomes of
 //! the other. [`registry`] is the one table of mechanisms. The program `ipc-bench`
 //! and the bench targets are thin callers of this library.
 
@@ -27,4 +27,5 @@ pub mod run;
 pub mod stats;
 pub mod tally;
 pub mod topology;
+pub mod usage;
 pub mod workload;

@@ -8,6 +8,7 @@ use crate::{
     cell::Pattern,
     interrupt,
     topology::Cpus,
+    usage::{Meter, Usage},
     workload::{
         self, Role, Stage,
         courier::{self, Courier},
@@ -49,14 +50,26 @@ pub enum Budget {
     },
     /// Warm up briefly, then measure this many messages or round trips without any stamp in between (criterion).
     Messages(u64),
+    /// As for a time, without any stamp in between, and take down what both processes use meanwhile (see [`Usage`]).
+    Metered {
+        /// Shortest warm-up.
+        warm_up: Duration,
+        /// The measured stretch, about.
+        measure: Duration,
+    },
 }
 
 impl Budget {
     pub(crate) fn warm_up(self) -> Duration {
         match self {
-            Budget::Time { warm_up, .. } => warm_up,
+            Budget::Time { warm_up, .. } | Budget::Metered { warm_up, .. } => warm_up,
             Budget::Messages(_) => Duration::from_millis(1),
         }
+    }
+
+    /// What takes down what `role` uses, where that is asked for.
+    pub(crate) fn meter(self, role: Role) -> Option<Meter> {
+        matches!(self, Budget::Metered { .. }).then(|| Meter::new(role))
     }
 }
 
@@ -108,11 +121,24 @@ pub struct Sample {
     pub migrated: bool,
     /// What a reading of the clock cost the initiator.
     pub clock_read_ns: Option<f64>,
+    /// What this process, in the end the initiator, used in the measured stretch, where the budget is [metered](Budget::Metered).
+    pub usage: Option<Usage>,
+    /// The same of the responder.
+    pub responder_usage: Option<Usage>,
+    /// What takes it down.
+    #[serde(skip)]
+    pub(crate) meter: Option<Meter>,
 }
 
 impl Sample {
-    /// Times `work`, which moves `messages` messages.
+    /// Times `work`, which moves `messages` messages; with a meter, takes down what it uses, around the timing.
     pub(crate) fn timed(&mut self, messages: u64, work: impl FnOnce() -> ipc_core::Result<()>) -> ipc_core::Result<()> {
+        let Some(meter) = self.meter.clone() else { return self.clocked(messages, work) };
+        self.usage = Some(meter.around(|| self.clocked(messages, work))?);
+        Ok(())
+    }
+
+    fn clocked(&mut self, messages: u64, work: impl FnOnce() -> ipc_core::Result<()>) -> ipc_core::Result<()> {
         let before = involuntary_switches();
         let start = Instant::now();
         work()?;
@@ -312,6 +338,7 @@ fn supervise(seats: &mut [Seat; 2], limit: Duration) -> Result<Sample, PairError
     let mut sample = seats[0].report()?;
     sample.migrated |= responder.migrated;
     sample.preemptions = sample.preemptions.max(responder.preemptions);
+    sample.responder_usage = responder.usage;
     for seat in seats {
         seat.child.wait(limit).map_err(PairError::Process)?;
     }

@@ -1,6 +1,6 @@
 //! Round trips: the initiator sends a message, the responder checks it and sends one of its own back.
 
-use super::{Courier, STOP, Stage, messages_in, warm_up};
+use super::{Courier, STOP, Stage, messages_in, metered, warm_up};
 use crate::{
     clock,
     pair::{Budget, Sample},
@@ -27,15 +27,22 @@ pub fn lead(stage: &mut Stage<'_>, courier: &mut impl Courier, budget: Budget, s
         trips(stage, courier, first, count, &mut lost)
     })?;
     match budget {
-        Budget::Messages(count) => {
-            let first = stage.open_round(count)?;
-            lost = 0;
-            sample.timed(count, || trips(stage, courier, first, count, &mut lost))?;
-            sample.lost = lost;
+        Budget::Messages(count) => lead_bare(stage, courier, count, sample)?,
+        Budget::Metered { measure, .. } => {
+            metered(sample, measure, each_ns, |count, sample| lead_bare(stage, courier, count, sample))?;
         }
         Budget::Time { measure, .. } => lead_stamped(stage, courier, measure, each_ns, sample)?,
     }
     stage.open_round(STOP).map(drop)
+}
+
+/// `count` round trips without a stamp.
+fn lead_bare(stage: &mut Stage<'_>, courier: &mut impl Courier, count: u64, sample: &mut Sample) -> Result<()> {
+    let mut lost = 0;
+    let first = stage.open_round(count)?;
+    sample.timed(count, || trips(stage, courier, first, count, &mut lost))?;
+    sample.lost = lost;
+    Ok(())
 }
 
 /// Takes a stamp before and after every round trip, then, where the stamps themselves weigh, measures a stretch without any.

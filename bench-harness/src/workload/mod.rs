@@ -34,6 +34,8 @@ pub enum Role {
 const LOSS_TIMEOUT: Duration = Duration::from_millis(100);
 /// The least length of the last round of a warm-up.
 const WARM_UP_ROUND: u64 = 8;
+/// The least length of a metered round: the acknowledgement at its end is a hundredth of a call per message at most.
+const METERED_ROUND: u64 = 100;
 /// The round length that ends a conversation.
 const STOP: u64 = u64::MAX;
 /// Lines of the shared page: a barrier and a probe for each role, the round's length, whether its sender
@@ -140,7 +142,7 @@ pub fn play<C: Courier>(
     if stage.lossy() {
         courier.set_timeout(Some(LOSS_TIMEOUT))?;
     }
-    let mut sample = Sample::default();
+    let mut sample = Sample { meter: budget.meter(stage.role), ..Sample::default() };
     stage.meet()?;
     if probe {
         sample.probe_ns[0] = stage.probe();
@@ -174,6 +176,24 @@ fn warm_up(
             return Ok(each_ns);
         }
         count *= 2;
+    }
+}
+
+/// Runs rounds until one has taken half of `measure`: that one stays in `sample`. A warm-up that was disturbed takes a
+/// message for slow, and in a round that is too short the edges weigh more than the messages.
+fn metered(
+    sample: &mut Sample,
+    measure: Duration,
+    each_ns: f64,
+    mut round: impl FnMut(u64, &mut Sample) -> Result<()>,
+) -> Result<()> {
+    let mut count = messages_in(measure, each_ns, METERED_ROUND);
+    loop {
+        round(count, sample)?;
+        if u128::from(2 * sample.elapsed_ns) >= measure.as_nanos() {
+            return Ok(());
+        }
+        count = messages_in(measure, sample.elapsed_ns as f64 / count as f64, 2 * count);
     }
 }
 

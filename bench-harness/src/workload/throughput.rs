@@ -4,7 +4,7 @@
 //! send returns is paid for. Lossy mechanisms have nothing that holds the sender back; for them the responder
 //! grants credit, one window of messages at a time, and what does not arrive is counted as lost.
 
-use super::{Courier, STOP, Stage, messages_in, warm_up};
+use super::{Courier, STOP, Stage, messages_in, metered, warm_up};
 use crate::pair::{Budget, Sample};
 use ipc_core::{Error, Result};
 
@@ -25,13 +25,17 @@ pub fn lead(stage: &mut Stage<'_>, courier: &mut impl Courier, budget: Budget, s
         let first = stage.open_round(count)?;
         send_all(stage, courier, first, count)
     })?;
-    let count = match budget {
-        Budget::Time { measure, .. } => messages_in(measure, each_ns, 4),
-        Budget::Messages(count) => count,
+    let mut round = |count, sample: &mut Sample| {
+        let first = stage.open_round(count)?;
+        sample.timed(count, || send_all(stage, courier, first, count))?;
+        sample.lost = stage.lost();
+        Ok(())
     };
-    let first = stage.open_round(count)?;
-    sample.timed(count, || send_all(stage, courier, first, count))?;
-    sample.lost = stage.lost();
+    match budget {
+        Budget::Time { measure, .. } => round(messages_in(measure, each_ns, 4), sample)?,
+        Budget::Messages(count) => round(count, sample)?,
+        Budget::Metered { measure, .. } => metered(sample, measure, each_ns, round)?,
+    }
     stage.open_round(STOP).map(drop)
 }
 
