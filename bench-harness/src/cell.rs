@@ -66,12 +66,13 @@ impl Workload {
     /// Those whose cells are timed.
     pub const TIMED: [Workload; 2] = [Workload::Latency, Workload::Throughput];
 
-    /// How the messages of its pairs follow each other, where it is timed.
-    pub const fn pattern(self) -> Option<Pattern> {
+    /// How the messages of its pairs follow each other: a pair of its own for each.
+    pub const fn patterns(self) -> &'static [Pattern] {
         match self {
-            Workload::Latency => Some(Pattern::RoundTrip),
-            Workload::Throughput => Some(Pattern::OneWay),
-            _ => None,
+            Workload::Latency => &[Pattern::RoundTrip],
+            Workload::Throughput => &[Pattern::OneWay],
+            Workload::Cost => &[Pattern::OneWay, Pattern::RoundTrip],
+            Workload::Copies | Workload::Lifecycle | Workload::Relay => &[],
         }
     }
 

@@ -1,14 +1,15 @@
 //! Measures Linux IPC mechanisms in forked process pairs, and reports what it found.
 //!
 //! [`cell`] names what is measured, [`plan`] expands a user's choice into cells, [`pair`] forks one pair and plays a
-//! [`workload`] on it, [`tally`] turns the pairs of a cell into a row, [`run`] does all of it with a progress bar, and
-//! [`record`], [`report`] keep and show the rows. [`usage`] and [`energy`] say what a pair took beside its time. [`faults`] kills, closes and stops one process of a pair and sees what becomes of
-//! the other. [`registry`] is the one table of mechanisms. The program `ipc-bench`
-//! and the bench targets are thin callers of this library.
+//! [`workload`] on it, [`tally`] and [`cost`] turn the pairs of a cell into a row, [`run`] does all of it with a progress bar, and
+//! [`record`], [`report`] keep and show the rows. [`usage`] and [`energy`] say what a pair took beside its time. [`faults`] kills,
+//! closes and stops one process of a pair and sees what becomes of the other. [`registry`] is the one table of mechanisms. The
+//! program `ipc-bench` and the bench targets are thin callers of this library.
 
 pub mod cell;
 pub mod cli;
 pub mod clock;
+pub mod cost;
 pub mod doctor;
 pub mod energy;
 pub mod faults;

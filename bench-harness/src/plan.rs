@@ -9,6 +9,9 @@ use crate::{
 use ipc_core::Wait;
 use std::time::Duration;
 
+/// What a run measures where nothing else is asked for, in the order of the tables.
+const WORKLOADS: [Workload; 3] = [Workload::Latency, Workload::Throughput, Workload::Cost];
+
 /// How thorough a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Depth {
@@ -27,6 +30,7 @@ impl Depth {
         match (self, workload) {
             (Depth::Quick, Workload::Latency) => &[64],
             (Depth::Quick, Workload::Throughput) => &[64, 64 * KIB],
+            (Depth::Quick, Workload::Cost) => &[64],
             (Depth::Default, Workload::Latency) => &[64, 4 * KIB, 64 * KIB],
             (Depth::Default, Workload::Throughput) => &[64, 4 * KIB, 64 * KIB, KIB * KIB],
             (_, Workload::Copies) => &[4 * KIB, 64 * KIB],
@@ -43,23 +47,35 @@ impl Depth {
         }
     }
 
-    fn pairs(self) -> u32 {
-        match self {
-            Depth::Quick => 3,
-            Depth::Default => 5,
-            Depth::Full => 15,
-        }
+    /// What goes into each timed cell.
+    fn timed(self) -> Effort {
+        let (pairs, warm_up, measure) = match self {
+            Depth::Quick => (3, 3, 10),
+            Depth::Default => (5, 5, 40),
+            Depth::Full => (15, 10, 60),
+        };
+        let (warm_up, measure) = (Duration::from_millis(warm_up), Duration::from_millis(measure));
+        Effort { pairs, budget: Budget::Time { warm_up, measure } }
     }
 
-    /// Time for warm-up and for measuring, of one pair.
-    fn budget(self) -> Budget {
-        let (warm_up, measure) = match self {
-            Depth::Quick => (3, 10),
-            Depth::Default => (5, 40),
-            Depth::Full => (10, 60),
+    /// What goes into each pattern of a cost cell: counts per message hardly vary, so fewer pairs will do.
+    fn cost(self) -> Effort {
+        let (pairs, measure) = match self {
+            Depth::Quick => (1, 10),
+            Depth::Default | Depth::Full => (2, 15),
         };
-        Budget::Time { warm_up: Duration::from_millis(warm_up), measure: Duration::from_millis(measure) }
+        let (warm_up, measure) = (Duration::from_millis(3), Duration::from_millis(measure));
+        Effort { pairs, budget: Budget::Metered { warm_up, measure } }
     }
+}
+
+/// How much is measured of one cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// Pairs, for each pattern that the cell has.
+    pub pairs: u32,
+    /// What each of them measures.
+    pub budget: Budget,
 }
 
 /// What the user chose; an empty list is "whatever the depth says".
@@ -90,10 +106,10 @@ pub struct Selection {
 pub struct Plan {
     /// The cells.
     pub cells: Vec<Cell>,
-    /// Pairs a cell.
-    pub pairs: u32,
-    /// What each pair measures.
-    pub budget: Budget,
+    /// What goes into each timed cell.
+    pub timed: Effort,
+    /// What goes into each cost cell.
+    pub cost: Effort,
     /// What was left out, and why.
     pub notes: Vec<String>,
 }
@@ -142,7 +158,7 @@ impl Plan {
         }
 
         let mut cells = Vec::new();
-        for &workload in or(&selection.workloads, &Workload::TIMED) {
+        for &workload in or(&selection.workloads, &WORKLOADS) {
             for &size in or(&selection.sizes, depth.sizes(workload)) {
                 for mechanism in or(&selection.mechanisms, &all) {
                     for access in mechanism.accesses() {
@@ -173,7 +189,27 @@ impl Plan {
                        not go with same-core unless both are asked for)";
             return Err(PlanError::Nothing(why.into()));
         }
-        Ok(Self { cells, pairs: selection.pairs.unwrap_or(depth.pairs()), budget: depth.budget(), notes })
+        let effort = |usual: Effort| Effort { pairs: selection.pairs.unwrap_or(usual.pairs), ..usual };
+        Ok(Self { cells, timed: effort(depth.timed()), cost: effort(depth.cost()), notes })
+    }
+
+    /// What goes into each cell of `workload`.
+    pub fn effort(&self, workload: Workload) -> Effort {
+        match workload {
+            Workload::Cost => self.cost,
+            _ => self.timed,
+        }
+    }
+
+    /// The passes of the run: the pairs of the cell that has most.
+    pub fn passes(&self) -> u32 {
+        self.cells.iter().map(|cell| self.effort(cell.workload).pairs).max().unwrap_or(0)
+    }
+
+    /// The pairs of all cells together.
+    pub fn all_pairs(&self) -> u64 {
+        let pairs = |cell: &Cell| u64::from(self.effort(cell.workload).pairs) * cell.workload.patterns().len() as u64;
+        self.cells.iter().map(pairs).sum()
     }
 
     /// The order in which pass number `pass` visits the cells: shuffled, so that drift does not become a difference, and
@@ -223,13 +259,43 @@ mod tests {
     #[test]
     fn the_default_plan_has_every_mechanism_once_per_combination() {
         let plan = Plan::expand(&Selection::default(), &two_cores()).unwrap();
-        // 14 copying and 5 in-place, at same-core/block, cross-core/block and cross-core/spin, for 3 and 4 sizes.
-        assert_eq!(plan.cells.len(), 19 * 3 * (3 + 4));
+        // 14 copying and 5 in-place, at same-core/block, cross-core/block and cross-core/spin, for 3, 4 and 2 sizes.
+        assert_eq!(plan.cells.len(), 19 * 3 * (3 + 4 + 2));
         assert_eq!(plan.cells.iter().collect::<BTreeSet<_>>().len(), plan.cells.len());
         for mechanism in &MECHANISMS {
             assert!(plan.cells.iter().any(|cell| cell.mechanism == mechanism.spec.name));
         }
         assert_eq!(plan.notes.len(), 2, "{:?}", plan.notes);
+    }
+
+    #[test]
+    fn costs_are_measured_at_two_sizes_in_few_pairs() {
+        let expand = |depth, pairs| {
+            let workloads = vec![Workload::Cost];
+            Plan::expand(&Selection { depth, workloads, pairs, ..Selection::default() }, &two_cores()).unwrap()
+        };
+        let sizes = |plan: &Plan| plan.cells.iter().map(|cell| cell.size).collect::<BTreeSet<_>>();
+        let plan = expand(Depth::Default, None);
+        assert_eq!(sizes(&plan), BTreeSet::from([64, 64 << 10]));
+        // Each time one pair that goes one way and one that plays ping-pong.
+        assert_eq!((plan.passes(), plan.all_pairs()), (2, 2 * 2 * plan.cells.len() as u64));
+        let spins = |placement| {
+            let on = plan.cells.iter().filter(move |cell| cell.placement == placement);
+            on.filter(|cell| cell.wait == Wait::Spin).count()
+        };
+        assert_eq!((spins(Placement::SameCore), spins(Placement::CrossCore)), (0, 19 * 2));
+        let quick = expand(Depth::Quick, None);
+        assert_eq!((sizes(&quick), quick.passes()), (BTreeSet::from([64]), 1));
+        assert_eq!(expand(Depth::Quick, Some(4)).passes(), 4);
+        assert!(matches!(plan.effort(Workload::Cost).budget, Budget::Metered { .. }));
+        assert!(matches!(plan.effort(Workload::Latency).budget, Budget::Time { .. }));
+    }
+
+    #[test]
+    fn the_costs_do_not_add_passes_to_the_timed_cells() {
+        let plan = Plan::expand(&Selection::default(), &two_cores()).unwrap();
+        assert_eq!(plan.passes(), plan.timed.pairs);
+        assert_eq!(plan.all_pairs(), 19 * 3 * (7 * u64::from(plan.timed.pairs) + 2 * 2 * u64::from(plan.cost.pairs)));
     }
 
     #[test]

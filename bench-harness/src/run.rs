@@ -1,14 +1,14 @@
 //! One whole run: every cell of a plan, pair by pair, and what is written of it.
 
 use crate::{
-    cell::Workload,
-    clock,
+    cell::{Cell, Workload},
+    clock, cost,
     host::{Host, rfc3339},
     interrupt,
     pair::{Job, PairError, Sample},
     plan::Plan,
     progress::Progress,
-    record::{self, LatencyRow, ThroughputRow, histograms},
+    record::{self, CostRow, LatencyRow, ThroughputRow, histograms},
     registry::Mechanism,
     stats,
     tally::{Tally, is_relocated},
@@ -31,6 +31,8 @@ pub struct Results {
     pub latency: Vec<LatencyRow>,
     /// One row per throughput cell.
     pub throughput: Vec<ThroughputRow>,
+    /// One row per cost cell.
+    pub cost: Vec<CostRow>,
     /// The stamped round trips of every latency cell that has some.
     pub histograms: Vec<(String, Histogram<u64>)>,
     /// The machine and the run.
@@ -45,27 +47,32 @@ pub struct Results {
 /// Measures every cell of `plan`. `command` is how it was called, for the record.
 pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
     let (started, clock) = (SystemTime::now(), Instant::now());
-    let mut tallies: Vec<Tally> = plan.cells.iter().map(|&cell| Tally::new(cell, plan.pairs)).collect();
+    let mut tallies: Vec<Vec<Tally>> = plan.cells.iter().map(|&cell| tallies_of(cell, plan)).collect();
     let mut null_syscalls = Vec::new();
-    let mut progress = Progress::new(u64::from(plan.pairs) * plan.cells.len() as u64, "pairs");
-    'run: for pass in 0..plan.pairs {
+    let mut progress = Progress::new(plan.all_pairs(), "pairs");
+    'run: for pass in 0..plan.passes() {
         null_syscalls.push(clock::null_syscall_ns());
         for index in plan.order(pass) {
-            let tally = &mut tallies[index];
-            progress.begin(&tally.cell);
-            if !tally.is_hopeless() {
-                tally.add(measure_steady(plan, topology, tally));
+            let cell = plan.cells[index];
+            if pass >= plan.effort(cell.workload).pairs {
+                continue;
             }
-            progress.advance(1);
-            if interrupt::requested() {
-                break 'run;
+            progress.begin(&cell);
+            for tally in &mut tallies[index] {
+                if !tally.is_hopeless() {
+                    tally.add(measure_steady(plan, topology, tally));
+                }
+                progress.advance(1);
+                if interrupt::requested() {
+                    break 'run;
+                }
             }
         }
     }
     progress.finish();
 
     let (mut probes, mut clock_reads) = (Vec::new(), Vec::new());
-    for tally in &tallies {
+    for tally in tallies.iter().flatten() {
         let (probe, clock_read) = tally.floors();
         probes.extend(probe);
         clock_reads.extend(clock_read);
@@ -74,7 +81,7 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
     host.run.command = Some(command);
     host.run.started = Some(rfc3339(started));
     host.run.duration_s = Some(clock.elapsed().as_secs_f64());
-    host.run.pairs = Some(plan.pairs);
+    host.run.pairs = Some(plan.passes());
     host.run.clock_read_ns = stats::median(&mut clock_reads);
     host.run.null_syscall_ns = stats::median(&mut null_syscalls);
     host.run.cache_line_round_trip_ns = stats::median(&mut probes);
@@ -83,27 +90,38 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
         host.run.notes.push("the run was interrupted: cells have fewer pairs than planned, or none".into());
     }
 
-    let of = |workload| tallies.iter().filter(move |tally: &&Tally| tally.cell.workload == workload);
+    let of = |workload| tallies.iter().flatten().filter(move |tally: &&Tally| tally.cell.workload == workload);
+    let costs = tallies.iter().filter_map(|tallies| match &tallies[..] {
+        [one_way, round_trip] => Some(cost::row(one_way, round_trip)),
+        _ => None,
+    });
     Results {
         latency: of(Workload::Latency).map(Tally::latency_row).collect(),
         throughput: of(Workload::Throughput).map(Tally::throughput_row).collect(),
+        cost: costs.collect(),
         histograms: of(Workload::Latency).filter_map(|t| Some((t.cell.to_string(), t.histogram()?))).collect(),
         host,
         interrupted: interrupt::requested(),
-        wrong_payload: tallies.iter().any(Tally::has_wrong_payload),
+        wrong_payload: tallies.iter().flatten().any(Tally::has_wrong_payload),
         started,
     }
+}
+
+/// An empty tally for each pattern of `cell`.
+fn tallies_of(cell: Cell, plan: &Plan) -> Vec<Tally> {
+    let pairs = plan.effort(cell.workload).pairs;
+    cell.workload.patterns().iter().map(|&pattern| Tally::new(cell, pattern, pairs)).collect()
 }
 
 /// Measures one pair; one that the hypervisor moved meanwhile is measured again, and the last one counts.
 fn measure_steady(plan: &Plan, topology: &Topology, tally: &Tally) -> Result<Sample, PairError> {
     let cell = tally.cell;
     let job = Job {
-        pattern: cell.workload.pattern().expect("the plan has cells of timed workloads only"),
+        pattern: tally.pattern,
         size: cell.size,
         cpus: topology.cpus(cell.placement).expect("the plan has placements of this topology only"),
         wait: cell.wait,
-        budget: plan.budget,
+        budget: plan.effort(cell.workload).budget,
         deadline: DEADLINE,
     };
     let mechanism = Mechanism::named(cell.mechanism).expect("the plan has mechanisms of the registry only");
@@ -127,6 +145,7 @@ impl Results {
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, record::Error> {
         write_or_remove(dir, &self.latency)?;
         write_or_remove(dir, &self.throughput)?;
+        write_or_remove(dir, &self.cost)?;
         histograms::write(dir, self.started, &self.histograms)?;
         self.host.write(dir)?;
         crate::report::build(dir)

@@ -1,7 +1,7 @@
 //! What the pairs of one cell have shown so far, and the row that comes of it.
 
 use crate::{
-    cell::{Cell, Placement, Workload},
+    cell::{Cell, Pattern, Placement, Workload},
     pair::{PairError, Sample},
     probe::NEAR_NS,
     record::{Flag, LatencyRow, Proximity, ThroughputRow},
@@ -15,11 +15,13 @@ use ipc_core::Reliability;
 /// More involuntary switches than this a second, and a pinned pair on two threads was not alone there.
 const PREEMPTIONS_PER_S: f64 = 200.0;
 
-/// The pairs of one cell.
+/// The pairs of one cell that play one pattern.
 #[derive(Clone, Debug)]
 pub struct Tally {
     /// The cell.
     pub cell: Cell,
+    /// How its messages follow each other.
+    pub pattern: Pattern,
     planned: u32,
     samples: Vec<Sample>,
     errors: Vec<PairError>,
@@ -29,8 +31,8 @@ pub struct Tally {
 
 impl Tally {
     /// An empty one, for `planned` pairs.
-    pub fn new(cell: Cell, planned: u32) -> Self {
-        Self { cell, planned, samples: Vec::new(), errors: Vec::new(), relocated: false }
+    pub fn new(cell: Cell, pattern: Pattern, planned: u32) -> Self {
+        Self { cell, pattern, planned, samples: Vec::new(), errors: Vec::new(), relocated: false }
     }
 
     /// Takes a pair's outcome.
@@ -69,7 +71,7 @@ impl Tally {
     }
 
     /// The samples of the proximity class that has more of them: figures taken at different distances are not mixed.
-    fn counted(&self) -> Vec<&Sample> {
+    pub(crate) fn counted(&self) -> Vec<&Sample> {
         // What moves wrong bytes has no speed.
         if self.has_wrong_payload() {
             return Vec::new();
@@ -105,7 +107,7 @@ impl Tally {
     }
 
     /// Why there are no figures, or why there are fewer than planned.
-    fn error(&self) -> String {
+    pub(crate) fn error(&self) -> String {
         let wrong = self.errors.iter().find(|error| matches!(error, PairError::WrongPayload(_)));
         match wrong.or(self.errors.first()) {
             Some(error) => error.to_string(),
@@ -220,7 +222,7 @@ mod tests {
     fn tally(workload: Workload) -> Tally {
         let placement = Placement::CrossCore;
         let cell = Cell { workload, mechanism: "pipe", size: 64, placement, wait: Wait::Block, access: Access::Copy };
-        Tally::new(cell, 3)
+        Tally::new(cell, workload.patterns()[0], 3)
     }
 
     fn sample(ns: u64, probe_ns: f64) -> Sample {

@@ -1,5 +1,6 @@
 //! The program as its user meets it: errors of one line that name the value and what is valid, exit codes, formats.
 
+use bench_harness::record::{self, CostRow};
 use std::{
     path::Path,
     process::{Child, Command, Output, Stdio},
@@ -111,6 +112,39 @@ fn run_and_report_print_json_and_csv() {
     let output = bench(&["report", dir.path().to_str().unwrap(), "--format", "csv"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.starts_with("workload,mechanism,size,placement,wait,access,pairs,samples,min_ns"), "{text}");
+}
+
+#[test]
+fn costs_are_measured_without_a_timed_cell() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = ["--workload", "cost", "--mechanism", "pipe,memfd", "--size", "64,1M", "--format", "json"];
+    let output = run_one(dir.path(), &more);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    assert_eq!((&rows["latency"], &rows["throughput"]), (&serde_json::json!([]), &serde_json::json!([])));
+    let printed = rows["cost"].as_array().unwrap();
+    assert_eq!(printed[0]["mechanism"], "pipe");
+    assert!(printed[0]["syscalls_send"].as_f64().is_some_and(|calls| calls >= 1.0), "{}", printed[0]);
+    assert!(printed[0]["error"].is_null(), "{}", printed[0]);
+
+    let read: Vec<CostRow> = record::read(dir.path()).expect("what was written is strict");
+    assert_eq!(read.len(), printed.len());
+    assert_eq!(read.iter().map(|row| (row.size, row.access.name())).collect::<Vec<_>>(), {
+        [(64, "copy"), (64, "copy"), (64, "in-place"), (1 << 20, "copy"), (1 << 20, "copy"), (1 << 20, "in-place")]
+    });
+    for row in &read {
+        assert!(row.pairs > 0 && row.cpu_ns.is_some() && row.round_trip_cpu_ns.is_some(), "{row:?}");
+    }
+    assert!(!dir.path().join("latency.csv").exists());
+
+    let output = run_one(dir.path(), &["cost/pipe/64/same-core"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("Cost, 64 B, same-core") && text.contains("pipe       block"), "{text}");
+    assert_eq!(record::read::<CostRow>(dir.path()).unwrap().len(), 1);
+
+    // A run without costs leaves none of an earlier one.
+    assert_eq!(run_one(dir.path(), &["latency/pipe"]).status.code(), Some(0));
+    assert!(!dir.path().join("cost.csv").exists());
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What all verbs print alike: a table, CSV or one JSON document.
 
-use crate::record::{LatencyRow, Row, ThroughputRow};
+use crate::{
+    record::{CostRow, LatencyRow, Row, ThroughputRow},
+    report,
+};
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -32,16 +35,30 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
-/// The rows of both kinds as one JSON value. In the CSV files a figure is text with fixed decimals, or empty; here it is a
-/// number, or null.
-pub fn rows(latency: &[LatencyRow], throughput: &[ThroughputRow]) -> anyhow::Result<Value> {
-    let mut all = Map::new();
-    all.insert("latency".into(), records(latency)?);
-    all.insert("throughput".into(), records(throughput)?);
-    Ok(Value::Object(all))
+/// What a run has measured, or a folder holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rows<'a> {
+    /// The rows of `latency.csv`.
+    pub latency: &'a [LatencyRow],
+    /// The rows of `throughput.csv`.
+    pub throughput: &'a [ThroughputRow],
+    /// The rows of `cost.csv`.
+    pub cost: &'a [CostRow],
 }
 
-/// Rows as a JSON array, figures as in [`rows`].
+impl Rows<'_> {
+    /// The rows of all kinds as one JSON value. In the CSV files a figure is text with fixed decimals, or empty; here it is a
+    /// number, or null.
+    fn json(&self) -> anyhow::Result<Value> {
+        let mut all = Map::new();
+        all.insert("latency".into(), records(self.latency)?);
+        all.insert("throughput".into(), records(self.throughput)?);
+        all.insert("cost".into(), records(self.cost)?);
+        Ok(Value::Object(all))
+    }
+}
+
+/// Rows as a JSON array, figures as numbers.
 pub fn records<R: Row>(rows: &[R]) -> anyhow::Result<Value> {
     Ok(Value::Array(rows.iter().map(row).collect::<Result<_, _>>()?))
 }
@@ -62,17 +79,22 @@ fn row<R: Row>(row: &R) -> anyhow::Result<Value> {
 }
 
 /// Prints the rows of a run or of a folder.
-pub fn tables(format: Format, latency: &[LatencyRow], throughput: &[ThroughputRow]) -> anyhow::Result<()> {
+pub fn tables(format: Format, rows: &Rows<'_>) -> anyhow::Result<()> {
     match format {
-        Format::Table => print!("{}", crate::report::terminal(latency, throughput)),
-        Format::Json => print!("{}", json(&rows(latency, throughput)?)?),
-        Format::Csv => {
-            let parts = [csv(latency)?, csv(throughput)?];
-            let parts: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
-            print!("{}", parts.join("\n"));
+        Format::Table => {
+            let timed = report::terminal(rows.latency, rows.throughput);
+            print!("{}", joined(&[timed, report::cost::terminal(rows.cost)]));
         }
+        Format::Json => print!("{}", json(&rows.json()?)?),
+        Format::Csv => print!("{}", joined(&[csv(rows.latency)?, csv(rows.throughput)?, csv(rows.cost)?])),
     }
     Ok(())
+}
+
+/// The parts that are not empty, an empty line between them.
+fn joined(parts: &[String]) -> String {
+    let parts: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    parts.join("\n")
 }
 
 /// Prints where everything was written: the report and the folder, not each chart.

@@ -1,6 +1,10 @@
 //! `ipc-bench report`: rebuilds everything that is made from the CSV files.
 
-use super::{Format, Verdict, output, run};
+use super::{
+    Format, Verdict,
+    output::{self, Rows},
+    run,
+};
 use crate::report::Results;
 use std::path::PathBuf;
 
@@ -22,7 +26,8 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let dir = args.dir.clone().unwrap_or_else(run::results_dir);
     let results = Results::read(&dir)?;
     let written = results.write(&dir)?;
-    output::tables(args.format, &results.latency, &results.throughput)?;
+    let rows = Rows { latency: &results.latency, throughput: &results.throughput, cost: &results.cost };
+    output::tables(args.format, &rows)?;
     if args.format == Format::Table {
         output::paths(&dir, &written);
     }

@@ -1,6 +1,9 @@
 //! `ipc-bench run` and the bench target `compare`: one engine with the same options.
 
-use super::{Format, Verdict, output};
+use super::{
+    Format, Verdict,
+    output::{self, Rows},
+};
 use crate::{
     cell::{Access, Placement, Workload},
     interrupt,
@@ -28,7 +31,7 @@ pub struct Args {
     /// Mechanisms, see `ipc-bench list`
     #[arg(long, value_delimiter = ',', value_parser = mechanism)]
     mechanism: Vec<&'static Mechanism>,
-    /// latency, throughput
+    /// latency, throughput, cost
     #[arg(long, value_delimiter = ',')]
     workload: Vec<Workload>,
     /// Message lengths in bytes; K and M stand for 1024 and 1024²
@@ -155,7 +158,8 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let results = run::measure(&plan, &topology, command());
     let out = folder(args.out.as_deref(), args.is_complete() && !results.interrupted)?;
     let written = results.write(&out)?;
-    output::tables(args.format, &results.latency, &results.throughput)?;
+    let rows = Rows { latency: &results.latency, throughput: &results.throughput, cost: &results.cost };
+    output::tables(args.format, &rows)?;
     if args.format == Format::Table {
         output::paths(&out, &written);
     }

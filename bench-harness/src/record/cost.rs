@@ -2,7 +2,7 @@
 
 use super::Key;
 use super::{Row, field};
-use crate::cell::{Access, Placement, Workload};
+use crate::cell::{Access, Cell, Placement, Workload};
 use ipc_core::Wait;
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +88,43 @@ pub struct CostRow {
 }
 
 impl CostRow {
+    /// A row of `cell` that has no figures yet.
+    pub fn empty(cell: &Cell) -> Self {
+        Self {
+            workload: Workload::Cost,
+            mechanism: cell.mechanism.to_owned(),
+            size: cell.size,
+            placement: cell.placement,
+            wait: cell.wait,
+            access: cell.access,
+            pairs: 0,
+            messages: 0,
+            syscalls_send: None,
+            syscalls_recv: None,
+            voluntary_send: None,
+            voluntary_recv: None,
+            involuntary_send: None,
+            involuntary_recv: None,
+            minor_faults_send: None,
+            minor_faults_recv: None,
+            user_ns_send: None,
+            user_ns_recv: None,
+            system_ns_send: None,
+            system_ns_recv: None,
+            cpu_ns: None,
+            utilisation: None,
+            round_trip_ns: None,
+            round_trip_cpu_ns: None,
+            energy_nj: None,
+            error: String::new(),
+        }
+    }
+
+    /// A row of `cell` that was not measured because of `error`.
+    pub fn failed(cell: &Cell, error: impl Into<String>) -> Self {
+        Self { error: error.into(), ..Self::empty(cell) }
+    }
+
     /// Which cell the row is of.
     pub fn key(&self) -> Key<'_> {
         Key {
@@ -139,5 +176,67 @@ impl Row for CostRow {
 
     fn check(&self) -> Result<(), String> {
         self.workload.must_be(Workload::Cost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Error, read, write};
+    use std::fs;
+
+    fn row() -> CostRow {
+        let (workload, placement) = (Workload::Cost, Placement::CrossCore);
+        let cell =
+            Cell { workload, mechanism: "memfd", size: 64, placement, wait: Wait::Spin, access: Access::InPlace };
+        CostRow::empty(&cell)
+    }
+
+    #[test]
+    fn rows_survive_the_file_with_their_decimals() {
+        let dir = tempfile::tempdir().unwrap();
+        let full = CostRow {
+            pairs: 2,
+            messages: 1_234_567,
+            syscalls_send: Some(1.0),
+            syscalls_recv: Some(2.25),
+            voluntary_send: Some(0.5),
+            voluntary_recv: Some(0.75),
+            involuntary_send: Some(0.0),
+            involuntary_recv: Some(0.01),
+            minor_faults_send: Some(1.0),
+            minor_faults_recv: Some(16.0),
+            user_ns_send: Some(17.4),
+            user_ns_recv: Some(15.5),
+            system_ns_send: Some(0.0),
+            system_ns_recv: Some(3.1),
+            cpu_ns: Some(36.0),
+            utilisation: Some(1.99),
+            round_trip_ns: Some(178.9),
+            round_trip_cpu_ns: Some(357.5),
+            energy_nj: Some(1200.5),
+            error: String::new(),
+            ..row()
+        };
+        let failed = CostRow { wait: Wait::Block, error: "no result, \"yet\"".into(), ..row() };
+        let rows = vec![full, failed];
+        write(dir.path(), &rows).unwrap();
+        assert_eq!(read::<CostRow>(dir.path()).unwrap(), rows);
+        let text = fs::read_to_string(dir.path().join(CostRow::FILE)).unwrap();
+        assert!(text.lines().next() == Some(&CostRow::COLUMNS.join(",")), "{text}");
+        assert!(text.contains("cost,memfd,64,cross-core,spin,in-place,2,1234567,1.00,2.25,"), "{text}");
+    }
+
+    #[test]
+    fn what_does_not_belong_there_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), &[row()]).unwrap();
+        let path = dir.path().join(CostRow::FILE);
+        let whole = fs::read_to_string(&path).unwrap();
+        for (from, to) in [("\ncost,", "\nlatency,"), (",0,0,", ",0,0,-1"), ("utilisation", "busy")] {
+            fs::write(&path, whole.replacen(from, to, 1)).unwrap();
+            let error = read::<CostRow>(dir.path()).unwrap_err();
+            assert!(matches!(error, Error::Row { .. } | Error::Header { .. }), "{from}: {error}");
+        }
     }
 }

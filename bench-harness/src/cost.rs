@@ -1,0 +1,204 @@
+//! What a message costs beside its time: the row of a cost cell, from the pairs that went one way and those that played
+//! ping-pong.
+//!
+//! Both kinds are pairs of their own, whose budget is [metered](crate::pair::Budget::Metered); timed pairs are not. A figure is the
+//! median over the pairs of what one pair used in its measured stretch, by the messages that arrived in it.
+
+use crate::{pair::Sample, record::CostRow, stats, tally::Tally, usage::Usage};
+
+/// What one pair used that sent one way.
+struct Stretch {
+    messages: u64,
+    sender: Usage,
+    receiver: Usage,
+}
+
+impl Stretch {
+    /// `None` where nothing arrived.
+    fn of(sample: &Sample) -> Option<Self> {
+        let messages = sample.messages.saturating_sub(sample.lost);
+        let (sender, receiver) = (sample.usage?, sample.responder_usage?);
+        (messages > 0).then_some(Self { messages, sender, receiver })
+    }
+
+    fn per_message(&self, used: u64) -> f64 {
+        used as f64 / self.messages as f64
+    }
+}
+
+/// The row of the cell of both tallies.
+pub fn row(one_way: &Tally, round_trip: &Tally) -> CostRow {
+    let cell = &one_way.cell;
+    // What moves wrong bytes costs nothing that is worth knowing.
+    if let Some(wrong) = [one_way, round_trip].into_iter().find(|tally| tally.has_wrong_payload()) {
+        return CostRow::failed(cell, wrong.error());
+    }
+    let counted = one_way.counted();
+    let stretches: Vec<Stretch> = counted.iter().filter_map(|sample| Stretch::of(sample)).collect();
+    let median = |of: &dyn Fn(&Stretch) -> f64| stats::median(&mut stretches.iter().map(of).collect::<Vec<_>>());
+    let send = |of: fn(&Usage) -> u64| median(&|stretch| stretch.per_message(of(&stretch.sender)));
+    let recv = |of: fn(&Usage) -> u64| median(&|stretch| stretch.per_message(of(&stretch.receiver)));
+    let energy = |stretch: &Stretch| Some(stretch.per_message(stretch.sender.energy_uj?) * 1e3);
+
+    let trips = round_trip.counted();
+    // A trip that was lost took a whole deadline, which a mean cannot leave out.
+    let whole: Vec<_> = trips.iter().filter(|sample| sample.lost == 0 && sample.messages > 0).collect();
+    let trip = |of: fn(&Sample) -> Option<u64>| {
+        let each = whole.iter().filter_map(|sample| Some(of(sample)? as f64 / sample.messages as f64));
+        stats::median(&mut each.collect::<Vec<_>>())
+    };
+
+    CostRow {
+        pairs: stretches.len() as u32,
+        messages: stretches.iter().map(|stretch| stretch.messages).sum(),
+        syscalls_send: send(|usage| usage.calls),
+        syscalls_recv: recv(|usage| usage.calls),
+        voluntary_send: send(|usage| usage.voluntary),
+        voluntary_recv: recv(|usage| usage.voluntary),
+        involuntary_send: send(|usage| usage.involuntary),
+        involuntary_recv: recv(|usage| usage.involuntary),
+        minor_faults_send: send(|usage| usage.minor_faults),
+        minor_faults_recv: recv(|usage| usage.minor_faults),
+        user_ns_send: send(|usage| usage.user_ns),
+        user_ns_recv: recv(|usage| usage.user_ns),
+        system_ns_send: send(|usage| usage.system_ns),
+        system_ns_recv: recv(|usage| usage.system_ns),
+        cpu_ns: median(&|stretch| stretch.per_message(stretch.sender.cpu_ns + stretch.receiver.cpu_ns)),
+        utilisation: median(&|stretch| stretch.sender.utilisation() + stretch.receiver.utilisation()),
+        round_trip_ns: trip(|sample| Some(sample.elapsed_ns)),
+        round_trip_cpu_ns: trip(|sample| Some(sample.usage?.cpu_ns + sample.responder_usage?.cpu_ns)),
+        energy_nj: stats::median(&mut stretches.iter().filter_map(energy).collect::<Vec<_>>()),
+        error: error(one_way, round_trip, stretches.is_empty(), whole.is_empty()),
+        ..CostRow::empty(cell)
+    }
+}
+
+/// Why figures are missing, or why there are fewer pairs than planned.
+fn error(one_way: &Tally, round_trip: &Tally, none_arrived: bool, none_whole: bool) -> String {
+    let lost = |tally: &Tally, none: bool| (none && !tally.counted().is_empty()).then_some("messages were lost");
+    let of = |tally: &Tally, none: bool| match tally.error() {
+        error if error.is_empty() => lost(tally, none).unwrap_or_default().to_owned(),
+        error => error,
+    };
+    match [of(one_way, none_arrived), of(round_trip, none_whole)] {
+        [first, second] if first == second || second.is_empty() => first,
+        [first, second] if first.is_empty() => format!("round trips: {second}"),
+        [first, second] => format!("{first}; round trips: {second}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cell::{Access, Cell, Pattern, Placement, Workload},
+        pair::PairError,
+    };
+    use ipc_core::{Error, Wait};
+
+    fn tally(pattern: Pattern) -> Tally {
+        let (workload, placement) = (Workload::Cost, Placement::CrossCore);
+        let cell = Cell { workload, mechanism: "udp", size: 64, placement, wait: Wait::Block, access: Access::Copy };
+        Tally::new(cell, pattern, 3)
+    }
+
+    /// A pair that moved `messages` in 1000 ns each, for which its sender made a call each and its receiver two.
+    fn sample(messages: u64, lost: u64) -> Sample {
+        let moved = messages - lost;
+        let usage = Usage {
+            calls: moved,
+            voluntary: moved / 2,
+            involuntary: moved / 4,
+            minor_faults: moved / 5,
+            user_ns: 100 * moved,
+            system_ns: 300 * moved,
+            cpu_ns: 400 * moved,
+            elapsed_ns: 1000 * moved,
+            energy_uj: Some(3 * moved),
+        };
+        let responder = Usage { calls: 2 * moved, cpu_ns: 900 * moved, energy_uj: None, ..usage };
+        Sample {
+            messages,
+            lost,
+            elapsed_ns: 1000 * moved,
+            usage: Some(usage),
+            responder_usage: Some(responder),
+            ..Sample::default()
+        }
+    }
+
+    fn filled(pattern: Pattern, samples: impl IntoIterator<Item = Sample>) -> Tally {
+        let mut tally = tally(pattern);
+        samples.into_iter().for_each(|sample| tally.add(Ok(sample)));
+        tally
+    }
+
+    #[test]
+    fn what_a_pair_used_is_divided_by_what_arrived() {
+        let one_way = filled(Pattern::OneWay, [sample(1000, 200)]);
+        let row = row(&one_way, &filled(Pattern::RoundTrip, [sample(100, 0)]));
+        assert_eq!((row.pairs, row.messages, row.error.as_str()), (1, 800, ""));
+        assert_eq!((row.syscalls_send, row.syscalls_recv), (Some(1.0), Some(2.0)));
+        assert_eq!((row.voluntary_send, row.voluntary_recv), (Some(0.5), Some(0.5)));
+        assert_eq!((row.involuntary_send, row.minor_faults_recv), (Some(0.25), Some(0.2)));
+        assert_eq!((row.user_ns_send, row.system_ns_recv), (Some(100.0), Some(300.0)));
+        assert_eq!((row.cpu_ns, row.energy_nj), (Some(1300.0), Some(3000.0)));
+        assert!((row.utilisation.unwrap() - 1.3).abs() < 1e-9);
+        assert_eq!((row.round_trip_ns, row.round_trip_cpu_ns), (Some(1000.0), Some(1300.0)));
+    }
+
+    #[test]
+    fn a_figure_is_the_median_over_pairs() {
+        let with_calls = |calls| {
+            let mut sample = sample(100, 0);
+            sample.usage.as_mut().unwrap().calls = calls;
+            sample
+        };
+        let row = row(&filled(Pattern::OneWay, [500, 100, 120].map(with_calls)), &tally(Pattern::RoundTrip));
+        assert_eq!((row.pairs, row.messages, row.syscalls_send), (3, 300, Some(1.2)));
+    }
+
+    #[test]
+    fn without_energy_its_column_is_empty_and_that_is_no_error() {
+        let mut bare = sample(100, 0);
+        bare.usage.as_mut().unwrap().energy_uj = None;
+        let row = row(&filled(Pattern::OneWay, [bare]), &filled(Pattern::RoundTrip, [sample(100, 0)]));
+        assert_eq!((row.energy_nj, row.error.as_str()), (None, ""));
+        assert!(row.cpu_ns.is_some());
+    }
+
+    #[test]
+    fn lost_trips_leave_no_mean_and_say_so() {
+        let one_way = filled(Pattern::OneWay, [sample(100, 0)]);
+        let some = row(&one_way, &filled(Pattern::RoundTrip, [sample(100, 1), sample(100, 0)]));
+        assert_eq!((some.round_trip_ns, some.error.as_str()), (Some(1000.0), ""));
+        let none = row(&one_way, &filled(Pattern::RoundTrip, [sample(100, 1)]));
+        assert_eq!((none.round_trip_ns, none.round_trip_cpu_ns), (None, None));
+        assert_eq!((none.error.as_str(), none.syscalls_send), ("round trips: messages were lost", Some(1.0)));
+        let nothing = row(&filled(Pattern::OneWay, [sample(100, 100)]), &filled(Pattern::RoundTrip, [sample(9, 0)]));
+        assert_eq!((nothing.error.as_str(), nothing.pairs, nothing.cpu_ns), ("messages were lost", 0, None));
+    }
+
+    #[test]
+    fn a_cell_that_fails_says_why_once() {
+        let failing = |pattern, error: PairError| {
+            let mut tally = tally(pattern);
+            tally.add(Err(error));
+            tally
+        };
+        let too_large = || PairError::Channel(Error::TooLarge { len: 70_000, max: 65_507 });
+        let row = |one_way, round_trip| super::row(&one_way, &round_trip);
+        let failed = row(failing(Pattern::OneWay, too_large()), failing(Pattern::RoundTrip, too_large()));
+        assert_eq!(failed.error, Error::TooLarge { len: 70_000, max: 65_507 }.to_string());
+        assert_eq!((failed.pairs, failed.syscalls_send, failed.round_trip_ns), (0, None, None));
+
+        let hung = PairError::Hung(std::time::Duration::from_secs(1));
+        let half = row(filled(Pattern::OneWay, [sample(9, 0)]), failing(Pattern::RoundTrip, hung));
+        assert_eq!(half.error, "round trips: no result within 1s");
+        assert!(half.cpu_ns.is_some());
+
+        let wrong = PairError::WrongPayload("byte 3".into());
+        let none = row(filled(Pattern::OneWay, [sample(9, 0)]), failing(Pattern::RoundTrip, wrong));
+        assert_eq!((none.error.as_str(), none.cpu_ns), ("wrong payload: byte 3", None));
+    }
+}
