@@ -62,7 +62,7 @@ pub trait Endpoint: Send {
     /// As for [`send`](Endpoint::send).
     fn recv(&mut self, buffer: &mut [u8]) -> Result<usize>;
 
-    /// The longest message that `send` takes, in bytes; `usize::MAX` over a byte stream.
+    /// The longest message that `send` takes, in bytes; `usize::MAX` over a byte stream that needs no room for a whole one.
     fn max_message(&self) -> usize;
 
     /// Sets the deadline of every following call, counted from the call's start; `None` waits for as long as the peer
@@ -100,12 +100,16 @@ pub trait Endpoint: Send {
 /// The slice belongs to the endpoint, is aligned to 8 bytes, and is lent for the call only. Where the kernel or the peer
 /// reads it later (by reference), the endpoint keeps it untouched until they have: so the caller need never ask
 /// when it may be used again. The module of each variant says how it knows.
+///
+/// A message is filled once. After `TimedOut` either `fill` has not run and nothing was sent; or, over a byte stream, it has,
+/// and the message waits to go on: call again with the same length, and it does, without `fill` running once more.
 pub trait SendInPlace: Endpoint {
     /// Sends a message of `len` bytes that `fill` writes straight into the channel. What `fill` leaves unwritten is
     /// whatever the slot held before.
     ///
     /// # Errors
-    /// As for [`Endpoint::send`]; `fill` runs only once there is room.
+    /// As for [`Endpoint::send`]; `fill` runs only once there is room in the channel's memory. `Unsupported` where part of a
+    /// message has gone that timed out, and `len` is not its length.
     fn send_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()>;
 }
 

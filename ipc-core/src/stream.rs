@@ -12,7 +12,7 @@ use nix::{
     unistd::{read, write},
 };
 use std::{
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::Duration,
 };
 
@@ -46,6 +46,42 @@ impl StreamEnd {
         end.set_timeout(options.timeout)?;
         Ok(end)
     }
+
+    /// What the outgoing pipe holds, in bytes: a page for each of its slots (`fs/pipe.c`). System call:
+    /// `fcntl(F_GETPIPE_SZ)`.
+    ///
+    /// # Errors
+    /// [`Error::Os`] of `fcntl`.
+    pub fn capacity(&self) -> Result<usize> {
+        let granted = fcntl(self.writer.as_fd(), FcntlArg::F_GETPIPE_SZ).map_err(|e| Error::os("fcntl", e))?;
+        Ok(granted.unsigned_abs() as usize)
+    }
+
+    /// Whether a call may block by itself; else it must not, whatever the descriptor's mode.
+    pub fn may_block(&self) -> bool {
+        self.patience.may_block()
+    }
+
+    /// How many bytes have gone of a message that a deadline interrupted.
+    pub fn under_way(&self) -> usize {
+        self.progress.sent()
+    }
+
+    /// [`send`](Endpoint::send) by a call other than `write`: `put` brings a beginning of the bytes that it is given into the
+    /// pipe, and returns how many.
+    ///
+    /// # Errors
+    /// As for [`send`](Endpoint::send).
+    #[inline]
+    pub fn send_by(
+        &mut self,
+        call: &'static str,
+        message: &[u8],
+        mut put: impl FnMut(BorrowedFd<'_>, &[u8]) -> nix::Result<usize>,
+    ) -> Result<()> {
+        let fd = self.writer.as_fd();
+        self.progress.send(call, fd, message, Turn::new(&self.patience, None), |bytes| put(fd, bytes))
+    }
 }
 
 /// What a pipe holds unless something else is asked for, in bytes.
@@ -66,8 +102,7 @@ impl Endpoint for StreamEnd {
     /// System call: `write`; while the pipe is full also `ppoll`, unless the call may block or spins.
     #[inline]
     fn send(&mut self, message: &[u8]) -> Result<()> {
-        let fd = self.writer.as_fd();
-        self.progress.send("write", fd, message, Turn::new(&self.patience, None), |bytes| write(fd, bytes))
+        self.send_by("write", message, |fd, bytes| write(fd, bytes))
     }
 
     /// System call: `read`; while the pipe is empty also `ppoll`, unless the call may block or spins.

@@ -13,6 +13,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// How many bytes have gone of a message that a deadline interrupted.
+    pub fn sent(&self) -> usize {
+        self.sent
+    }
+
     /// Writes all of `message` with `write`, whose system call is named `call`, going on where a deadline stopped it.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Payload that is produced and consumed where it lies.
+//! Payload that is produced where the channel takes it from, and consumed where it lies or in a buffer.
 
 use super::{
     Clause, Verdict,
@@ -6,67 +6,148 @@ use super::{
     link::{Side, noise},
     parting::hear_the_end,
     stage::Stage,
-    waiting::{converse_in_storm, fill, on_time},
+    waiting::{SHORT, converse_in_storm, fill, on_time},
 };
-use crate::{Channel, Endpoint, Error, InPlace, Result, SendInPlace};
+use crate::{Channel, Endpoint, Error, Framing, InPlace, Options, Result, SendInPlace};
 use nix::sys::signal::{Signal, raise};
-use std::time::{Duration, Instant};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
+/// For channels that can do both in place.
 pub(super) fn clauses<C: Channel<Endpoint: InPlace> + 'static>() -> Vec<Clause> {
-    vec![
-        Clause::new("in_place_order_and_content", order_and_content::<C>),
-        Clause::new("in_place_mixed_with_copying", mixed_with_copying::<C>),
-        Clause::new("in_place_limits", limits::<C>),
+    let mut clauses = common::<C, Direct>();
+    clauses.extend([
         Clause::new("in_place_early_return", early_return::<C>),
-        Clause::new("in_place_deadlines", deadlines::<C>),
-        Clause::new("in_place_interrupted", interrupted::<C>),
-        Clause::new("in_place_peer_gone", peer_gone::<C>),
-        Clause::new("in_place_killed_sender", killed_sender::<C>),
-        Clause::new("in_place_killed_receiver", killed_receiver::<C>),
-        Clause::new("in_place_killed_while_writing", killed_while_writing::<C>),
         Clause::new("in_place_killed_while_reading", killed_while_reading::<C>),
+    ]);
+    clauses
+}
+
+/// For channels whose receivers need a buffer.
+pub(super) fn send_clauses<C: Channel<Endpoint: SendInPlace> + 'static>() -> Vec<Clause> {
+    common::<C, Buffered>()
+}
+
+fn common<C: Channel<Endpoint: SendInPlace> + 'static, T: Taking<C::Endpoint>>() -> Vec<Clause> {
+    let message = C::SPEC.framing == Framing::Message;
+    vec![
+        Clause::new("in_place_order_and_content", order_and_content::<C, T>),
+        Clause::new("in_place_mixed_with_copying", mixed_with_copying::<C, T>),
+        Clause::new("in_place_reuse", reuse::<C, T>),
+        Clause::new("in_place_limits", limits::<C, T>),
+        Clause::new("in_place_deadlines", deadlines::<C, T>),
+        Clause::new("in_place_deadline_in_mid_message", deadline_in_mid_message::<C, T>)
+            .unless(message, "a message arrives whole or not at all"),
+        Clause::new("in_place_interrupted", interrupted::<C, T>),
+        Clause::new("in_place_peer_gone", peer_gone::<C, T>),
+        Clause::new("in_place_killed_sender", killed_sender::<C, T>),
+        Clause::new("in_place_killed_receiver", killed_receiver::<C, T>),
+        Clause::new("in_place_killed_while_writing", killed_while_writing::<C, T>),
     ]
 }
 
-fn write<E: InPlace>(end: &mut E, message: &[u8]) -> Result<()> {
+/// How the receiver takes what was produced in place.
+trait Taking<E> {
+    /// The call.
+    const CALL: &'static str;
+
+    /// Receives a message into the front of `buffer`.
+    fn take(end: &mut E, buffer: &mut [u8]) -> Result<usize>;
+}
+
+/// From where it lies.
+struct Direct;
+
+impl<E: InPlace> Taking<E> for Direct {
+    const CALL: &'static str = "recv_with";
+
+    fn take(end: &mut E, buffer: &mut [u8]) -> Result<usize> {
+        end.recv_with(|slot| {
+            assert_eq!(slot.as_ptr().align_offset(8), 0, "the slot to read is not aligned to 8 bytes");
+            buffer[..slot.len()].copy_from_slice(slot);
+            slot.len()
+        })
+    }
+}
+
+/// Into a buffer of its own.
+struct Buffered;
+
+impl<E: Endpoint> Taking<E> for Buffered {
+    const CALL: &'static str = "recv";
+
+    fn take(end: &mut E, buffer: &mut [u8]) -> Result<usize> {
+        end.recv(buffer)
+    }
+}
+
+fn write<E: SendInPlace>(end: &mut E, message: &[u8]) -> Result<()> {
     end.send_with(message.len(), |slot| {
         assert_eq!(slot.as_ptr().align_offset(8), 0, "the slot to write is not aligned to 8 bytes");
         slot.copy_from_slice(message);
     })
 }
 
-fn read<E: InPlace>(end: &mut E, buffer: &mut [u8]) -> Result<usize> {
-    end.recv_with(|slot| {
-        assert_eq!(slot.as_ptr().align_offset(8), 0, "the slot to read is not aligned to 8 bytes");
-        buffer[..slot.len()].copy_from_slice(slot);
-        slot.len()
-    })
-}
-
 /// Mixed lengths, in order, each as it was written, in slots that are aligned and as long as the message.
-fn order_and_content<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
+fn order_and_content<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
     let n = stage.rounds(20_000);
-    stage.between::<C>(|peer| peer.hear_by(n, read), |here| here.say_by(n, write))
+    stage.between::<C>(|peer| peer.hear_by(n, T::take), |here| here.say_by(n, write))
 }
 
 /// In place and copying, on one link, in every combination.
-fn mixed_with_copying<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
+fn mixed_with_copying<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
     let n = stage.rounds(1000);
     stage.between::<C>(
-        |peer| (0..n).try_for_each(|i| if i % 2 == 0 { peer.hear(1) } else { peer.hear_by(1, read) }),
+        |peer| (0..n).try_for_each(|i| if i % 2 == 0 { peer.hear(1) } else { peer.hear_by(1, T::take) }),
         |here| (0..n).try_for_each(|i| if i % 3 == 0 { here.say(1) } else { here.say_by(1, write) }),
     )
 }
 
+/// Every slot is filled anew as soon as the message before has been sent, and every message arrives as it was then: the
+/// sender is faster than a receiver that stops now and then, so that the channel is full most of the time, over many times
+/// what it holds, in slots for short messages and for long ones.
+fn reuse<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+    let n = stage.rounds(2500);
+    for longest in [64, 5000, 64 << 10] {
+        let options = Options { max_message: Some(longest), ..stage.options() };
+        if matches!(C::pair(&options), Err(Error::TooLarge { max, .. }) if max >= 64) {
+            continue;
+        }
+        stage.between_with::<C>(
+            &options,
+            |peer| {
+                for _ in 0..n / 25 {
+                    sleep(PAUSE);
+                    peer.hear_by(25, T::take)?;
+                }
+                Ok(())
+            },
+            |here| here.say_by(n, write),
+        )?;
+    }
+    Ok(())
+}
+
+/// Long enough for a sender to fill any channel.
+const PAUSE: Duration = Duration::from_micros(500);
+
 /// A message at the limit passes; one byte more is `TooLarge`, is not filled, and the channel goes on.
-fn limits<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
+fn limits<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+    stage.has_a_limit::<C>()?;
     stage.between::<C>(
         |peer| {
             let max = peer.end().max_message();
             let expected = noise(1, max);
-            let same = peer.end().recv_with(|slot| slot == expected).map_err(|error| error.to_string())?;
-            peer.hear_by(10, read)?;
-            if same { Ok(()) } else { Err(format!("a message of {max} bytes came as something else")) }
+            let mut buffer = vec![0; max];
+            let len = T::take(peer.end(), &mut buffer).map_err(|error| error.to_string())?;
+            peer.hear_by(10, T::take)?;
+            if buffer[..len] == expected {
+                Ok(())
+            } else {
+                Err(format!("a message of {max} bytes came as something else"))
+            }
         },
         |here| {
             let max = here.end().max_message();
@@ -110,7 +191,7 @@ fn early_return<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
 }
 
 /// Both calls give up at their deadline, and the closures have not run then.
-fn deadlines<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
+fn deadlines<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
     let timeout = Duration::from_millis(15);
     stage.between_with::<C>(
         &stage.options_within(timeout),
@@ -118,14 +199,14 @@ fn deadlines<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
             peer.set_timeout(None)?;
             let n = peer.learn()?;
             peer.hear(n)?;
-            peer.hear_by(10, read)
+            peer.hear_by(10, T::take)
         },
         |here| {
-            on_time("recv_with", timeout, || {
+            on_time(T::CALL, timeout, || {
                 let began = Instant::now();
-                match here.end().recv_with(<[u8]>::len) {
+                match T::take(here.end(), &mut [0]) {
                     Err(Error::TimedOut) => Ok(began.elapsed()),
-                    other => Err(format!("recv_with of nothing: {other:?}")),
+                    other => Err(format!("{} of nothing: {other:?}", T::CALL)),
                 }
             })?;
             fill(here, timeout, write)?;
@@ -142,23 +223,67 @@ fn deadlines<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
     )
 }
 
+/// A stream's message that a deadline interrupts was filled once and for all: it goes on where it stopped.
+fn deadline_in_mid_message<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+    const LEN: usize = 1 << 20;
+    let options = Options { max_message: Some(LEN), ..stage.options_within(SHORT) };
+    stage.between_with::<C>(
+        &options,
+        |peer| {
+            peer.set_timeout(None)?;
+            let mut buffer = vec![0; LEN];
+            for i in 0..peer.learn()? {
+                let len = T::take(peer.end(), &mut buffer).map_err(|error| format!("message {i}: {error}"))?;
+                if buffer[..len] != noise(i, LEN) {
+                    return Err(format!("message {i} of {LEN} bytes came as something else"));
+                }
+            }
+            peer.hear_by(10, T::take)
+        },
+        |here| {
+            let (mut fills, mut sent) = (0, 0);
+            let mut send = |end: &mut C::Endpoint, number| {
+                end.send_with(LEN, |slot| {
+                    fills += 1;
+                    slot.copy_from_slice(&noise(number, LEN));
+                })
+            };
+            let mut stopped = 0;
+            while stopped < 3 {
+                match send(here.end(), sent) {
+                    Ok(()) if stopped == 0 && sent < 64 => sent += 1,
+                    Err(Error::TimedOut) => stopped += 1,
+                    other => return Err(format!("send_with of message {sent}, after {stopped} deadlines: {other:?}")),
+                }
+            }
+            here.set_timeout(None)?;
+            here.tell(sent + 1)?;
+            send(here.end(), sent).map_err(|error| format!("send_with of the rest: {error}"))?;
+            if fills != sent + 1 {
+                return Err(format!("{} messages were filled {fills} times", sent + 1));
+            }
+            here.say_by(10, write)
+        },
+    )
+}
+
 /// Signals whose handlers let system calls fail with `EINTR` lose nothing.
-fn interrupted<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
-    converse_in_storm::<C>(stage, write, read)
+fn interrupted<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+    converse_in_storm::<C>(stage, write, T::take)
 }
 
 /// `SIGKILL` of the one who writes, at any moment of a transfer: all that was sent arrives, whole; then the end.
-fn killed_sender<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
-    kill_sender::<C>(stage, write, read)
+fn killed_sender<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+    kill_sender::<C>(stage, write, T::take)
 }
 
 /// `SIGKILL` of the one who reads, at any moment of a transfer, shows.
-fn killed_receiver<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
-    kill_receiver::<C>(stage, write, read)
+fn killed_receiver<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+    kill_receiver::<C>(stage, write, T::take)
 }
 
 /// A message whose writer is killed before it has written all of it is no message.
-fn killed_while_writing<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
+fn killed_while_writing<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
             peer.at_most(256).say_by(5, write)?;
@@ -169,8 +294,8 @@ fn killed_while_writing<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict
             Err(format!("still alive after {half:?}"))
         },
         |here| {
-            here.at_most(256).hear_by(5, read)?;
-            read_the_end(here)
+            here.at_most(256).hear_by(5, T::take)?;
+            read_the_end::<_, T>(here)
         },
     )
 }
@@ -187,15 +312,15 @@ fn killed_while_reading<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict
 }
 
 /// Reads the end, and again the end.
-fn read_the_end<E: InPlace>(side: &mut Side<E>) -> Verdict {
-    match side.end().recv_with(<[u8]>::len) {
+fn read_the_end<E: SendInPlace, T: Taking<E>>(side: &mut Side<E>) -> Verdict {
+    match T::take(side.end(), &mut [0; 1000]) {
         Err(Error::PeerGone { .. }) => hear_the_end(side),
-        other => Err(format!("recv_with after the end: {other:?}")),
+        other => Err(format!("{} after the end: {other:?}", T::CALL)),
     }
 }
 
 /// Writes until the end of the peer shows.
-fn write_until_the_end<E: InPlace>(side: &mut Side<E>) -> Verdict {
+fn write_until_the_end<E: SendInPlace>(side: &mut Side<E>) -> Verdict {
     match side.fill_by(write)? {
         (error, _) if error.is_peer_gone() => Ok(()),
         (error, _) => Err(format!("send_with after the end: '{error}'")),
@@ -203,15 +328,15 @@ fn write_until_the_end<E: InPlace>(side: &mut Side<E>) -> Verdict {
 }
 
 /// What was written before the end arrives; then both calls say that the peer has gone.
-fn peer_gone<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
+fn peer_gone<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
             peer.at_most(256).say_by(5, write)?;
             peer.die()
         },
         |here| {
-            here.at_most(256).hear_by(5, read)?;
-            read_the_end(here)?;
+            here.at_most(256).hear_by(5, T::take)?;
+            read_the_end::<_, T>(here)?;
             write_until_the_end(here)
         },
     )

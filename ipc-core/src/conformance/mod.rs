@@ -7,6 +7,7 @@
 //! fn main() {
 //!     run([
 //!         Suite::of::<Pipe>(),
+//!         Suite::of::<Vmsplice>().send_in_place::<Vmsplice>(),
 //!         Suite::of::<PosixShm>().in_place::<PosixShm>().rendezvous::<PosixShm>(),
 //!     ]);
 //! }
@@ -16,7 +17,7 @@
 //! under a watchdog, so that a hang is a failure that names itself; when it has passed, nothing may be left of it in the
 //! system (see [`leftovers`](crate::leftovers)).
 //!
-//! - The clauses of [`Channel`], [`Endpoint`](crate::Endpoint) and [`InPlace`] play in a forked pair.
+//! - The clauses of [`Channel`], [`Endpoint`](crate::Endpoint), [`SendInPlace`] and [`InPlace`] play in a forked pair.
 //! - Those of [`Rendezvous`] play in processes that share nothing but the name and the options: the test binary starts
 //!   itself anew for each (see `strangers.rs`).
 //! - A clause that does not apply, and a mechanism that this kernel lacks, is an ignored test with its reason.
@@ -38,7 +39,7 @@ pub mod surroundings;
 mod transfer;
 mod waiting;
 
-use crate::{Channel, InPlace, Reliability, Rendezvous, Wait, objects};
+use crate::{Channel, InPlace, Reliability, Rendezvous, SendInPlace, Wait, objects};
 use libtest_mimic::{Arguments, Completion, Trial};
 use stage::{Running, Stage};
 use std::{
@@ -142,7 +143,14 @@ impl Suite {
         Self::new(C::SPEC.name).with(clauses.into_iter().flatten())
     }
 
-    /// Adds the clauses of [`InPlace`]. `C` is the suite's channel once more.
+    /// Adds the clauses of [`SendInPlace`], for a channel that is not [`InPlace`]. `C` is the suite's channel once more.
+    #[must_use]
+    pub fn send_in_place<C: Channel<Endpoint: SendInPlace> + 'static>(self) -> Self {
+        assert_eq!(self.name, C::SPEC.name, "the suite is for another channel");
+        self.with(in_place::send_clauses::<C>())
+    }
+
+    /// Adds the clauses of [`SendInPlace`] and [`InPlace`]. `C` is the suite's channel once more.
     #[must_use]
     pub fn in_place<C: Channel<Endpoint: InPlace> + 'static>(self) -> Self {
         assert_eq!(self.name, C::SPEC.name, "the suite is for another channel");

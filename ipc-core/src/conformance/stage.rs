@@ -9,7 +9,7 @@ use super::{
     link::{self, Side},
 };
 use crate::{
-    Channel, Error, Options, Wait,
+    Channel, Endpoint, Error, Options, Wait,
     leftovers::{self, Stray},
     process::{self, Child, Exit, PANICKED, Watched},
     stream::set_nonblocking,
@@ -53,6 +53,7 @@ impl Running {
                 Ok(left) => Outcome::Broken(format!("left behind: {}", left.join(", "))),
                 Err(error) => Outcome::Broken(error.to_string()),
             },
+            Err(_) if notes.ignored.is_some() => Outcome::Ignored(notes.ignored.unwrap_or_default()),
             Err(_) if notes.unsupported.is_some() => Outcome::Unsupported(notes.unsupported.unwrap_or_default()),
             Err(why) => Outcome::Broken([vec![why], notes.remarks].concat().join("; ")),
         }
@@ -112,6 +113,17 @@ impl Stage {
             self.note("unsupported", &error.to_string());
         }
         format!("{call}: {error}")
+    }
+
+    /// Ends the trial where `C` takes messages of any length: the clause is ignored.
+    pub fn has_a_limit<C: Channel>(&self) -> Verdict {
+        let (end, _) = self.pair::<C>(&self.options())?;
+        if end.max_message() < usize::MAX {
+            return Ok(());
+        }
+        let why = "a byte stream that has no limit";
+        self.note("ignored", why);
+        Err(why.to_owned())
     }
 
     /// Opens a channel with [`options`](Stage::options) and runs `peer` on one end in a forked process and `here` on the
@@ -234,6 +246,7 @@ struct Notes {
     pids: Vec<u32>,
     remarks: Vec<String>,
     unsupported: Option<String>,
+    ignored: Option<String>,
 }
 
 impl Notes {
@@ -249,6 +262,7 @@ impl Notes {
                 Some(("pid", pid)) => notes.pids.extend(pid.parse::<u32>()),
                 Some(("remark", remark)) => notes.remarks.push(remark.to_owned()),
                 Some(("unsupported", why)) => notes.unsupported = Some(why.to_owned()),
+                Some(("ignored", why)) => notes.ignored = Some(why.to_owned()),
                 _ => {}
             }
         }

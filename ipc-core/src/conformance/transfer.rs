@@ -16,7 +16,7 @@ pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
         Clause::new("duplex", duplex::<C>),
         Clause::new("empty_message", empty_message::<C>),
         Clause::new("sizes_up_to_the_limit", sizes_up_to_the_limit::<C>),
-        Clause::new("over_the_limit", over_the_limit::<C>).unless(stream, "a byte stream has no limit"),
+        Clause::new("over_the_limit", over_the_limit::<C>),
         Clause::new("short_buffer", short_buffer::<C>).unless(stream, message),
         Clause::new("asked_for_sizes", asked_for_sizes::<C>),
         Clause::new("buffers", buffers::<C>),
@@ -106,6 +106,7 @@ fn sizes_up_to_the_limit<C: Channel>(stage: &Stage) -> Verdict {
 
 /// One byte more than the limit is `TooLarge`, nothing is sent, and the channel goes on.
 fn over_the_limit<C: Channel>(stage: &Stage) -> Verdict {
+    stage.has_a_limit::<C>()?;
     stage.between::<C>(
         |peer| {
             peer.hear(1)?;

@@ -27,7 +27,7 @@ pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
     ]
 }
 
-const SHORT: Duration = Duration::from_millis(10);
+pub(super) const SHORT: Duration = Duration::from_millis(10);
 const LONG: Duration = Duration::from_millis(40);
 /// A deadline that nobody should need.
 const AMPLE: Duration = Duration::from_secs(10);

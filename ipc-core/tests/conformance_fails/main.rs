@@ -1,5 +1,6 @@
 //! The conformance suite finds what is wrong: for each clause a channel that breaks it, and one that breaks none.
 
+mod lent;
 mod packets;
 mod streams;
 
@@ -8,6 +9,7 @@ use ipc_core::{
     conformance::{Outcome, Suite, Verdict, run},
     objects, sysv,
 };
+use lent::Lent;
 use packets::{Packets, queue_left_by};
 use std::{fs, time::Duration};
 use streams::Streams;
@@ -54,8 +56,11 @@ faults! {
     NAME_STAYS "keeps-its-name",
     PANICS "panics",
     PATIENT "has-no-deadline",
+    REFILLS "fills-again-what-timed-out",
     REFUSES "refuses-a-wait-strategy",
+    REUSES "has-one-slot-too-few",
     SHUTS "shuts-down-when-a-copy-is-dropped",
+    SOUND_LENT "sound-lent",
     STAYS "stays-on-its-thread",
     SURVIVES "survives-an-exec",
     SWALLOWS "swallows-empty-messages",
@@ -83,6 +88,11 @@ fn packets<const FAULT: u8>(clause: &'static str, fact: &'static str) -> Row {
 
 fn streams<const FAULT: u8>(clause: &'static str, fact: &'static str) -> Row {
     let suite = || Suite::of::<Streams<FAULT>>();
+    Row { clause, fault: FAULT, fact, suite, strangers: || Suite::new(NAMES[FAULT as usize]) }
+}
+
+fn lent<const FAULT: u8>(clause: &'static str, fact: &'static str) -> Row {
+    let suite = || Suite::new(NAMES[FAULT as usize]).send_in_place::<Lent<FAULT>>();
     Row { clause, fault: FAULT, fact, suite, strangers: || Suite::new(NAMES[FAULT as usize]) }
 }
 
@@ -145,10 +155,12 @@ fn rows() -> Vec<Row> {
         packets::<FLIPS>("in_place_order_and_content", "message 999 ("),
         packets::<UNALIGNED>("in_place_order_and_content", "101"),
         packets::<FLIPS>("in_place_mixed_with_copying", "message 999 ("),
+        lent::<REUSES>("in_place_reuse", ": byte 0 is "),
         packets::<FILLS>("in_place_limits", "was filled"),
         packets::<TWICE>("in_place_early_return", " was seen as "),
         packets::<HASTY>("in_place_deadlines", ": early"),
         packets::<LATE>("in_place_deadlines", ": late"),
+        lent::<REFILLS>("in_place_deadline_in_mid_message", "were filled 4 times"),
         packets::<INTERRUPTED>("in_place_interrupted", "EINTR"),
         packets::<HANGS>("in_place_peer_gone", HUNG),
         packets::<LINGERS>("in_place_killed_sender", "had been sent when the sender was killed"),
@@ -174,7 +186,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn main() {
-    let sound = packets::<SOUND>("", "");
+    let sound = [packets::<SOUND>("", ""), lent::<SOUND_LENT>("", "")];
     let broken = rows().into_iter().enumerate().fold(Suite::new("broken"), |suite, (i, row)| {
         let name = format!("{}::{}::{i}", row.clause, NAMES[row.fault as usize]);
         suite.test(&name, move || reports(&row))
@@ -184,7 +196,8 @@ fn main() {
         .test("what_this_kernel_lacks_is_told", what_this_kernel_lacks_is_told)
         .test("what_is_refused_is_not_lacking", what_is_refused_is_not_lacking);
     let strangers = rows().into_iter().map(|row| (row.strangers)());
-    run([(sound.suite)(), broken].into_iter().chain(strangers));
+    let sound = sound.into_iter().map(|sound| (sound.suite)());
+    run(sound.chain([broken]).chain(strangers));
 }
 
 /// The row's clause must say that the row's channel is broken, with its fact among the facts.
