@@ -1,8 +1,12 @@
 //! Every clause of the contract on every variant of this crate.
 
 use ipc_core::conformance::{Suite, run};
-use ipc_pipe::Pipe;
+use ipc_pipe::{Pipe, Splice, Vmsplice};
 
 fn main() {
-    run([Suite::of::<Pipe>()]);
+    run([
+        Suite::of::<Pipe>(),
+        Suite::of::<Vmsplice>().send_in_place::<Vmsplice>(),
+        Suite::of::<Splice>().send_in_place::<Splice>(),
+    ]);
 }

@@ -5,15 +5,19 @@ use ipc_core::{
     conformance::{Suite, Verdict, run, surroundings::become_ordinary},
     spec::kernel_limit,
 };
-use ipc_pipe::Pipe;
+use ipc_pipe::{Pipe, Splice, Vmsplice};
 use nix::errno::Errno;
 use std::time::Duration;
 
 fn main() {
-    run([Suite::pressed::<Pipe>()
-        // Root may pass both limits.
-        .prepared("over_pipe_max_size", become_ordinary, over_pipe_max_size)
-        .prepared("over_the_users_pages", || is_limited().and_then(|()| become_ordinary()), over_the_users_pages)]);
+    run([
+        Suite::pressed::<Pipe>()
+            // Root may pass both limits.
+            .prepared("over_pipe_max_size", become_ordinary, over_pipe_max_size)
+            .prepared("over_the_users_pages", || is_limited().and_then(|()| become_ordinary()), over_the_users_pages),
+        Suite::pressed::<Vmsplice>(),
+        Suite::pressed::<Splice>(),
+    ]);
 }
 
 const USERS_PAGES: &str = "/proc/sys/fs/pipe-user-pages-soft";

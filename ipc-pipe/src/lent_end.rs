@@ -1,0 +1,151 @@
+//! The end of a link over two pipes whose sender lends the kernel its pages: what [`Vmsplice`](crate::Vmsplice) and
+//! [`Splice`](crate::Splice) have in common.
+//!
+//! A message is written into pages of this end's [`Pool`], which then lie in the pipe by reference until the receiver's read(2)
+//! copies them out. That is the only copy. The pool knows without asking which pages have been read; they hold on to their
+//! content by themselves, so a message survives its sender, the sender's memory and the pool.
+//!
+//! Each page in the pipe takes one slot, however few of its bytes belong to the message: 16 short messages fill a pipe that
+//! would hold thousands of them by write(2).
+//!
+//! The receiver copies before it lets go of a page. One that moved the pages on by splice(2) or tee(2) would see them change,
+//! and so would one that gave the pipe more slots (`F_SETPIPE_SZ`): it harms itself alone.
+//!
+//! `SPLICE_F_GIFT` and `SPLICE_F_MOVE` are not used: a gift is a promise never to write the pages again, and what it is for,
+//! moving them on into a file, does not happen; moving has been without effect since Linux 2.6.21 (splice(2)).
+
+use crate::{
+    pool::Pool,
+    sys::{Pages, page_size},
+};
+use ipc_core::{Endpoint, Error, Options, Result, SendInPlace, ledger, stream::StreamEnd, transfer::check_len};
+use nix::{
+    fcntl::{OFlag, SpliceFFlags},
+    unistd::pipe2,
+};
+use std::{
+    fmt::Debug,
+    ops::Range,
+    os::fd::{BorrowedFd, OwnedFd},
+    time::Duration,
+};
+
+/// Memory whose pages can be put into a pipe.
+pub trait Memory: Sized + Debug + Send {
+    /// The system call that does it.
+    const CALL: &'static str;
+
+    /// `len` bytes that only this end will write.
+    ///
+    /// # Errors
+    /// [`Error::Os`], such as `ENOMEM`.
+    fn new(len: usize) -> Result<Self>;
+
+    /// Its pages.
+    fn pages(&self) -> &Pages;
+
+    /// Its pages, to write.
+    fn pages_mut(&mut self) -> &mut Pages;
+
+    /// Puts the pages of a beginning of `range` into `pipe`; returns how many bytes that was.
+    ///
+    /// # Errors
+    /// What the call failed with.
+    fn lend(&self, pipe: BorrowedFd<'_>, range: Range<usize>, flags: SpliceFFlags) -> nix::Result<usize>;
+}
+
+/// One end. Its memory is written by the process that uses it, and costs another that holds a copy nothing but address space.
+#[derive(Debug)]
+pub struct LentEnd<M> {
+    stream: StreamEnd,
+    memory: M,
+    pool: Pool,
+    /// Where a message lies that was filled and has not gone, or not all of it.
+    pending: Option<Range<usize>>,
+}
+
+impl<M: Memory> LentEnd<M> {
+    /// Both ends over two fresh pipes.
+    pub(crate) fn pair(options: &Options) -> Result<(Self, Self)> {
+        let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|e| Error::os("pipe2", e));
+        let (there, back) = (pipe()?, pipe()?);
+        Ok((Self::new(back.0, there.1, options)?, Self::new(there.0, back.1, options)?))
+    }
+
+    fn new(reader: OwnedFd, writer: OwnedFd, options: &Options) -> Result<Self> {
+        let stream = StreamEnd::new(reader, writer, options)?;
+        let pool = Pool::new(page_size()?, stream.capacity()?, options.max_message)?;
+        Ok(Self { stream, memory: M::new(pool.len())?, pool, pending: None })
+    }
+}
+
+impl<M: Memory> Endpoint for LentEnd<M> {
+    /// System calls: as for [`send_with`](SendInPlace::send_with).
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        // As long as nothing of it has gone, another message may take its place.
+        if self.stream.under_way() == 0 && !message.is_empty() {
+            self.pending = None;
+        }
+        self.send_with(message.len(), |slot| ledger::copy(slot, message))
+    }
+
+    /// System call: `read`; while the pipe is empty also `ppoll`, unless the call may block or spins.
+    #[inline]
+    fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.stream.recv(buffer)
+    }
+
+    fn max_message(&self) -> usize {
+        self.pool.max_message()
+    }
+
+    /// System calls: `fcntl(F_GETFL)` and `fcntl(F_SETFL)` on both descriptors.
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.stream.set_timeout(timeout)
+    }
+
+    /// System call: `madvise(MADV_POPULATE_WRITE)`.
+    fn prefault(&mut self) {
+        self.memory.pages().populate();
+    }
+}
+
+impl<M: Memory> SendInPlace for LentEnd<M> {
+    /// System call: `vmsplice` or `splice`, as often as the message fills the pipe; while it is full also `ppoll`, unless the
+    /// call may block or spins.
+    #[inline]
+    fn send_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+        check_len(len, self.pool.max_message())?;
+        if len == 0 {
+            fill(self.memory.pages_mut().bytes_mut(0..0));
+            return Ok(());
+        }
+        let place = match &self.pending {
+            Some(pending) if pending.len() == len => pending.clone(),
+            Some(pending) if self.stream.under_way() > 0 => {
+                let why = format!(
+                    "{} of {} bytes of a message that timed out have moved; call again with that message, not {len} bytes",
+                    self.stream.under_way(),
+                    pending.len()
+                );
+                return Err(Error::Unsupported { what: "send", why });
+            }
+            _ => {
+                let place = self.pool.place(len);
+                fill(self.memory.pages_mut().bytes_mut(place.clone()));
+                self.pending = Some(place.clone());
+                place
+            }
+        };
+        // The mode of the descriptor is nothing to vmsplice(2) (fs/splice.c).
+        let flags = if self.stream.may_block() { SpliceFFlags::empty() } else { SpliceFFlags::SPLICE_F_NONBLOCK };
+        let (memory, end) = (&self.memory, place.end);
+        self.stream.send_by(M::CALL, memory.pages().bytes(place), |pipe, rest| {
+            memory.lend(pipe, end - rest.len()..end, flags)
+        })?;
+        self.pending = None;
+        self.pool.lent(len);
+        Ok(())
+    }
+}

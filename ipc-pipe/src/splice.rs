@@ -1,0 +1,91 @@
+//! `splice`: two pipes that the pages of the sender's file in memory are put into by reference (splice(2), `fs/splice.c`).
+//!
+//! Good for large messages that lie in a file's pages, or are produced in a mapping of them: one copy instead of two. Bad for short
+//! ones, each of which takes a page of the pipe.
+//!
+//! The pool is a memfd of each end's own, mapped by both processes after a fork but written by the one that uses the end: a
+//! mapping that is shared has no copies, so the two ends cannot share one. It is sparse until it is written. When a page may be
+//! written anew stands in `pool.rs`.
+
+use crate::{
+    lent_end::{LentEnd, Memory},
+    sys::Pages,
+};
+use ipc_core::{Channel, Copies, Custody, Error, Framing, Options, Reach, Reliability, Result, Spec};
+use nix::{
+    fcntl::{FcntlArg, SealFlag, SpliceFFlags, fcntl, splice},
+    sys::{
+        memfd::{MFdFlags, memfd_create},
+        stat::{Mode, fchmod},
+    },
+    unistd::ftruncate,
+};
+use std::{
+    ops::Range,
+    os::fd::{BorrowedFd, OwnedFd},
+};
+
+/// A pair of anonymous pipes, filled by splice(2) from memfds.
+#[derive(Debug)]
+pub struct Splice;
+
+impl Channel for Splice {
+    const SPEC: Spec = Spec {
+        name: "splice",
+        summary: "two pipes that refer to pages of the sender's memfd",
+        framing: Framing::Stream,
+        reliability: Reliability::Reliable,
+        reach: Reach::Inherited,
+        objects: "2 pipes, 2 memfds",
+        limit: "as asked for, up to 1 GiB; by default what the pipe holds: 16 pages (fs.pipe-max-size)",
+        declared_copies: Copies { copying: 2, in_place: Some(1) },
+        custody: Custody::Channel,
+        peer_death: "end of file, EPIPE",
+        trust: "no name; sealed: nobody can cut it; a peer that kept the descriptor can scribble over what it is sent",
+        good_for: "large messages that lie in a file's pages, between parent and child: one copy",
+        bad_for: "short messages: each takes a page of the pipe",
+        manual: "splice(2)",
+    };
+    type Endpoint = LentEnd<Sealed>;
+
+    /// System calls: `pipe2`, `memfd_create`, `fchmod`, `ftruncate`, `fcntl(F_ADD_SEALS)` and `mmap`, twice each.
+    fn pair(options: &Options) -> Result<(LentEnd<Sealed>, LentEnd<Sealed>)> {
+        LentEnd::pair(options)
+    }
+}
+
+/// A memfd of mode 0600, whose length nobody can change, and a mapping of it.
+#[derive(Debug)]
+pub struct Sealed {
+    pages: Pages,
+    file: OwnedFd,
+}
+
+impl Memory for Sealed {
+    const CALL: &'static str = "splice";
+
+    fn new(len: usize) -> Result<Self> {
+        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+        let file = memfd_create(c"ipc-bench", flags).map_err(|e| Error::os("memfd_create", e))?;
+        // The kernel makes it for everybody (mm/memfd.c), and /proc/PID/fd is a way to open it again.
+        fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| Error::os("fchmod", e))?;
+        // Not reserved: an end that is never used takes no memory.
+        ftruncate(&file, len as i64).map_err(|e| Error::os("ftruncate", e))?;
+        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+        fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).map_err(|e| Error::os("fcntl", e))?;
+        Ok(Self { pages: Pages::of(&file, len)?, file })
+    }
+
+    fn pages(&self) -> &Pages {
+        &self.pages
+    }
+
+    fn pages_mut(&mut self) -> &mut Pages {
+        &mut self.pages
+    }
+
+    #[inline]
+    fn lend(&self, pipe: BorrowedFd<'_>, range: Range<usize>, flags: SpliceFFlags) -> nix::Result<usize> {
+        splice(&self.file, Some(&mut (range.start as i64)), pipe, None, range.len(), flags)
+    }
+}

@@ -1,0 +1,72 @@
+//! `vmsplice`: two pipes that the sender's own pages are put into by reference (vmsplice(2), `fs/splice.c`).
+//!
+//! Good for large messages that are produced in memory: one copy instead of two. Bad for short ones, each of which takes a page of
+//! the pipe, and where references to pages cost more than copying them.
+//!
+//! The pool is private anonymous memory. After a fork both processes see the same pages until one writes to them; that gives
+//! the writer a copy, and leaves what the pipe refers to as it was. So an end works in whichever process uses it first, and
+//! goes on where that process forks again. When a page may be written anew stands in `pool.rs`.
+
+use crate::{
+    lent_end::{LentEnd, Memory},
+    sys::Pages,
+};
+use ipc_core::{Channel, Copies, Custody, Framing, Options, Reach, Reliability, Result, Spec};
+use nix::fcntl::{SpliceFFlags, vmsplice};
+use std::{io::IoSlice, ops::Range, os::fd::BorrowedFd};
+
+/// A pair of anonymous pipes, filled by vmsplice(2).
+#[derive(Debug)]
+pub struct Vmsplice;
+
+impl Channel for Vmsplice {
+    const SPEC: Spec = Spec {
+        name: "vmsplice",
+        summary: "two pipes that refer to the sender's pages",
+        framing: Framing::Stream,
+        reliability: Reliability::Reliable,
+        reach: Reach::Inherited,
+        objects: "2 pipes, 2 mappings",
+        limit: "as asked for, up to 1 GiB; by default what the pipe holds: 16 pages (fs.pipe-max-size)",
+        declared_copies: Copies { copying: 2, in_place: Some(1) },
+        custody: Custody::Channel,
+        peer_death: "end of file, EPIPE",
+        trust: "no name to open; the pages are the sender's own, and the pipe refers to them for reading",
+        good_for: "large messages between parent and child, produced in memory: one copy",
+        bad_for: "short messages: each takes a page of the pipe",
+        manual: "vmsplice(2)",
+    };
+    type Endpoint = LentEnd<Anonymous>;
+
+    /// System calls: `pipe2` and `mmap`, twice each.
+    fn pair(options: &Options) -> Result<(LentEnd<Anonymous>, LentEnd<Anonymous>)> {
+        LentEnd::pair(options)
+    }
+}
+
+/// Private anonymous memory.
+#[derive(Debug)]
+pub struct Anonymous {
+    pages: Pages,
+}
+
+impl Memory for Anonymous {
+    const CALL: &'static str = "vmsplice";
+
+    fn new(len: usize) -> Result<Self> {
+        Ok(Self { pages: Pages::private(len)? })
+    }
+
+    fn pages(&self) -> &Pages {
+        &self.pages
+    }
+
+    fn pages_mut(&mut self) -> &mut Pages {
+        &mut self.pages
+    }
+
+    #[inline]
+    fn lend(&self, pipe: BorrowedFd<'_>, range: Range<usize>, flags: SpliceFFlags) -> nix::Result<usize> {
+        vmsplice(pipe, &[IoSlice::new(self.pages.bytes(range))], flags)
+    }
+}
