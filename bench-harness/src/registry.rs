@@ -5,9 +5,9 @@ use crate::{
     cell::Access,
     faults::{self, Fault, Inflict},
     pair::{self, Job, PairError, Sample},
-    workload::courier::{Copying, Direct},
+    workload::courier::{Copying, Direct, Lent},
 };
-use ipc_core::{Channel, Error, InPlace, Options, Rendezvous, Spec};
+use ipc_core::{Channel, Error, InPlace, Options, Rendezvous, SendInPlace, Spec};
 
 /// Measures one pair.
 type Run = fn(&Job) -> Result<Sample, PairError>;
@@ -35,7 +35,14 @@ impl Mechanism {
         }
     }
 
-    /// `C` again, whose payload can be reached in place.
+    /// `C` again, whose payload can be produced in place, but not consumed.
+    const fn send_in_place<C: Channel<Endpoint: SendInPlace>>(mut self) -> Self {
+        self.in_place = Some(pair::run::<C, Lent<C::Endpoint>>);
+        self.faults[1] = Some(faults::forked::<C, Lent<C::Endpoint>>);
+        self
+    }
+
+    /// `C` again, whose payload can be produced and consumed in place.
     const fn in_place<C: Channel<Endpoint: InPlace>>(mut self) -> Self {
         self.in_place = Some(pair::run::<C, Direct<C::Endpoint>>);
         self.faults[1] = Some(faults::forked::<C, Direct<C::Endpoint>>);
@@ -58,8 +65,10 @@ impl Mechanism {
     /// # Errors
     /// [`PairError`]: why there is no figure.
     pub fn run(&self, access: Access, job: &Job) -> Result<Sample, PairError> {
-        let unsupported =
-            || PairError::Channel(Error::Unsupported { what: "access", why: format!("{access} is for shared memory") });
+        let unsupported = || {
+            let why = format!("{} has no memory of its own that {access} access could reach", self.spec.name);
+            PairError::Channel(Error::Unsupported { what: "access", why })
+        };
         match access {
             Access::Copy => (self.copying)(job),
             Access::InPlace => (self.in_place.ok_or_else(unsupported)?)(job),
@@ -73,7 +82,7 @@ impl Mechanism {
         [forked.filter(|_| of_transfers), in_place.filter(|_| of_transfers), named].into_iter().flatten().collect()
     }
 
-    /// The longest message in bytes with default options, on this kernel; `usize::MAX` for byte streams.
+    /// The longest message in bytes with default options, on this kernel; `usize::MAX` for byte streams that have no limit.
     ///
     /// # Errors
     /// As [`Channel::pair`].
@@ -93,8 +102,10 @@ fn max_message<C: Channel>() -> Result<usize, Error> {
 }
 
 /// Every mechanism, in the order lists show them.
-pub static MECHANISMS: [Mechanism; 14] = [
+pub static MECHANISMS: [Mechanism; 16] = [
     Mechanism::of::<ipc_pipe::Pipe>(),
+    Mechanism::of::<ipc_pipe::Vmsplice>().send_in_place::<ipc_pipe::Vmsplice>(),
+    Mechanism::of::<ipc_pipe::Splice>().send_in_place::<ipc_pipe::Splice>(),
     Mechanism::of::<ipc_fifo::Fifo>().by_name::<ipc_fifo::Fifo>(),
     Mechanism::of::<ipc_msgq::SysvMsgq>().by_name::<ipc_msgq::SysvMsgq>(),
     Mechanism::of::<ipc_msgq::PosixMq>().by_name::<ipc_msgq::PosixMq>(),

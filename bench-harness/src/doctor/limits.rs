@@ -52,6 +52,7 @@ const UNLIMITED: u64 = 1 << 62;
 
 const QUEUE: &[&str] = &["sysv-msgq"];
 const MQ: &[&str] = &["posix-mq"];
+const PIPES: &[&str] = &["pipe", "vmsplice", "splice", "fifo"];
 const SEGMENT: &[&str] = &["sysv-shm"];
 
 const LIMITS: &[Limit] = &[
@@ -124,7 +125,7 @@ const LIMITS: &[Limit] = &[
         source: Source::SysUnlessZero("fs/pipe-user-pages-soft"),
         unit: "pages",
         // Beyond it new pipes have two pages, and F_SETPIPE_SZ is EPERM (pipe(7)): `StreamEnd::new` refuses these.
-        bounds: Bounds::Amount(&["pipe", "fifo"], Errno::EPERM),
+        bounds: Bounds::Amount(PIPES, Errno::EPERM),
         usage: Usage::Untold,
         price: "an ordinary user may hold as much of the kernel's memory; first close pipes of this user that nobody needs",
     },
@@ -132,7 +133,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Pipes,
         source: Source::SysUnlessZero("fs/pipe-user-pages-hard"),
         unit: "pages",
-        bounds: Bounds::Amount(&["pipe", "fifo"], Errno::ENFILE),
+        bounds: Bounds::Amount(PIPES, Errno::ENFILE),
         usage: Usage::Untold,
         price: "an ordinary user may hold as much of the kernel's memory",
     },
@@ -215,7 +216,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Process,
         source: Source::Sys("fs/file-max"),
         unit: "open files",
-        bounds: Bounds::Anything(&["pipe", "fifo"], Errno::ENFILE),
+        bounds: Bounds::Anything(PIPES, Errno::ENFILE),
         usage: Usage::File("/proc/sys/fs/file-nr", None),
         price: "more of the kernel's memory for files",
     },
@@ -360,6 +361,14 @@ fn loopback(trials: &Trials) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::MECHANISMS;
+
+    #[test]
+    fn all_that_need_pipes_share_their_limits() {
+        let specs = MECHANISMS.iter().map(|mechanism| mechanism.spec);
+        let need_pipes = specs.filter(|spec| ["pipes", "FIFOs"].iter().any(|object| spec.objects.contains(object)));
+        assert_eq!(need_pipes.map(|spec| spec.name).collect::<Vec<_>>(), PIPES);
+    }
 
     #[test]
     fn commands_are_in_the_units_of_the_shell() {
