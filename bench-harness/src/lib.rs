@@ -9,6 +9,7 @@
 pub mod cell;
 pub mod cli;
 pub mod clock;
+pub mod copies;
 pub mod cost;
 pub mod doctor;
 pub mod energy;

@@ -6,7 +6,8 @@
 
 use ipc_core::{Error, Result};
 
-const STRETCH: usize = 64;
+/// Bytes from one word to the next.
+pub const STRETCH: usize = 64;
 const WORD: usize = 8;
 /// An odd constant (2^64 over the golden ratio), so that no two stretches hold the same word.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -36,6 +37,14 @@ fn short(number: u64) -> [u8; 2 * WORD] {
     (u128::from(number) | u128::from(!number) << 64).to_le_bytes()
 }
 
+/// What [`check`] returns of a message that is not what was sent.
+pub const DAMAGED: Error = Error::Corrupt { what: "the payload is not what was sent" };
+
+/// The word that message `number` holds at the start of stretch `stretch`.
+pub fn word(number: u64, stretch: usize) -> u64 {
+    number.wrapping_add(STEP.wrapping_mul(stretch as u64))
+}
+
 /// The number that the front of `message` claims.
 #[inline]
 pub fn number(message: &[u8]) -> u64 {
@@ -48,7 +57,7 @@ pub fn number(message: &[u8]) -> u64 {
 /// Checks that `message` is message `number`, whole: all `size` bytes of it.
 ///
 /// # Errors
-/// [`Error::Corrupt`].
+/// [`DAMAGED`].
 #[inline]
 pub fn check(message: &[u8], size: usize, number: u64) -> Result<()> {
     let intact = if message.len() != size {
@@ -70,7 +79,7 @@ pub fn check(message: &[u8], size: usize, number: u64) -> Result<()> {
         }
         wrong == 0 && message[last..] == (!number).to_le_bytes()
     };
-    if intact { Ok(()) } else { Err(Error::Corrupt { what: "the payload is not what was sent" }) }
+    if intact { Ok(()) } else { Err(DAMAGED) }
 }
 
 #[cfg(test)]
@@ -85,6 +94,9 @@ mod tests {
             assert_eq!(check(&message, len, 0x0102_0304_0506_0708), Ok(()), "{len} bytes");
             if len >= WORD {
                 assert_eq!(number(&message), 0x0102_0304_0506_0708);
+            }
+            if len >= STRETCH + 2 * WORD {
+                assert_eq!(number(&message[STRETCH..]), word(0x0102_0304_0506_0708, 1));
             }
         }
     }

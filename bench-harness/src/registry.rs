@@ -3,6 +3,7 @@
 
 use crate::{
     cell::Access,
+    copies::{self, Trial},
     faults::{self, Fault, Inflict},
     pair::{self, Job, PairError, Sample},
     workload::courier::{Copying, Direct, Lent},
@@ -19,6 +20,8 @@ pub struct Mechanism {
     pub spec: Spec,
     copying: Run,
     in_place: Option<Run>,
+    /// By access, in the order of [`Access::ALL`].
+    copies: [Option<Trial>; 2],
     /// Links made before the fork, the same in place, links by name.
     faults: [Option<Inflict>; 3],
     max_message: fn() -> Result<usize, Error>,
@@ -30,6 +33,7 @@ impl Mechanism {
             spec: C::SPEC,
             copying: pair::run::<C, Copying<C::Endpoint>>,
             in_place: None,
+            copies: [Some(copies::trial::<C, Copying<C::Endpoint>>), None],
             faults: [Some(faults::forked::<C, Copying<C::Endpoint>>), None, None],
             max_message: max_message::<C>,
         }
@@ -45,7 +49,17 @@ impl Mechanism {
     /// `C` again, whose payload can be produced and consumed in place.
     const fn in_place<C: Channel<Endpoint: InPlace>>(mut self) -> Self {
         self.in_place = Some(pair::run::<C, Direct<C::Endpoint>>);
+        self.copies[1] = Some(copies::trial::<C, Direct<C::Endpoint>>);
         self.faults[1] = Some(faults::forked::<C, Direct<C::Endpoint>>);
+        self
+    }
+
+    /// `C` again, whose payload can be produced in place.
+    #[expect(dead_code, reason = "no mechanism in the table lends its memory to senders alone yet")]
+    const fn send_in_place<C: Channel<Endpoint: SendInPlace>>(mut self) -> Self {
+        self.in_place = Some(pair::run::<C, Lent<C::Endpoint>>);
+        self.copies[1] = Some(copies::trial::<C, Lent<C::Endpoint>>);
+        self.faults[1] = Some(faults::forked::<C, Lent<C::Endpoint>>);
         self
     }
 
@@ -73,6 +87,11 @@ impl Mechanism {
             Access::Copy => (self.copying)(job),
             Access::InPlace => (self.in_place.ok_or_else(unsupported)?)(job),
         }
+    }
+
+    /// What counts the copies of one message by this access, where there is it.
+    pub fn copies(&self, access: Access) -> Option<Trial> {
+        self.copies[access as usize]
     }
 
     /// The ways in which `fault` can be inflicted; none where it has none, as a binder's death where there are no names.

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 a measured verdict is negative; 2 usage or environment; 130 interrupted.
 
+mod copies;
 mod doctor;
 mod faults;
 mod list;
@@ -29,6 +30,8 @@ enum Verb {
     List(list::Args),
     /// Measure
     Run(run::Args),
+    /// Count how often each mechanism copies a payload, and compare that with what it declares
+    Copies(copies::Args),
     /// Kill, close and stop one process of running pairs, and see what becomes of the other
     Faults(faults::Args),
     /// Rebuild tables, charts and HTML from the CSV files alone
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
     finish(match &verb {
         Verb::List(args) => list::main(args),
         Verb::Run(args) => run::main(args),
+        Verb::Copies(args) => copies::main(args),
         Verb::Faults(args) => faults::main(args),
         Verb::Report(args) => report::main(args),
         Verb::Sweep(args) => sweep::main(args),

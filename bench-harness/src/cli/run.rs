@@ -70,7 +70,11 @@ fn mechanism(name: &str) -> Result<&'static Mechanism, String> {
 /// The longest message that can be asked for: rings have room for eight, twice (see [`ipc_shm`]).
 const MAX_SIZE: usize = 64 << 20;
 
-fn size(text: &str) -> Result<usize, String> {
+/// Reads a message length.
+///
+/// # Errors
+/// What is wrong with it, and what would be right.
+pub fn size(text: &str) -> Result<usize, String> {
     let (digits, unit) = match text.strip_suffix(['K', 'k']).map(|d| (d, 1 << 10)) {
         Some(found) => found,
         None => text.strip_suffix(['M', 'm']).map_or((text, 1), |d| (d, 1 << 20)),

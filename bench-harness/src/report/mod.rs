@@ -4,6 +4,7 @@
 //! can be made again at any time, anywhere, and two reports of the same results are the same to the byte.
 
 pub mod charts;
+pub mod copies;
 pub mod cost;
 pub mod facts;
 pub mod faults;

@@ -17,13 +17,31 @@ pub trait Courier: Sized {
     ///
     /// # Errors
     /// As [`Endpoint::send`].
-    fn send(&mut self, number: u64) -> Result<()>;
+    #[inline]
+    fn send(&mut self, number: u64) -> Result<()> {
+        self.send_showing(number, |_| ())
+    }
+
+    /// [`send`](Courier::send) that shows the message where it was produced, just before it goes.
+    ///
+    /// # Errors
+    /// As [`Endpoint::send`].
+    fn send_showing(&mut self, number: u64, look: impl FnOnce(&[u8])) -> Result<()>;
 
     /// Receives a message that must be number `number`.
     ///
     /// # Errors
-    /// As [`Endpoint::recv`]; [`Error::Corrupt`](ipc_core::Error::Corrupt) where it is another, or damaged.
-    fn recv(&mut self, number: u64) -> Result<()>;
+    /// As [`Endpoint::recv`]; [`payload::DAMAGED`] where it is another, or damaged.
+    #[inline]
+    fn recv(&mut self, number: u64) -> Result<()> {
+        self.recv_showing(number, |_| ())
+    }
+
+    /// [`recv`](Courier::recv) that shows the message where it is consumed, before it is checked.
+    ///
+    /// # Errors
+    /// As [`recv`](Courier::recv).
+    fn recv_showing(&mut self, number: u64, look: impl FnOnce(&[u8])) -> Result<()>;
 
     /// Receives whatever message comes next, intact, and returns its number.
     ///
@@ -83,14 +101,16 @@ impl<E: Endpoint> Courier for Copying<E> {
     }
 
     #[inline]
-    fn send(&mut self, number: u64) -> Result<()> {
+    fn send_showing(&mut self, number: u64, look: impl FnOnce(&[u8])) -> Result<()> {
         payload::fill(&mut self.outgoing, number);
+        look(&self.outgoing);
         self.endpoint.send_buffer(&mut self.outgoing)
     }
 
     #[inline]
-    fn recv(&mut self, number: u64) -> Result<()> {
+    fn recv_showing(&mut self, number: u64, look: impl FnOnce(&[u8])) -> Result<()> {
         let len = self.endpoint.recv_buffer(&mut self.incoming)?;
+        look(&self.incoming[..len]);
         payload::check(&self.incoming[..len], self.size, number)
     }
 
@@ -137,13 +157,16 @@ impl<E: SendInPlace> Courier for Lent<E> {
     }
 
     #[inline]
-    fn send(&mut self, number: u64) -> Result<()> {
-        self.0.endpoint.send_with(self.0.size, |slot| payload::fill(slot, number))
+    fn send_showing(&mut self, number: u64, look: impl FnOnce(&[u8])) -> Result<()> {
+        self.0.endpoint.send_with(self.0.size, |slot| {
+            payload::fill(slot, number);
+            look(slot);
+        })
     }
 
     #[inline]
-    fn recv(&mut self, number: u64) -> Result<()> {
-        self.0.recv(number)
+    fn recv_showing(&mut self, number: u64, look: impl FnOnce(&[u8])) -> Result<()> {
+        self.0.recv_showing(number, look)
     }
 
     #[inline]
@@ -183,14 +206,20 @@ impl<E: InPlace> Courier for Direct<E> {
     }
 
     #[inline]
-    fn send(&mut self, number: u64) -> Result<()> {
-        self.endpoint.send_with(self.size, |slot| payload::fill(slot, number))
+    fn send_showing(&mut self, number: u64, look: impl FnOnce(&[u8])) -> Result<()> {
+        self.endpoint.send_with(self.size, |slot| {
+            payload::fill(slot, number);
+            look(slot);
+        })
     }
 
     #[inline]
-    fn recv(&mut self, number: u64) -> Result<()> {
+    fn recv_showing(&mut self, number: u64, look: impl FnOnce(&[u8])) -> Result<()> {
         let size = self.size;
-        self.endpoint.recv_with(|slot| payload::check(slot, size, number))?
+        self.endpoint.recv_with(|slot| {
+            look(slot);
+            payload::check(slot, size, number)
+        })?
     }
 
     #[inline]

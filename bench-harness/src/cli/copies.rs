@@ -1,0 +1,87 @@
+//! `ipc-bench copies`: counts how often each mechanism copies a payload, and compares that with what it declares.
+
+use super::{Format, Verdict, output, run};
+use crate::{
+    copies, interrupt,
+    progress::Progress,
+    record::{self, CopiesRow, Row as _},
+    report,
+};
+use anyhow::{Context, bail};
+use std::path::PathBuf;
+
+/// Options of `copies`. Lists are separated by commas.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only what is called like this in copies/MECHANISM/SIZE/ACCESS
+    filter: Option<String>,
+    /// Message lengths in bytes; K and M stand for 1024 and 1024². By default 4K and 64K
+    #[arg(long, value_delimiter = ',', value_parser = size)]
+    size: Vec<usize>,
+    /// Where to write copies.csv; nowhere unless given
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let size = run::size(text)?;
+    if size >= copies::SHORTEST {
+        return Ok(size);
+    }
+    let why = "below that what is said about a message weighs as much as the message";
+    Err(format!("'{text}' is too short to count copies by: use {} bytes or more; {why}", copies::SHORTEST))
+}
+
+/// Counts, writes, prints. A figure that differs from the declared one is a negative verdict, and so is a wrong payload.
+///
+/// # Errors
+/// A filter that leaves nothing, a folder that cannot be written.
+pub fn main(args: &Args) -> anyhow::Result<Verdict> {
+    let sizes = if args.size.is_empty() { &copies::SIZES[..] } else { &args.size };
+    let mut subjects = copies::subjects(sizes);
+    if let Some(filter) = &args.filter {
+        subjects.retain(|subject| subject.to_string().contains(filter.as_str()));
+        if subjects.is_empty() {
+            bail!("no name contains '{filter}': names are copies/MECHANISM/SIZE/ACCESS, such as copies/pipe/4096/copy")
+        }
+    }
+    let out = args.out.as_deref().map(|out| run::folder(Some(out), false)).transpose()?;
+    interrupt::install().context("cannot handle Ctrl-C")?;
+
+    let mut progress = Progress::new(subjects.len() as u64, "subjects");
+    let mut rows: Vec<CopiesRow> = Vec::new();
+    for subject in &subjects {
+        if interrupt::requested() {
+            break;
+        }
+        progress.begin(subject);
+        rows.push(copies::measure(subject));
+        progress.advance(1);
+    }
+    progress.finish();
+    if let Some(out) = &out {
+        record::write(out, &rows)?;
+    }
+    match args.format {
+        Format::Json => print!("{}", output::json(&output::records(&rows)?)?),
+        Format::Csv => print!("{}", output::csv(&rows)?),
+        Format::Table => {
+            print!("{}", report::copies::terminal(&rows));
+            if let Some(out) = &out {
+                println!("\nwritten to {}", out.join(CopiesRow::FILE).display());
+            }
+        }
+    }
+    let verdicts: Vec<_> = rows.iter().filter_map(|row| Some((row.name(), copies::verdict(row)?))).collect();
+    for (name, verdict) in &verdicts {
+        eprintln!("{name}: {verdict}");
+    }
+    Ok(match (verdicts.is_empty(), interrupt::requested()) {
+        (false, _) => Verdict::Negative,
+        (_, true) => Verdict::Interrupted,
+        _ => Verdict::Done,
+    })
+}

@@ -1,0 +1,315 @@
+//! A traced pair that moves one message at a time: the sender runs until it has sent message *n*, then the receiver until it
+//! has received it. So neither ever waits, a message is never read in parts, and the counts of any stretch are exact.
+//!
+//! A message that the channel cannot hold keeps its sender waiting. Then both run at once, and what they do to wait for each
+//! other is counted with the rest.
+
+use super::{
+    Unmeasured,
+    trace::{Tracee, Tracer, pause},
+};
+use crate::{
+    copies::rules::Rule,
+    payload,
+    workload::courier::{self, Courier},
+};
+use ipc_core::{
+    Channel, Endpoint, Error, Framing, Options,
+    ledger::{self, Entries},
+    process::Exit,
+    shared::{Line, SharedPage},
+    transfer::check_len,
+};
+use std::{
+    io::{PipeReader, PipeWriter, Read, Write, pipe},
+    sync::atomic::Ordering,
+    time::Duration,
+};
+
+/// The pair's children, as the tracer numbers them.
+pub const SENDER: usize = 0;
+/// See [`SENDER`].
+pub const RECEIVER: usize = 1;
+
+/// The number of the first message: no word of it is likely to be met in memory by chance.
+const FIRST: u64 = 0x6d65_7373_6167_6531;
+/// How long a sender may take before it is looked at whether it sleeps, and how often it must be found so.
+const PATIENCE: Duration = Duration::from_millis(10);
+const LOOKS: u32 = 2;
+/// How often it is looked at before it is let alone: a sender that spins does not sleep.
+const MOST_LOOKS: u32 = 20;
+/// When a pair is given up.
+const LIMIT: Duration = Duration::from_secs(20);
+/// A call that moves less than this part of a message moves something about it.
+const NOTE_PART: usize = 32;
+
+/// Lines of the shared page: what each child has in its ledger, and whether they are to end.
+const CALLS: [usize; 2] = [0, 1];
+const COPIES: [usize; 2] = [2, 3];
+const COPIED_BYTES: [usize; 2] = [4, 5];
+const STOP: usize = 6;
+
+/// What a receiver says of a message.
+const INTACT: u64 = 0;
+const DAMAGED: u64 = 1;
+
+/// A pair that stands between two messages.
+#[derive(Debug)]
+pub struct LockStep {
+    tracer: Tracer,
+    page: SharedPage,
+    complaints: PipeReader,
+    size: usize,
+    sent: u64,
+    /// Whether a message waits in the channel while neither process runs.
+    fits: bool,
+}
+
+/// A pair over `C`, whose ends go when it has ended.
+#[derive(Debug)]
+pub struct Opened<E> {
+    /// The pair.
+    pub pair: LockStep,
+    /// Closed after the children have been reaped: they remove what a killed child could not.
+    _ends: (E, E),
+}
+
+/// Opens a pair over `C` for messages of `size` bytes, judged by `table`.
+///
+/// # Errors
+/// [`Unmeasured`]: the channel cannot be opened or does not take the size, or nobody may trace.
+pub fn open<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
+    size: usize,
+    table: &'static [Rule],
+) -> Result<Opened<C::Endpoint>, Unmeasured> {
+    let options = Options { max_message: Some(courier::longest(size)), ..Options::default() };
+    let ends = C::pair(&options).map_err(Unmeasured::Channel)?;
+    check_len(size, ends.0.max_message()).map_err(Unmeasured::Channel)?;
+    let page = SharedPage::new().map_err(Unmeasured::Channel)?;
+    let (complaints, writer) = pipe().map_err(|e| Unmeasured::Channel(Error::io("pipe2", &e)))?;
+
+    let mut halves = Some(ends);
+    let mut fork = |role: usize| {
+        Tracee::fork(|| {
+            let (here, there) = halves.take().expect("each child runs once");
+            let (end, other) = if role == SENDER { (here, there) } else { (there, here) };
+            drop(other);
+            let courier = K::new(end, size, C::SPEC.framing == Framing::Message);
+            let played = match role {
+                SENDER => send_all(courier, &page),
+                _ => receive_all(courier, &page),
+            };
+            complain(&writer, played)
+        })
+    };
+    let children = [fork(SENDER)?, fork(RECEIVER)?];
+    drop(writer);
+    let mut tracer = Tracer::new(children, table, LIMIT);
+    tracer.set_payload((size / NOTE_PART).max(1) as u64);
+    let pair = LockStep { tracer, page, complaints, size, sent: 0, fits: true };
+    Ok(Opened { pair, _ends: halves.expect("taken in the children only") })
+}
+
+/// Says what went wrong, and what to exit with.
+fn complain(mut writer: &PipeWriter, played: ipc_core::Result<()>) -> i32 {
+    match played {
+        Ok(()) => 0,
+        Err(error) => {
+            let _ = writer.write_all(error.to_string().as_bytes());
+            1
+        }
+    }
+}
+
+/// The sender's part.
+fn send_all<K: Courier>(mut courier: K, page: &SharedPage) -> ipc_core::Result<()> {
+    let mut number = FIRST;
+    loop {
+        let mut place = 0;
+        if let Err(error) = courier.send_showing(number, |message| place = message.as_ptr() as u64) {
+            // Closing the end now would fail the other process with a consequence.
+            std::mem::forget(courier);
+            return Err(error);
+        }
+        if !report(page, SENDER, [INTACT, place, 0]) {
+            return Ok(());
+        }
+        number = number.wrapping_add(1);
+    }
+}
+
+/// The receiver's part.
+fn receive_all<K: Courier>(mut courier: K, page: &SharedPage) -> ipc_core::Result<()> {
+    let mut number = FIRST;
+    loop {
+        let mut place = 0;
+        let verdict = match courier.recv_showing(number, |message| place = message.as_ptr() as u64) {
+            Ok(()) => INTACT,
+            Err(payload::DAMAGED) => DAMAGED,
+            Err(error) => {
+                std::mem::forget(courier);
+                return Err(error);
+            }
+        };
+        if !report(page, RECEIVER, [verdict, place, 0]) {
+            return Ok(());
+        }
+        number = number.wrapping_add(1);
+    }
+}
+
+/// Tells what `role` has in its ledger, pauses, and says whether it is to go on.
+fn report(page: &SharedPage, role: usize, details: [u64; 3]) -> bool {
+    let entries = ledger::entries();
+    let tell = |line: &Line, value| line.word.store(value, Ordering::Release);
+    tell(&page[CALLS[role]], entries.calls);
+    tell(&page[COPIES[role]], entries.copies);
+    tell(&page[COPIED_BYTES[role]], entries.copied_bytes);
+    pause(details);
+    page[STOP].word.load(Ordering::Acquire) == 0
+}
+
+impl LockStep {
+    /// The tracer, to look at the children while they pause.
+    pub fn tracer(&mut self) -> &mut Tracer {
+        &mut self.tracer
+    }
+
+    /// Message length in bytes.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The number of the message that is sent next, or was just sent and not yet received.
+    pub fn number(&self) -> u64 {
+        FIRST.wrapping_add(self.sent)
+    }
+
+    /// Whether the channel can hold a message: whether the sender need not wait for the receiver.
+    pub fn fits(&self) -> bool {
+        self.fits
+    }
+
+    /// Lets the sender send a message. Where it waits for the receiver, it is left waiting.
+    ///
+    /// # Errors
+    /// [`Unmeasured`].
+    pub fn send(&mut self) -> Result<(), Unmeasured> {
+        self.tracer.release(SENDER);
+        if !self.fits {
+            return Ok(());
+        }
+        let mut asleep = 0;
+        for _ in 0..MOST_LOOKS {
+            if self.tracer.settle(&[SENDER], Some(PATIENCE))? {
+                return self.must_have_paused(SENDER);
+            }
+            asleep = if self.tracer.sleeps(SENDER) { asleep + 1 } else { 0 };
+            if asleep == LOOKS {
+                break;
+            }
+        }
+        self.fits = false;
+        Ok(())
+    }
+
+    /// Lets the receiver receive it; says whether it was intact.
+    ///
+    /// # Errors
+    /// [`Unmeasured`].
+    pub fn receive(&mut self) -> Result<bool, Unmeasured> {
+        self.tracer.release(RECEIVER);
+        // One of them that has failed leaves the other waiting.
+        while !self.tracer.settle(&[SENDER, RECEIVER], Some(PATIENCE))? {
+            if [SENDER, RECEIVER].iter().any(|&role| self.tracer.has_ended(role)) {
+                break;
+            }
+        }
+        self.must_have_paused(SENDER)?;
+        self.must_have_paused(RECEIVER)?;
+        self.sent += 1;
+        Ok(self.tracer.details(RECEIVER)[0] == INTACT)
+    }
+
+    /// Moves `messages` messages, all of which must arrive intact.
+    ///
+    /// # Errors
+    /// [`Unmeasured`].
+    pub fn run(&mut self, messages: u64) -> Result<(), Unmeasured> {
+        for _ in 0..messages {
+            self.send()?;
+            self.receive_intact()?;
+        }
+        Ok(())
+    }
+
+    /// [`receive`](LockStep::receive) of a message that nobody has touched.
+    ///
+    /// # Errors
+    /// [`Unmeasured::WrongPayload`] where it was not intact.
+    pub fn receive_intact(&mut self) -> Result<(), Unmeasured> {
+        if self.receive()? { Ok(()) } else { Err(Unmeasured::WrongPayload(payload::DAMAGED)) }
+    }
+
+    /// Where `child` had its last message.
+    pub fn place(&self, child: usize) -> u64 {
+        self.tracer.details(child)[1]
+    }
+
+    /// What is in the ledgers of both.
+    pub fn ledgers(&self) -> [Entries; 2] {
+        let read = |line: usize| self.page[line].word.load(Ordering::Acquire);
+        [SENDER, RECEIVER].map(|role| Entries {
+            calls: read(CALLS[role]),
+            copies: read(COPIES[role]),
+            copied_bytes: read(COPIED_BYTES[role]),
+        })
+    }
+
+    /// Lets both close their ends and end.
+    ///
+    /// # Errors
+    /// [`Unmeasured`].
+    pub fn close(mut self) -> Result<(), Unmeasured> {
+        self.page[STOP].word.store(1, Ordering::Release);
+        self.tracer.release(SENDER);
+        self.tracer.release(RECEIVER);
+        self.tracer.settle(&[SENDER, RECEIVER], None)?;
+        for role in [SENDER, RECEIVER] {
+            if self.tracer.exit(role) != Some(Exit::Code(0)) {
+                return Err(self.complaint(role));
+            }
+        }
+        Ok(())
+    }
+
+    fn must_have_paused(&mut self, role: usize) -> Result<(), Unmeasured> {
+        match [role, 1 - role].into_iter().find(|&role| self.tracer.has_ended(role)) {
+            None => Ok(()),
+            Some(ended) => Err(self.complaint(ended)),
+        }
+    }
+
+    /// Why `role` has ended.
+    fn complaint(&mut self, role: usize) -> Unmeasured {
+        let exit = self.tracer.exit(role);
+        let who = if role == SENDER { "sender" } else { "receiver" };
+        let mut text = vec![0; 4096];
+        if exit == Some(Exit::Code(1))
+            && let Ok(len) = self.complaints.read(&mut text)
+        {
+            return Unmeasured::Failed(who, String::from_utf8_lossy(&text[..len]).into_owned());
+        }
+        Unmeasured::Died(who, exit.unwrap_or(Exit::Code(0)))
+    }
+}
+
+impl<E> Opened<E> {
+    /// [`LockStep::close`], and then the ends.
+    ///
+    /// # Errors
+    /// [`Unmeasured`].
+    pub fn close(self) -> Result<(), Unmeasured> {
+        self.pair.close()
+    }
+}

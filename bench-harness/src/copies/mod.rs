@@ -1,0 +1,232 @@
+//! Counts how often a payload is copied between the sender's buffer and the receiver's, and the system calls of a message that
+//! need not wait.
+//!
+//! [`lockstep`] moves messages one at a time through a forked pair of its own, which [`trace`] follows: what the kernel copies
+//! comes from the system calls and the table of [`rules`]. No timed run is touched by any of this.
+
+pub mod counts;
+pub mod descriptor;
+pub mod lockstep;
+pub mod rules;
+mod sys;
+pub mod trace;
+
+use crate::{
+    cell::Access,
+    record::CopiesRow,
+    registry::{MECHANISMS, Mechanism},
+    workload::courier::Courier,
+};
+use counts::Counts;
+use ipc_core::{
+    Channel, Error,
+    ledger::Entries,
+    process::{self, Exit},
+};
+use lockstep::{LockStep, RECEIVER, SENDER};
+use rules::{Place, Rule};
+use std::fmt;
+use trace::Untraced;
+
+/// One thing measured: prints as `copies/pipe/4096/copy`.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject {
+    /// What is measured.
+    pub mechanism: &'static Mechanism,
+    /// Message length in bytes.
+    pub size: usize,
+    /// How the processes reach the payload.
+    pub access: Access,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "copies/{}/{}/{}", self.mechanism.spec.name, self.size, self.access)
+    }
+}
+
+/// The lengths that are measured unless others are asked for: a page, and sixteen.
+pub const SIZES: [usize; 2] = [4 << 10, 64 << 10];
+
+/// The shortest message that copies are counted by: a note of some 24 bytes beside it is told from it by its length, and memcpy
+/// does not reach a byte in its middle twice, as it does in short ones that are no multiple of a vector.
+pub const SHORTEST: usize = 1 << 10;
+
+/// Every mechanism by every access it has, at `sizes`.
+pub fn subjects(sizes: &[usize]) -> Vec<Subject> {
+    let of = |mechanism: &'static Mechanism| {
+        mechanism.accesses().flat_map(move |access| sizes.iter().map(move |&size| Subject { mechanism, size, access }))
+    };
+    MECHANISMS.iter().flat_map(of).collect()
+}
+
+/// Why there are no figures.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unmeasured {
+    /// The channel cannot be opened, or cannot carry the size.
+    #[error("{0}")]
+    Channel(Error),
+    /// The pair could not be traced.
+    #[error(transparent)]
+    Untraced(#[from] Untraced),
+    /// One of the two reported an error.
+    #[error("the {0} failed: {1}")]
+    Failed(&'static str, String),
+    /// One of the two ended without a report.
+    #[error("the {0} died without a report: {how}", how = how(*.1))]
+    Died(&'static str, Exit),
+    /// A message arrived that is not what was sent.
+    #[error("{WRONG_PAYLOAD}: {0}")]
+    WrongPayload(Error),
+}
+
+fn how(exit: Exit) -> String {
+    match exit {
+        Exit::Code(process::PANICKED) => "it panicked (see its message above)".into(),
+        Exit::Code(code) => format!("exit code {code}"),
+        Exit::Signal(signal) => format!("killed by {signal}"),
+    }
+}
+
+/// What one pair showed.
+#[derive(Clone, Debug)]
+pub struct Findings {
+    /// Messages that were counted.
+    pub messages: u64,
+    /// The calls of the sender and of the receiver for them.
+    pub counts: [Counts; 2],
+    /// What the two entered in their ledgers for them.
+    pub ledgers: [Entries; 2],
+    /// Whether the channel held each message while neither process ran.
+    pub fits: bool,
+}
+
+/// Opens a pair for messages of a length, lets it move some, and judges its calls by a table.
+pub type Trial = fn(usize, &'static [Rule]) -> Result<Findings, Unmeasured>;
+
+/// Messages before anything is counted: what happens once is over by then, such as the start of a watching thread.
+const WARM_UP: u64 = 16;
+/// Messages that are counted, and where each has to wait.
+const MESSAGES: u64 = 256;
+const WAITING_MESSAGES: u64 = 32;
+
+/// The [`Trial`] of `C`, its payload carried by `K`.
+///
+/// # Errors
+/// [`Unmeasured`].
+pub fn trial<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
+    size: usize,
+    table: &'static [Rule],
+) -> Result<Findings, Unmeasured> {
+    let mut opened = lockstep::open::<C, K>(size, table)?;
+    let pair = &mut opened.pair;
+    pair.run(WARM_UP)?;
+    let mut findings = count(pair)?;
+    findings.fits = pair.fits();
+    opened.close()?;
+    Ok(findings)
+}
+
+/// Counts the calls of some messages.
+fn count(pair: &mut LockStep) -> Result<Findings, Unmeasured> {
+    let messages = if pair.fits() { MESSAGES } else { WAITING_MESSAGES };
+    let before = pair.ledgers();
+    [SENDER, RECEIVER].iter().for_each(|&role| pair.tracer().count(role, true));
+    pair.run(messages)?;
+    [SENDER, RECEIVER].iter().for_each(|&role| pair.tracer().count(role, false));
+    let after = pair.ledgers();
+    Ok(Findings {
+        messages,
+        counts: [SENDER, RECEIVER].map(|role| pair.tracer().counts(role).clone()),
+        ledgers: [SENDER, RECEIVER].map(|role| after[role].since(before[role])),
+        fits: pair.fits(),
+    })
+}
+
+impl Findings {
+    /// Checks that the calls, as the table reads them, moved the payload: what was put into a channel was taken out of it, and
+    /// each side's calls moved whole messages.
+    ///
+    /// # Errors
+    /// What does not add up.
+    pub fn check_bytes(&self, size: usize) -> Result<(), String> {
+        for place in Place::CHANNELS {
+            let through = self.counts.each_ref().map(|counts| counts.through(place));
+            let (put, taken) = (through[0].0 + through[1].0, through[0].1 + through[1].1);
+            if put != taken {
+                return Err(format!("the calls put {put} bytes into the {place} and took {taken} out of it"));
+            }
+        }
+        let payload = self.messages * size as u64;
+        for (who, counts) in ["sender", "receiver"].into_iter().zip(&self.counts) {
+            if !counts.moved().is_multiple_of(payload) {
+                let moved = counts.moved();
+                return Err(format!("the {who}'s calls moved {moved} bytes, where the payload has {payload}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// How often the kernel copied each byte of the payload.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub fn kernel_copies(&self, size: usize) -> Result<f64, String> {
+        let copied = self.counts.iter().map(Counts::copied).sum::<Result<u64, _>>().map_err(|call| call.to_string())?;
+        self.check_bytes(size)?;
+        Ok(copied as f64 / (self.messages * size as u64) as f64)
+    }
+}
+
+/// Measures `subject`.
+pub fn measure(subject: &Subject) -> CopiesRow {
+    measure_by(subject, rules::TABLE)
+}
+
+fn measure_by(subject: &Subject, table: &'static [Rule]) -> CopiesRow {
+    let Subject { mechanism, size, access } = *subject;
+    let mut row = CopiesRow::empty(mechanism.spec.name, size, access);
+    row.declared = match access {
+        Access::Copy => Some(mechanism.spec.declared_copies.copying),
+        Access::InPlace => mechanism.spec.declared_copies.in_place,
+    };
+    let found = match mechanism.copies(access) {
+        Some(trial) => trial(size, table).map_err(|unmeasured| unmeasured.to_string()),
+        None => Err(format!("{} has no access {access}", mechanism.spec.name)),
+    };
+    match found {
+        Ok(findings) => enter(&mut row, &findings),
+        Err(why) => row.error = why,
+    }
+    row
+}
+
+/// Turns findings into figures.
+fn enter(row: &mut CopiesRow, findings: &Findings) {
+    let each = |sum: u64| sum as f64 / findings.messages as f64;
+    let [sender, receiver] = &findings.counts;
+    row.syscalls_send = Some(each(sender.calls()));
+    row.syscalls_recv = Some(each(receiver.calls()));
+    match findings.kernel_copies(row.size) {
+        Ok(copies) => {
+            row.kernel_copies = Some(copies);
+            row.moved = Some(each(sender.moved() + receiver.moved()) / row.size as f64);
+        }
+        Err(why) => row.error = why,
+    }
+}
+
+/// What is wrong with a row: a figure that is not what the mechanism declares, or a wrong payload.
+pub fn verdict(row: &CopiesRow) -> Option<String> {
+    if row.error.starts_with(WRONG_PAYLOAD) {
+        return Some(row.error.clone());
+    }
+    let (total, declared) = (row.total_copies?, row.declared?);
+    let differs = (total - f64::from(declared)).abs() > TOLERANCE;
+    differs.then(|| format!("{total:.2} copies measured, {declared} declared"))
+}
+
+/// How far a figure may lie from what is declared: half of the last decimal shown, twice.
+const TOLERANCE: f64 = 0.01;
+/// What an error about a wrong payload begins with.
+const WRONG_PAYLOAD: &str = "wrong payload";

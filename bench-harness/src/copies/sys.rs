@@ -1,0 +1,126 @@
+//! The few calls of the tracer that have no safe wrapper.
+
+#![allow(unsafe_code)]
+
+use nix::{errno::Errno, sys::ptrace, unistd::Pid};
+
+/// Calls prctl(2) with an option that it does not know, which the kernel refuses and a tracer sees.
+pub(super) fn unknown_prctl(option: i32, details: [u64; 4]) {
+    let [a, b, c, d] = details;
+    // SAFETY: the arguments are plain numbers, and the kernel has no use for an option that it does not know.
+    unsafe { libc::syscall(libc::SYS_prctl, option, a, b, c, d) };
+}
+
+/// Where in a system call a thread has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    /// Before it: number and arguments.
+    Entry(i64, [u64; 6]),
+    /// After it: what it returned, or its errno.
+    Exit(Result<u64, Errno>),
+    /// In none.
+    Neither,
+}
+
+/// Where the stopped thread `tid` is (`PTRACE_GET_SYSCALL_INFO`, Linux 5.3).
+///
+/// # Errors
+/// Of ptrace(2).
+pub(super) fn at(tid: Pid) -> nix::Result<At> {
+    let info = ptrace::syscall_info(tid)?;
+    Ok(match info.op {
+        libc::PTRACE_SYSCALL_INFO_ENTRY => {
+            // SAFETY: `op` says that the kernel filled in this field.
+            let entry = unsafe { info.u.entry };
+            At::Entry(entry.nr.cast_signed(), entry.args)
+        }
+        libc::PTRACE_SYSCALL_INFO_EXIT => {
+            // SAFETY: `op` says that the kernel filled in this field.
+            let exit = unsafe { info.u.exit };
+            At::Exit(match exit.is_error {
+                0 => Ok(exit.sval.cast_unsigned()),
+                _ => Err(Errno::from_raw(i32::try_from(-exit.sval).unwrap_or(libc::EIO))),
+            })
+        }
+        _ => At::Neither,
+    })
+}
+
+/// What of a watched byte raises a trap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// Writing it.
+    Writes,
+    /// Reading or writing it: the processor knows no register for reading alone.
+    ReadsAndWrites,
+}
+
+pub(super) use registers::{is_watchpoint, take_hits, watch};
+
+/// The debug registers of x86 (Intel SDM, volume 3, 19.2), through `PTRACE_POKEUSER`.
+#[cfg(target_arch = "x86_64")]
+mod registers {
+    use super::{Pid, Watched, ptrace};
+    use libc::c_long;
+    use std::mem::offset_of;
+
+    const STATUS: usize = 6;
+    const CONTROL: usize = 7;
+
+    fn register(index: usize) -> ptrace::AddressType {
+        (offset_of!(libc::user, u_debugreg) + index * size_of::<u64>()) as ptrace::AddressType
+    }
+
+    /// Watches one byte at each of `addresses`, at most four, and nothing else, in the stopped thread `tid`.
+    ///
+    /// # Errors
+    /// Of ptrace(2).
+    pub fn watch(tid: Pid, addresses: &[u64], access: Watched) -> nix::Result<()> {
+        ptrace::write_user(tid, register(CONTROL), 0)?;
+        ptrace::write_user(tid, register(STATUS), 0)?;
+        let kind = match access {
+            Watched::Writes => 0b01,
+            Watched::ReadsAndWrites => 0b11,
+        };
+        let mut control = 0;
+        for (index, &address) in addresses.iter().enumerate().take(4) {
+            ptrace::write_user(tid, register(index), address as c_long)?;
+            // The local enable bit; four bits further up the access and a length of one byte (0b00).
+            control |= 1 << (2 * index) | kind << (16 + 4 * index);
+        }
+        if control == 0 { Ok(()) } else { ptrace::write_user(tid, register(CONTROL), control) }
+    }
+
+    /// Which of the watched bytes have been reached since the last look.
+    pub fn take_hits(tid: Pid) -> [bool; 4] {
+        let status = ptrace::read_user(tid, register(STATUS)).unwrap_or(0);
+        if status & 0xf != 0 {
+            let _ = ptrace::write_user(tid, register(STATUS), 0);
+        }
+        [0, 1, 2, 3].map(|index| status >> index & 1 == 1)
+    }
+
+    /// Whether the `SIGTRAP` that `tid` is to get comes from a debug register.
+    pub fn is_watchpoint(tid: Pid) -> bool {
+        const TRAP_HWBKPT: i32 = 4;
+        ptrace::getsiginfo(tid).is_ok_and(|info| info.si_code == TRAP_HWBKPT)
+    }
+}
+
+/// Other architectures' registers are reached in other ways, or not at all.
+#[cfg(not(target_arch = "x86_64"))]
+mod registers {
+    use super::{Errno, Pid, Watched};
+
+    pub fn watch(_: Pid, addresses: &[u64], _: Watched) -> nix::Result<()> {
+        if addresses.is_empty() { Ok(()) } else { Err(Errno::ENOSYS) }
+    }
+
+    pub fn take_hits(_: Pid) -> [bool; 4] {
+        [false; 4]
+    }
+
+    pub fn is_watchpoint(_: Pid) -> bool {
+        false
+    }
+}
