@@ -113,11 +113,11 @@ impl fmt::Display for Unknown {
 ///
 /// # Errors
 /// [`Unknown`] where there is none.
-pub fn find<'a>(
-    table: &'a [Rule],
+pub fn find(
+    table: &[Rule],
     number: i64,
     descriptor: impl Fn(usize) -> Option<Descriptor>,
-) -> Result<Option<&'a Rule>, Unknown> {
+) -> Result<Option<&Rule>, Unknown> {
     if QUIET.iter().chain(QUIET_OLD).any(|(quiet, _)| *quiet == number) {
         return Ok(None);
     }
