@@ -69,7 +69,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         Format::Json => print!("{}", output::json(&output::records(&rows)?)?),
         Format::Csv => print!("{}", output::csv(&rows)?),
         Format::Table => {
-            print!("{}", report::copies::terminal(&rows));
+            print!("{}", report::copies::table(&rows).terminal(100));
             if let Some(out) = &out {
                 println!("\nwritten to {}", out.join(CopiesRow::FILE).display());
             }

@@ -31,8 +31,6 @@ pub const SENDER: usize = 0;
 /// See [`SENDER`].
 pub const RECEIVER: usize = 1;
 
-/// The number of the first message: no word of it is likely to be met in memory by chance.
-const FIRST: u64 = 0x6d65_7373_6167_6531;
 /// How long a sender may take before it is looked at whether it sleeps, and how often it must be found so.
 const PATIENCE: Duration = Duration::from_millis(10);
 const LOOKS: u32 = 2;
@@ -60,7 +58,8 @@ pub struct LockStep {
     page: SharedPage,
     complaints: PipeReader,
     size: usize,
-    sent: u64,
+    /// The number of the next message.
+    number: u64,
     /// Whether a message waits in the channel while neither process runs.
     fits: bool,
 }
@@ -88,6 +87,8 @@ pub fn open<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
     let page = SharedPage::new().map_err(Unmeasured::Channel)?;
     let (complaints, writer) = pipe().map_err(|e| Unmeasured::Channel(Error::io("pipe2", &e)))?;
 
+    // Anywhere in 64 bits: no word of a message is likely to be met in memory by chance, nor what is left there of another pair.
+    let first = fastrand::u64(..);
     let mut halves = Some(ends);
     let mut fork = |role: usize| {
         Tracee::fork(|| {
@@ -96,8 +97,8 @@ pub fn open<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
             drop(other);
             let courier = K::new(end, size, C::SPEC.framing == Framing::Message);
             let played = match role {
-                SENDER => send_all(courier, &page),
-                _ => receive_all(courier, &page),
+                SENDER => send_all(courier, first, &page),
+                _ => receive_all(courier, first, &page),
             };
             complain(&writer, played)
         })
@@ -106,7 +107,7 @@ pub fn open<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
     drop(writer);
     let mut tracer = Tracer::new(children, table, LIMIT);
     tracer.set_payload((size / NOTE_PART).max(1) as u64);
-    let pair = LockStep { tracer, page, complaints, size, sent: 0, fits: true };
+    let pair = LockStep { tracer, page, complaints, size, number: first, fits: true };
     Ok(Opened { pair, _ends: halves.expect("taken in the children only") })
 }
 
@@ -122,8 +123,8 @@ fn complain(mut writer: &PipeWriter, played: ipc_core::Result<()>) -> i32 {
 }
 
 /// The sender's part.
-fn send_all<K: Courier>(mut courier: K, page: &SharedPage) -> ipc_core::Result<()> {
-    let mut number = FIRST;
+fn send_all<K: Courier>(mut courier: K, first: u64, page: &SharedPage) -> ipc_core::Result<()> {
+    let mut number = first;
     loop {
         let mut place = 0;
         if let Err(error) = courier.send_showing(number, |message| place = message.as_ptr() as u64) {
@@ -139,8 +140,8 @@ fn send_all<K: Courier>(mut courier: K, page: &SharedPage) -> ipc_core::Result<(
 }
 
 /// The receiver's part.
-fn receive_all<K: Courier>(mut courier: K, page: &SharedPage) -> ipc_core::Result<()> {
-    let mut number = FIRST;
+fn receive_all<K: Courier>(mut courier: K, first: u64, page: &SharedPage) -> ipc_core::Result<()> {
+    let mut number = first;
     loop {
         let mut place = 0;
         let verdict = match courier.recv_showing(number, |message| place = message.as_ptr() as u64) {
@@ -182,7 +183,7 @@ impl LockStep {
 
     /// The number of the message that is sent next, or was just sent and not yet received.
     pub fn number(&self) -> u64 {
-        FIRST.wrapping_add(self.sent)
+        self.number
     }
 
     /// Whether the channel can hold a message: whether the sender need not wait for the receiver.
@@ -227,7 +228,7 @@ impl LockStep {
         }
         self.must_have_paused(SENDER)?;
         self.must_have_paused(RECEIVER)?;
-        self.sent += 1;
+        self.number = self.number.wrapping_add(1);
         Ok(self.tracer.details(RECEIVER)[0] == INTACT)
     }
 

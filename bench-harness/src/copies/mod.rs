@@ -2,14 +2,19 @@
 //! need not wait.
 //!
 //! [`lockstep`] moves messages one at a time through a forked pair of its own, which [`trace`] follows: what the kernel copies
-//! comes from the system calls and the table of [`rules`]. No timed run is touched by any of this.
+//! comes from the system calls and the table of [`rules`]; what the two processes copy themselves from a [`watch`] on a byte of
+//! the payload, or where there is none from their [`ledger`](ipc_core::ledger); and whether there is a copy at all from what
+//! becomes of a change after sending ([`reference`](mod@reference)). No timed run is touched by any of this.
 
 pub mod counts;
 pub mod descriptor;
 pub mod lockstep;
+pub mod memory;
+pub mod reference;
 pub mod rules;
 mod sys;
 pub mod trace;
+pub mod watch;
 
 use crate::{
     cell::Access,
@@ -24,9 +29,11 @@ use ipc_core::{
     process::{self, Exit},
 };
 use lockstep::{LockStep, RECEIVER, SENDER};
+use reference::Passing;
 use rules::{Place, Rule};
 use std::fmt;
 use trace::Untraced;
+use watch::{Accesses, Unwatched};
 
 /// One thing measured: prints as `copies/pipe/4096/copy`.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +104,10 @@ pub struct Findings {
     pub counts: [Counts; 2],
     /// What the two entered in their ledgers for them.
     pub ledgers: [Entries; 2],
+    /// How often they reached one byte of a message.
+    pub accesses: Result<Accesses, Unwatched>,
+    /// How a message was passed, where there was a moment to change it.
+    pub passing: Option<Passing>,
     /// Whether the channel held each message while neither process ran.
     pub fits: bool,
 }
@@ -119,26 +130,31 @@ pub fn trial<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
     table: &'static [Rule],
 ) -> Result<Findings, Unmeasured> {
     let mut opened = lockstep::open::<C, K>(size, table)?;
-    let pair = &mut opened.pair;
-    pair.run(WARM_UP)?;
-    let mut findings = count(pair)?;
-    findings.fits = pair.fits();
+    let findings = investigate(&mut opened.pair)?;
     opened.close()?;
     Ok(findings)
 }
 
-/// Counts the calls of some messages.
-fn count(pair: &mut LockStep) -> Result<Findings, Unmeasured> {
+/// Counts the calls of some messages, then watches a byte, then changes one.
+fn investigate(pair: &mut LockStep) -> Result<Findings, Unmeasured> {
+    pair.run(WARM_UP)?;
     let messages = if pair.fits() { MESSAGES } else { WAITING_MESSAGES };
     let before = pair.ledgers();
     [SENDER, RECEIVER].iter().for_each(|&role| pair.tracer().count(role, true));
     pair.run(messages)?;
     [SENDER, RECEIVER].iter().for_each(|&role| pair.tracer().count(role, false));
     let after = pair.ledgers();
+    let accesses = match watch::count(pair) {
+        Err(Unwatched::Pair(failed)) => return Err(failed),
+        counted => counted,
+    };
+    let passing = reference::find(pair)?;
     Ok(Findings {
         messages,
         counts: [SENDER, RECEIVER].map(|role| pair.tracer().counts(role).clone()),
         ledgers: [SENDER, RECEIVER].map(|role| after[role].since(before[role])),
+        accesses,
+        passing,
         fits: pair.fits(),
     })
 }
@@ -204,6 +220,7 @@ fn measure_by(subject: &Subject, table: &'static [Rule]) -> CopiesRow {
 /// Turns findings into figures.
 fn enter(row: &mut CopiesRow, findings: &Findings) {
     let each = |sum: u64| sum as f64 / findings.messages as f64;
+    let mut evidence = vec![format!("system calls of {} messages traced", findings.messages)];
     let [sender, receiver] = &findings.counts;
     row.syscalls_send = Some(each(sender.calls()));
     row.syscalls_recv = Some(each(receiver.calls()));
@@ -214,6 +231,35 @@ fn enter(row: &mut CopiesRow, findings: &Findings) {
         }
         Err(why) => row.error = why,
     }
+    let notes = sender.notes() + receiver.notes();
+    if notes > 0 {
+        evidence.push(format!("{:.0} bytes about each message not counted", each(notes)));
+    }
+    if !findings.fits {
+        evidence.push("a message longer than the channel, so waiting is counted".into());
+    }
+    let in_ledger = each(findings.ledgers.iter().map(|entries| entries.copied_bytes).sum()) / row.size as f64;
+    match &findings.accesses {
+        Ok(accesses) => {
+            row.user_copies = Some(accesses.copies() as f64);
+            evidence.push(format!("payload byte watched: written {}, read {}", accesses.writes, accesses.reads));
+            if (in_ledger - accesses.copies() as f64).abs() > TOLERANCE {
+                evidence.push(format!("its ledger holds {in_ledger:.2}"));
+            }
+        }
+        Err(why) => {
+            row.user_copies = Some(in_ledger);
+            evidence.push(format!("own copies from the ledger ({why})"));
+        }
+    }
+    row.by_reference = findings.passing.map(|passing| passing.by_reference);
+    evidence.extend(findings.passing.map(|passing| {
+        let value = if passing.by_reference { "new" } else { "old" };
+        let place = if passing.same_place { ", at the same place of shared memory" } else { "" };
+        format!("changed after sending: the {value} value arrived{place}")
+    }));
+    row.total_copies = row.kernel_copies.zip(row.user_copies).map(|(kernel, user)| kernel + user);
+    row.evidence = evidence.join("; ");
 }
 
 /// What is wrong with a row: a figure that is not what the mechanism declares, or a wrong payload.

@@ -13,6 +13,7 @@
 //!
 //! A call that is followed costs its caller about 30 µs, so nothing of this is fit for timing.
 
+pub use super::sys::Watched;
 use super::{
     counts::Counts,
     descriptor::Descriptor,
@@ -435,7 +436,7 @@ impl Tracer {
     ///
     /// # Errors
     /// Why this system does not let a debug register be set.
-    pub fn watch(&mut self, child: usize, addresses: &[u64], access: sys::Watched) -> nix::Result<()> {
+    pub fn watch(&mut self, child: usize, addresses: &[u64], access: Watched) -> nix::Result<()> {
         let role = &mut self.roles[child];
         role.hits = [0; 4];
         sys::watch(role.child.pid(), addresses, access)?;

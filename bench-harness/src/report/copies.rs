@@ -1,7 +1,9 @@
 //! The table of copies: one line a mechanism, access and size, with the declared figure beside the measured one.
 
 use super::{
-    tables::{NO_FIGURE, wrap},
+    overview::count,
+    table::{Column, Table},
+    tables::NO_FIGURE,
     units,
 };
 use crate::{
@@ -9,67 +11,53 @@ use crate::{
     record::{CopiesRow, Row as _},
 };
 
-/// The columns; all but the first three are figures.
-const HEADS: [&str; 10] =
-    ["mechanism", "access", "size", "kernel", "user", "total", "declared", "moved", "by reference", "calls s/r"];
-const WORDS: usize = 2;
-/// Columns of the terminal.
-const WIDTH: usize = 100;
-
-const EXPLANATION: &str = "Copies of each payload byte between the sender's buffer and the receiver's: by the kernel, from the \
-                           traced system calls; by the two processes, from a watch on one byte. Moved: bytes that passed through \
-                           system calls, copied or not, for each byte of payload. By reference: whether the receiver sees what is \
-                           written into the payload after it has been sent. Calls: system calls of the sender and of the receiver \
-                           for a message that need not wait.";
-
-/// The table as aligned text, with the reasons for missing figures and the verdicts below.
-pub fn terminal(rows: &[CopiesRow]) -> String {
-    let lines: Vec<[String; HEADS.len()]> = rows.iter().map(line).collect();
-    let widths: [usize; HEADS.len()] = std::array::from_fn(|column| {
-        let fields = lines.iter().map(|line| line[column].chars().count());
-        fields.chain([HEADS[column].len()]).max().unwrap_or(0)
+/// The table, with how its figures were had and why others are missing below.
+pub fn table(rows: &[CopiesRow]) -> Table {
+    let said = [("How", evidence as fn(&CopiesRow) -> &str), ("Not measured", error)];
+    let notes = said.into_iter().flat_map(|(label, of)| {
+        grouped(rows, of).into_iter().map(move |(what, names)| format!("{label}: {what} ({names})"))
     });
-    let mut text = String::new();
-    wrap(&mut text, EXPLANATION, "", WIDTH);
-    text.push('\n');
-    for line in [&HEADS.map(str::to_owned)].into_iter().chain(&lines) {
-        let fields = line.iter().zip(widths).enumerate();
-        let fields = fields.map(|(column, (field, width))| match column < WORDS {
-            true => format!("{field:width$}"),
-            false => format!("{field:>width$}"),
-        });
-        text.push_str(fields.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
+    Table {
+        title: "Copies of a message".into(),
+        explanation: "Copies of each byte between the sender's buffer and the receiver's: by the kernel, from the traced \
+                      system calls; by the two processes, from a watch on one byte; and what the mechanism declares. Moved: \
+                      bytes that passed through system calls, copied or not, for each byte of payload. By reference: \
+                      whether the receiver sees what is written into the payload after it has been sent. Calls: system \
+                      calls of the sender and of the receiver for a message that need not wait."
+            .into(),
+        columns: vec![
+            Column::Words("mechanism"),
+            Column::Words("access"),
+            Column::Figures("size"),
+            Column::Figures("kernel"),
+            Column::Figures("user"),
+            Column::Figures("total"),
+            Column::Figures("declared"),
+            Column::Figures("moved"),
+            Column::Words("by reference"),
+            Column::Figures("calls"),
+        ],
+        lines: rows.iter().map(line).collect(),
+        notes: notes.collect(),
     }
-    text.push('\n');
-    for (label, of) in [("how", evidence as fn(&CopiesRow) -> &str), ("not measured", error)] {
-        for (what, names) in grouped(rows, of) {
-            wrap(&mut text, &format!("{label}: {what} – {names}"), "  ", WIDTH);
-        }
-    }
-    text
 }
 
-fn line(row: &CopiesRow) -> [String; HEADS.len()] {
+fn line(row: &CopiesRow) -> Vec<String> {
     let figure = |value: Option<f64>| value.map_or(NO_FIGURE.into(), |value| format!("{value:.2}"));
     let yes = |value| if value { "yes" } else { "no" };
-    [
+    let differs = if copies::verdict(row).is_some() { "≠ " } else { "" };
+    let calls = row.syscalls_send.zip(row.syscalls_recv);
+    vec![
         row.mechanism.clone(),
         row.access.to_string(),
         units::size(row.size),
         figure(row.kernel_copies),
         figure(row.user_copies),
         figure(row.total_copies),
-        row.declared.map_or(NO_FIGURE.into(), |declared| match copies::verdict(row) {
-            Some(_) => format!("{declared} ✗"),
-            None => declared.to_string(),
-        }),
+        row.declared.map_or(NO_FIGURE.into(), |declared| format!("{differs}{declared}")),
         figure(row.moved),
         row.by_reference.map_or(NO_FIGURE, yes).to_owned(),
-        match (row.syscalls_send, row.syscalls_recv) {
-            (None, None) => NO_FIGURE.into(),
-            (sender, receiver) => format!("{}/{}", figure(sender), figure(receiver)),
-        },
+        calls.map_or(NO_FIGURE.into(), |(send, recv)| format!("{} / {}", count(send), count(recv))),
     ]
 }
 
@@ -92,7 +80,5 @@ fn grouped(rows: &[CopiesRow], of: fn(&CopiesRow) -> &str) -> Vec<(&str, String)
             None => groups.push((of(row), vec![name])),
         }
     }
-    let all = rows.len();
-    let join = |names: Vec<String>| if names.len() == all { "all".to_owned() } else { names.join(", ") };
-    groups.into_iter().map(|(said, names)| (said, join(names))).collect()
+    groups.into_iter().map(|(said, names)| (said, names.join(", "))).collect()
 }

@@ -1,0 +1,166 @@
+//! The memory of another process: what is mapped where (proc_pid_maps(5)), and where a payload lies in it.
+
+use crate::payload;
+use ipc_core::{Error, Result};
+use memchr::memmem::Finder;
+use nix::{
+    sys::uio::{RemoteIoVec, process_vm_readv},
+    unistd::Pid,
+};
+use std::{fs, io::IoSliceMut};
+
+/// One line of `/proc/PID/maps`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The first address, and the one after the last.
+    pub range: [u64; 2],
+    /// Whether it can be read.
+    pub readable: bool,
+    /// Whether it can be written.
+    pub writable: bool,
+    /// Whether what is written shows in other processes that have it.
+    pub shared: bool,
+    /// Device and inode of what is mapped; an anonymous shared mapping has an inode of its own, too.
+    pub object: (String, u64),
+    /// Where in that it begins, in bytes.
+    pub offset: u64,
+}
+
+impl Mapping {
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.split_ascii_whitespace();
+        let (start, end) = fields.next()?.split_once('-')?;
+        let hex = |text| u64::from_str_radix(text, 16).ok();
+        let rights = fields.next()?.as_bytes();
+        let offset = hex(fields.next()?)?;
+        let (device, inode) = (fields.next()?.to_owned(), fields.next()?.parse().ok()?);
+        Some(Self {
+            range: [hex(start)?, hex(end)?],
+            readable: rights.first() == Some(&b'r'),
+            writable: rights.get(1) == Some(&b'w'),
+            shared: rights.get(3) == Some(&b's'),
+            object: (device, inode),
+            offset,
+        })
+    }
+
+    /// Where `address` is in what is mapped.
+    fn place_of(&self, address: u64) -> u64 {
+        self.offset + (address - self.range[0])
+    }
+}
+
+/// All that process `pid` has mapped.
+///
+/// # Errors
+/// [`Error::Os`].
+pub fn mappings(pid: Pid) -> Result<Vec<Mapping>> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).map_err(|e| Error::io("open", &e))?;
+    Ok(maps.lines().filter_map(Mapping::parse).collect())
+}
+
+/// Whether two addresses in two processes lead to the same place of the same shared object.
+///
+/// # Errors
+/// [`Error::Os`].
+pub fn is_same_place(places: [(Pid, u64); 2]) -> Result<bool> {
+    let locate = |(pid, address): (Pid, u64)| {
+        let found = mappings(pid)?.into_iter().find(|m| (m.range[0]..m.range[1]).contains(&address));
+        Ok(found.filter(|mapping| mapping.shared).map(|mapping| (mapping.place_of(address), mapping.object)))
+    };
+    let [a, b] = [locate(places[0])?, locate(places[1])?];
+    Ok(a.is_some() && a == b)
+}
+
+/// Two neighbouring words of one message, by which its payload is known: a lone word can be a register that was spilled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    words: [[u8; 8]; 2],
+}
+
+/// From the word that is looked for to the end of its neighbour.
+const SPAN: usize = payload::STRETCH + size_of::<u64>();
+/// Bytes looked at in one go.
+const CHUNK: usize = 1 << 20;
+/// The longest mapping that is searched: beyond this there is something else than messages.
+const LONGEST: u64 = 1 << 30;
+
+impl Trace {
+    /// That of message `number` from stretch `stretch` on.
+    pub fn new(number: u64, stretch: usize) -> Self {
+        Self { words: [stretch, stretch + 1].map(|stretch| payload::word(number, stretch).to_le_bytes()) }
+    }
+
+    /// Whether it is at `address` in process `pid`.
+    pub fn is_at(&self, pid: Pid, address: u64) -> bool {
+        let mut bytes = [0; SPAN];
+        read(pid, address, &mut bytes) == SPAN && self.starts(&bytes)
+    }
+
+    fn starts(&self, bytes: &[u8]) -> bool {
+        bytes.starts_with(&self.words[0]) && bytes[payload::STRETCH..].starts_with(&self.words[1])
+    }
+
+    /// Every address at which it is in memory that process `pid` can write, or shares with others that can.
+    ///
+    /// # Errors
+    /// [`Error::Os`].
+    pub fn find(&self, pid: Pid) -> Result<Vec<u64>> {
+        let finder = Finder::new(&self.words[0]);
+        let mut buffer = vec![0; CHUNK];
+        let mut found = Vec::new();
+        let of_messages = |m: &Mapping| m.readable && (m.writable || m.shared) && m.range[1] - m.range[0] <= LONGEST;
+        for Mapping { range: [mut start, end], .. } in mappings(pid)?.into_iter().filter(of_messages) {
+            while end - start >= SPAN as u64 {
+                let len = read(pid, start, &mut buffer[..CHUNK.min((end - start) as usize)]);
+                if len < SPAN {
+                    break;
+                }
+                let bytes = &buffer[..len];
+                let starts = finder.find_iter(bytes).filter(|&at| at + SPAN <= len && self.starts(&bytes[at..]));
+                found.extend(starts.map(|at| start + at as u64));
+                // What begins in the last bytes is found in the next chunk.
+                start += (len - (SPAN - 1)) as u64;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Reads from `address` of process `pid` on; returns how many bytes could be read.
+fn read(pid: Pid, address: u64, into: &mut [u8]) -> usize {
+    let there = [RemoteIoVec { base: address as usize, len: into.len() }];
+    process_vm_readv(pid, &mut [IoSliceMut::new(into)], &there).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::unistd::getpid;
+
+    #[test]
+    fn a_line_of_maps_is_read() {
+        let line = "7f0000001000-7f0000003000 r--s 00002000 00:01 1034   /dev/zero (deleted)";
+        let mapping = Mapping::parse(line).unwrap();
+        assert_eq!((mapping.readable, mapping.writable, mapping.shared), (true, false, true));
+        assert_eq!((mapping.object.clone(), mapping.place_of(0x7f00_0000_2010)), (("00:01".into(), 1034), 0x3010));
+    }
+
+    #[test]
+    fn a_payload_is_found_wherever_it_starts() {
+        let number = 0x0123_4567_89ab_cdef;
+        let mut memory = vec![0; 3 * CHUNK];
+        let starts = [5, CHUNK - 30, 2 * CHUNK + 1];
+        for start in starts {
+            payload::fill(&mut memory[start..start + 256], number);
+        }
+        // A lone word is none.
+        memory[9000..9008].copy_from_slice(&payload::word(number, 1).to_le_bytes());
+        let base = memory.as_ptr() as u64;
+        let found = Trace::new(number, 1).find(getpid()).unwrap();
+        let found: Vec<u64> = found.into_iter().filter(|at| (base..base + memory.len() as u64).contains(at)).collect();
+        assert_eq!(found, starts.map(|start| base + (start + payload::STRETCH) as u64));
+        assert!(Trace::new(number, 1).is_at(getpid(), found[1]));
+        assert!(!Trace::new(number + 1, 1).is_at(getpid(), found[1]));
+    }
+}
