@@ -28,7 +28,8 @@ pub struct Mechanism {
 }
 
 impl Mechanism {
-    const fn of<C: Channel>() -> Self {
+    /// The channel `C`.
+    pub const fn of<C: Channel>() -> Self {
         Self {
             spec: C::SPEC,
             copying: pair::run::<C, Copying<C::Endpoint>>,
@@ -39,24 +40,16 @@ impl Mechanism {
         }
     }
 
-    /// `C` again, whose payload can be produced in place, but not consumed.
-    const fn send_in_place<C: Channel<Endpoint: SendInPlace>>(mut self) -> Self {
-        self.in_place = Some(pair::run::<C, Lent<C::Endpoint>>);
-        self.faults[1] = Some(faults::forked::<C, Lent<C::Endpoint>>);
-        self
-    }
-
     /// `C` again, whose payload can be produced and consumed in place.
-    const fn in_place<C: Channel<Endpoint: InPlace>>(mut self) -> Self {
+    pub const fn in_place<C: Channel<Endpoint: InPlace>>(mut self) -> Self {
         self.in_place = Some(pair::run::<C, Direct<C::Endpoint>>);
         self.copies[1] = Some(copies::trial::<C, Direct<C::Endpoint>>);
         self.faults[1] = Some(faults::forked::<C, Direct<C::Endpoint>>);
         self
     }
 
-    /// `C` again, whose payload can be produced in place.
-    #[expect(dead_code, reason = "no mechanism in the table lends its memory to senders alone yet")]
-    const fn send_in_place<C: Channel<Endpoint: SendInPlace>>(mut self) -> Self {
+    /// `C` again, whose payload can be produced in place, but not consumed.
+    pub const fn send_in_place<C: Channel<Endpoint: SendInPlace>>(mut self) -> Self {
         self.in_place = Some(pair::run::<C, Lent<C::Endpoint>>);
         self.copies[1] = Some(copies::trial::<C, Lent<C::Endpoint>>);
         self.faults[1] = Some(faults::forked::<C, Lent<C::Endpoint>>);
@@ -64,7 +57,7 @@ impl Mechanism {
     }
 
     /// `C` again, which has names.
-    const fn by_name<C: Rendezvous>(mut self) -> Self {
+    pub const fn by_name<C: Rendezvous>(mut self) -> Self {
         self.faults[2] = Some(faults::named::<C, Copying<C::Endpoint>>);
         self
     }

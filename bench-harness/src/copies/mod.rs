@@ -199,7 +199,8 @@ pub fn measure(subject: &Subject) -> CopiesRow {
     measure_by(subject, rules::TABLE)
 }
 
-fn measure_by(subject: &Subject, table: &'static [Rule]) -> CopiesRow {
+/// Measures `subject` by another table than [`rules::TABLE`].
+pub fn measure_by(subject: &Subject, table: &'static [Rule]) -> CopiesRow {
     let Subject { mechanism, size, access } = *subject;
     let mut row = CopiesRow::empty(mechanism.spec.name, size, access);
     row.declared = match access {

@@ -380,10 +380,6 @@ impl Tracer {
                 return Ok(());
             }
             Stop::Call => {
-                if role.watched {
-                    // What the kernel has touched for the call stands in the register and raised no signal.
-                    sys::take_hits(task.tid);
-                }
                 match sys::at(task.tid) {
                     Ok(At::Entry(libc::SYS_prctl, [option, mark, a, b, c, _])) if option as i32 == MARK => match mark {
                         PAUSE => {

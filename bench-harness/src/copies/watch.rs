@@ -5,6 +5,10 @@
 //! for each byte of a wider one), in-lined or not. What the kernel reads and writes does not raise it, so
 //! these copies and those of [`rules`](super::rules) add up.
 //!
+//! Three things remain. A byte that is written for another reason than a copy, such as clearing a buffer first, counts as one. A
+//! buffer through which a message passes in pieces counts once for each piece. And memcpy of a few bytes touches some of
+//! them twice. So the figure of a channel that works in such ways is too high, never too low.
+//!
 //! Where the byte lies is not asked of the channel but found: between two messages the memory of both processes is searched
 //! for the payload. So a buffer that nobody has declared is seen, unless it has been overwritten by the rest of its message.
 
