@@ -6,6 +6,7 @@
 //! closes and stops one process of a pair and sees what becomes of the other. [`registry`] is the one table of mechanisms. The
 //! program `ipc-bench` and the bench targets are thin callers of this library.
 
+pub mod beside;
 pub mod cell;
 pub mod cli;
 pub mod clock;

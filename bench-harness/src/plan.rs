@@ -1,16 +1,15 @@
 //! What a run measures: the cells, how many pairs of each, in which order.
 
 use crate::{
+    beside::Beside,
     cell::{Access, Cell, Placement, Workload},
+    copies,
     pair::Budget,
     registry::{MECHANISMS, Mechanism},
     topology::Topology,
 };
 use ipc_core::Wait;
 use std::time::Duration;
-
-/// What a run measures where nothing else is asked for, in the order of the tables.
-const WORKLOADS: [Workload; 3] = [Workload::Latency, Workload::Throughput, Workload::Cost];
 
 /// How thorough a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -25,7 +24,12 @@ pub enum Depth {
 }
 
 impl Depth {
-    fn sizes(self, workload: Workload) -> &'static [usize] {
+    /// What a run measures where nothing else is asked for, in the order of the tables.
+    pub(crate) fn workloads(self) -> &'static [Workload] {
+        Workload::ALL
+    }
+
+    pub(crate) fn sizes(self, workload: Workload) -> &'static [usize] {
         const KIB: usize = 1 << 10;
         match (self, workload) {
             (Depth::Quick, Workload::Latency) => &[64],
@@ -33,7 +37,8 @@ impl Depth {
             (Depth::Quick, Workload::Cost) => &[64],
             (Depth::Default, Workload::Latency) => &[64, 4 * KIB, 64 * KIB],
             (Depth::Default, Workload::Throughput) => &[64, 4 * KIB, 64 * KIB, KIB * KIB],
-            (_, Workload::Copies) => &[4 * KIB, 64 * KIB],
+            (Depth::Quick, Workload::Copies) => &[4 * KIB],
+            (_, Workload::Copies) => &copies::SIZES,
             (_, Workload::Cost) => &[64, 64 * KIB],
             (_, Workload::Lifecycle | Workload::Relay) => &[],
             (Depth::Full, _) => &[8, 64, 512, 4 * KIB, 8 * KIB, 64 * KIB, 256 * KIB, KIB * KIB],
@@ -102,10 +107,12 @@ pub struct Selection {
 }
 
 /// A plan: cells in the order of the tables, measured in a shuffled one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// The cells.
     pub cells: Vec<Cell>,
+    /// What is measured beside them.
+    pub beside: Beside,
     /// What goes into each timed cell.
     pub timed: Effort,
     /// What goes into each cost cell.
@@ -158,7 +165,8 @@ impl Plan {
         }
 
         let mut cells = Vec::new();
-        for &workload in or(&selection.workloads, &WORKLOADS) {
+        let of_cells = |workload: &&Workload| !workload.patterns().is_empty();
+        for &workload in or(&selection.workloads, depth.workloads()).iter().filter(of_cells) {
             for &size in or(&selection.sizes, depth.sizes(workload)) {
                 for mechanism in or(&selection.mechanisms, &all) {
                     for access in mechanism.accesses() {
@@ -177,20 +185,22 @@ impl Plan {
                 }
             }
         }
+        let mut beside = Beside::of(selection, &mut notes);
         if let Some(filter) = &selection.filter {
-            let example = cells.first().map(Cell::to_string).unwrap_or_default();
+            let example = cells.first().map(Cell::to_string).or_else(|| beside.example()).unwrap_or_default();
             cells.retain(|cell| cell.to_string().contains(filter.as_str()));
-            if cells.is_empty() {
+            beside.retain(filter);
+            if cells.is_empty() && beside.steps() == 0 {
                 return Err(PlanError::NoMatch { filter: filter.clone(), example });
             }
         }
-        if cells.is_empty() {
+        if cells.is_empty() && beside.steps() == 0 {
             let why = "no mechanism has all that the options ask for (in-place access is for mechanisms with memory of \
                        their own; spin does not go with same-core unless both are asked for)";
             return Err(PlanError::Nothing(why.into()));
         }
         let effort = |usual: Effort| Effort { pairs: selection.pairs.unwrap_or(usual.pairs), ..usual };
-        Ok(Self { cells, timed: effort(depth.timed()), cost: effort(depth.cost()), notes })
+        Ok(Self { cells, beside, timed: effort(depth.timed()), cost: effort(depth.cost()), notes })
     }
 
     /// What goes into each cell of `workload`.
@@ -206,8 +216,13 @@ impl Plan {
         self.cells.iter().map(|cell| self.effort(cell.workload).pairs).max().unwrap_or(0)
     }
 
+    /// The pairs of all cells together, and the pieces of work beside them.
+    pub fn steps(&self) -> u64 {
+        self.pairs() + self.beside.steps()
+    }
+
     /// The pairs of all cells together.
-    pub fn all_pairs(&self) -> u64 {
+    pub fn pairs(&self) -> u64 {
         let pairs = |cell: &Cell| u64::from(self.effort(cell.workload).pairs) * cell.workload.patterns().len() as u64;
         self.cells.iter().map(pairs).sum()
     }
@@ -284,7 +299,7 @@ mod tests {
         let plan = expand(Depth::Default, None);
         assert_eq!(sizes(&plan), BTreeSet::from([64, 64 << 10]));
         // Each time one pair that goes one way and one that plays ping-pong.
-        assert_eq!((plan.passes(), plan.all_pairs()), (2, 2 * 2 * plan.cells.len() as u64));
+        assert_eq!((plan.passes(), plan.pairs()), (2, 2 * 2 * plan.cells.len() as u64));
         let spins = |placement| {
             let on = plan.cells.iter().filter(move |cell| cell.placement == placement);
             on.filter(|cell| cell.wait == Wait::Spin).count()
@@ -302,7 +317,7 @@ mod tests {
         let plan = Plan::expand(&Selection::default(), &two_cores()).unwrap();
         assert_eq!(plan.passes(), plan.timed.pairs);
         assert_eq!(
-            plan.all_pairs(),
+            plan.pairs(),
             ways() as u64 * 3 * (7 * u64::from(plan.timed.pairs) + 2 * 2 * u64::from(plan.cost.pairs))
         );
     }

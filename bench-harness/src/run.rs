@@ -1,6 +1,7 @@
 //! One whole run: every cell of a plan, pair by pair, and what is written of it.
 
 use crate::{
+    beside,
     cell::{Cell, Workload},
     clock, cost,
     host::{Host, rfc3339},
@@ -33,6 +34,8 @@ pub struct Results {
     pub throughput: Vec<ThroughputRow>,
     /// One row per cost cell.
     pub cost: Vec<CostRow>,
+    /// What was measured beside the cells.
+    pub beside: beside::Rows,
     /// The stamped round trips of every latency cell that has some.
     pub histograms: Vec<(String, Histogram<u64>)>,
     /// The machine and the run.
@@ -49,7 +52,7 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
     let (started, clock) = (SystemTime::now(), Instant::now());
     let mut tallies: Vec<Vec<Tally>> = plan.cells.iter().map(|&cell| tallies_of(cell, plan)).collect();
     let mut null_syscalls = Vec::new();
-    let mut progress = Progress::new(plan.all_pairs(), "pairs");
+    let mut progress = Progress::new(plan.steps(), "steps");
     'run: for pass in 0..plan.passes() {
         null_syscalls.push(clock::null_syscall_ns());
         for index in plan.order(pass) {
@@ -69,6 +72,7 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
             }
         }
     }
+    let beside = plan.beside.measure(&mut progress);
     progress.finish();
 
     let (mut probes, mut clock_reads) = (Vec::new(), Vec::new());
@@ -99,6 +103,7 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
         latency: of(Workload::Latency).map(Tally::latency_row).collect(),
         throughput: of(Workload::Throughput).map(Tally::throughput_row).collect(),
         cost: costs.collect(),
+        beside,
         histograms: of(Workload::Latency).filter_map(|t| Some((t.cell.to_string(), t.histogram()?))).collect(),
         host,
         interrupted: interrupt::requested(),
@@ -146,6 +151,7 @@ impl Results {
         write_or_remove(dir, &self.latency)?;
         write_or_remove(dir, &self.throughput)?;
         write_or_remove(dir, &self.cost)?;
+        write_or_remove(dir, &self.beside.copies)?;
         histograms::write(dir, self.started, &self.histograms)?;
         self.host.write(dir)?;
         crate::report::build(dir)

@@ -1,7 +1,7 @@
 //! What all verbs print alike: a table, CSV or one JSON document.
 
 use crate::{
-    record::{CostRow, LatencyRow, Row, ThroughputRow},
+    record::{CopiesRow, CostRow, LatencyRow, Row, ThroughputRow},
     report,
 };
 use clap::ValueEnum;
@@ -44,6 +44,8 @@ pub struct Rows<'a> {
     pub throughput: &'a [ThroughputRow],
     /// The rows of `cost.csv`.
     pub cost: &'a [CostRow],
+    /// The rows of `copies.csv`.
+    pub copies: &'a [CopiesRow],
 }
 
 impl Rows<'_> {
@@ -54,6 +56,7 @@ impl Rows<'_> {
         all.insert("latency".into(), records(self.latency)?);
         all.insert("throughput".into(), records(self.throughput)?);
         all.insert("cost".into(), records(self.cost)?);
+        all.insert("copies".into(), records(self.copies)?);
         Ok(Value::Object(all))
     }
 }
@@ -83,10 +86,13 @@ pub fn tables(format: Format, rows: &Rows<'_>) -> anyhow::Result<()> {
     match format {
         Format::Table => {
             let timed = report::terminal(rows.latency, rows.throughput);
-            print!("{}", joined(&[timed, report::cost::terminal(rows.cost)]));
+            let copies = report::copies::terminal(rows.copies);
+            print!("{}", joined(&[timed, report::cost::terminal(rows.cost), copies]));
         }
         Format::Json => print!("{}", json(&rows.json()?)?),
-        Format::Csv => print!("{}", joined(&[csv(rows.latency)?, csv(rows.throughput)?, csv(rows.cost)?])),
+        Format::Csv => {
+            print!("{}", joined(&[csv(rows.latency)?, csv(rows.throughput)?, csv(rows.cost)?, csv(rows.copies)?]))
+        }
     }
     Ok(())
 }

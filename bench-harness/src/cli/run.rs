@@ -31,7 +31,7 @@ pub struct Args {
     /// Mechanisms, see `ipc-bench list`
     #[arg(long, value_delimiter = ',', value_parser = mechanism)]
     mechanism: Vec<&'static Mechanism>,
-    /// latency, throughput, cost
+    /// latency, throughput, copies, cost, lifecycle, relay
     #[arg(long, value_delimiter = ',')]
     workload: Vec<Workload>,
     /// Message lengths in bytes; K and M stand for 1024 and 1024²
@@ -162,7 +162,8 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let results = run::measure(&plan, &topology, command());
     let out = folder(args.out.as_deref(), args.is_complete() && !results.interrupted)?;
     let written = results.write(&out)?;
-    let rows = Rows { latency: &results.latency, throughput: &results.throughput, cost: &results.cost };
+    let run::Results { latency, throughput, cost, beside, .. } = &results;
+    let rows = Rows { latency, throughput, cost, copies: &beside.copies };
     output::tables(args.format, &rows)?;
     if args.format == Format::Table {
         output::paths(&out, &written);
@@ -170,7 +171,11 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     for note in &results.host.run.notes {
         eprintln!("note: {note}");
     }
-    Ok(match (results.wrong_payload, results.interrupted) {
+    let verdicts = beside.verdicts();
+    for verdict in &verdicts {
+        eprintln!("{verdict}");
+    }
+    Ok(match (results.wrong_payload || !verdicts.is_empty(), results.interrupted) {
         (true, _) => Verdict::Negative,
         (_, true) => Verdict::Interrupted,
         _ => Verdict::Done,

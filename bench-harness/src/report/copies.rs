@@ -11,12 +11,16 @@ use crate::{
     record::{CopiesRow, Row as _},
 };
 
+/// The table for a terminal of 100 columns; nothing where nothing was measured.
+pub fn terminal(rows: &[CopiesRow]) -> String {
+    if rows.is_empty() { String::new() } else { table(rows).terminal(100) }
+}
+
 /// The table, with how its figures were had and why others are missing below.
 pub fn table(rows: &[CopiesRow]) -> Table {
-    let said = [("How", evidence as fn(&CopiesRow) -> &str), ("Not measured", error)];
-    let notes = said.into_iter().flat_map(|(label, of)| {
-        grouped(rows, of).into_iter().map(move |(what, names)| format!("{label}: {what} ({names})"))
-    });
+    let missing = grouped(rows).into_iter().map(|(why, names)| format!("{NO_FIGURE} {names}: {why}"));
+    let evidence = rows.iter().any(|row| !row.evidence.is_empty());
+    let evidence = evidence.then(|| format!("How each figure was had stands in {}.", CopiesRow::FILE));
     Table {
         title: "Copies of a message".into(),
         explanation: "Copies of each byte between the sender's buffer and the receiver's: by the kernel, from the traced \
@@ -38,7 +42,7 @@ pub fn table(rows: &[CopiesRow]) -> Table {
             Column::Figures("calls"),
         ],
         lines: rows.iter().map(line).collect(),
-        notes: notes.collect(),
+        notes: missing.chain(evidence).collect(),
     }
 }
 
@@ -61,24 +65,16 @@ fn line(row: &CopiesRow) -> Vec<String> {
     ]
 }
 
-fn evidence(row: &CopiesRow) -> &str {
-    &row.evidence
-}
-
-fn error(row: &CopiesRow) -> &str {
-    &row.error
-}
-
-/// What the rows say, each with the names of those that say it, in the order of the rows.
-fn grouped(rows: &[CopiesRow], of: fn(&CopiesRow) -> &str) -> Vec<(&str, String)> {
+/// Why figures are missing, each reason with the names of the rows, in their order.
+fn grouped(rows: &[CopiesRow]) -> Vec<(&str, String)> {
     let mut groups: Vec<(&str, Vec<String>)> = Vec::new();
-    for row in rows.iter().filter(|row| !of(row).is_empty()) {
+    for row in rows.iter().filter(|row| !row.error.is_empty()) {
         let name = row.name();
         let name = name.strip_prefix("copies/").unwrap_or(&name).to_owned();
-        match groups.iter_mut().find(|(said, _)| *said == of(row)) {
+        match groups.iter_mut().find(|(why, _)| **why == row.error) {
             Some((_, names)) => names.push(name),
-            None => groups.push((of(row), vec![name])),
+            None => groups.push((&row.error, vec![name])),
         }
     }
-    groups.into_iter().map(|(said, names)| (said, names.join(", "))).collect()
+    groups.into_iter().map(|(why, names)| (why, names.join(", "))).collect()
 }
