@@ -548,13 +548,12 @@ impl Task {
                 return Ok(Some(Stop::Signal(Signal::SIGSTOP)));
             }
             Ok(WaitStatus::PtraceEvent(..)) => return Ok(Some(Stop::Event)),
-            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => {}
-            // Threads vanish when another of them starts a program.
-            Err(Errno::ECHILD) => return Ok(Some(Stop::Ended)),
-            Ok(_) => {}
+            // ECHILD: also of a process that has ended while it still has threads to be looked at; it will not stop again.
+            Ok(_) | Err(Errno::EINTR | Errno::ECHILD) => {}
             Err(errno) => return Err(os("waitid")(errno)),
         }
         match waitid(Id::Pid(self.tid), nohang | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
+            // ECHILD: threads vanish when another of them starts a program.
             Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD) => Ok(Some(Stop::Ended)),
             // Of a traced thread it tells stops, too: that is for the next look.
             Ok(_) | Err(Errno::EINTR) => Ok(None),
