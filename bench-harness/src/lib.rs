@@ -3,8 +3,9 @@
 //! [`cell`] names what is measured, [`plan`] expands a user's choice into cells, [`pair`] forks one pair and plays a
 //! [`workload`] on it, [`tally`] and [`cost`] turn the pairs of a cell into a row, [`run`] does all of it with a progress bar, and
 //! [`record`], [`report`] keep and show the rows. [`usage`] and [`energy`] say what a pair took beside its time. [`faults`] kills,
-//! closes and stops one process of a pair and sees what becomes of the other. [`registry`] is the one table of mechanisms. The
-//! program `ipc-bench` and the bench targets are thin callers of this library.
+//! closes and stops one process of a pair and sees what becomes of the other. [`relay`] carries a file from process to
+//! process. [`registry`] is the one table of mechanisms. The program `ipc-bench` and the bench targets are thin callers of this
+//! library.
 
 pub mod beside;
 pub mod cell;
@@ -27,6 +28,7 @@ pub mod registry;
 pub mod relay;
 pub mod report;
 pub mod run;
+mod seat;
 pub mod stats;
 pub mod tally;
 pub mod topology;

@@ -6,7 +6,7 @@
 
 use crate::{
     cell::Pattern,
-    interrupt,
+    seat::{self, Seat},
     topology::Cpus,
     usage::{Meter, Usage},
     workload::{
@@ -20,23 +20,15 @@ use hdrhistogram::{
 };
 use ipc_core::{
     Channel, Endpoint, Error, Framing, Options, Reliability, Wait,
-    process::{self, Child, Exit},
+    process::{self, Exit},
     shared::SharedPage,
 };
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        resource::{UsageWho, getrusage},
-        signal::Signal,
-    },
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    signal::Signal,
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    io::{PipeReader, Read, Write, pipe},
-    os::fd::AsFd,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// How much a pair measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +140,14 @@ impl Sample {
         self.observed_ns = self.elapsed_ns;
         Ok(())
     }
+
+    /// The initiator's sample, with what the responder saw of itself.
+    fn with_responder(mut self, responder: Self) -> Self {
+        self.migrated |= responder.migrated;
+        self.preemptions = self.preemptions.max(responder.preemptions);
+        self.responder_usage = responder.usage;
+        self
+    }
 }
 
 fn involuntary_switches() -> u64 {
@@ -210,8 +210,8 @@ pub fn run<C: Channel, K: Courier<Endpoint = C::Endpoint>>(job: &Job) -> Result<
     let page = SharedPage::new().map_err(PairError::Process)?;
 
     let mut ends = Some(ends);
-    let mut fork = |role| {
-        Seat::fork(role, || {
+    let mut fork = |role: Role| {
+        Seat::fork(role.name(), || {
             let (initiator, responder) = ends.take().expect("each child runs once");
             let end = match role {
                 Role::Initiator => initiator,
@@ -221,10 +221,10 @@ pub fn run<C: Channel, K: Courier<Endpoint = C::Endpoint>>(job: &Job) -> Result<
         })
     };
     let mut seats = [fork(Role::Initiator)?, fork(Role::Responder)?];
-    let outcome = supervise(&mut seats, job.deadline);
+    let outcome = seat::supervise(&mut seats, job.deadline);
     // Killed and reaped before the ends are closed.
     drop(seats);
-    outcome
+    Ok(outcome?.into_iter().reduce(Sample::with_responder).expect("two children report"))
 }
 
 /// A child's part: everything from pinning to its sample.
@@ -249,112 +249,6 @@ fn converse<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
     let mut sample = played?;
     sample.migrated = cpu.is_some() && nix::sched::sched_getcpu().ok() != cpu;
     Ok(sample)
-}
-
-/// What a child sends home.
-#[derive(Serialize, Deserialize)]
-enum Report {
-    Sample(Box<Sample>),
-    Failed(String),
-    WrongPayload(String),
-}
-
-/// A child and the pipe its report comes through.
-struct Seat {
-    role: Role,
-    child: Child,
-    reader: PipeReader,
-    text: Vec<u8>,
-    open: bool,
-}
-
-impl Seat {
-    fn fork(role: Role, part: impl FnOnce() -> ipc_core::Result<Sample>) -> Result<Self, PairError> {
-        let (reader, mut writer) = pipe().map_err(|e| PairError::Process(Error::io("pipe2", &e)))?;
-        let child = process::fork(|| {
-            let report = match part() {
-                Ok(sample) => Report::Sample(Box::new(sample)),
-                Err(error @ Error::Corrupt { .. }) => Report::WrongPayload(error.to_string()),
-                Err(error) => Report::Failed(error.to_string()),
-            };
-            let text = serde_json::to_vec(&report).unwrap_or_default();
-            i32::from(writer.write_all(&text).is_err())
-        })
-        .map_err(PairError::Process)?;
-        Ok(Self { role, child, reader, text: Vec::new(), open: true })
-    }
-
-    fn name(&self) -> &'static str {
-        match self.role {
-            Role::Initiator => "initiator",
-            Role::Responder => "responder",
-        }
-    }
-
-    /// The report, once the pipe has closed: the child has ended, or is about to.
-    fn report(&mut self) -> Result<Sample, PairError> {
-        match serde_json::from_slice(&self.text) {
-            Ok(Report::Sample(sample)) => Ok(*sample),
-            Ok(Report::Failed(why)) => Err(PairError::Failed(why)),
-            Ok(Report::WrongPayload(why)) => Err(PairError::WrongPayload(why)),
-            Err(_) => Err(match self.child.wait(AFTER_REPORT).map_err(PairError::Process)? {
-                Some(exit) => PairError::Died(self.name(), exit),
-                None => PairError::Hung(AFTER_REPORT),
-            }),
-        }
-    }
-}
-
-/// How long a child may take to end once it has closed its pipe.
-const AFTER_REPORT: Duration = Duration::from_secs(1);
-
-/// Reads both reports as they come; ends at the first failure, at the deadline, or on the user's word.
-fn supervise(seats: &mut [Seat; 2], limit: Duration) -> Result<Sample, PairError> {
-    let deadline = Instant::now() + limit;
-    while seats.iter().any(|seat| seat.open) {
-        if interrupt::requested() {
-            return Err(PairError::Interrupted);
-        }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(PairError::Hung(limit));
-        }
-        for index in readable(seats, left)? {
-            let seat = &mut seats[index];
-            let mut chunk = [0; 1 << 16];
-            match seat.reader.read(&mut chunk) {
-                Ok(0) => {
-                    seat.open = false;
-                    // One that failed leaves the other waiting for it.
-                    seat.report()?;
-                }
-                Ok(len) => seat.text.extend_from_slice(&chunk[..len]),
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(PairError::Process(Error::io("read", &e))),
-            }
-        }
-    }
-    let responder = seats[1].report()?;
-    let mut sample = seats[0].report()?;
-    sample.migrated |= responder.migrated;
-    sample.preemptions = sample.preemptions.max(responder.preemptions);
-    sample.responder_usage = responder.usage;
-    for seat in seats {
-        seat.child.wait(limit).map_err(PairError::Process)?;
-    }
-    Ok(sample)
-}
-
-/// The seats whose pipe has something to read, waiting briefly for one.
-fn readable(seats: &[Seat; 2], left: Duration) -> Result<Vec<usize>, PairError> {
-    const SLICE: Duration = Duration::from_millis(100);
-    let open: Vec<usize> = (0..seats.len()).filter(|&index| seats[index].open).collect();
-    let mut fds: Vec<_> = open.iter().map(|&i| PollFd::new(seats[i].reader.as_fd(), PollFlags::POLLIN)).collect();
-    match poll(&mut fds, PollTimeout::try_from(left.min(SLICE)).unwrap_or(PollTimeout::ZERO)) {
-        Ok(_) => Ok(open.iter().zip(&fds).filter(|(_, fd)| fd.any() == Some(true)).map(|(&i, _)| i).collect()),
-        Err(Errno::EINTR) => Ok(Vec::new()),
-        Err(errno) => Err(PairError::Process(Error::os("poll", errno))),
-    }
 }
 
 /// A histogram on its way home: HdrHistogram's V2 encoding.

@@ -30,6 +30,16 @@ pub enum Role {
     Responder,
 }
 
+impl Role {
+    /// The name shown where its process dies.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Initiator => "initiator",
+            Role::Responder => "responder",
+        }
+    }
+}
+
 /// How long a lossy mechanism waits for a message before it counts as lost.
 const LOSS_TIMEOUT: Duration = Duration::from_millis(100);
 /// The least length of the last round of a warm-up.
