@@ -57,6 +57,31 @@ pub struct RelayRow {
     pub error: String,
 }
 
+impl RelayRow {
+    /// A row that has no figures yet.
+    pub fn empty(relay: Relay, bytes: u64, chunk: usize) -> Self {
+        Self {
+            workload: Workload::Relay,
+            relay,
+            bytes,
+            chunk,
+            runs: 0,
+            kernel_copies: None,
+            user_copies: None,
+            total_copies: None,
+            claimed: relay.claimed(),
+            moved: None,
+            syscalls: None,
+            cpu_ns_per_kib: None,
+            bytes_per_s: None,
+            bytes_per_s_lo: None,
+            bytes_per_s_hi: None,
+            evidence: String::new(),
+            error: String::new(),
+        }
+    }
+}
+
 impl Row for RelayRow {
     const FILE: &'static str = "relay.csv";
     const COLUMNS: &'static [&'static str] = &[

@@ -1,7 +1,26 @@
 //! Carries a file into another file over each way there is, and counts what that costs.
+//!
+//! This is the example by which textbooks compare mechanisms: a process reads a file and sends it, another receives and
+//! writes it; pipes and queues are said to copy four times on the way, shared memory twice. [`carry_all`] carries one source
+//! by every [`Relay`] in turn, over and over, compares every byte afterwards, and makes a
+//! [`RelayRow`](crate::record::RelayRow) of each.
+//!
+//! [`Files`] are the source and the destination, a [`Crew`] is the one or two processes of a relay.
 
 use crate::cell::named;
 use std::{fmt, str::FromStr};
+
+mod crew;
+mod files;
+mod measure;
+mod sys;
+mod traced;
+mod ways;
+
+pub use crew::{Carried, Crew, Load};
+pub use files::Files;
+pub use measure::{Outcome, Plan, carry_all, carry_by, carry_once};
+pub use traced::{Traced, Uncounted, trace_once};
 
 named! {
     /// A way from file to file.
@@ -30,5 +49,21 @@ named! {
         CopyFileRange = "copy-file-range",
         /// Both files mapped, one memcpy, without IPC.
         MappedCopy = "mapped-files-memcpy",
+    }
+}
+
+impl Relay {
+    /// The copies that textbooks give for it, where they do: "pipes, message queues and the like" four, shared memory two,
+    /// from the file into the segment and from the segment into the file.
+    pub const fn claimed(self) -> Option<u32> {
+        match self {
+            Relay::ReadPipeWrite
+            | Relay::ReadSysvMsgqWrite
+            | Relay::ReadPosixMqWrite
+            | Relay::ReadUnixStreamWrite
+            | Relay::ReadTcpWrite => Some(4),
+            Relay::SharedMemoryPrivate | Relay::SharedMemoryInPlace => Some(2),
+            Relay::MappedPipe | Relay::Splice | Relay::Sendfile | Relay::CopyFileRange | Relay::MappedCopy => None,
+        }
     }
 }

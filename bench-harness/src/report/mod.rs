@@ -13,6 +13,7 @@ pub mod matrix;
 pub mod model;
 pub mod overview;
 mod readme;
+pub mod relay;
 pub mod table;
 pub mod tables;
 pub mod units;

@@ -1,0 +1,194 @@
+//! The processes of one relay: forked for one run, timed from a barrier to the last byte, reaped.
+
+use super::files::Files;
+use crate::{
+    clock,
+    copies::{
+        counts::Counts,
+        trace::{self, Tracee, Untraced},
+    },
+    pair::PairError,
+    seat::{self, Seat},
+    topology::Cpus,
+};
+use ipc_core::{
+    Error, Result, ledger, process,
+    shared::{Barrier, SharedPage},
+};
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+use std::{sync::atomic::Ordering, time::Duration};
+
+/// What is to be carried, and how much of it at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Load<'a> {
+    /// From where to where.
+    pub files: &'a Files,
+    /// The first bytes of the source, as many as are carried.
+    pub bytes: u64,
+    /// Bytes that are read, sent and written at a time.
+    pub chunk: usize,
+}
+
+impl Load<'_> {
+    /// The length of every chunk; the last may be shorter.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = usize> + use<> {
+        let (chunk, rest) = (self.chunk, self.rest());
+        (0..self.bytes / chunk as u64).map(move |_| chunk).chain((rest > 0).then_some(rest))
+    }
+
+    /// The length of a last chunk that is shorter than the others, else 0.
+    pub(super) fn rest(&self) -> usize {
+        (self.bytes % self.chunk as u64) as usize
+    }
+}
+
+/// The work of one process: sets up what it needs, then carries within [`Stage::timed`].
+pub(super) type Work<'a> = Box<dyn FnMut(&mut Stage<'_>) -> Result<Lap> + 'a>;
+
+/// The processes that carry a file once: one, or a sender and a receiver.
+pub struct Crew<'a> {
+    chunk: usize,
+    members: Vec<(&'static str, Work<'a>)>,
+}
+
+/// Where the processes of a crew meet.
+pub(super) struct Stage<'a> {
+    barrier: Option<Barrier<'a>>,
+    /// Whether a tracer is to be told what counts.
+    traced: bool,
+}
+
+/// What one process saw of its part.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Lap {
+    start_ns: u64,
+    end_ns: u64,
+    cpu_ns: u64,
+    calls: u64,
+    copied_bytes: u64,
+}
+
+/// What carrying the file once took.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Carried {
+    /// Bytes that were carried at a time.
+    pub chunk: usize,
+    /// From the barrier to the last byte in the destination.
+    pub elapsed_ns: u64,
+    /// Processor time of all processes, user and system, in that time.
+    pub cpu_ns: u64,
+    /// Bytes that the processes copied themselves.
+    pub copied_bytes: u64,
+}
+
+impl Stage<'_> {
+    /// Waits for the other process, if there is one, and times `work`.
+    pub(super) fn timed(&mut self, work: impl FnOnce() -> Result<()>) -> Result<Lap> {
+        if let Some(barrier) = &self.barrier {
+            barrier.meet()?;
+        }
+        let (before, cpu_before, start_ns) = (ledger::entries(), cpu_ns()?, clock::now_ns());
+        if self.traced {
+            trace::begin();
+        }
+        work()?;
+        if self.traced {
+            trace::end();
+        }
+        let (end_ns, cpu_after) = (clock::now_ns(), cpu_ns()?);
+        let entered = ledger::entries().since(before);
+        let (calls, copied_bytes) = (entered.calls, entered.copied_bytes);
+        Ok(Lap { start_ns, end_ns, cpu_ns: cpu_after - cpu_before, calls, copied_bytes })
+    }
+}
+
+/// Processor time of this process, all threads, user and system, in nanoseconds.
+fn cpu_ns() -> Result<u64> {
+    let used = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_err(|e| Error::os("clock_gettime", e))?;
+    Ok(used.tv_sec().cast_unsigned() * 1_000_000_000 + used.tv_nsec().cast_unsigned())
+}
+
+impl<'a> Crew<'a> {
+    /// One process, which needs no other.
+    pub(super) fn alone(chunk: usize, work: Work<'a>) -> Self {
+        Self { chunk, members: vec![("carrier", work)] }
+    }
+
+    /// Two processes.
+    pub(super) fn pair(chunk: usize, sender: Work<'a>, receiver: Work<'a>) -> Self {
+        Self { chunk, members: vec![("sender", sender), ("receiver", receiver)] }
+    }
+
+    /// Bytes that it carries at a time: what was asked for, or what its mechanism takes.
+    pub fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    /// Forks the processes onto `cpus`, lets them carry, and reaps them. Whatever was opened for them stays open here until
+    /// then, so that what a killed process could not remove is removed by dropping it.
+    ///
+    /// # Errors
+    /// [`PairError`]; whatever happens, the children are reaped.
+    pub fn carry(mut self, cpus: Cpus, deadline: Duration) -> std::result::Result<Carried, PairError> {
+        let page = SharedPage::new().map_err(PairError::Process)?;
+        let mut seats = Vec::new();
+        for index in 0..self.members.len() {
+            let barrier = self.barrier(&page, index);
+            let (name, work) = &mut self.members[index];
+            seats.push(Seat::fork(name, || {
+                if let Some(cpus) = cpus {
+                    process::pin(cpus[index])?;
+                }
+                work(&mut Stage { barrier, traced: false })
+            })?);
+        }
+        let laps = seat::supervise(&mut seats, deadline);
+        // Killed and reaped before their channel is closed.
+        drop(seats);
+        let laps = laps?;
+        let start_ns = laps.iter().map(|lap| lap.start_ns).min().unwrap_or_default();
+        let end_ns = laps.last().map_or(0, |writer| writer.end_ns);
+        let sum = |of: fn(&Lap) -> u64| laps.iter().map(of).sum();
+        Ok(Carried {
+            chunk: self.chunk,
+            elapsed_ns: end_ns.saturating_sub(start_ns).max(1),
+            cpu_ns: sum(|lap| lap.cpu_ns),
+            copied_bytes: sum(|lap| lap.copied_bytes),
+        })
+    }
+
+    /// Forks the processes, lets them carry under a tracer, and reaps them; returns what each called and how many calls it
+    /// has entered in its ledger.
+    ///
+    /// # Errors
+    /// [`Untraced`]; whatever happens, the children are reaped.
+    pub(super) fn trace(mut self, deadline: Duration) -> std::result::Result<Vec<(Counts, u64)>, Untraced> {
+        let page = SharedPage::new()?;
+        let mut children = Vec::new();
+        for index in 0..self.members.len() {
+            let barrier = self.barrier(&page, index);
+            let (_, work) = &mut self.members[index];
+            children.push(Tracee::fork(|| match work(&mut Stage { barrier, traced: true }) {
+                Ok(lap) => {
+                    page[index].word.store(lap.calls, Ordering::Release);
+                    0
+                }
+                // The same will be said in words where the file is carried without a tracer.
+                Err(_) => 1,
+            })?);
+        }
+        let counts = match <[Tracee; 2]>::try_from(children) {
+            Ok(pair) => trace::trace(pair, deadline).map(Vec::from),
+            Err(alone) => {
+                alone.into_iter().map(|child| trace::trace([child], deadline).map(|[counts]| counts)).collect()
+            }
+        }?;
+        let entered = |index: usize| page[index].word.load(Ordering::Acquire);
+        Ok(counts.into_iter().enumerate().map(|(index, counts)| (counts, entered(index))).collect())
+    }
+
+    fn barrier<'p>(&self, page: &'p SharedPage, index: usize) -> Option<Barrier<'p>> {
+        (self.members.len() == 2).then(|| Barrier::new(&page[index], &page[1 - index]))
+    }
+}

@@ -1,0 +1,207 @@
+//! All relays, round by round, and the row that comes of each.
+
+use super::{Carried, Crew, Files, Load, Relay, Traced, Uncounted, trace_once};
+use crate::{
+    cell::Placement,
+    interrupt,
+    pair::PairError,
+    record::RelayRow,
+    stats::{Figure, median},
+    topology::{Cpus, Topology},
+};
+use ipc_core::Error;
+use std::{path::PathBuf, time::Duration};
+
+/// What is carried, how, and how often.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The ways, each once.
+    pub relays: Vec<Relay>,
+    /// The folder whose file system the files lie in.
+    pub dir: PathBuf,
+    /// Length of the file.
+    pub bytes: u64,
+    /// Bytes at a time, where the mechanism takes as many.
+    pub chunk: usize,
+    /// Timed runs of every way.
+    pub runs: u32,
+    /// Where the sender and the receiver run; a process that is alone runs where the sender would.
+    pub cpus: Cpus,
+    /// When a run is given up.
+    pub deadline: Duration,
+}
+
+impl Plan {
+    /// Every way, 64 MiB in chunks of 64 KiB, in the temporary folder; on two cores where there are two.
+    pub fn new(topology: &Topology) -> Self {
+        const BY_CHOICE: [Placement; 4] =
+            [Placement::CrossCore, Placement::CrossSocket, Placement::Smt, Placement::SameCore];
+        Self {
+            relays: Relay::ALL.to_vec(),
+            dir: std::env::temp_dir(),
+            bytes: 64 << 20,
+            chunk: 64 << 10,
+            runs: 7,
+            cpus: BY_CHOICE.into_iter().find_map(|placement| topology.cpus(placement)).flatten(),
+            deadline: crate::run::DEADLINE,
+        }
+    }
+
+    /// How many times a file will be carried at most: the steps of a progress bar.
+    pub fn steps(&self) -> u64 {
+        self.relays.len() as u64 * u64::from(UNTIMED + self.runs)
+    }
+}
+
+/// Rounds before the timed ones.
+const UNTIMED: u32 = 2;
+
+/// What came of a plan.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// One row a way, in the plan's order.
+    pub rows: Vec<RelayRow>,
+    /// Whether some file arrived wrong: a negative verdict.
+    pub wrong_payload: bool,
+    /// Whether the user stopped it.
+    pub interrupted: bool,
+}
+
+/// Carries the file by every way of `plan`: once with a tracer, once untimed, so that whatever is used for the first time has
+/// been used, then in timed rounds, each in an order of its own, so that drift of the machine spreads over all. Before each
+/// step `progress` is told which way comes.
+///
+/// What cannot be measured is a row with the reason. Ends early where the user asks for it
+/// ([`interrupt::requested`]).
+pub fn carry_all(plan: &Plan, mut progress: impl FnMut(Relay)) -> Outcome {
+    let mut tallies: Vec<Tally> = plan.relays.iter().map(|&relay| Tally::new(relay)).collect();
+    let mut files = match lay_out(plan) {
+        Ok(files) => Some(files),
+        Err(error) => {
+            tallies.iter_mut().for_each(|tally| tally.error = Some(error.clone()));
+            None
+        }
+    };
+    if let Some(files) = &mut files {
+        let mut random = fastrand::Rng::with_seed(u64::from(plan.runs));
+        'rounds: for round in 0..UNTIMED + plan.runs {
+            let mut order: Vec<usize> = (0..tallies.len()).collect();
+            random.shuffle(&mut order);
+            for index in order {
+                let tally = &mut tallies[index];
+                progress(tally.relay);
+                if tally.error.is_none() {
+                    tally.step(round, plan, files);
+                }
+                if interrupt::requested() {
+                    break 'rounds;
+                }
+            }
+        }
+    }
+    let share_blocks = files.is_some_and(|files| files.can_share_blocks());
+    Outcome {
+        wrong_payload: tallies.iter().any(|tally| matches!(tally.error, Some(PairError::WrongPayload(_)))),
+        interrupted: interrupt::requested(),
+        rows: tallies.into_iter().map(|tally| tally.row(plan, share_blocks)).collect(),
+    }
+}
+
+fn lay_out(plan: &Plan) -> Result<Files, PairError> {
+    for (what, bytes) in [("chunk", plan.chunk as u64), ("file", plan.bytes)] {
+        if bytes == 0 {
+            let why = "of 0 bytes, by which nothing can be measured: use 1 or more".to_owned();
+            return Err(PairError::Process(Error::Unsupported { what, why }));
+        }
+    }
+    Files::new(&plan.dir, plan.bytes).map_err(PairError::Process)
+}
+
+/// Carries the file once by `relay` and compares it afterwards.
+///
+/// # Errors
+/// As [`carry_by`].
+pub fn carry_once(relay: Relay, plan: &Plan, files: &mut Files) -> Result<Carried, PairError> {
+    carry_by(plan, files, |load| Crew::of(relay, load))
+}
+
+/// Carries the file once with the crew that `gather` makes, and compares it afterwards.
+///
+/// # Errors
+/// [`PairError`]; [`PairError::WrongPayload`] where the destination is not what the source is.
+pub fn carry_by(
+    plan: &Plan,
+    files: &mut Files,
+    gather: impl for<'a> FnOnce(Load<'a>) -> ipc_core::Result<Crew<'a>>,
+) -> Result<Carried, PairError> {
+    files.prepare().map_err(PairError::Process)?;
+    let crew = gather(Load { files, bytes: plan.bytes, chunk: plan.chunk }).map_err(PairError::Channel)?;
+    let carried = crew.carry(plan.cpus, plan.deadline)?;
+    files.compare(plan.bytes)?;
+    Ok(carried)
+}
+
+/// What one way has shown so far.
+struct Tally {
+    relay: Relay,
+    traced: Option<Result<Traced, Uncounted>>,
+    runs: Vec<Carried>,
+    error: Option<PairError>,
+}
+
+impl Tally {
+    fn new(relay: Relay) -> Self {
+        Self { relay, traced: None, runs: Vec::new(), error: None }
+    }
+
+    /// Carries the file as the round asks for.
+    fn step(&mut self, round: u32, plan: &Plan, files: &mut Files) {
+        if round == 0 {
+            let traced = trace_once(self.relay, plan, files);
+            if let Err(Uncounted::Uncarried(error @ PairError::WrongPayload(_))) = &traced {
+                self.error = Some(error.clone());
+            }
+            self.traced = Some(traced);
+            return;
+        }
+        match carry_once(self.relay, plan, files) {
+            Ok(carried) if round >= UNTIMED => self.runs.push(carried),
+            // Stopping is no fault of the way.
+            Ok(_) | Err(PairError::Interrupted) => {}
+            Err(error) => self.error = Some(error),
+        }
+    }
+
+    /// A way that failed once has no figures: what it would do to a file is not known.
+    fn row(self, plan: &Plan, files_share_blocks: bool) -> RelayRow {
+        let mut row = RelayRow::empty(self.relay, plan.bytes, plan.chunk);
+        if let Some(error) = self.error {
+            return RelayRow { error: error.to_string(), ..row };
+        }
+        let Some(first) = self.runs.first() else {
+            return RelayRow { error: "interrupted before it was measured".into(), ..row };
+        };
+        (row.chunk, row.runs) = (first.chunk, self.runs.len() as u32);
+
+        let per_second = |run: &Carried| plan.bytes as f64 * 1e9 / run.elapsed_ns as f64;
+        if let Some(figure) = Figure::of(&self.runs.iter().map(per_second).collect::<Vec<_>>()) {
+            row.bytes_per_s = Some(figure.value);
+            (row.bytes_per_s_lo, row.bytes_per_s_hi) = (figure.lo, figure.hi);
+        }
+        let per_kib = |run: &Carried| run.cpu_ns as f64 * 1024.0 / plan.bytes as f64;
+        row.cpu_ns_per_kib = median(&mut self.runs.iter().map(per_kib).collect::<Vec<_>>());
+
+        row.user_copies = Some(first.copied_bytes as f64 / plan.bytes as f64);
+        row.evidence = "ledger".into();
+        match self.traced {
+            Some(Ok(traced)) => {
+                row.evidence = "system calls traced; ledger".into();
+                traced.enter(&mut row, files_share_blocks);
+            }
+            Some(Err(why)) => row.error = format!("copies: {why}"),
+            None => {}
+        }
+        row.total_copies = row.kernel_copies.zip(row.user_copies).map(|(kernel, user)| kernel + user);
+        row
+    }
+}

@@ -1,0 +1,286 @@
+//! How each relay carries: what its processes do with every chunk.
+
+use super::{
+    Relay,
+    crew::{Crew, Load, Stage},
+    sys::{MappedDestination, MappedSource},
+};
+use ipc_core::{
+    Buffer, Channel, Endpoint, Error, Framing, InPlace, Options, Result, SendInPlace, Wait, ledger, spec::kernel_limit,
+};
+use ipc_msgq::{PosixMq, SysvMsgq};
+use ipc_pipe::Pipe;
+use ipc_shm::Memfd;
+use ipc_socket::{Tcp, UnixStream};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, SpliceFFlags, copy_file_range, fcntl, splice},
+    sys::sendfile::sendfile,
+    unistd::{read, write},
+};
+use std::{
+    fs::File,
+    io::{PipeWriter, pipe},
+};
+
+impl<'a> Crew<'a> {
+    /// The processes that carry `load` by `relay`. Where its mechanism does not take messages of a whole chunk, the chunk
+    /// is what it takes.
+    ///
+    /// # Errors
+    /// As [`Channel::pair`], where the channel cannot be opened.
+    pub fn of(relay: Relay, load: Load<'a>) -> Result<Self> {
+        match relay {
+            Relay::ReadPipeWrite => Self::buffered::<Pipe>(load),
+            Relay::ReadSysvMsgqWrite => Self::buffered::<SysvMsgq>(load),
+            Relay::ReadPosixMqWrite => Self::buffered::<PosixMq>(load),
+            Relay::ReadUnixStreamWrite => Self::buffered::<UnixStream>(load),
+            Relay::ReadTcpWrite => Self::buffered::<Tcp>(load),
+            Relay::SharedMemoryPrivate => Self::buffered::<Memfd>(load),
+            Relay::SharedMemoryInPlace => Self::in_place::<Memfd>(load),
+            Relay::MappedPipe => Self::mapped::<Pipe>(load),
+            Relay::Splice => Self::spliced(load),
+            Relay::Sendfile => Ok(Self::in_kernel(load, "sendfile", |from, to, len| sendfile(to, from, None, len))),
+            Relay::CopyFileRange => {
+                let copy = |from: &File, to: &File, len| copy_file_range(from, None, to, None, len);
+                Ok(Self::in_kernel(load, "copy_file_range", copy))
+            }
+            Relay::MappedCopy => Ok(Self::mapped_alone(load)),
+        }
+    }
+
+    /// Reads into a buffer and sends that; receives into a buffer and writes that.
+    ///
+    /// # Errors
+    /// As [`Crew::of`].
+    pub fn buffered<C: Channel<Endpoint: 'a>>(load: Load<'a>) -> Result<Self> {
+        let (load, (mut near, mut far)) = open::<C>(load)?;
+        let send = move |stage: &mut Stage<'_>| {
+            near.prefault();
+            let mut buffers = Buffers::new(&load, load.rest());
+            stage.timed(|| {
+                load.chunks().try_for_each(|len| {
+                    let buffer = buffers.of(len);
+                    read_exact(&load.files.source, buffer)?;
+                    near.send_buffer(buffer)
+                })
+            })
+        };
+        let receive = move |stage: &mut Stage<'_>| {
+            far.prefault();
+            // Where boundaries are kept, a buffer may be longer than the message, and must be for some.
+            let mut buffers = Buffers::new(&load, if is_stream::<C>() { load.rest() } else { load.chunk });
+            stage.timed(|| {
+                load.chunks().try_for_each(|len| {
+                    let buffer = buffers.of(len);
+                    check_same(far.recv_buffer(buffer)?, len)?;
+                    write_all(&load.files.destination, &buffer[..len])
+                })
+            })
+        };
+        Ok(Self::pair(load.chunk, Box::new(send), Box::new(receive)))
+    }
+
+    /// Reads straight into the channel and writes straight from it.
+    ///
+    /// # Errors
+    /// As [`Crew::of`].
+    pub fn in_place<C: Channel<Endpoint: InPlace + 'a>>(load: Load<'a>) -> Result<Self> {
+        let (load, (mut near, mut far)) = open::<C>(load)?;
+        let send = move |stage: &mut Stage<'_>| {
+            near.prefault();
+            stage.timed(|| {
+                load.chunks().try_for_each(|len| {
+                    // A message that could not be read is sent all the same; whoever gets it is stopped by this error.
+                    let mut filled = Ok(());
+                    near.send_with(len, |slot| filled = read_exact(&load.files.source, slot))?;
+                    filled
+                })
+            })
+        };
+        let receive = move |stage: &mut Stage<'_>| {
+            far.prefault();
+            stage.timed(|| {
+                load.chunks().try_for_each(|len| {
+                    far.recv_with(|slot| {
+                        check_same(slot.len(), len)?;
+                        write_all(&load.files.destination, slot)
+                    })?
+                })
+            })
+        };
+        Ok(Self::pair(load.chunk, Box::new(send), Box::new(receive)))
+    }
+
+    /// Sends out of the mapped source and receives into the mapped destination.
+    ///
+    /// # Errors
+    /// As [`Crew::of`].
+    pub fn mapped<C: Channel<Endpoint: 'a>>(load: Load<'a>) -> Result<Self> {
+        let (load, (mut near, mut far)) = open::<C>(load)?;
+        let send = move |stage: &mut Stage<'_>| {
+            let source = map_source(&load)?;
+            stage.timed(|| source.chunks(load.chunk).try_for_each(|chunk| near.send(chunk)))
+        };
+        let receive = move |stage: &mut Stage<'_>| {
+            let mut destination = map_destination(&load)?;
+            stage.timed(|| {
+                destination.chunks_mut(load.chunk).try_for_each(|chunk| check_same(far.recv(chunk)?, chunk.len()))
+            })
+        };
+        Ok(Self::pair(load.chunk, Box::new(send), Box::new(receive)))
+    }
+
+    /// Moves pages of the source into a pipe and from there into the destination (splice(2)).
+    fn spliced(load: Load<'a>) -> Result<Self> {
+        let (reader, writer) = pipe().map_err(|e| Error::io("pipe2", &e))?;
+        enlarge(&writer, room(&load))?;
+        let none = SpliceFFlags::empty();
+        let send = move |stage: &mut Stage<'_>| {
+            let source = &load.files.source;
+            stage.timed(|| {
+                load.chunks()
+                    .try_for_each(|len| move_all("splice", len, |left| splice(source, None, &writer, None, left, none)))
+            })
+        };
+        let receive = move |stage: &mut Stage<'_>| {
+            let destination = &load.files.destination;
+            stage.timed(|| {
+                load.chunks().try_for_each(|len| {
+                    move_all("splice", len, |left| splice(&reader, None, destination, None, left, none))
+                })
+            })
+        };
+        Ok(Self::pair(load.chunk, Box::new(send), Box::new(receive)))
+    }
+
+    /// Lets the kernel copy from file to file: `attempt` is one system call, named `call`, for a number of bytes.
+    fn in_kernel(
+        load: Load<'a>,
+        call: &'static str,
+        attempt: impl Fn(&File, &File, usize) -> nix::Result<usize> + 'a,
+    ) -> Self {
+        let carry = move |stage: &mut Stage<'_>| {
+            let files = load.files;
+            stage.timed(|| {
+                load.chunks()
+                    .try_for_each(|len| move_all(call, len, |left| attempt(&files.source, &files.destination, left)))
+            })
+        };
+        Self::alone(load.chunk, Box::new(carry))
+    }
+
+    /// Copies from mapping to mapping.
+    fn mapped_alone(load: Load<'a>) -> Self {
+        let carry = move |stage: &mut Stage<'_>| {
+            let (source, mut destination) = (map_source(&load)?, map_destination(&load)?);
+            stage.timed(|| {
+                let pairs = destination.chunks_mut(load.chunk).zip(source.chunks(load.chunk));
+                pairs.for_each(|(to, from)| ledger::copy(to, from));
+                Ok(())
+            })
+        };
+        Self::alone(load.chunk, Box::new(carry))
+    }
+}
+
+/// What a channel is asked to hold: as many chunks as a ring holds by default, and no less than a pipe does.
+fn room(load: &Load<'_>) -> usize {
+    load.chunk.saturating_mul(8).max(64 << 10)
+}
+
+/// Both ends of a channel.
+type Ends<C> = (<C as Channel>::Endpoint, <C as Channel>::Endpoint);
+
+/// Both ends of a channel, and the load with a chunk that it takes. Of the room it gets as much as the system grants.
+fn open<C: Channel>(mut load: Load<'_>) -> Result<(Load<'_>, Ends<C>)> {
+    let mut options =
+        Options { wait: Wait::Block, max_message: Some(load.chunk), capacity: Some(room(&load)), ..Options::default() };
+    loop {
+        match C::pair(&options) {
+            Err(Error::TooLarge { len, max }) if (1..len).contains(&max) && options.max_message == Some(len) => {
+                load.chunk = max;
+                options.max_message = Some(max);
+            }
+            Err(Error::TooLarge { len, max }) if (1..len).contains(&max) && options.capacity == Some(len) => {
+                options.capacity = Some(max);
+            }
+            ends => return Ok((load, ends?)),
+        }
+    }
+}
+
+fn is_stream<C: Channel>() -> bool {
+    C::SPEC.framing == Framing::Stream
+}
+
+/// Gives `pipe` the room that [`open`] asks for, or as much as an ordinary user may have (pipe(7)).
+fn enlarge(pipe: &PipeWriter, bytes: usize) -> Result<()> {
+    let most = kernel_limit("/proc/sys/fs/pipe-max-size", 1 << 20);
+    let size = i32::try_from(bytes.min(most)).map_err(|_| Error::TooLarge { len: bytes, max: most })?;
+    fcntl(pipe, FcntlArg::F_SETPIPE_SZ(size)).map_err(|e| Error::os("fcntl", e)).map(drop)
+}
+
+/// Buffers whose pages are there already: one for a whole chunk, one for the last.
+struct Buffers {
+    whole: Buffer,
+    last: Buffer,
+}
+
+impl Buffers {
+    fn new(load: &Load<'_>, last: usize) -> Self {
+        let [mut whole, mut last] = [Buffer::new(load.chunk), Buffer::new(last)];
+        whole.fill(1);
+        last.fill(1);
+        Self { whole, last }
+    }
+
+    fn of(&mut self, len: usize) -> &mut Buffer {
+        if len == self.whole.len() { &mut self.whole } else { &mut self.last }
+    }
+}
+
+fn map_source(load: &Load<'_>) -> Result<MappedSource> {
+    MappedSource::new(&load.files.source, mappable(load)?)
+}
+
+fn map_destination(load: &Load<'_>) -> Result<MappedDestination> {
+    MappedDestination::new(&load.files.destination, mappable(load)?)
+}
+
+fn mappable(load: &Load<'_>) -> Result<usize> {
+    usize::try_from(load.bytes).map_err(|_| Error::os("mmap", Errno::EOVERFLOW))
+}
+
+/// Fills `buffer` from the offset of `file` on.
+fn read_exact(file: &File, buffer: &mut [u8]) -> Result<()> {
+    let mut done = 0;
+    move_all("read", buffer.len(), |_| read(file, &mut buffer[done..]).inspect(|n| done += n))
+}
+
+/// Writes `bytes` from the offset of `file` on.
+fn write_all(file: &File, bytes: &[u8]) -> Result<()> {
+    move_all("write", bytes.len(), |left| write(file, &bytes[bytes.len() - left..]))
+}
+
+/// Repeats `attempt`, one system call named `call` that is told how much is left, until it has moved `len` bytes.
+fn move_all(call: &'static str, len: usize, mut attempt: impl FnMut(usize) -> nix::Result<usize>) -> Result<()> {
+    let mut left = len;
+    while left > 0 {
+        ledger::call();
+        match attempt(left) {
+            Ok(0) => {
+                let why = format!("{call} moved nothing, {left} bytes before its end: somebody has cut it");
+                return Err(Error::Unsupported { what: "file", why });
+            }
+            Ok(n) => left -= n,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::os(call, errno)),
+        }
+    }
+    Ok(())
+}
+
+fn check_same(received: usize, sent: usize) -> Result<()> {
+    if received == sent { Ok(()) } else { Err(Error::Corrupt { what: "a chunk has another length than was sent" }) }
+}
