@@ -7,7 +7,7 @@
 //! of a message does not know it.
 //!
 //! Datagram sockets also leave [notes](Liveness::note) on it, since their receivers cannot tell an empty message from the
-//! end.
+//! end. And where one process has to know which one the other is, that one [introduces itself](Liveness::introduce).
 
 use crate::{Error, Name, Result, Sign, ledger, objects};
 use nix::{
@@ -15,16 +15,16 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll, ppoll},
     sys::{
         socket::{
-            AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, getsockopt, listen, recv, send,
-            socket, sockopt,
+            AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
+            UnixCredentials, bind, getsockopt, listen, recv, recvmsg, send, sendmsg, setsockopt, socket, sockopt,
         },
         stat::{Mode, fchmod},
         time::TimeSpec,
     },
-    unistd::{geteuid, read},
+    unistd::{Pid, geteuid, read},
 };
 use std::{
-    io::Write,
+    io::{IoSlice, IoSliceMut, Write},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd},
         unix::net::{UnixListener, UnixStream},
@@ -87,6 +87,46 @@ impl Liveness {
             taken += n as u64;
         }
         taken
+    }
+
+    /// Tells the peer which process this is, attested by the kernel; call it once, before anything else is left on the socket.
+    /// System call: `sendmsg` with `SCM_CREDENTIALS`.
+    ///
+    /// # Errors
+    /// [`Error::PeerGone`] or [`Error::Os`] of `sendmsg`.
+    pub fn introduce(&self) -> Result<()> {
+        let credentials = UnixCredentials::new();
+        let (byte, attested) = ([IoSlice::new(&[0])], [ControlMessage::ScmCredentials(&credentials)]);
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        ledger::call();
+        let sent = sendmsg::<()>(self.0.as_raw_fd(), &byte, &attested, flags, None);
+        sent.map(drop).map_err(|e| Error::os("sendmsg", e))
+    }
+
+    /// Takes the peer's introduction: its process, by the id that it has here; `None` where there is no introduction. The kernel
+    /// lets nobody name another process than itself, but for those that may administrate the system (unix(7)). System
+    /// calls: `setsockopt(SO_PASSCRED)`, `recvmsg`.
+    ///
+    /// # Errors
+    /// [`Error::Os`] of either.
+    pub fn introduced(&self) -> Result<Option<Pid>> {
+        setsockopt(&self.0, sockopt::PassCred, &true).map_err(|e| Error::os("setsockopt", e))?;
+        let mut room = nix::cmsg_space!(UnixCredentials);
+        let mut byte = [0];
+        let mut byte = [IoSliceMut::new(&mut byte)];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        ledger::call();
+        match recvmsg::<()>(self.0.as_raw_fd(), &mut byte, Some(&mut room), flags) {
+            Ok(message) => {
+                let mut attested = message.cmsgs().map_err(|e| Error::os("recvmsg", e))?;
+                Ok(attested.find_map(|message| match message {
+                    ControlMessageOwned::ScmCredentials(peer) if peer.pid() > 0 => Some(Pid::from_raw(peer.pid())),
+                    _ => None,
+                }))
+            }
+            Err(Errno::EAGAIN | Errno::ECONNRESET) => Ok(None),
+            Err(errno) => Err(Error::os("recvmsg", errno)),
+        }
     }
 
     /// Tells the peer `word` while the link is being set up.

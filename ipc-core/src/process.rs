@@ -103,7 +103,12 @@ pub fn fork_peer<A, B>((here, there): (A, B), peer: impl FnOnce(B) -> i32) -> Re
     Ok((child, here))
 }
 
-fn pidfd_open(pid: Pid) -> Result<OwnedFd> {
+/// A descriptor of the process `pid`, close-on-exec. It stays with this process, even when that has ended and its id is another's; it
+/// can be read from once it has ended.
+///
+/// # Errors
+/// [`Error::Os`]: `ESRCH` where there is none, `EMFILE`.
+pub fn pidfd_open(pid: Pid) -> Result<OwnedFd> {
     // SAFETY: pidfd_open takes a process id and flags and returns a new descriptor that nobody else owns.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
     if fd == -1 {
