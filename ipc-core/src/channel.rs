@@ -47,7 +47,7 @@ pub trait Channel: Sized {
 /// - **Deadline.** After `TimedOut` the channel is usable. A byte stream may have moved part of the message: call again
 ///   with the same message (or the same buffer) and it goes on where it stopped.
 /// - **Peer gone.** When the other end has been closed in every process, or its process was killed, what it had sent
-///   can still be received; then `recv` returns [`Error::PeerGone`](crate::Error::PeerGone), as does `send`, at the
+///   can still be received (but for what a killed process had in its [custody](crate::Custody)); then `recv` returns [`Error::PeerGone`](crate::Error::PeerGone), as does `send`, at the
 ///   latest when the channel is full. Where the kernel does not tell, [`liveness`](crate::liveness) does.
 pub trait Endpoint: Send {
     /// Sends all of `message`.

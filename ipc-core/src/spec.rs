@@ -45,8 +45,8 @@ impl Reliability {
 pub enum Custody {
     /// The channel: the message arrives even where its sender has been killed.
     Channel,
-    /// The sender: the message dies with a sender that is killed. One that closes its end first waits until all has been
-    /// received, or its peer has gone.
+    /// The sender: the message dies with a sender that is killed. One that closes its end hands over first what has not been
+    /// received, or waits until it has been; the module of the mechanism says which.
     Sender,
 }
 

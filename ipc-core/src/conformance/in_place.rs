@@ -287,6 +287,7 @@ fn killed_while_writing<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint
     stage.between::<C>(
         |peer| {
             peer.at_most(256).say_by(5, write)?;
+            peer.be_heard()?;
             let half = peer.end().send_with(1000, |slot| {
                 slot[..500].fill(1);
                 let _ = raise(Signal::SIGKILL);
@@ -295,6 +296,7 @@ fn killed_while_writing<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint
         },
         |here| {
             here.at_most(256).hear_by(5, T::take)?;
+            here.let_go()?;
             read_the_end::<_, T>(here)
         },
     )
@@ -332,10 +334,12 @@ fn peer_gone<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &
     stage.between::<C>(
         |peer| {
             peer.at_most(256).say_by(5, write)?;
+            peer.be_heard()?;
             peer.die()
         },
         |here| {
             here.at_most(256).hear_by(5, T::take)?;
+            here.let_go()?;
             read_the_end::<_, T>(here)?;
             write_until_the_end(here)
         },

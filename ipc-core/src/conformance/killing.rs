@@ -7,7 +7,7 @@ use super::{
     stage::{Stage, finish, join, line},
 };
 use crate::{
-    Channel, Endpoint, Error, Reliability, Result,
+    Channel, Custody, Endpoint, Error, Reliability, Result,
     objects::{self, Fate},
     shared::SharedPage,
 };
@@ -25,7 +25,9 @@ use std::{
 pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
     vec![
         Clause::new("killed_while_receiving", killed_while_receiving::<C>),
-        Clause::new("killed_after_sending", killed_after_sending::<C>),
+        Clause::new("killed_after_sending", killed_after_sending::<C>).if_it_holds_messages::<C>(),
+        Clause::new("killed_with_its_messages", killed_with_its_messages::<C>)
+            .unless(C::SPEC.custody == Custody::Channel, "what was sent is the channel's, and must arrive"),
         Clause::new("killed_while_sending", killed_while_sending::<C>),
         Clause::new("killed_sender", killed_sender::<C>),
         Clause::new("killed_receiver", killed_receiver::<C>),
@@ -64,6 +66,30 @@ fn killed_after_sending<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
+/// What was sent before a `SIGKILL` and dies with its sender does not arrive in part or as something else: message by message,
+/// then the end.
+fn killed_with_its_messages<C: Channel>(stage: &Stage) -> Verdict {
+    stage.between::<C>(
+        |peer| {
+            peer.say(5)?;
+            peer.die()
+        },
+        |here| {
+            let _ = here.learn();
+            let mut last = Ok(0);
+            let heard = here.hear_by(5, |end, buffer| {
+                last = end.recv(buffer);
+                last.clone()
+            });
+            match last {
+                Err(Error::PeerGone { .. }) => {}
+                _ => heard?,
+            }
+            hear_the_end(here)
+        },
+    )
+}
+
 /// `SIGKILL` of the peer wakes a sender that a full channel holds back.
 fn killed_while_sending<C: Channel>(stage: &Stage) -> Verdict {
     for deadline in DEADLINES {
@@ -90,7 +116,7 @@ fn killed_receiver<C: Channel>(stage: &Stage) -> Verdict {
 }
 
 /// The receiver gets all that was sent, each message whole, in order and once; then the end. What the sender was at when it
-/// was killed arrives whole or not at all.
+/// was killed arrives whole or not at all, and so does what it had sent where that was in its custody.
 pub(super) fn kill_sender<C: Channel>(
     stage: &Stage,
     send: impl Fn(&mut C::Endpoint, &[u8]) -> Result<()>,
@@ -113,7 +139,8 @@ pub(super) fn kill_sender<C: Channel>(
             });
             ended::<C>(last.map(drop), heard)?;
             let (sent, heard) = (sent.load(Acquire), here.counts().1);
-            if C::SPEC.reliability == Reliability::Reliable && heard < sent {
+            let all = C::SPEC.reliability == Reliability::Reliable && C::SPEC.custody == Custody::Channel;
+            if all && heard < sent {
                 return Err(format!("{sent} messages had been sent when the sender was killed, and {heard} arrived"));
             }
             Ok(())

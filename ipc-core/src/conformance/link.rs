@@ -1,7 +1,7 @@
 //! An end of a channel together with what is said on it, and the check that it arrives.
 
 use super::Verdict;
-use crate::{Endpoint, Error, Framing, Reliability, Result, Sign, Spec};
+use crate::{Custody, Endpoint, Error, Framing, Reliability, Result, Sign, Spec};
 use nix::sys::signal::{Signal, raise};
 use std::{
     io::{Read, Write},
@@ -145,6 +145,17 @@ impl<E: Endpoint> Side<E> {
     pub fn die(&mut self) -> ! {
         let _ = raise(Signal::SIGKILL);
         unreachable!("nobody survives SIGKILL")
+    }
+
+    /// Waits, where what was sent dies with its sender, until the peer has [heard](Side::let_go) all of it: what follows may be
+    /// this side's death.
+    pub fn be_heard(&mut self) -> Verdict {
+        if self.spec.custody == Custody::Sender { self.learn().map(drop) } else { Ok(()) }
+    }
+
+    /// Lets the peer go on from [`be_heard`](Side::be_heard).
+    pub fn let_go(&mut self) -> Verdict {
+        if self.spec.custody == Custody::Sender { self.tell(0) } else { Ok(()) }
     }
 
     /// Sets the deadline of the calls to come.

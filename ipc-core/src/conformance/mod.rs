@@ -39,7 +39,7 @@ pub mod surroundings;
 mod transfer;
 mod waiting;
 
-use crate::{Channel, InPlace, Reliability, Rendezvous, SendInPlace, Wait, objects};
+use crate::{Channel, Custody, InPlace, Reliability, Rendezvous, SendInPlace, Wait, objects};
 use libtest_mimic::{Arguments, Completion, Trial};
 use stage::{Running, Stage};
 use std::{
@@ -129,6 +129,11 @@ impl Clause {
     /// The clause does not apply to lossy mechanisms, which never hold a sender back.
     fn if_reliable<C: Channel>(self) -> Self {
         self.unless(C::SPEC.reliability == Reliability::Lossy, "a lossy mechanism never holds the sender back")
+    }
+
+    /// The clause does not apply to mechanisms whose messages die with a sender that is killed.
+    fn if_it_holds_messages<C: Channel>(self) -> Self {
+        self.unless(C::SPEC.custody == Custody::Sender, "what was not received dies with its sender")
     }
 }
 

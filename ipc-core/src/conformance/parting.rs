@@ -339,11 +339,13 @@ fn closed_on_exec<C: Channel>(stage: &Stage) -> Verdict {
             let _unused = &unused;
             peer.hear(3)?;
             peer.say(3)?;
+            peer.be_heard()?;
             inherited.alone_survive(stage)
         },
         |here| {
             here.say(3)?;
             here.hear(3)?;
+            here.let_go()?;
             hear_the_end(here)
         },
     )

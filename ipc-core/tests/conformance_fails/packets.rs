@@ -4,7 +4,7 @@ use crate::{
     BUFFERS, CLAIMS, COMMITS, CUTS, CUTS_SHORT, DROPS, ECHOES, FILLS, FLIPS, FLIPS_AND_LOSES, FORGETS, GHOSTS,
     GIVES_UP, GRANTS, HANGS, HASTY, IMPATIENT, INTERRUPTED, LACKING, LATE, LEAVES_FILE, LEAVES_QUEUE, LEAVES_SEGMENT,
     LINGERS, LOSES, MIXES, NAME_STAYS, NAMES, PANICS, PATIENT, REFUSES, SHUTS, STAYS, SURVIVES, SWALLOWS, TAKES, TEARS,
-    TWICE, UNALIGNED, UNJOURNALED,
+    TEARS_ITS_OWN, TWICE, UNALIGNED, UNJOURNALED,
 };
 use ipc_core::{
     Buffer, Channel, Copies, Custody, Endpoint, Error, Framing, InPlace, Name, Options, Reach, Reliability, Rendezvous,
@@ -61,7 +61,7 @@ impl<const FAULT: u8> Channel for Packets<FAULT> {
         objects: "1 socket pair",
         limit: "16 KiB",
         declared_copies: Copies::of(2),
-        custody: Custody::Channel,
+        custody: if FAULT == TEARS_ITS_OWN { Custody::Sender } else { Custody::Channel },
         peer_death: "end of file",
         trust: "a socket that only this user can open",
         good_for: "nothing",
@@ -325,7 +325,7 @@ impl<const FAULT: u8> Endpoint for End<FAULT> {
         let result = result.and_then(|received| received);
         let result = result.and_then(|len| len.checked_sub(1).ok_or(END));
         match self.outcome(result) {
-            Err(Error::PeerGone { .. }) if FAULT == TEARS && !self.torn => {
+            Err(Error::PeerGone { .. }) if (FAULT == TEARS || FAULT == TEARS_ITS_OWN) && !self.torn => {
                 self.torn = true;
                 Ok(12_345)
             }
