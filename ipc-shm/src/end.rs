@@ -2,7 +2,7 @@
 
 use crate::{
     mapping::Mapping,
-    protocol::{Alarm, Consumer, Producer},
+    protocol::{Alarm, Consumer, Producer, Slot},
     ring::{self, Memory, Side, Size},
 };
 use ipc_core::{
@@ -90,6 +90,43 @@ impl RingEnd {
         Self::open(&memory, Side::Second, peer, options)
     }
 
+    /// Sends a message of `len` bytes that `write` puts into its slot, once there is room. Where it fails nothing is sent.
+    #[inline]
+    pub(crate) fn send_by(&mut self, len: usize, write: impl FnOnce(Slot<'_>) -> Result<()>) -> Result<()> {
+        check_len(len, self.max_message)?;
+        let mut turn = Turn::new(&self.patience, Some(&self.peer));
+        let mut write = write;
+        loop {
+            match self.producer.try_send(len, write)? {
+                Ok(()) => return Ok(()),
+                Err(unused) => write = unused,
+            }
+            if let Step::Sleep(left) = turn.step()? {
+                let limit = limit(left, &mut self.watch, &self.peer, || Alarm::of(&self.producer, &self.consumer))?;
+                self.producer.sleep(limit)?;
+            }
+        }
+    }
+
+    /// Receives one message by `take`, given the peer as well. Where it fails the message stays.
+    #[inline]
+    pub(crate) fn recv_by<R>(&mut self, take: impl FnOnce(&Consumer, &Liveness) -> Result<R>) -> Result<R> {
+        self.arrived()?;
+        let taken = take(&self.consumer, &self.peer)?;
+        self.consumer.release()?;
+        Ok(taken)
+    }
+
+    /// See [`Producer::unread`].
+    pub(crate) fn unread(&mut self, front: usize, write: impl FnMut(Slot<'_>)) -> Result<()> {
+        self.producer.unread(front, write)
+    }
+
+    /// Shows whether the peer lives.
+    pub(crate) fn peer(&self) -> &Liveness {
+        &self.peer
+    }
+
     /// Waits until there is a message.
     #[inline]
     fn arrived(&mut self) -> Result<()> {
@@ -141,14 +178,13 @@ impl Endpoint for RingEnd {
     /// System calls: none, but `futex` to sleep while the ring is empty or to wake a sleeping peer.
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        self.arrived()?;
-        let len = self.consumer.read(|message| {
-            check_len(message.len(), buffer.len())?;
-            ledger::copy(&mut buffer[..message.len()], message);
-            Ok(message.len())
-        })?;
-        self.consumer.release()?;
-        Ok(len)
+        self.recv_by(|consumer, _| {
+            consumer.read(|message| {
+                check_len(message.len(), buffer.len())?;
+                ledger::copy(&mut buffer[..message.len()], message);
+                Ok(message.len())
+            })
+        })
     }
 
     fn max_message(&self) -> usize {
@@ -169,28 +205,13 @@ impl Endpoint for RingEnd {
 impl SendInPlace for RingEnd {
     #[inline]
     fn send_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
-        check_len(len, self.max_message)?;
-        let mut turn = Turn::new(&self.patience, Some(&self.peer));
-        let mut fill = fill;
-        loop {
-            match self.producer.try_send(len, fill)? {
-                Ok(()) => return Ok(()),
-                Err(unused) => fill = unused,
-            }
-            if let Step::Sleep(left) = turn.step()? {
-                let limit = limit(left, &mut self.watch, &self.peer, || Alarm::of(&self.producer, &self.consumer))?;
-                self.producer.sleep(limit)?;
-            }
-        }
+        self.send_by(len, |slot| slot.fill(fill))
     }
 }
 
 impl InPlace for RingEnd {
     #[inline]
     fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
-        self.arrived()?;
-        let result = self.consumer.read(read);
-        self.consumer.release()?;
-        Ok(result)
+        self.recv_by(|consumer, _| Ok(consumer.read(read)))
     }
 }

@@ -5,6 +5,10 @@
 //! mapped they are the same memory, so what differs between them is naming, life time and set-up cost, and that is what
 //! their figures should show.
 //!
+//! Two more variants go past the ring with the payload, and leave one copy to the kernel: [`MemfdWrite`], whose sender writes
+//! it into the ring with pwrite(2), and [`ProcessVm`], whose receiver copies it out of the sender's own memory and finds only
+//! descriptors in the ring.
+//!
 //! Shared memory has no synchronisation of its own, no boundaries, no end of file and no limit: the ring supplies the
 //! first two, a Unix socket that is never written to the third (see [`ipc_core::liveness`]), half the ring the last.
 
@@ -15,16 +19,22 @@ mod heap;
 pub mod hostile;
 mod mapping;
 mod memfd;
+mod memfd_write;
 mod mmap_anon;
 mod mmap_file;
 mod posix_shm;
+mod process_vm;
 mod protocol;
 mod ring;
+mod source;
+mod sys;
 mod sysv_shm;
 
 pub use end::RingEnd;
 pub use memfd::Memfd;
+pub use memfd_write::{MemfdWrite, MemfdWriteEnd};
 pub use mmap_anon::MmapAnon;
 pub use mmap_file::MmapFile;
 pub use posix_shm::PosixShm;
+pub use process_vm::{ProcessVm, ProcessVmEnd};
 pub use sysv_shm::SysvShm;

@@ -41,7 +41,7 @@ impl Channel for Memfd {
     };
     type Endpoint = RingEnd;
 
-    /// System calls: `memfd_create`, `fchmod`, `fallocate`, `fcntl(F_ADD_SEALS)`, `mmap`, `socketpair`.
+    /// System calls: `memfd_create`, `fchmod`, `getrlimit`, `fallocate`, `fcntl(F_ADD_SEALS)`, `mmap`, `socketpair`.
     fn pair(options: &Options) -> Result<(RingEnd, RingEnd)> {
         let len = Size::of(options)?.mapping_len();
         RingEnd::pair(Mapping::of(sealed(len)?, len)?, options)
@@ -49,7 +49,7 @@ impl Channel for Memfd {
 }
 
 /// A file of `len` bytes, mode 0600, that nobody can make shorter or longer from now on, nor unseal.
-fn sealed(len: usize) -> Result<OwnedFd> {
+pub(crate) fn sealed(len: usize) -> Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let file = memfd_create(c"ipc-bench", flags).map_err(|e| Error::os("memfd_create", e))?;
     // The kernel makes it for everybody (mm/memfd.c), and /proc/PID/fd is a way to open it again.

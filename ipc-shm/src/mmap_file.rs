@@ -41,7 +41,7 @@ impl Channel for MmapFile {
     };
     type Endpoint = RingEnd;
 
-    /// System calls: `open`, `fallocate`, `mmap`, `unlink`, `socketpair`.
+    /// System calls: `open`, `getrlimit`, `fallocate`, `mmap`, `unlink`, `socketpair`.
     fn pair(options: &Options) -> Result<(RingEnd, RingEnd)> {
         let (mapping, _name) = create(path(&Name::unique())?, Size::of(options)?)?;
         RingEnd::pair(mapping, options)

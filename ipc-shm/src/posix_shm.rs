@@ -40,7 +40,7 @@ impl Channel for PosixShm {
     };
     type Endpoint = RingEnd;
 
-    /// System calls: `shm_open`, `fallocate`, `mmap`, `shm_unlink`, `socketpair`.
+    /// System calls: `shm_open`, `getrlimit`, `fallocate`, `mmap`, `shm_unlink`, `socketpair`.
     fn pair(options: &Options) -> Result<(RingEnd, RingEnd)> {
         let (mapping, _name) = create(&Name::unique(), Size::of(options)?)?;
         RingEnd::pair(mapping, options)

@@ -9,6 +9,9 @@
 //! the rest; therefore a record may take half the area at most. A `SKIP` is published together with the message that it
 //! makes way for, so a consumer meets one at most between two messages, whatever its peer writes meanwhile.
 //!
+//! How the payload gets into its record is the sender's affair: it is given a [`Slot`], which it fills where it lies or by
+//! other means, and what it could not write is not published.
+//!
 //! # Ordering
 //!
 //! The producer writes the record, then `head` with release; the consumer reads `head` with acquire, then the record. The
@@ -27,7 +30,7 @@
 
 use crate::ring::{Area, AtomicU32, AtomicU64, fence, futex};
 use ipc_core::{Error, Result};
-use std::{mem, sync::atomic::Ordering, time::Duration};
+use std::{mem, ops::Range, sync::atomic::Ordering, time::Duration};
 
 /// Bytes of a record's word, and what everything is aligned to.
 pub const WORD: u64 = 8;
@@ -102,6 +105,58 @@ pub fn longest_record(capacity: u64) -> u64 {
     capacity / 2
 }
 
+/// The payload of a record, for the side that writes it.
+#[derive(Debug)]
+pub struct Slot<'a> {
+    area: &'a Area,
+    position: u64,
+    len: usize,
+}
+
+impl Slot<'_> {
+    /// Lets `fill` write it where it lies; always `Ok`, so that it can be all that a sender does.
+    #[inline]
+    pub fn fill(self, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+        // SAFETY: slots are made by `Producer` alone, inside the area and in one piece. Those of `try_send` are not published;
+        // of those of `unread` a correct consumer does not look at these bytes before it is told that they are written.
+        unsafe { self.area.fill(self.position, self.len, fill) };
+        Ok(())
+    }
+
+    /// Where it begins in the data area, for whoever writes it by other means.
+    #[cfg_attr(loom, allow(dead_code))]
+    #[inline]
+    pub fn offset(&self) -> usize {
+        (self.area.offset(self.position) + WORD) as usize
+    }
+}
+
+/// What lies at a position.
+enum Record {
+    /// A message of so many bytes.
+    Message(usize),
+    /// Nothing for so many bytes, up to the end of the area.
+    Skip(u64),
+}
+
+impl Record {
+    /// Checks the word at `position`, of which and behind which `published` bytes are.
+    #[inline]
+    fn at(area: &Area, position: u64, published: u64) -> Result<Self> {
+        // Read once: the peer may change it at any time.
+        let word = area.word(position);
+        let (kind, len) = (word & !u64::from(u32::MAX), word & u64::from(u32::MAX));
+        let to_end = area.to_end(position);
+        if kind == MESSAGE && record_len(len) <= published.min(to_end).min(longest_record(area.capacity())) {
+            return Ok(Self::Message(len as usize));
+        }
+        if kind != SKIP || to_end >= published {
+            return Err(Error::Corrupt { what: "a record" });
+        }
+        Ok(Self::Skip(to_end))
+    }
+}
+
 /// The sending half.
 #[derive(Debug)]
 pub struct Producer {
@@ -117,34 +172,62 @@ impl Producer {
         Self { half: Half { area, sleeps }, head: 0, tail: 0 }
     }
 
-    /// Writes a message of `len` bytes with `fill` and publishes it; `Ok(Err(fill))` where there is no room yet.
+    /// Lets `write` put a message of `len` bytes into its slot and publishes it; `Ok(Err(write))` where there is no room yet.
     /// The caller has checked `len` against the longest message.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where the consumer's position is impossible.
+    /// [`Error::Corrupt`] where the consumer's position is impossible; what `write` returned, and then nothing is published.
     #[inline]
-    pub fn try_send<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<std::result::Result<(), F>> {
+    pub fn try_send<F: FnOnce(Slot<'_>) -> Result<()>>(
+        &mut self,
+        len: usize,
+        write: F,
+    ) -> Result<std::result::Result<(), F>> {
         let record = record_len(len as u64);
         debug_assert!(record <= longest_record(self.half.area.capacity()));
         let to_end = self.half.area.to_end(self.head);
         let skip = if record > to_end { to_end } else { 0 };
         if !self.has_room(skip + record)? {
-            return Ok(Err(fill));
+            return Ok(Err(write));
         }
         let area = &self.half.area;
         if skip > 0 {
             area.set_word(self.head, SKIP);
-            self.head += skip;
         }
-        // SAFETY: `skip` and the half-ring limit make the record lie in one piece inside the area; `has_room` says that the
-        // consumer is done with it, and no other producer exists, so this is the only access until it is published.
-        unsafe { area.fill(self.head, len, fill) };
-        area.set_word(self.head, len as u64 | MESSAGE);
-        self.head += record;
+        let position = self.head + skip;
+        // `skip` and the half-ring limit make the record lie in one piece inside the area; `has_room` says that the consumer is
+        // done with it, and no other producer exists, so this is the only access until it is published.
+        write(Slot { area, position, len })?;
+        area.set_word(position, len as u64 | MESSAGE);
+        self.head = position + record;
         let control = self.half.area.control();
         control.head.0.store(self.head, Ordering::Release);
         self.half.wake(&control.consumer_asleep.0)?;
         Ok(Ok(()))
+    }
+
+    /// Gives `write` once more the slot of each message that the consumer has not freed, less its first `front` bytes, a multiple
+    /// of 8. The consumer may be looking at the message, of which it must know to leave these bytes alone.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where the consumer's position is impossible, or a record is not as it was written.
+    pub fn unread(&mut self, front: usize, mut write: impl FnMut(Slot<'_>)) -> Result<()> {
+        debug_assert!((front as u64).is_multiple_of(WORD));
+        self.look()?;
+        let area = &self.half.area;
+        let mut position = self.tail;
+        while position != self.head {
+            position += match Record::at(area, position, self.head - position)? {
+                Record::Skip(bytes) => bytes,
+                Record::Message(len) => {
+                    if let Some(rest) = len.checked_sub(front) {
+                        write(Slot { area, position: position + front as u64, len: rest });
+                    }
+                    record_len(len as u64)
+                }
+            };
+        }
+        Ok(())
     }
 
     #[inline]
@@ -152,13 +235,20 @@ impl Producer {
         if self.head - self.tail + bytes <= self.half.area.capacity() {
             return Ok(true);
         }
+        self.look()?;
+        Ok(self.head - self.tail + bytes <= self.half.area.capacity())
+    }
+
+    /// Looks where the consumer is.
+    #[inline]
+    fn look(&mut self) -> Result<()> {
         let tail = self.half.area.control().tail.0.load(Ordering::Acquire);
         // Everything published is at or behind our head, and the tail never goes back.
         if tail < self.tail || tail > self.head || !tail.is_multiple_of(WORD) {
             return Err(Error::Corrupt { what: "the consumer's position" });
         }
         self.tail = tail;
-        Ok(self.head - tail + bytes <= self.half.area.capacity())
+        Ok(())
     }
 
     /// Sleeps until the consumer has moved since the last look, for at most `limit` (`None`: until then).
@@ -207,20 +297,33 @@ impl Consumer {
             }
             let area = &self.half.area;
             area.prefetch_second_line(self.tail);
-            // Read once: the peer may change it at any time.
-            let word = area.word(self.tail);
-            let (kind, len) = (word & !u64::from(u32::MAX), word & u64::from(u32::MAX));
-            let published = self.head - self.tail;
-            let to_end = area.to_end(self.tail);
-            if kind == MESSAGE && record_len(len) <= published.min(to_end).min(longest_record(area.capacity())) {
-                self.len = len as usize;
-                return Ok(true);
+            match Record::at(area, self.tail, self.head - self.tail)? {
+                Record::Message(len) => {
+                    self.len = len;
+                    return Ok(true);
+                }
+                Record::Skip(bytes) => self.tail += bytes,
             }
-            if kind != SKIP || to_end >= published {
-                return Err(Error::Corrupt { what: "a record" });
-            }
-            self.tail += to_end;
         }
+    }
+
+    /// The length of the message that [`look`](Consumer::look) found.
+    #[cfg_attr(loom, allow(dead_code))]
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Shows `read` a part of the message that [`look`](Consumer::look) found and nothing else of it, since its producer may
+    /// be writing the rest (see [`Producer::unread`]).
+    ///
+    /// # Panics
+    /// Where the part is not within the message, or does not begin at a multiple of 8.
+    #[inline]
+    pub fn part<R>(&self, part: Range<usize>, read: impl FnOnce(&[u8]) -> R) -> R {
+        assert!(part.start <= part.end && part.end <= self.len && (part.start as u64).is_multiple_of(WORD));
+        // SAFETY: as for `read`, of which this is a part (asserted).
+        unsafe { self.half.area.read(self.tail + part.start as u64, part.len(), read) }
     }
 
     /// Shows `read` the message that [`look`](Consumer::look) found, where it lies; an empty one if it found none.
@@ -336,17 +439,67 @@ mod tests {
     fn a_consumer_position_that_is_impossible_is_corrupt() {
         for (why, tail) in [("ahead", 4104), ("off the grid", 4), ("far ahead", u64::MAX - 7)] {
             let [(mut producer, _), _] = heap::pair(Wait::Spin);
-            while producer.try_send(1016, |slot| slot.fill(7)).unwrap().is_ok() {}
+            while producer.try_send(1016, |slot| slot.fill(|bytes| bytes.fill(7))).unwrap().is_ok() {}
             producer.half.area.control().tail.0.store(tail, Ordering::Release);
-            assert!(matches!(producer.try_send(0, |_| ()), Err(Error::Corrupt { .. })), "{why}");
+            assert!(matches!(producer.try_send(0, |_| Ok(())), Err(Error::Corrupt { .. })), "{why}");
         }
         let [(mut producer, _), _] = heap::pair(Wait::Spin);
-        while producer.try_send(1016, |slot| slot.fill(7)).unwrap().is_ok() {}
+        while producer.try_send(1016, |slot| slot.fill(|bytes| bytes.fill(7))).unwrap().is_ok() {}
         producer.half.area.control().tail.0.store(2048, Ordering::Release);
-        assert!(producer.try_send(1016, |_| ()).unwrap().is_ok());
+        assert!(producer.try_send(1016, |_| Ok(())).unwrap().is_ok());
         producer.half.area.control().tail.0.store(1024, Ordering::Release);
-        assert!(producer.try_send(0, |_| ()).unwrap().is_ok());
-        assert!(matches!(producer.try_send(1016, |_| ()), Err(Error::Corrupt { .. })), "back");
+        assert!(producer.try_send(0, |_| Ok(())).unwrap().is_ok());
+        assert!(matches!(producer.try_send(1016, |_| Ok(())), Err(Error::Corrupt { .. })), "back");
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_not_sent() {
+        let [(mut producer, _kept), (_also, mut consumer)] = heap::pair(Wait::Spin);
+        // So that the next record goes over the edge.
+        assert!(producer.try_send(2040, |slot| slot.fill(|bytes| bytes.fill(1))).unwrap().is_ok());
+        assert!(producer.try_send(1016, |slot| slot.fill(|bytes| bytes.fill(2))).unwrap().is_ok());
+        for len in [2040, 1016] {
+            assert!(consumer.look().unwrap());
+            assert_eq!(consumer.len(), len);
+            consumer.release().unwrap();
+        }
+        let failed = producer.try_send(1024, |_| Err(Error::TimedOut));
+        assert_eq!(failed.map(|_| ()), Err(Error::TimedOut));
+        assert!(!consumer.look().unwrap());
+        for byte in 3..5 {
+            assert!(producer.try_send(1024, |slot| slot.fill(|bytes| bytes.fill(byte))).unwrap().is_ok());
+            assert!(consumer.look().unwrap());
+            consumer.read(|message| assert!(message == [byte; 1024]));
+            consumer.release().unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_unread_can_be_written_behind_its_front() {
+        let [(mut producer, _kept), (_also, mut consumer)] = heap::pair(Wait::Spin);
+        let send = |producer: &mut Producer, len| {
+            assert!(producer.try_send(len, |slot| slot.fill(|bytes| bytes.fill(1))).unwrap().is_ok());
+        };
+        let receive = |consumer: &mut Consumer| {
+            assert!(consumer.look().unwrap());
+            let parts = [0..8, 8..consumer.len()].map(|part| consumer.part(part, <[u8]>::to_vec));
+            consumer.release().unwrap();
+            parts
+        };
+        // The last but one goes over the edge, and the first has been received.
+        [2040, 1016].into_iter().for_each(|len| send(&mut producer, len));
+        receive(&mut consumer);
+        [1024, 8].into_iter().for_each(|len| send(&mut producer, len));
+        producer.unread(8, |slot| slot.fill(|bytes| bytes.fill(2)).unwrap()).unwrap();
+        for len in [1016, 1024, 8] {
+            assert_eq!(receive(&mut consumer), [vec![1; 8], vec![2; len - 8]]);
+        }
+        producer.unread(8, |_| panic!("all is received")).unwrap();
+        // Words that have been scribbled over lead nowhere.
+        send(&mut producer, 8);
+        let at = producer.head - 16;
+        producer.half.area.set_word(at, 4000 | MESSAGE);
+        assert!(matches!(producer.unread(8, |_| panic!("too long")), Err(Error::Corrupt { .. })));
     }
 
     #[test]
@@ -357,7 +510,7 @@ mod tests {
             let len = |n: u64| (n * 97 % 2041) as usize;
             let sender = thread::spawn(move || {
                 for n in 0..messages {
-                    while producer.try_send(len(n), |slot| slot.fill(n as u8)).unwrap().is_err() {
+                    while producer.try_send(len(n), |slot| slot.fill(|bytes| bytes.fill(n as u8))).unwrap().is_err() {
                         if wait == Wait::Block { producer.sleep(None).unwrap() } else { hint::spin_loop() }
                     }
                 }

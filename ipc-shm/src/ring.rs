@@ -136,6 +136,11 @@ impl Size {
         }
     }
 
+    /// Bytes of one direction's data area.
+    pub fn capacity(self) -> usize {
+        self.capacity as usize
+    }
+
     /// Bytes of the whole mapping.
     pub fn mapping_len(self) -> usize {
         DATA + 2 * self.capacity as usize
@@ -154,6 +159,21 @@ pub enum Side {
     First,
     /// The other one.
     Second,
+}
+
+impl Side {
+    /// Where the data area that this end sends through starts in the mapping.
+    pub fn sends_at(self, size: Size) -> usize {
+        DATA + self.rings()[0] * size.capacity as usize
+    }
+
+    /// The numbers of the rings that it sends and receives through.
+    fn rings(self) -> [usize; 2] {
+        match self {
+            Self::First => [0, 1],
+            Self::Second => [1, 0],
+        }
+    }
 }
 
 /// Writes the header of a fresh, zeroed mapping.
@@ -187,10 +207,6 @@ pub fn open(memory: &Arc<dyn Memory>, side: Side, size: Size, wait: Wait) -> Res
         let why = format!("the other end does not wait as '{wait}' does; both sides must open with the same options");
         return Err(Error::Unsupported { what: "wait strategy", why });
     }
-    let [there, back] = match side {
-        Side::First => [0, 1],
-        Side::Second => [1, 0],
-    };
     let area = |index: usize| Area {
         // SAFETY: the memory is at least `DATA + 2 * capacity` bytes (checked above) and page-aligned; both offsets lie
         // inside it, and CONTROLS are multiples of Control's alignment.
@@ -200,7 +216,7 @@ pub fn open(memory: &Arc<dyn Memory>, side: Side, size: Size, wait: Wait) -> Res
         capacity: size.capacity,
         _memory: Arc::clone(memory),
     };
-    let (there, back) = (area(there), area(back));
+    let [there, back] = side.rings().map(area);
     // The two positions that are this end's to write. A peer that was quicker has moved its own at most.
     let (head, tail) = (&there.control().head.0, &back.control().tail.0);
     if head.load(Ordering::Acquire) != 0 || tail.load(Ordering::Acquire) != 0 {
@@ -296,7 +312,7 @@ impl Area {
 
     /// The offset of the word at `position`, which is a multiple of 8; were it not, it would still be a word's.
     #[inline]
-    fn offset(&self, position: u64) -> u64 {
+    pub fn offset(&self, position: u64) -> u64 {
         debug_assert!(position.is_multiple_of(WORD));
         position & (self.capacity - WORD)
     }
@@ -342,7 +358,7 @@ mod tests {
     fn a_side_that_has_been_used_or_does_not_fit_is_refused() {
         let (memory, size) = heap::smallest(Wait::Spin);
         let (mut producer, _) = open(&memory, Side::First, size, Wait::Spin).unwrap();
-        assert!(producer.try_send(0, |_| ()).unwrap().is_ok());
+        assert!(producer.try_send(0, |_| Ok(())).unwrap().is_ok());
         assert!(matches!(open(&memory, Side::First, size, Wait::Spin), Err(Error::Corrupt { .. })));
         assert!(open(&memory, Side::Second, size, Wait::Spin).is_ok());
         let larger = Size { capacity: 2 * size.capacity };

@@ -1,7 +1,7 @@
 //! Every clause of the contract on every variant of this crate.
 
 use ipc_core::conformance::{Suite, run};
-use ipc_shm::{Memfd, MmapAnon, MmapFile, PosixShm, SysvShm};
+use ipc_shm::{Memfd, MemfdWrite, MmapAnon, MmapFile, PosixShm, ProcessVm, SysvShm};
 
 fn main() {
     run([
@@ -10,5 +10,7 @@ fn main() {
         Suite::of::<Memfd>().in_place::<Memfd>(),
         Suite::of::<MmapFile>().in_place::<MmapFile>().rendezvous::<MmapFile>(),
         Suite::of::<MmapAnon>().in_place::<MmapAnon>(),
+        Suite::of::<MemfdWrite>().in_place::<MemfdWrite>(),
+        Suite::of::<ProcessVm>().in_place::<ProcessVm>(),
     ]);
 }

@@ -2,15 +2,21 @@
 //! is left.
 
 use ipc_core::{
-    Channel, Endpoint, Error, InPlace, Name, Options, Rendezvous,
+    Channel, Endpoint, Error, InPlace, Name, Options, Rendezvous, SendInPlace,
     conformance::{
         Suite, Verdict, run,
         surroundings::{isolate, set_kernel_limit, set_soft_limit},
     },
     sysv,
 };
-use ipc_shm::{Memfd, MmapAnon, MmapFile, PosixShm, SysvShm};
-use nix::{errno::Errno, sys::resource::Resource};
+use ipc_shm::{Memfd, MemfdWrite, MmapAnon, MmapFile, PosixShm, ProcessVm, SysvShm};
+use nix::{
+    errno::Errno,
+    sys::{
+        resource::Resource,
+        signal::{SigSet, Signal},
+    },
+};
 use std::{env::temp_dir, fs, path::Path, time::Duration};
 
 fn main() {
@@ -26,14 +32,23 @@ fn main() {
             .pressed_by_name::<PosixShm>()
             .test("little_address_space", little_address_space::<PosixShm>)
             .prepared("full_file_system", small, full_file_system::<PosixShm>)
-            .prepared("full_journal", small, full_journal::<PosixShm>),
-        Suite::pressed::<Memfd>().test("little_address_space", little_address_space::<Memfd>),
+            .prepared("full_journal", small, full_journal::<PosixShm>)
+            .test("short_files", short_files::<PosixShm>),
+        Suite::pressed::<Memfd>()
+            .test("little_address_space", little_address_space::<Memfd>)
+            .test("short_files", short_files::<Memfd>),
         Suite::pressed::<MmapFile>()
             .pressed_by_name::<MmapFile>()
             .test("little_address_space", little_address_space::<MmapFile>)
             .prepared("full_file_system", small, full_file_system::<MmapFile>)
-            .prepared("full_journal", small, full_journal::<MmapFile>),
+            .prepared("full_journal", small, full_journal::<MmapFile>)
+            .test("short_files", short_files::<MmapFile>),
         Suite::pressed::<MmapAnon>().test("little_address_space", little_address_space::<MmapAnon>),
+        Suite::pressed::<MemfdWrite>()
+            .test("little_address_space", little_address_space::<MemfdWrite>)
+            .test("short_files", short_files::<MemfdWrite>)
+            .test("shorter_files_than_at_first", shorter_files_than_at_first),
+        Suite::pressed::<ProcessVm>().test("little_address_space", little_address_space::<ProcessVm>),
     ]);
 }
 
@@ -125,6 +140,39 @@ fn little_address_space<C: Channel<Endpoint: InPlace>>() -> Verdict {
         }
     }
     touch::<C>(64 << 10)
+}
+
+/// Where files may not be as long as the ring, which the kernel otherwise punishes with `SIGXFSZ`.
+fn short_files<C: Channel<Endpoint: InPlace>>() -> Verdict {
+    let all = set_soft_limit(Resource::RLIMIT_FSIZE, 256 << 10).map_err(words)?;
+    for bytes in [256 << 10, 1 << 30] {
+        refused("pair", C::pair(&ring_of(bytes)), "fallocate", Errno::EFBIG)?;
+    }
+    touch::<C>(64 << 10)?;
+    set_soft_limit(Resource::RLIMIT_FSIZE, all).map_err(words)?;
+    touch::<C>(256 << 10)
+}
+
+/// Where they may not any more: pwrite first writes less, then fails, and what has not been sent can be sent later.
+fn shorter_files_than_at_first() -> Verdict {
+    // It waits, since nobody takes it.
+    let mut mask = SigSet::empty();
+    mask.add(Signal::SIGXFSZ);
+    mask.thread_block().map_err(|errno| errno.to_string())?;
+    let (mut a, mut b) = MemfdWrite::pair(&ring_of(4096)).map_err(words)?;
+    let mut message = vec![7; 1000];
+    for limit in [0, 4096 + 8, 4096 + 500] {
+        let all = set_soft_limit(Resource::RLIMIT_FSIZE, limit).map_err(words)?;
+        refused("send", a.send(&message), "pwrite", Errno::EFBIG)?;
+        refused("send_with", a.send_with(1000, |slot| slot.fill(7)), "pwrite", Errno::EFBIG)?;
+        set_soft_limit(Resource::RLIMIT_FSIZE, all).map_err(words)?;
+    }
+    a.send(&message).map_err(words)?;
+    message.fill(0);
+    match b.recv(&mut message) {
+        Ok(1000) if message == [7; 1000] => Ok(()),
+        other => Err(format!("{other:?}: {:?}", &message[..8])),
+    }
 }
 
 fn over_shmmax() -> Verdict {

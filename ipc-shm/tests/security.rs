@@ -7,7 +7,7 @@ use ipc_core::{
     liveness::retry_by,
     objects, process,
 };
-use ipc_shm::{Memfd, MmapAnon, MmapFile, PosixShm, SysvShm};
+use ipc_shm::{Memfd, MemfdWrite, MmapAnon, MmapFile, PosixShm, ProcessVm, SysvShm};
 use std::{
     fs::{self, File},
     os::unix::fs::chown,
@@ -22,12 +22,14 @@ fn main() {
             .against_intruders::<PosixShm>()
             .test("a_cut_object_is_refused", || a_cut_object_is_refused::<PosixShm>(shm_path))
             .prepared("an_object_of_another_user_is_refused", root, || of_another_user::<PosixShm>(shm_path)),
-        Suite::private::<Memfd>().prepared("cannot_be_cut", can_open_mappings, memfd_cannot_be_cut),
+        Suite::private::<Memfd>().prepared("cannot_be_cut", can_open_mappings, cannot_be_cut::<Memfd>),
         Suite::private::<MmapFile>()
             .against_intruders::<MmapFile>()
             .test("a_cut_object_is_refused", || a_cut_object_is_refused::<MmapFile>(file_path))
             .prepared("an_object_of_another_user_is_refused", root, || of_another_user::<MmapFile>(file_path)),
         Suite::private::<MmapAnon>(),
+        Suite::private::<MemfdWrite>().prepared("cannot_be_cut", can_open_mappings, cannot_be_cut::<MemfdWrite>),
+        Suite::private::<ProcessVm>(),
     ]);
 }
 
@@ -101,8 +103,8 @@ fn can_open_mappings() -> ipc_core::Result<()> {
     }
 }
 
-fn memfd_cannot_be_cut() -> Verdict {
-    let (mut a, mut b) = Memfd::pair(&Options::default()).map_err(words)?;
+fn cannot_be_cut<C: Channel>() -> Verdict {
+    let (mut a, mut b) = C::pair(&Options::default()).map_err(words)?;
     let path = mapped("memfd:ipc-bench").ok_or("the memory is not mapped")?;
     let file = File::options().read(true).write(true).open(path).map_err(words)?;
     let len = file.metadata().map_err(words)?.len();

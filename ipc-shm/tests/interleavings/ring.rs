@@ -154,7 +154,7 @@ impl Area {
 
     pub fn prefetch_second_line(&self, _position: u64) {}
 
-    fn offset(&self, position: u64) -> u64 {
+    pub fn offset(&self, position: u64) -> u64 {
         assert!(position.is_multiple_of(WORD));
         position % self.capacity()
     }

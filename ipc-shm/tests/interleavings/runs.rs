@@ -21,12 +21,16 @@ enum Wait {
 }
 
 fn ring(wait: Wait) -> (Producer, Consumer) {
-    let area = Area::new(CAPACITY);
+    ring_of(CAPACITY, wait)
+}
+
+fn ring_of(capacity: u64, wait: Wait) -> (Producer, Consumer) {
+    let area = Area::new(capacity);
     (Producer::new(area.clone(), wait == Wait::Sleep), Consumer::new(area, wait == Wait::Sleep))
 }
 
 fn send(producer: &mut Producer, wait: Wait, len: usize, byte: u8) {
-    while producer.try_send(len, |slot| slot.fill(byte)).unwrap().is_err() {
+    while producer.try_send(len, |slot| slot.fill(|bytes| bytes.fill(byte))).unwrap().is_err() {
         match wait {
             Wait::Spin => thread::yield_now(),
             Wait::Sleep => producer.sleep(None).unwrap(),
@@ -119,6 +123,36 @@ fn there_and_back() {
             receive(&mut back, Wait::Sleep, 8, byte + 10);
         }
         server.join().unwrap();
+    });
+}
+
+/// A sender writes the rest of a message that its receiver may be looking at, and says so: the receiver leaves the rest alone
+/// until then (`process_vm.rs` does so when it closes).
+#[test]
+fn the_rest_of_a_message_comes_later() {
+    all(|| {
+        // Room for a message in two parts.
+        let (mut producer, mut consumer) = ring_of(2 * CAPACITY, Wait::Spin);
+        let written = Arc::new(AtomicBool::new(false));
+        let sender = {
+            let written = Arc::clone(&written);
+            thread::spawn(move || {
+                let front = |bytes: &mut [u8]| bytes[..8].fill(1);
+                assert!(producer.try_send(16, |slot| slot.fill(front)).unwrap().is_ok());
+                producer.unread(8, |slot| slot.fill(|bytes| bytes.fill(2)).unwrap()).unwrap();
+                written.store(true, Ordering::Release);
+            })
+        };
+        while !consumer.look().unwrap() {
+            thread::yield_now();
+        }
+        consumer.part(0..8, |front| assert_eq!(front, [1; 8]));
+        while !written.load(Ordering::Acquire) {
+            thread::yield_now();
+        }
+        consumer.part(8..16, |rest| assert_eq!(rest, [2; 8]));
+        consumer.release().unwrap();
+        sender.join().unwrap();
     });
 }
 

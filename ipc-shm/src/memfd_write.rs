@@ -1,0 +1,195 @@
+//! `memfd-write`: the ring of [`memfd`](crate::memfd), whose sender writes with pwrite(2) what its receiver reads in place.
+//!
+//! Good where the payload lies in a buffer of the sender's anyway: the kernel copies it straight to where the receiver reads
+//! it, one copy and one system call instead of two, and a call that fails is an error where a store would be `SIGBUS`. Bad for
+//! short messages, for which the call costs more than the copy, and for both directions at once: the calls take turns at
+//! the file's lock (`inode_lock` in `mm/filemap.c`).
+//!
+//! # When a buffer may be used again
+//!
+//! At once: pwrite has copied it when it returns. So `send` writes out of the caller's slice, and `send_with` lends the same
+//! scratch buffer each time.
+//!
+//! # Ordering
+//!
+//! Only the payload goes through the file. The record's word and the ring's positions are stores to the mapping, made after
+//! pwrite has returned, the producer's position with release. The kernel copies into the very page that is mapped (tmpfs keeps
+//! a file's content nowhere else), and it does so on the calling thread: to the processor, these are stores of that thread which come
+//! before the release in its program order. A receiver that acquires the position therefore sees them, as it would the
+//! thread's own.
+
+use crate::{
+    end::RingEnd,
+    mapping::{Mapping, Pages},
+    memfd::sealed,
+    ring::{Side, Size},
+};
+use ipc_core::{
+    Channel, Copies, Custody, Endpoint, Error, Framing, InPlace, Options, Reach, Reliability, Result, SendInPlace,
+    Spec, ledger,
+};
+use nix::{errno::Errno, sys::uio::pwrite};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+/// A sealed file in memory that one side writes and the other maps.
+#[derive(Debug)]
+pub struct MemfdWrite;
+
+/// One end: that of the ring, and the file under it.
+#[derive(Debug)]
+pub struct MemfdWriteEnd {
+    ring: RingEnd,
+    file: Arc<OwnedFd>,
+    /// Where in the file the data area begins that this end sends through.
+    area: usize,
+    /// What `send_with` lends.
+    scratch: Pages,
+}
+
+impl Channel for MemfdWrite {
+    const SPEC: Spec = Spec {
+        name: "memfd-write",
+        summary: "a ring in a sealed memfd, filled with pwrite",
+        framing: Framing::Message,
+        reliability: Reliability::Reliable,
+        reach: Reach::Inherited,
+        objects: "1 memfd, 1 socket pair",
+        limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
+        declared_copies: Copies { copying: 2, in_place: Some(1) },
+        custody: Custody::Channel,
+        peer_death: "nothing; a socket beside the memory tells",
+        trust: "no name; sealed: nobody can cut it; what a peer scribbles is checked",
+        good_for: "a sender whose payload lies in a buffer already: one copy, errors instead of SIGBUS",
+        bad_for: "short messages: a system call each; both directions at once",
+        manual: "memfd_create(2), pwrite(2)",
+    };
+    type Endpoint = MemfdWriteEnd;
+
+    /// System calls: `memfd_create`, `fchmod`, `getrlimit`, `fallocate`, `fcntl(F_ADD_SEALS)`, `mmap`, `socketpair`, and `mmap` of
+    /// a buffer for each end.
+    fn pair(options: &Options) -> Result<(MemfdWriteEnd, MemfdWriteEnd)> {
+        let size = Size::of(options)?;
+        let file = Arc::new(sealed(size.mapping_len())?);
+        let (first, second) = RingEnd::pair(Mapping::of(&*file, size.mapping_len())?, options)?;
+        let end = |ring: RingEnd, side: Side| {
+            let scratch = Pages::new(ring.max_message())?;
+            Ok(MemfdWriteEnd { ring, file: Arc::clone(&file), area: side.sends_at(size), scratch })
+        };
+        Ok((end(first, Side::First)?, end(second, Side::Second)?))
+    }
+}
+
+impl Endpoint for MemfdWriteEnd {
+    /// System calls: `pwrite`, none for an empty message; those of a [`RingEnd`] that has to wait or to wake its peer.
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        let Self { ring, file, area, .. } = self;
+        ring.send_by(message.len(), |slot| write_all(file, message, *area + slot.offset()))
+    }
+
+    /// System calls: none, but those of a [`RingEnd`] that has to wait or to wake its peer.
+    #[inline]
+    fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.ring.recv(buffer)
+    }
+
+    fn max_message(&self) -> usize {
+        self.ring.max_message()
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.ring.set_timeout(timeout)
+    }
+
+    /// System calls: `madvise(MADV_POPULATE_WRITE)`, twice.
+    fn prefault(&mut self) {
+        self.ring.prefault();
+        self.scratch.populate();
+    }
+}
+
+impl SendInPlace for MemfdWriteEnd {
+    /// System calls: as [`send`](Endpoint::send).
+    #[inline]
+    fn send_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+        let Self { ring, file, area, scratch } = self;
+        ring.send_by(len, |slot| {
+            let message = &mut scratch[..len];
+            fill(message);
+            write_all(file, message, *area + slot.offset())
+        })
+    }
+}
+
+impl InPlace for MemfdWriteEnd {
+    #[inline]
+    fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        self.ring.recv_with(read)
+    }
+}
+
+/// Writes all of `bytes` at `offset` of `file`. A call may write less, up to a limit on the file's length (`RLIMIT_FSIZE`); the next
+/// one then fails with `EFBIG` where the process ignores or blocks `SIGXFSZ`, and else ends it (setrlimit(2)).
+#[inline]
+fn write_all(file: impl AsFd, bytes: &[u8], offset: usize) -> Result<()> {
+    let mut written = 0;
+    while written < bytes.len() {
+        ledger::call();
+        match pwrite(&file, &bytes[written..], (offset + written) as i64) {
+            // Of a file, which this is, no other call means that there is no room.
+            Ok(0) => return Err(Error::os("pwrite", Errno::ENOSPC)),
+            Ok(n) => written += n,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::os("pwrite", errno)),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::{
+        fcntl::{FcntlArg, SealFlag, fcntl},
+        sys::memfd::{MFdFlags, memfd_create},
+        unistd::ftruncate,
+    };
+
+    #[test]
+    fn a_seal_against_writing_is_an_error_and_nothing_is_sent() {
+        let (mut a, mut b) = MemfdWrite::pair(&Options { capacity: Some(1), ..Options::default() }).unwrap();
+        let sealed = memfd_create(c"sealed", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING).unwrap();
+        ftruncate(&sealed, 1 << 16).unwrap();
+        fcntl(&sealed, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_WRITE)).unwrap();
+        let file = std::mem::replace(&mut a.file, Arc::new(sealed));
+        let refused = Err(Error::Os { call: "pwrite", source: Errno::EPERM });
+        assert_eq!(a.send(b"lost"), refused);
+        assert_eq!(a.send_with(4, |slot| slot.copy_from_slice(b"lost")), refused);
+        a.file = file;
+        a.send(b"sent").unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(b.recv(&mut buffer), Ok(4));
+        assert_eq!(&buffer[..4], b"sent");
+    }
+
+    #[test]
+    fn one_call_a_message_and_one_copy_at_most() {
+        let (mut a, mut b) = MemfdWrite::pair(&Options::default()).unwrap();
+        let mut buffer = vec![0; 4096];
+        let mut cost = |act: &mut dyn FnMut(&mut MemfdWriteEnd, &mut MemfdWriteEnd)| {
+            let before = ledger::entries();
+            act(&mut a, &mut b);
+            let cost = ledger::entries().since(before);
+            (cost.calls, cost.copies)
+        };
+        assert_eq!(cost(&mut |a, _| a.send(&[1; 4096]).unwrap()), (1, 0));
+        assert_eq!(cost(&mut |_, b| assert_eq!(b.recv(&mut buffer), Ok(4096))), (0, 1));
+        assert_eq!(cost(&mut |a, _| a.send_with(4096, |slot| slot.fill(2)).unwrap()), (1, 0));
+        assert_eq!(cost(&mut |_, b| assert!(b.recv_with(|message| message == [2; 4096]).unwrap())), (0, 0));
+        assert_eq!(cost(&mut |a, _| a.send(&[]).unwrap()), (0, 0));
+    }
+}
