@@ -114,7 +114,7 @@ fn max_message<C: Channel>() -> Result<usize, Error> {
 }
 
 /// Every mechanism, in the order lists show them.
-pub static MECHANISMS: [Mechanism; 16] = [
+pub static MECHANISMS: [Mechanism; 18] = [
     Mechanism::of::<ipc_pipe::Pipe>(),
     Mechanism::of::<ipc_pipe::Vmsplice>().send_in_place::<ipc_pipe::Vmsplice>(),
     Mechanism::of::<ipc_pipe::Splice>().send_in_place::<ipc_pipe::Splice>(),
@@ -126,6 +126,8 @@ pub static MECHANISMS: [Mechanism; 16] = [
     Mechanism::of::<ipc_shm::Memfd>().in_place::<ipc_shm::Memfd>(),
     Mechanism::of::<ipc_shm::MmapFile>().in_place::<ipc_shm::MmapFile>().by_name::<ipc_shm::MmapFile>(),
     Mechanism::of::<ipc_shm::MmapAnon>().in_place::<ipc_shm::MmapAnon>(),
+    Mechanism::of::<ipc_shm::MemfdWrite>().in_place::<ipc_shm::MemfdWrite>(),
+    Mechanism::of::<ipc_shm::ProcessVm>().in_place::<ipc_shm::ProcessVm>(),
     Mechanism::of::<ipc_socket::UnixStream>().by_name::<ipc_socket::UnixStream>(),
     Mechanism::of::<ipc_socket::UnixDgram>().by_name::<ipc_socket::UnixDgram>(),
     Mechanism::of::<ipc_socket::UnixSeqpacket>().by_name::<ipc_socket::UnixSeqpacket>(),

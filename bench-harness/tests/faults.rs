@@ -14,7 +14,7 @@ use ipc_core::{
 use ipc_fifo::Fifo;
 use ipc_msgq::{PosixMq, SysvMsgq};
 use ipc_pipe::Pipe;
-use ipc_shm::Memfd;
+use ipc_shm::{Memfd, ProcessVm};
 use ipc_socket::UnixDgram;
 use std::{fs, time::Duration};
 
@@ -167,6 +167,7 @@ fn main() {
         .test("noticed_in_time_sysv_msgq", noticed_in_time::<SysvMsgq>)
         .test("noticed_in_time_posix_mq", noticed_in_time::<PosixMq>)
         .test("noticed_in_time_memfd", noticed_in_time::<Memfd>)
+        .test("noticed_in_time_process_vm", noticed_in_time::<ProcessVm>)
         .test("noticed_in_time_unix_dgram", noticed_in_time::<UnixDgram>)
         .test("a_hang_is_told", expect::<1>(Fault::KillSender, |outcome| outcome.hung))
         .test("a_wrong_message_is_told", expect::<2>(Fault::KillSender, |outcome| outcome.corrupted))

@@ -138,7 +138,7 @@ fn yama() -> Finding {
     let is_absent = value.is_err() && !std::path::Path::new("/proc/sys/kernel/yama").exists();
     let value = if is_absent { Ok("not in this kernel".into()) } else { value };
     Finding::new(Group::Sandbox, "Yama ptrace_scope", value)
-        .effect("no mechanism here needs ptrace(2); strace -p and debuggers on a pair do")
+        .effect("process-vm reads another process, which 2 leaves to the privileged and 3 to nobody; nothing else here needs it")
         .advice("sysctl -w kernel.yama.ptrace_scope=0 (any process of a user can then read the memory of the others)")
 }
 

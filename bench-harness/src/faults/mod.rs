@@ -19,7 +19,7 @@ use crate::{
     registry::{MECHANISMS, Mechanism},
     topology::Topology,
 };
-use ipc_core::{Reliability, Wait};
+use ipc_core::{Custody, Reliability, Spec, Wait};
 use nix::sys::prctl;
 use std::{collections::BTreeMap, time::Duration, time::SystemTime};
 
@@ -95,6 +95,16 @@ pub fn inflict(kills: u32, topology: &Topology, selected: impl Fn(&str) -> bool)
     let (measured, machine) = (rfc3339(started), Host::gather().title());
     let rows = series.iter().map(|s| s.row(measured.clone(), machine.clone())).collect();
     Results { rows, interrupted: interrupt::requested() }
+}
+
+/// Whether messages that were sent may be lost where `fault` strikes a mechanism: what was on its way to a receiver that went, and what a
+/// killed sender had in its custody.
+fn may_lose(spec: &Spec, fault: Fault) -> bool {
+    match fault {
+        Fault::KillReceiver | Fault::CloseReceiver => true,
+        Fault::KillSender if spec.custody == Custody::Sender => true,
+        _ => spec.reliability == Reliability::Lossy,
+    }
 }
 
 impl Series {
@@ -174,14 +184,29 @@ impl Series {
 
     /// The first thing that no column has and that should not be.
     fn wrong(&self) -> Option<String> {
-        let reliable = self.mechanism.spec.reliability == Reliability::Reliable;
-        // What was on its way to a receiver that went is lost, and nothing else.
-        let may_lose = !reliable || matches!(self.fault, Fault::KillReceiver | Fault::CloseReceiver);
+        let may_lose = may_lose(&self.mechanism.spec, self.fault);
         let of = |outcome: &Outcome| {
             let lost = (!may_lose && outcome.lost > 0).then(|| format!("{} messages lost", outcome.lost));
             let left = (!outcome.left_after_sweep.is_empty()).then(|| outcome.left_after_sweep.join(", "));
             outcome.error.clone().or(lost).or(left.map(|left| format!("left: {left}")))
         };
         self.error.clone().or_else(|| self.outcomes.iter().find_map(|(_, outcome)| of(outcome)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_died_with_its_holder_may_be_lost() {
+        let lossless = |name: &str| -> Vec<Fault> {
+            let spec = Mechanism::named(name).expect(name).spec;
+            Fault::ALL.into_iter().filter(|&fault| !may_lose(&spec, fault)).collect()
+        };
+        let kept = [Fault::CloseSender, Fault::StopSender, Fault::StopReceiver, Fault::KillBinder];
+        assert_eq!(lossless("process-vm"), kept);
+        assert_eq!(lossless("memfd-write"), [&[Fault::KillSender], &kept[..]].concat());
+        assert_eq!(lossless("udp"), []);
     }
 }
