@@ -114,7 +114,7 @@ fn max_message<C: Channel>() -> Result<usize, Error> {
 }
 
 /// Every mechanism, in the order lists show them.
-pub static MECHANISMS: [Mechanism; 18] = [
+pub static MECHANISMS: [Mechanism; 19] = [
     Mechanism::of::<ipc_pipe::Pipe>(),
     Mechanism::of::<ipc_pipe::Vmsplice>().send_in_place::<ipc_pipe::Vmsplice>(),
     Mechanism::of::<ipc_pipe::Splice>().send_in_place::<ipc_pipe::Splice>(),
@@ -132,6 +132,9 @@ pub static MECHANISMS: [Mechanism; 18] = [
     Mechanism::of::<ipc_socket::UnixDgram>().by_name::<ipc_socket::UnixDgram>(),
     Mechanism::of::<ipc_socket::UnixSeqpacket>().by_name::<ipc_socket::UnixSeqpacket>(),
     Mechanism::of::<ipc_socket::Tcp>().by_name::<ipc_socket::Tcp>(),
+    Mechanism::of::<ipc_socket::TcpZerocopy>()
+        .send_in_place::<ipc_socket::TcpZerocopy>()
+        .by_name::<ipc_socket::TcpZerocopy>(),
     Mechanism::of::<ipc_socket::Udp>().by_name::<ipc_socket::Udp>(),
 ];
 

@@ -74,8 +74,12 @@ impl Progress {
     }
 }
 
+/// [`Error::Unsupported`] where a call goes on with a message of `len` bytes of which `done` have moved already: with another.
+///
+/// # Errors
+/// That one.
 #[inline]
-fn check_same(what: &'static str, done: usize, len: usize) -> Result<()> {
+pub fn check_same(what: &'static str, done: usize, len: usize) -> Result<()> {
     if done <= len {
         return Ok(());
     }

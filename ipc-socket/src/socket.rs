@@ -1,9 +1,13 @@
 //! What every socket here needs: buffers of the size asked for, and how its calls wait.
 
+use crate::sys::ZeroCopy;
 use ipc_core::{Error, Options, Result, Wait, stream::set_nonblocking, wait::PEER_CHECK, wait::Patience};
-use nix::sys::{
-    socket::{AddressFamily, MsgFlags, SetSockOpt, SockFlag, SockType, getsockopt, setsockopt, socket, sockopt},
-    time::{TimeVal, TimeValLike},
+use nix::{
+    errno::Errno,
+    sys::{
+        socket::{AddressFamily, MsgFlags, SetSockOpt, SockFlag, SockType, getsockopt, setsockopt, socket, sockopt},
+        time::{TimeVal, TimeValLike},
+    },
 };
 use std::{os::fd::OwnedFd, time::Duration};
 
@@ -48,6 +52,22 @@ pub fn send_buffer(socket: &OwnedFd) -> Result<usize> {
 /// [`Error::Os`] of `setsockopt`.
 pub fn set<O: SetSockOpt>(socket: &OwnedFd, option: O, value: &O::Val) -> Result<()> {
     setsockopt(socket, option, value).map_err(|e| Error::os("setsockopt", e))
+}
+
+/// Lets `mechanism` send from where the payload is (`SO_ZEROCOPY`, socket(7)).
+///
+/// # Errors
+/// [`Error::Unsupported`] where the kernel does not know it (Linux 4.14), else [`Error::Os`] of `setsockopt`.
+pub fn zero_copy(socket: &OwnedFd, mechanism: &'static str) -> Result<()> {
+    match setsockopt(socket, ZeroCopy, &true) {
+        Err(errno @ (Errno::ENOPROTOOPT | Errno::EOPNOTSUPP)) => {
+            let why = format!(
+                "setsockopt(SO_ZEROCOPY): {errno}; it needs Linux 4.14 and no sandbox that replaces the kernel"
+            );
+            Err(Error::Unsupported { what: mechanism, why })
+        }
+        result => result.map_err(|e| Error::os("setsockopt", e)),
+    }
 }
 
 /// Lets the calls on `socket` wait as `patience` says, and returns the flags for a call's attempts after its first.

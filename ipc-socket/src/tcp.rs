@@ -6,14 +6,10 @@
 //! `TCP_NODELAY` is set on both ends: Nagle's algorithm would hold back small messages until earlier ones are
 //! acknowledged, up to 40 ms.
 
-use crate::{StreamEnd, loopback, socket::set};
-use ipc_core::{
-    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
-    liveness::{Meeting, await_readable},
-    stream::set_nonblocking,
-};
-use nix::sys::socket::{Backlog, SockType, listen, sockopt};
-use std::{io::ErrorKind, net::TcpListener, os::fd::OwnedFd, time::Instant};
+use crate::{StreamEnd, connection, socket::set};
+use ipc_core::{Channel, Copies, Custody, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec};
+use nix::sys::socket::sockopt;
+use std::os::fd::OwnedFd;
 
 /// A TCP connection over the loopback interface.
 #[derive(Debug)]
@@ -41,10 +37,7 @@ impl Channel for Tcp {
     /// System calls: `socket`, `bind` and `getsockname` twice, `listen`, `connect`, `ppoll`, `accept4`, `getpeername`, and
     /// `setsockopt` twice.
     fn pair(options: &Options) -> Result<(StreamEnd, StreamEnd)> {
-        let listener = listening(options)?;
-        let near = loopback::bound(SockType::Stream, options)?;
-        loopback::connect_to(&near, loopback::port(&listener)?)?;
-        let far = accept(&listener, loopback::port(&near)?, options.deadline())?;
+        let (near, far) = connection::pair(options)?;
         Ok((end(near, options)?, end(far, options)?))
     }
 }
@@ -52,53 +45,16 @@ impl Channel for Tcp {
 /// The two sides meet first; the binder tells its port, the connector the port it comes from, and the binder takes that
 /// connection and no other.
 impl Rendezvous for Tcp {
-    /// System calls: `socket`, `bind`, `listen`, `getsockname`, `ppoll`, `accept4`, `getpeername`; those of [`Meeting`].
+    /// System calls: `socket`, `bind`, `listen`, `getsockname`, `ppoll`, `accept4`, `getpeername`, `setsockopt`; those of
+    /// [`Meeting`](ipc_core::liveness::Meeting).
     fn bind(name: &Name, options: &Options) -> Result<StreamEnd> {
-        let deadline = options.deadline();
-        let listener = listening(options)?;
-        let mut peer = Meeting::open(name, Self::SPEC.name)?.accept(deadline)?;
-        peer.tell(loopback::port(&listener)?.into())?;
-        let from = loopback::port_of(peer.hear(deadline)?)?;
-        let socket = accept(&listener, from, deadline)?;
-        peer.tell(0)?;
-        end(socket, options)
+        end(connection::bind(name, Self::SPEC.name, options)?, options)
     }
 
-    /// System calls: `socket`, `bind`, `getsockname`, `connect`; those of [`Meeting`].
+    /// System calls: `socket`, `bind`, `getsockname`, `connect`, `setsockopt`; those of
+    /// [`Meeting`](ipc_core::liveness::Meeting).
     fn connect(name: &Name, options: &Options) -> Result<StreamEnd> {
-        let deadline = options.deadline();
-        let mut peer = Meeting::join(name, Self::SPEC.name, deadline)?;
-        let socket = loopback::bound(SockType::Stream, options)?;
-        loopback::connect_to(&socket, loopback::port_of(peer.hear(deadline)?)?)?;
-        peer.tell(loopback::port(&socket)?.into())?;
-        peer.hear(deadline)?;
-        end(socket, options)
-    }
-}
-
-fn listening(options: &Options) -> Result<TcpListener> {
-    let socket = loopback::bound(SockType::Stream, options)?;
-    listen(&socket, Backlog::new(128).unwrap_or(Backlog::MAXCONN)).map_err(|e| Error::os("listen", e))?;
-    set_nonblocking(&socket, true)?;
-    Ok(TcpListener::from(socket))
-}
-
-/// The connection that comes from `port`; anybody on the host can connect, and others are turned away.
-fn accept(listener: &TcpListener, port: u16, deadline: Instant) -> Result<OwnedFd> {
-    loop {
-        await_readable(listener, deadline)?;
-        match listener.accept() {
-            Ok((stream, _)) => {
-                let socket = OwnedFd::from(stream);
-                if loopback::is_peer(&socket, port) == Ok(true) {
-                    return Ok(socket);
-                }
-            }
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            // A stranger that has gone again (accept(2)).
-            Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
-            Err(e) => return Err(Error::io("accept", &e)),
-        }
+        end(connection::connect(name, Self::SPEC.name, options)?, options)
     }
 }
 

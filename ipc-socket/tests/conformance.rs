@@ -1,7 +1,7 @@
 //! Every clause of the contract on every variant of this crate.
 
 use ipc_core::conformance::{Suite, run};
-use ipc_socket::{Tcp, Udp, UnixDgram, UnixSeqpacket, UnixStream};
+use ipc_socket::{Tcp, TcpZerocopy, Udp, UnixDgram, UnixSeqpacket, UnixStream};
 
 fn main() {
     run([
@@ -9,6 +9,7 @@ fn main() {
         Suite::of::<UnixDgram>().rendezvous::<UnixDgram>(),
         Suite::of::<UnixSeqpacket>().rendezvous::<UnixSeqpacket>(),
         Suite::of::<Tcp>().rendezvous::<Tcp>(),
+        Suite::of::<TcpZerocopy>().rendezvous::<TcpZerocopy>(),
         Suite::of::<Udp>().rendezvous::<Udp>(),
     ]);
 }

@@ -6,7 +6,7 @@ use ipc_core::{
     conformance::{Suite, Verdict, run},
     process,
 };
-use ipc_socket::{Tcp, Udp, UnixDgram, UnixSeqpacket, UnixStream};
+use ipc_socket::{Tcp, TcpZerocopy, Udp, UnixDgram, UnixSeqpacket, UnixStream};
 use nix::errno::Errno;
 use std::{
     fs,
@@ -165,6 +165,7 @@ fn more_than_the_system_grants() -> Verdict {
         UnixDgram::pair(&options).err(),
         UnixSeqpacket::pair(&options).err(),
         Tcp::pair(&options).err(),
+        TcpZerocopy::pair(&options).err(),
         Udp::pair(&options).err(),
     ];
     let expected = Error::TooLarge { len: most + 1, max: most };

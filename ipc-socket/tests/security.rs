@@ -1,4 +1,4 @@
-//! What strangers and careless neighbours find closed, on every variant of this crate. The ports of `tcp` and `udp` are open to
+//! What strangers and careless neighbours find closed, on every variant of this crate. The ports of `tcp`, `tcp-zerocopy` and `udp` are open to
 //! everybody, so there nobody but the peer may be listened to.
 
 use ipc_core::{
@@ -7,7 +7,7 @@ use ipc_core::{
     liveness::retry_by,
     process::{self, Exit},
 };
-use ipc_socket::{Tcp, Udp, UnixDgram, UnixSeqpacket, UnixStream};
+use ipc_socket::{Tcp, TcpZerocopy, Udp, UnixDgram, UnixSeqpacket, UnixStream};
 use std::{
     fs,
     io::{ErrorKind, Read, Write},
@@ -22,7 +22,10 @@ fn main() {
         Suite::private::<UnixSeqpacket>().against_intruders::<UnixSeqpacket>(),
         Suite::private::<Tcp>()
             .against_intruders::<Tcp>()
-            .test("a_stranger_who_connects_is_not_the_peer", a_stranger_who_connects_is_not_the_peer),
+            .test("a_stranger_who_connects_is_not_the_peer", a_stranger_who_connects_is_not_the_peer::<Tcp>),
+        Suite::private::<TcpZerocopy>()
+            .against_intruders::<TcpZerocopy>()
+            .test("a_stranger_who_connects_is_not_the_peer", a_stranger_who_connects_is_not_the_peer::<TcpZerocopy>),
         Suite::private::<Udp>()
             .against_intruders::<Udp>()
             .test("a_stranger_who_sends_is_not_heard", a_stranger_who_sends_is_not_heard),
@@ -57,12 +60,11 @@ fn ports(pid: u32, protocol: &str) -> Vec<u16> {
 }
 
 /// Strangers come first, and say what a peer might say; the binder sends them away and talks to his peer.
-fn a_stranger_who_connects_is_not_the_peer() -> Verdict {
+fn a_stranger_who_connects_is_not_the_peer<C: Rendezvous>() -> Verdict {
     let (name, options) = (Name::unique(), within(SOON));
     let mut binder = process::fork(|| {
         let mut buffer = [0; 4];
-        let talked =
-            Tcp::bind(&name, &options).and_then(|mut end| end.recv(&mut buffer).and_then(|_| end.send(b"pong")));
+        let talked = C::bind(&name, &options).and_then(|mut end| end.recv(&mut buffer).and_then(|_| end.send(b"pong")));
         i32::from(talked.is_err() || &buffer != b"ping")
     })
     .map_err(words)?;
@@ -77,7 +79,7 @@ fn a_stranger_who_connects_is_not_the_peer() -> Verdict {
         stranger.write_all(b"ping").map_err(words)?;
         strangers.push(stranger);
     }
-    let mut end = Tcp::connect(&name, &options).map_err(words)?;
+    let mut end = C::connect(&name, &options).map_err(words)?;
     let mut buffer = [0; 4];
     end.send(b"ping").and_then(|()| end.recv(&mut buffer)).map_err(words)?;
     if &buffer != b"pong" || binder.wait(SOON).map_err(words)? != Some(Exit::Code(0)) {

@@ -1,0 +1,72 @@
+//! `tcp-zerocopy`: a TCP connection over the loopback interface whose sender leaves the payload in its own memory
+//! (`MSG_ZEROCOPY`, send(2); Documentation/networking/msg_zerocopy.rst).
+//!
+//! Good where messages of many kilobytes leave the host: there the network card reads them from where they were produced. Bad on
+//! one host, where it saves nothing: a receiver here could hold the sender's pages for as long as it likes, so
+//! the kernel copies them on their way to it (`skb_orphan_frags_rx`, `net/core/dev.c`), and notifies that it did
+//! ([`Completions::copied`](crate::Completions)). Two copies as without, and the pinning of pages and the notifications come on top.
+//!
+//! The sender may write where a message was only when the kernel has notified it that nobody reads there any more, on the
+//! socket's error queue. [`ZerocopyEnd`] sends from a pool of its own and knows: it reads the notifications when its pool is
+//! used up, and waits for one where there is none. So nobody else has to ask.
+
+use crate::{
+    ZerocopyEnd, connection,
+    socket::{set, zero_copy},
+};
+use ipc_core::{Channel, Copies, Custody, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec};
+use nix::sys::socket::sockopt;
+use std::os::fd::OwnedFd;
+
+/// A TCP connection over the loopback interface, sent to without copying first.
+#[derive(Debug)]
+pub struct TcpZerocopy;
+
+impl Channel for TcpZerocopy {
+    const SPEC: Spec = Spec {
+        name: "tcp-zerocopy",
+        summary: "a loopback TCP connection, sent to with MSG_ZEROCOPY, TCP_NODELAY",
+        framing: Framing::Stream,
+        reliability: Reliability::Reliable,
+        reach: Reach::Network,
+        objects: "1 connection (2 sockets), and up to 8 MiB of memory an end to send from",
+        limit: "none; 128 messages and 8 MiB unacknowledged, or 2 messages (RLIMIT_MEMLOCK, net.core.optmem_max)",
+        declared_copies: Copies { copying: 3, in_place: Some(2) },
+        custody: Custody::Channel,
+        peer_death: "end of file, EPIPE, ECONNRESET",
+        trust: "every user can reach the port; only a connection from the port that the peer told over a private socket is taken",
+        good_for: "long messages to another host, read by its network card where they were produced",
+        bad_for: "one host: the kernel copies after all, and notifies of each send on top",
+        manual: "send(2)",
+    };
+    type Endpoint = ZerocopyEnd;
+
+    /// System calls: `socket`, `bind` and `getsockname` twice, `listen`, `connect`, `ppoll`, `accept4`, `getpeername`; `mmap` twice
+    /// and `setsockopt` four times.
+    fn pair(options: &Options) -> Result<(ZerocopyEnd, ZerocopyEnd)> {
+        let (near, far) = connection::pair(options)?;
+        Ok((end(near, options)?, end(far, options)?))
+    }
+}
+
+/// The two sides meet first; the binder tells its port, the connector the port it comes from, and the binder takes that
+/// connection and no other.
+impl Rendezvous for TcpZerocopy {
+    /// System calls: `socket`, `bind`, `listen`, `getsockname`, `ppoll`, `accept4`, `getpeername`, `mmap`, `setsockopt` twice;
+    /// those of [`Meeting`](ipc_core::liveness::Meeting).
+    fn bind(name: &Name, options: &Options) -> Result<ZerocopyEnd> {
+        end(connection::bind(name, Self::SPEC.name, options)?, options)
+    }
+
+    /// System calls: `socket`, `bind`, `getsockname`, `connect`, `mmap`, `setsockopt` twice; those of
+    /// [`Meeting`](ipc_core::liveness::Meeting).
+    fn connect(name: &Name, options: &Options) -> Result<ZerocopyEnd> {
+        end(connection::connect(name, Self::SPEC.name, options)?, options)
+    }
+}
+
+fn end(socket: OwnedFd, options: &Options) -> Result<ZerocopyEnd> {
+    set(&socket, sockopt::TcpNoDelay, &true)?;
+    zero_copy(&socket, TcpZerocopy::SPEC.name)?;
+    ZerocopyEnd::new(socket, options)
+}
