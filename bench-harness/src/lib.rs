@@ -3,9 +3,10 @@
 //! [`cell`] names what is measured, [`plan`] expands a user's choice into cells, [`pair`] forks one pair and plays a
 //! [`workload`] on it, [`tally`] and [`cost`] turn the pairs of a cell into a row, [`run`] does all of it with a progress bar, and
 //! [`record`], [`report`] keep and show the rows. [`usage`] and [`energy`] say what a pair took beside its time. [`faults`] kills,
-//! closes and stops one process of a pair and sees what becomes of the other. [`relay`] carries a file from process to
-//! process. [`registry`] is the one table of mechanisms. The program `ipc-bench` and the bench targets are thin callers of this
-//! library.
+//! closes and stops one process of a pair and sees what becomes of the other. [`copies`] traces a pair, [`lifecycle`] measures
+//! what a channel costs before and after its messages, [`relay`] carries a file from process to process: what a run measures
+//! [`beside`] its cells. [`registry`] is the one table of mechanisms. The program `ipc-bench` and the bench targets are thin
+//! callers of this library.
 
 pub mod beside;
 pub mod cell;
@@ -18,6 +19,7 @@ pub mod energy;
 pub mod faults;
 pub mod host;
 pub mod interrupt;
+pub mod lifecycle;
 pub mod pair;
 pub mod payload;
 pub mod plan;

@@ -181,7 +181,7 @@ pub enum PairError {
 }
 
 /// What a death without a report means.
-fn cause_of(exit: Exit) -> String {
+pub(crate) fn cause_of(exit: Exit) -> String {
     let signal = match exit {
         Exit::Code(process::PANICKED) => return "it panicked (see its message above)".into(),
         Exit::Code(code) => return format!("exit code {code}"),

@@ -5,6 +5,7 @@ use crate::{
     cell::Access,
     copies::{self, Trial},
     faults::{self, Fault, Inflict},
+    lifecycle::Probes,
     pair::{self, Job, PairError, Sample},
     workload::courier::{Copying, Direct, Lent},
 };
@@ -24,6 +25,7 @@ pub struct Mechanism {
     copies: [Option<Trial>; 2],
     /// Links made before the fork, the same in place, links by name.
     faults: [Option<Inflict>; 3],
+    lifecycle: Probes,
     max_message: fn() -> Result<usize, Error>,
 }
 
@@ -36,6 +38,7 @@ impl Mechanism {
             in_place: None,
             copies: [Some(copies::trial::<C, Copying<C::Endpoint>>), None],
             faults: [Some(faults::forked::<C, Copying<C::Endpoint>>), None, None],
+            lifecycle: Probes::of::<C>(),
             max_message: max_message::<C>,
         }
     }
@@ -59,6 +62,7 @@ impl Mechanism {
     /// `C` again, which has names.
     pub const fn by_name<C: Rendezvous>(mut self) -> Self {
         self.faults[2] = Some(faults::named::<C, Copying<C::Endpoint>>);
+        self.lifecycle = self.lifecycle.by_name::<C>();
         self
     }
 
@@ -92,6 +96,11 @@ impl Mechanism {
         let of_transfers = fault.strikes().1.is_some();
         let [forked, in_place, named] = self.faults;
         [forked.filter(|_| of_transfers), in_place.filter(|_| of_transfers), named].into_iter().flatten().collect()
+    }
+
+    /// What measures how its channels come and go.
+    pub fn lifecycle(&self) -> &Probes {
+        &self.lifecycle
     }
 
     /// The longest message in bytes with default options, on this kernel; `usize::MAX` for byte streams that have no limit.

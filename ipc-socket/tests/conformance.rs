@@ -9,7 +9,7 @@ fn main() {
         Suite::of::<UnixDgram>().rendezvous::<UnixDgram>(),
         Suite::of::<UnixSeqpacket>().rendezvous::<UnixSeqpacket>(),
         Suite::of::<Tcp>().rendezvous::<Tcp>(),
-        Suite::of::<TcpZerocopy>().rendezvous::<TcpZerocopy>(),
+        Suite::of::<TcpZerocopy>().send_in_place::<TcpZerocopy>().rendezvous::<TcpZerocopy>(),
         Suite::of::<Udp>().rendezvous::<Udp>(),
     ]);
 }

@@ -62,6 +62,17 @@ fn place(cgroup: &str, mountinfo: &str, controller: &str) -> Option<Place> {
     Some(Place { version, group: mount.point.join(below), top: mount.point })
 }
 
+/// The folder of this process's group for memory, and its version; `None` where it is the root group, which keeps no account.
+pub(crate) fn memory_group() -> Option<(usize, PathBuf)> {
+    let cgroup = host::read("/proc/self/cgroup").ok()?;
+    let place = place(&cgroup, &host::read("/proc/self/mountinfo").ok()?, "memory")?;
+    let counts = match place.version {
+        2 => place.group.join("memory.current").exists(),
+        _ => cgroup.lines().any(|line| line.contains(":memory:") && !line.ends_with(":memory:/")),
+    };
+    counts.then_some((place.version, place.group))
+}
+
 /// The value of the file `name` that binds most, of the group and those above it: a group is bound by all of them.
 fn tightest<T: PartialOrd>(place: &Place, parse: impl Fn(&Path) -> Option<T>) -> Option<(T, PathBuf)> {
     let groups = place.group.ancestors().take_while(|group| group.starts_with(&place.top));

@@ -13,6 +13,7 @@ mod sandbox;
 mod trials;
 mod usage;
 
+pub(crate) use cgroup::memory_group;
 pub use trials::Trials;
 
 use crate::{host::Host, topology::Topology};

@@ -9,6 +9,7 @@ pub mod cost;
 pub mod facts;
 pub mod faults;
 mod html;
+pub mod lifecycle;
 pub mod matrix;
 pub mod model;
 pub mod overview;

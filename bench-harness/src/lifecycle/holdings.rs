@@ -1,0 +1,100 @@
+//! What the two ends of a channel hold in the process that made it: descriptors and mappings, as the kernel lists them.
+
+use super::child::{in_child, words};
+use ipc_core::{Channel, Options};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, fs};
+
+/// What both ends hold together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holdings {
+    /// Entries of `/proc/self/fd`.
+    pub descriptors: u64,
+    /// Lines of `/proc/self/maps`. Neighbours of private anonymous memory are one mapping to the kernel.
+    pub mappings: u64,
+    /// Bytes of them.
+    pub mapped_bytes: u64,
+    /// What of it is still there after the channel's end.
+    pub left: Vec<String>,
+}
+
+/// The holdings of a channel. One channel is made before, so that what a process
+/// needs only once is not counted.
+pub fn of<C: Channel>() -> Result<Holdings, String> {
+    in_child(|| {
+        drop(C::pair(&Options::default()).map_err(words)?);
+        let before = Open::now()?;
+        let ends = C::pair(&Options::default()).map_err(words)?;
+        let during = Open::now()?;
+        drop(ends);
+        let after = Open::now()?;
+        let left = after.descriptors.difference(&before.descriptors).map(|fd| format!("descriptor {fd}"));
+        let mut left: Vec<_> = left.collect();
+        if after.mapped_bytes > before.mapped_bytes {
+            left.push(format!("{} mapped bytes", after.mapped_bytes - before.mapped_bytes));
+        }
+        Ok(Holdings {
+            descriptors: (during.descriptors.len() - before.descriptors.len()) as u64,
+            mappings: during.mappings.saturating_sub(before.mappings),
+            mapped_bytes: during.mapped_bytes.saturating_sub(before.mapped_bytes),
+            left,
+        })
+    })
+}
+
+/// What this process has open.
+struct Open {
+    descriptors: BTreeSet<String>,
+    mappings: u64,
+    mapped_bytes: u64,
+}
+
+impl Open {
+    fn now() -> Result<Self, String> {
+        let maps = fs::read_to_string("/proc/self/maps").map_err(|error| format!("/proc/self/maps: {error}"))?;
+        // What grows with the program itself is none of the channel's.
+        let own = |line: &&str| !line.ends_with("[heap]") && !line.ends_with("[stack]");
+        let sizes: Vec<u64> = maps.lines().filter(own).filter_map(bytes).collect();
+        Ok(Self { descriptors: descriptors()?, mappings: sizes.len() as u64, mapped_bytes: sizes.iter().sum() })
+    }
+}
+
+/// The open descriptors, each with what it refers to.
+fn descriptors() -> Result<BTreeSet<String>, String> {
+    const FOLDER: &str = "/proc/self/fd";
+    let listed = fs::read_dir(FOLDER).map_err(|error| format!("{FOLDER}: {error}"))?.flatten();
+    // The folder's own is closed by the time that what they refer to is asked for.
+    let names: Vec<_> = listed.map(|entry| entry.file_name()).collect();
+    let targets = names.iter().filter_map(|name| {
+        let target = fs::read_link(format!("{FOLDER}/{}", name.display())).ok()?;
+        Some(format!("{} ({})", name.display(), target.display()))
+    });
+    Ok(targets.collect())
+}
+
+/// The length of a mapping, from its line: `START-END …` (proc_pid_maps(5)).
+fn bytes(line: &str) -> Option<u64> {
+    let (start, end) = line.split_ascii_whitespace().next()?.split_once('-')?;
+    Some(u64::from_str_radix(end, 16).ok()? - u64::from_str_radix(start, 16).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_a_length() {
+        assert_eq!(bytes("7f31c0000000-7f31c0021000 rw-s 00000000 00:01 2051 /memfd:ring (deleted)"), Some(0x21000));
+        assert_eq!(bytes("nothing"), None);
+    }
+
+    #[test]
+    fn what_is_opened_is_listed() {
+        let before = descriptors().unwrap();
+        let file = fs::File::open("/dev/null").unwrap();
+        let opened: Vec<_> = descriptors().unwrap().difference(&before).cloned().collect();
+        // Other tests may open something meanwhile.
+        assert!(opened.iter().any(|target| target.ends_with("(/dev/null)")), "{opened:?}");
+        drop(file);
+    }
+}
