@@ -1,19 +1,26 @@
-//! What a run measures beside its cells, after them: copies, life cycles, relays. None of it is timed against anything else, so
-//! each is measured in one go.
+//! What a run measures beside its cells, after them: copies, life cycles, relays. None of it is timed against a cell, so each is
+//! measured in one go.
 
 use crate::{
     cell::Workload,
-    copies, interrupt,
-    plan::Selection,
+    copies, interrupt, lifecycle,
+    plan::{Depth, Selection},
     progress::Progress,
-    record::{CopiesRow, Row as _},
+    record::{CopiesRow, LifecycleRow, RelayRow, Row as _},
+    registry::{MECHANISMS, Mechanism},
+    relay,
+    topology::Topology,
 };
 
 /// What is to be measured.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Beside {
     /// Of which the copies are counted.
     pub copies: Vec<copies::Subject>,
+    /// Of which the life cycle is measured.
+    pub lifecycles: Vec<&'static Mechanism>,
+    /// The file that is carried, and by which ways.
+    pub relays: relay::Plan,
 }
 
 /// What was measured.
@@ -21,74 +28,117 @@ pub struct Beside {
 pub struct Rows {
     /// One row per subject.
     pub copies: Vec<CopiesRow>,
+    /// One row per mechanism.
+    pub lifecycle: Vec<LifecycleRow>,
+    /// One row per way.
+    pub relay: Vec<RelayRow>,
+    /// Whether a relay carried a wrong byte.
+    pub wrong_payload: bool,
 }
 
 impl Rows {
-    /// What is wrong with them, a line each: a count of copies that is not what the mechanism declares, a payload that is not
-    /// what was sent.
+    /// Counts of copies that are not what the mechanisms declare, and wrong payloads among them: a line each.
     pub fn verdicts(&self) -> Vec<String> {
-        let copies = self.copies.iter().filter_map(|row| Some(format!("{}: {}", row.name(), copies::verdict(row)?)));
-        copies.collect()
+        let verdict = |row: &CopiesRow| Some(format!("{}: {}", row.name(), copies::verdict(row)?));
+        self.copies.iter().filter_map(verdict).collect()
     }
 }
 
 impl Beside {
-    /// What `selection` asks for.
-    pub fn of(selection: &Selection, notes: &mut Vec<String>) -> Self {
+    /// What `selection` asks for; what that leaves out goes into `notes`.
+    pub fn of(selection: &Selection, topology: &Topology, notes: &mut Vec<String>) -> Self {
         let mut wanted = |workload| is_wanted(selection, workload, notes);
-        let mut beside = Self::default();
-        if wanted(Workload::Copies) {
-            let asked =
-                if selection.sizes.is_empty() { selection.depth.sizes(Workload::Copies) } else { &selection.sizes };
-            let sizes: Vec<usize> = asked.iter().copied().filter(|&size| size >= copies::SHORTEST).collect();
-            if sizes.len() < asked.len() {
-                notes.push(format!("copies are counted of messages of {} bytes or more", copies::SHORTEST));
-            }
-            beside.copies = copies::subjects(&sizes);
-            beside.copies.retain(|subject| {
-                let of_mechanism = |name| selection.mechanisms.iter().any(|mechanism| mechanism.spec.name == name);
-                (selection.mechanisms.is_empty() || of_mechanism(subject.mechanism.spec.name))
-                    && (selection.accesses.is_empty() || selection.accesses.contains(&subject.access))
-            });
+        let [copies, lifecycle, relay] = [Workload::Copies, Workload::Lifecycle, Workload::Relay].map(&mut wanted);
+        let is_chosen = |mechanism: &Mechanism| {
+            let names = || selection.mechanisms.iter().map(|chosen| chosen.spec.name);
+            selection.mechanisms.is_empty() || names().any(|name| name == mechanism.spec.name)
+        };
+        let mechanisms = || MECHANISMS.iter().filter(|mechanism| is_chosen(mechanism));
+        let relays = match selection.depth {
+            Depth::Quick => relay::Plan { bytes: 8 << 20, runs: 3, ..relay::Plan::new(topology) },
+            Depth::Default | Depth::Full => relay::Plan::new(topology),
+        };
+        Self {
+            copies: if copies { subjects(selection, is_chosen, notes) } else { Vec::new() },
+            lifecycles: if lifecycle { mechanisms().collect() } else { Vec::new() },
+            relays: if relay { relays } else { relay::Plan { relays: Vec::new(), ..relays } },
         }
-        beside
     }
 
     /// Leaves out what is not called like `filter`.
     pub fn retain(&mut self, filter: &str) {
         self.copies.retain(|subject| subject.to_string().contains(filter));
+        self.lifecycles.retain(|mechanism| lifecycle_name(mechanism).contains(filter));
+        self.relays.relays.retain(|relay| relay_name(*relay).contains(filter));
     }
 
     /// A name, where there is one.
     pub fn example(&self) -> Option<String> {
-        self.copies.first().map(ToString::to_string)
+        let copies = self.copies.first().map(ToString::to_string);
+        let lifecycle = || self.lifecycles.first().map(|mechanism| lifecycle_name(mechanism));
+        copies.or_else(lifecycle).or_else(|| self.relays.relays.first().copied().map(relay_name))
     }
 
     /// Pieces of work: the steps of a progress bar.
     pub fn steps(&self) -> u64 {
-        self.copies.len() as u64
+        (self.copies.len() + self.lifecycles.len()) as u64 + self.relays.steps()
     }
 
     /// Measures all of it, or what there is time for until the user asks to stop.
-    pub fn measure(&self, progress: &mut Progress) -> Rows {
+    pub fn measure(&self, topology: &Topology, progress: &mut Progress) -> Rows {
         let mut rows = Rows::default();
-        for subject in &self.copies {
-            if interrupt::requested() {
-                return rows;
-            }
+        for subject in self.copies.iter().take_while(|_| !interrupt::requested()) {
             progress.begin(subject);
             rows.copies.push(copies::measure(subject));
             progress.advance(1);
+        }
+        for mechanism in self.lifecycles.iter().take_while(|_| !interrupt::requested()) {
+            progress.begin(&lifecycle_name(mechanism));
+            rows.lifecycle.push(lifecycle::measure(mechanism, topology));
+            progress.advance(1);
+        }
+        if !self.relays.relays.is_empty() && !interrupt::requested() {
+            let outcome = relay::carry_all(&self.relays, |relay| {
+                progress.begin(&relay_name(relay));
+                progress.advance(1);
+            });
+            (rows.relay, rows.wrong_payload) = (outcome.rows, outcome.wrong_payload);
         }
         rows
     }
 }
 
-/// Whether `workload` is asked for. What has no size, say, is left out where a size is asked for: its figure would be another.
+fn lifecycle_name(mechanism: &Mechanism) -> String {
+    format!("{}/{}", Workload::Lifecycle, mechanism.spec.name)
+}
+
+fn relay_name(relay: relay::Relay) -> String {
+    format!("{}/{relay}", Workload::Relay)
+}
+
+/// What copies are counted of.
+fn subjects(
+    selection: &Selection,
+    is_chosen: impl Fn(&Mechanism) -> bool,
+    notes: &mut Vec<String>,
+) -> Vec<copies::Subject> {
+    let asked = if selection.sizes.is_empty() { selection.depth.sizes(Workload::Copies) } else { &selection.sizes };
+    let sizes: Vec<usize> = asked.iter().copied().filter(|&size| size >= copies::SHORTEST).collect();
+    if sizes.len() < asked.len() {
+        notes.push(format!("copies are counted of messages of {} bytes or more", copies::SHORTEST));
+    }
+    let mut subjects = copies::subjects(&sizes);
+    subjects.retain(|subject| {
+        let by_access = selection.accesses.is_empty() || selection.accesses.contains(&subject.access);
+        by_access && is_chosen(subject.mechanism)
+    });
+    subjects
+}
+
+/// Whether `workload` is asked for. What has no size, say, is left out where a size is asked for.
 fn is_wanted(selection: &Selection, workload: Workload, notes: &mut Vec<String>) -> bool {
     let named = selection.workloads.contains(&workload);
-    let usual = selection.workloads.is_empty() && selection.depth.workloads().contains(&workload);
-    if !named && !usual {
+    if !named && !selection.workloads.is_empty() {
         return false;
     }
     let has = |parts: &[Workload]| parts.contains(&workload);
@@ -104,4 +154,54 @@ fn is_wanted(selection: &Selection, workload: Workload, notes: &mut Vec<String>)
         notes.push(format!("{workload} is left out: it has no {part} that could be chosen"));
     }
     lacking.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cell::Placement, topology::Thread};
+
+    fn beside(selection: &Selection) -> (Beside, Vec<String>) {
+        let two = Topology::of(&[Thread { cpu: 0, core: 0, socket: 0 }, Thread { cpu: 1, core: 1, socket: 0 }]);
+        let mut notes = Vec::new();
+        (Beside::of(selection, &two, &mut notes), notes)
+    }
+
+    #[test]
+    fn everything_is_measured_unless_something_is_chosen() {
+        let (all, notes) = beside(&Selection::default());
+        assert!(notes.is_empty(), "{notes:?}");
+        let accesses: usize = MECHANISMS.iter().map(|mechanism| mechanism.accesses().count()).sum();
+        assert_eq!((all.copies.len(), all.lifecycles.len()), (accesses * copies::SIZES.len(), MECHANISMS.len()));
+        assert_eq!(all.relays.relays, relay::Relay::ALL);
+
+        let pipe = vec![Mechanism::named("pipe").unwrap()];
+        let (one, notes) = beside(&Selection { mechanisms: pipe, ..Selection::default() });
+        assert_eq!((one.copies.len(), one.lifecycles.len(), one.relays.steps()), (2, 1, 0));
+        assert!(notes.is_empty(), "nobody asked for a relay: {notes:?}");
+        let (none, _) = beside(&Selection { placements: vec![Placement::CrossCore], ..Selection::default() });
+        assert_eq!(none.steps(), 0);
+    }
+
+    #[test]
+    fn what_was_asked_for_and_cannot_be_chosen_so_is_said() {
+        let workloads = vec![Workload::Copies, Workload::Relay];
+        let (chosen, notes) = beside(&Selection { workloads, sizes: vec![64, 4096], ..Selection::default() });
+        assert!(chosen.copies.iter().all(|subject| subject.size == 4096) && !chosen.copies.is_empty());
+        assert_eq!((chosen.lifecycles.len(), chosen.relays.steps()), (0, 0));
+        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert!(notes.iter().any(|note| note.contains("relay is left out: it has no size")));
+    }
+
+    #[test]
+    fn a_filter_is_a_substring_of_the_name() {
+        for (filter, counts) in
+            [("lifecycle/fifo", [0, 1, 0]), ("relay/splice", [0, 0, 1]), ("copies/udp/4096", [1, 0, 0])]
+        {
+            let (mut chosen, _) = beside(&Selection::default());
+            chosen.retain(filter);
+            assert_eq!([chosen.copies.len(), chosen.lifecycles.len(), chosen.relays.relays.len()], counts, "{filter}");
+            assert!(chosen.example().unwrap().contains(filter));
+        }
+    }
 }

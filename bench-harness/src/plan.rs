@@ -24,11 +24,6 @@ pub enum Depth {
 }
 
 impl Depth {
-    /// What a run measures where nothing else is asked for, in the order of the tables.
-    pub(crate) fn workloads(self) -> &'static [Workload] {
-        Workload::ALL
-    }
-
     pub(crate) fn sizes(self, workload: Workload) -> &'static [usize] {
         const KIB: usize = 1 << 10;
         match (self, workload) {
@@ -166,7 +161,7 @@ impl Plan {
 
         let mut cells = Vec::new();
         let of_cells = |workload: &&Workload| !workload.patterns().is_empty();
-        for &workload in or(&selection.workloads, depth.workloads()).iter().filter(of_cells) {
+        for &workload in or(&selection.workloads, Workload::ALL).iter().filter(of_cells) {
             for &size in or(&selection.sizes, depth.sizes(workload)) {
                 for mechanism in or(&selection.mechanisms, &all) {
                     for access in mechanism.accesses() {
@@ -185,7 +180,7 @@ impl Plan {
                 }
             }
         }
-        let mut beside = Beside::of(selection, &mut notes);
+        let mut beside = Beside::of(selection, topology, &mut notes);
         if let Some(filter) = &selection.filter {
             let example = cells.first().map(Cell::to_string).or_else(|| beside.example()).unwrap_or_default();
             cells.retain(|cell| cell.to_string().contains(filter.as_str()));

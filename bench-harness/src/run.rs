@@ -72,7 +72,7 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
             }
         }
     }
-    let beside = plan.beside.measure(&mut progress);
+    let beside = plan.beside.measure(topology, &mut progress);
     progress.finish();
 
     let (mut probes, mut clock_reads) = (Vec::new(), Vec::new());
@@ -103,11 +103,11 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
         latency: of(Workload::Latency).map(Tally::latency_row).collect(),
         throughput: of(Workload::Throughput).map(Tally::throughput_row).collect(),
         cost: costs.collect(),
-        beside,
         histograms: of(Workload::Latency).filter_map(|t| Some((t.cell.to_string(), t.histogram()?))).collect(),
         host,
         interrupted: interrupt::requested(),
-        wrong_payload: tallies.iter().flatten().any(Tally::has_wrong_payload),
+        wrong_payload: beside.wrong_payload || tallies.iter().flatten().any(Tally::has_wrong_payload),
+        beside,
         started,
     }
 }
@@ -152,6 +152,8 @@ impl Results {
         write_or_remove(dir, &self.throughput)?;
         write_or_remove(dir, &self.cost)?;
         write_or_remove(dir, &self.beside.copies)?;
+        write_or_remove(dir, &self.beside.lifecycle)?;
+        write_or_remove(dir, &self.beside.relay)?;
         histograms::write(dir, self.started, &self.histograms)?;
         self.host.write(dir)?;
         crate::report::build(dir)

@@ -1,7 +1,7 @@
 //! What all verbs print alike: a table, CSV or one JSON document.
 
 use crate::{
-    record::{CopiesRow, CostRow, LatencyRow, Row, ThroughputRow},
+    record::{CopiesRow, CostRow, LatencyRow, LifecycleRow, RelayRow, Row, ThroughputRow},
     report,
 };
 use clap::ValueEnum;
@@ -46,6 +46,10 @@ pub struct Rows<'a> {
     pub cost: &'a [CostRow],
     /// The rows of `copies.csv`.
     pub copies: &'a [CopiesRow],
+    /// The rows of `lifecycle.csv`.
+    pub lifecycle: &'a [LifecycleRow],
+    /// The rows of `relay.csv`.
+    pub relay: &'a [RelayRow],
 }
 
 impl Rows<'_> {
@@ -57,6 +61,8 @@ impl Rows<'_> {
         all.insert("throughput".into(), records(self.throughput)?);
         all.insert("cost".into(), records(self.cost)?);
         all.insert("copies".into(), records(self.copies)?);
+        all.insert("lifecycle".into(), records(self.lifecycle)?);
+        all.insert("relay".into(), records(self.relay)?);
         Ok(Value::Object(all))
     }
 }
@@ -85,13 +91,31 @@ fn row<R: Row>(row: &R) -> anyhow::Result<Value> {
 pub fn tables(format: Format, rows: &Rows<'_>) -> anyhow::Result<()> {
     match format {
         Format::Table => {
-            let timed = report::terminal(rows.latency, rows.throughput);
-            let copies = report::copies::terminal(rows.copies);
-            print!("{}", joined(&[timed, report::cost::terminal(rows.cost), copies]));
+            // The rankings last, where they stay on the screen.
+            print!(
+                "{}",
+                joined(&[
+                    report::lifecycle::terminal(rows.lifecycle),
+                    report::relay::terminal(rows.relay),
+                    report::copies::terminal(rows.copies),
+                    report::cost::terminal(rows.cost),
+                    report::terminal(rows.latency, rows.throughput),
+                ])
+            );
         }
         Format::Json => print!("{}", json(&rows.json()?)?),
         Format::Csv => {
-            print!("{}", joined(&[csv(rows.latency)?, csv(rows.throughput)?, csv(rows.cost)?, csv(rows.copies)?]))
+            print!(
+                "{}",
+                joined(&[
+                    csv(rows.latency)?,
+                    csv(rows.throughput)?,
+                    csv(rows.cost)?,
+                    csv(rows.copies)?,
+                    csv(rows.lifecycle)?,
+                    csv(rows.relay)?,
+                ])
+            )
         }
     }
     Ok(())

@@ -26,8 +26,8 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let dir = args.dir.clone().unwrap_or_else(run::results_dir);
     let results = Results::read(&dir)?;
     let written = results.write(&dir)?;
-    let Results { latency, throughput, cost, copies, .. } = &results;
-    let rows = Rows { latency, throughput, cost, copies };
+    let Results { latency, throughput, cost, copies, lifecycle, relay, .. } = &results;
+    let rows = Rows { latency, throughput, cost, copies, lifecycle, relay };
     output::tables(args.format, &rows)?;
     if args.format == Format::Table {
         output::paths(&dir, &written);

@@ -5,6 +5,7 @@ use super::{
     output::{self, Rows},
 };
 use crate::{
+    beside,
     cell::{Access, Placement, Workload},
     interrupt,
     plan::{Depth, Plan, Selection},
@@ -163,7 +164,8 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let out = folder(args.out.as_deref(), args.is_complete() && !results.interrupted)?;
     let written = results.write(&out)?;
     let run::Results { latency, throughput, cost, beside, .. } = &results;
-    let rows = Rows { latency, throughput, cost, copies: &beside.copies };
+    let beside::Rows { copies, lifecycle, relay, .. } = beside;
+    let rows = Rows { latency, throughput, cost, copies, lifecycle, relay };
     output::tables(args.format, &rows)?;
     if args.format == Format::Table {
         output::paths(&out, &written);

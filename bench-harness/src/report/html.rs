@@ -31,6 +31,10 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     for table in tables {
         let _ = write!(html, "<a href=\"#{}\">{}</a>", id(table), escape(&table.title()));
     }
+    let costs = results.costs();
+    for (id, title, _) in &costs {
+        let _ = write!(html, "<a href=\"#{id}\">{title}</a>");
+    }
     if !results.faults.is_empty() {
         html.push_str("<a href=\"#faults\">Faults</a>");
     }
@@ -51,6 +55,10 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     );
     for table in tables {
         ranking(&mut html, table);
+    }
+    for (id, title, tables) in &costs {
+        let _ = writeln!(html, "<h2 id=\"{id}\">{title}</h2>");
+        tables.iter().for_each(|table| html.push_str(&table.html()));
     }
     fault_tables(&mut html, results);
     html.push_str("<h2 id=\"cells\">All cells</h2>\n<p class=\"quiet\">The CSV files as they are.</p>\n");

@@ -48,9 +48,9 @@ pub fn table(rows: &[LifecycleRow]) -> Table {
     }
 }
 
-/// The table as aligned text.
+/// The table for a terminal of 100 columns; nothing where nothing was measured.
 pub fn terminal(rows: &[LifecycleRow]) -> String {
-    table(rows).terminal(100)
+    if rows.is_empty() { String::new() } else { table(rows).terminal(100) }
 }
 
 /// An amount of memory with one decimal; nothing where there is none.

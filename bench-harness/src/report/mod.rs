@@ -30,6 +30,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
 };
+use table::Table;
 
 /// All that a run has written, read back.
 #[derive(Clone, Debug, Default)]
@@ -118,6 +119,20 @@ impl Results {
             }
         }
         Ok(written)
+    }
+
+    /// The tables of what messages and channels cost: an anchor, a heading and the tables under it. Nothing is listed that was
+    /// not measured.
+    fn costs(&self) -> Vec<(&'static str, &'static str, Vec<Table>)> {
+        let copies = (!self.copies.is_empty()).then(|| copies::table(&self.copies));
+        let lifecycle = (!self.lifecycle.is_empty()).then(|| lifecycle::table(&self.lifecycle));
+        let sections = [
+            ("copies", "Copies", Vec::from_iter(copies)),
+            ("relay", "From file to file", Vec::from_iter(relay::table(&self.relay))),
+            ("cost", "What a message costs", cost::tables(&self.cost, usize::MAX)),
+            ("lifecycle", "What a channel costs", Vec::from_iter(lifecycle)),
+        ];
+        sections.into_iter().filter(|(.., tables)| !tables.is_empty()).collect()
     }
 
     /// The line under a chart's title: the machine.

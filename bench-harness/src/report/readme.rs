@@ -43,6 +43,10 @@ pub fn text(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
         text.push_str(&markdown(table));
         text.push('\n');
     }
+    for (_, title, tables) in results.costs() {
+        let _ = write!(text, "## {title}\n\n");
+        tables.iter().for_each(|table| text.push_str(&table.markdown()));
+    }
     if !results.faults.is_empty() {
         let origin = escape_markdown(&faults::origin(&results.faults));
         let _ = write!(text, "## Faults\n\nMeasured by `ipc-bench faults`, {origin}.\n\n");
