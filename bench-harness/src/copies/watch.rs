@@ -31,7 +31,7 @@ pub(super) fn stretch(size: usize) -> usize {
     (size - FROM_END) / payload::STRETCH
 }
 
-/// How many messages go before the places of a ring must have come round.
+/// How many messages go before the places of one must have come round.
 const LONGEST_PERIOD: u64 = 1024;
 /// Debug registers of a processor.
 const REGISTERS: usize = 4;
@@ -83,25 +83,16 @@ pub fn count(pair: &mut LockStep) -> Result<Accesses, Unwatched> {
         set.and_then(|()| pair.tracer().watch(role, &[], Watched::Writes)).map_err(Unwatched::Refused)?;
     }
     let places = Places::find(pair)?;
-    let period = places.period(pair)?;
     let found = [SENDER, RECEIVER].map(|role| places.of(role));
     let most = found.iter().map(Vec::len).max().unwrap_or(0);
     let (mut writes, mut both) = (0, 0);
     for first in (0..most).step_by(REGISTERS) {
-        for (access, sum) in [(Watched::Writes, &mut writes), (Watched::ReadsAndWrites, &mut both)] {
-            pair.run(period - 1)?;
-            for role in [SENDER, RECEIVER] {
-                let group: Vec<u64> = found[role].iter().skip(first).take(REGISTERS).copied().collect();
-                pair.tracer().watch(role, &group, access).map_err(Unwatched::Refused)?;
-            }
-            if !places.recur(pair)? {
-                return Err(Unwatched::NoPeriod);
-            }
-            for role in [SENDER, RECEIVER] {
-                *sum += pair.tracer().hits(role).iter().sum::<u64>();
-                pair.tracer().watch(role, &[], access).map_err(Unwatched::Refused)?;
-            }
-        }
+        let group = found.each_ref().map(|all| all.iter().skip(first).take(REGISTERS).copied().collect());
+        writes += places.hits(pair, &group, Watched::Writes)?;
+        both += places.hits(pair, &group, Watched::ReadsAndWrites)?;
+    }
+    for role in [SENDER, RECEIVER] {
+        pair.tracer().watch(role, &[], Watched::Writes).map_err(Unwatched::Refused)?;
     }
     let places = found.iter().map(Vec::len).sum();
     match both {
@@ -141,11 +132,15 @@ impl Places {
         Ok(sent && is_at(pair, &self.received))
     }
 
-    /// Moves messages until one is in the same places; returns how many that took. A ring uses its slots in turn.
-    fn period(&self, pair: &mut LockStep) -> Result<u64, Unwatched> {
-        for messages in 1..=LONGEST_PERIOD {
+    /// Moves messages until one is in the same places, and returns how often it reached those of `group`. A ring uses its slots in
+    /// turn, a pool in whatever order they come back.
+    fn hits(&self, pair: &mut LockStep, group: &[Vec<u64>; 2], access: Watched) -> Result<u64, Unwatched> {
+        for _ in 0..LONGEST_PERIOD {
+            for role in [SENDER, RECEIVER] {
+                pair.tracer().watch(role, &group[role], access).map_err(Unwatched::Refused)?;
+            }
             if self.recur(pair)? {
-                return Ok(messages);
+                return Ok([SENDER, RECEIVER].iter().flat_map(|&role| pair.tracer().hits(role)).sum());
             }
         }
         Err(Unwatched::NoPeriod)
