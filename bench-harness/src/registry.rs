@@ -3,7 +3,7 @@
 
 use crate::{
     cell::Access,
-    copies::{self, Trial},
+    copies::Trial,
     faults::{self, Fault, Inflict},
     lifecycle::Probes,
     pair::{self, Job, PairError, Sample},
@@ -36,7 +36,7 @@ impl Mechanism {
             spec: C::SPEC,
             copying: pair::run::<C, Copying<C::Endpoint>>,
             in_place: None,
-            copies: [Some(copies::trial::<C, Copying<C::Endpoint>>), None],
+            copies: [Some(Trial::of::<C, Copying<C::Endpoint>>()), None],
             faults: [Some(faults::forked::<C, Copying<C::Endpoint>>), None, None],
             lifecycle: Probes::of::<C>(),
             max_message: max_message::<C>,
@@ -46,7 +46,7 @@ impl Mechanism {
     /// `C` again, whose payload can be produced and consumed in place.
     pub const fn in_place<C: Channel<Endpoint: InPlace>>(mut self) -> Self {
         self.in_place = Some(pair::run::<C, Direct<C::Endpoint>>);
-        self.copies[1] = Some(copies::trial::<C, Direct<C::Endpoint>>);
+        self.copies[1] = Some(Trial::of::<C, Direct<C::Endpoint>>());
         self.faults[1] = Some(faults::forked::<C, Direct<C::Endpoint>>);
         self
     }
@@ -54,7 +54,7 @@ impl Mechanism {
     /// `C` again, whose payload can be produced in place, but not consumed.
     pub const fn send_in_place<C: Channel<Endpoint: SendInPlace>>(mut self) -> Self {
         self.in_place = Some(pair::run::<C, Lent<C::Endpoint>>);
-        self.copies[1] = Some(copies::trial::<C, Lent<C::Endpoint>>);
+        self.copies[1] = Some(Trial::of::<C, Lent<C::Endpoint>>());
         self.faults[1] = Some(faults::forked::<C, Lent<C::Endpoint>>);
         self
     }

@@ -8,6 +8,7 @@
 
 pub mod counts;
 pub mod descriptor;
+pub mod exchange;
 pub mod lockstep;
 pub mod memory;
 pub mod reference;
@@ -112,8 +113,21 @@ pub struct Findings {
     pub fits: bool,
 }
 
-/// Opens a pair for messages of a length, lets it move some, and judges its calls by a table.
-pub type Trial = fn(usize, &'static [Rule]) -> Result<Findings, Unmeasured>;
+/// What is done with a channel and a way to reach the payload.
+#[derive(Clone, Copy, Debug)]
+pub struct Trial {
+    /// Moves messages of a length through a traced pair, and judges its calls by a table: [`trial`].
+    pub measure: fn(usize, &'static [Rule]) -> Result<Findings, Unmeasured>,
+    /// Moves a number of messages of a length untraced: [`exchange`](exchange::exchange).
+    pub exchange: fn(usize, u64) -> Result<(), Unmeasured>,
+}
+
+impl Trial {
+    /// That of `C`, its payload carried by `K`.
+    pub const fn of<C: Channel, K: Courier<Endpoint = C::Endpoint>>() -> Self {
+        Self { measure: trial::<C, K>, exchange: exchange::exchange::<C, K> }
+    }
+}
 
 /// Messages before anything is counted: what happens once is over by then, such as the start of a watching thread.
 const WARM_UP: u64 = 16;
@@ -121,7 +135,7 @@ const WARM_UP: u64 = 16;
 const MESSAGES: u64 = 256;
 const WAITING_MESSAGES: u64 = 32;
 
-/// The [`Trial`] of `C`, its payload carried by `K`.
+/// Opens a pair over `C` for messages of `size` bytes carried by `K`, lets it move some, and judges its calls by `table`.
 ///
 /// # Errors
 /// [`Unmeasured`].
@@ -209,7 +223,7 @@ pub fn measure_by(subject: &Subject, table: &'static [Rule]) -> CopiesRow {
         Access::InPlace => mechanism.spec.declared_copies.in_place,
     };
     let found = match mechanism.copies(access) {
-        Some(trial) => trial(size, table).map_err(|unmeasured| unmeasured.to_string()),
+        Some(trial) => (trial.measure)(size, table).map_err(|unmeasured| unmeasured.to_string()),
         None => Err(format!("{} has no access {access}", mechanism.spec.name)),
     };
     match found {

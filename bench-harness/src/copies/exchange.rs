@@ -1,0 +1,26 @@
+//! The same messages without a tracer, for other tools to count: one process has both ends and sends and receives in turn, so
+//! that nobody waits.
+
+use super::Unmeasured;
+use crate::workload::courier::{self, Courier};
+use ipc_core::{Channel, Endpoint, Error, Framing, Options, transfer::check_len};
+
+/// Moves `messages` messages of `size` bytes over a fresh channel. One that does not hold a message hangs.
+///
+/// # Errors
+/// [`Unmeasured`].
+pub fn exchange<C: Channel, K: Courier<Endpoint = C::Endpoint>>(size: usize, messages: u64) -> Result<(), Unmeasured> {
+    let options = Options { max_message: Some(courier::longest(size)), ..Options::default() };
+    let (here, there) = C::pair(&options).map_err(Unmeasured::Channel)?;
+    check_len(size, here.max_message()).map_err(Unmeasured::Channel)?;
+    let boundaries = C::SPEC.framing == Framing::Message;
+    let (mut sender, mut receiver) = (K::new(here, size, boundaries), K::new(there, size, boundaries));
+    for number in 0..messages {
+        sender.send(number).map_err(|error| Unmeasured::Failed("sender", error.to_string()))?;
+        receiver.recv(number).map_err(|error| match error {
+            Error::Corrupt { .. } => Unmeasured::WrongPayload(error),
+            _ => Unmeasured::Failed("receiver", error.to_string()),
+        })?;
+    }
+    Ok(())
+}
