@@ -151,6 +151,24 @@ fn costs_are_measured_without_a_timed_cell() {
 }
 
 #[test]
+fn copies_are_counted_and_printed() {
+    refused(&["copies", "pipe/nap"], &["pipe/nap", "copies/pipe/4096/copy"]);
+    refused(&["copies", "pipe", "--size", "64"], &["'64'", "1024"]);
+    refused(&["copies", "pipe", "--out", "/proc/nowhere"], &["/proc/nowhere", "--out"]);
+
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().to_str().unwrap();
+    let output = bench(&["copies", "sysv-msgq", "--out", out, "--format", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    let [short, long] = &rows.as_array().unwrap()[..] else { panic!("{rows}") };
+    assert_eq!((&short["declared"], &long["total_copies"]), (&2.into(), &().into()), "{rows}");
+    assert!(long["error"].as_str().unwrap().contains("65536 bytes cannot pass"), "{long}");
+    let csv = std::fs::read_to_string(dir.path().join("copies.csv")).unwrap();
+    assert!(csv.starts_with("workload,mechanism,size,access,kernel_copies,user_copies,total_copies,moved,"), "{csv}");
+}
+
+#[test]
 fn faults_are_inflicted_and_printed() {
     refused(&["faults", "--kills", "1"], &["'1'", "2..="]);
     refused(&["faults", "pipe/nap"], &["pipe/nap", "pipe/kill-sender"]);

@@ -31,11 +31,12 @@ pub const SENDER: usize = 0;
 /// See [`SENDER`].
 pub const RECEIVER: usize = 1;
 
-/// How long a sender may take before it is looked at whether it sleeps, and how often it must be found so.
+/// How long a sender may take before it is looked at whether it sleeps, and how often running it must be found so: it can sleep a
+/// while for reasons of its own, on a busy machine.
 const PATIENCE: Duration = Duration::from_millis(10);
-const LOOKS: u32 = 2;
+const LOOKS: u32 = 5;
 /// How often it is looked at before it is let alone: a sender that spins does not sleep.
-const MOST_LOOKS: u32 = 20;
+const MOST_LOOKS: u32 = 100;
 /// When a pair is given up.
 const LIMIT: Duration = Duration::from_secs(20);
 /// Less than this part of a message is something about it.

@@ -303,3 +303,40 @@ const UNACCOUNTABLE: &[(i64, &str)] = calls! {
     SYS_io_uring_setup SYS_io_uring_enter SYS_io_uring_register SYS_io_submit SYS_io_getevents SYS_userfaultfd
     SYS_process_madvise SYS_move_pages
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(place: Place, readable: bool, writable: bool) -> impl Fn(usize) -> Option<Descriptor> {
+        move |_| Some(Descriptor { place, readable, writable })
+    }
+
+    #[test]
+    fn no_line_says_what_another_has_said() {
+        for (line, rule) in TABLE.iter().enumerate() {
+            let same = |other: &Rule| (other.number, other.from, other.to) == (rule.number, rule.from, rule.to);
+            assert!(!TABLE[line + 1..].iter().any(same), "{} twice", rule.name);
+            let quiet = QUIET.iter().chain(QUIET_OLD).chain(UNACCOUNTABLE).any(|(number, _)| *number == rule.number);
+            assert!(!quiet, "{} moves payload", rule.name);
+            assert!(rule.source.contains(".c") && !rule.name.starts_with("SYS_"), "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_pipe_decides_which_way_vmsplice_goes() {
+        let copies = |readable, writable| {
+            find(TABLE, libc::SYS_vmsplice, opened(Place::Pipe, readable, writable)).unwrap().unwrap().copies
+        };
+        assert_eq!((copies(false, true), copies(true, false), copies(true, true)), (0, 1, 0));
+    }
+
+    #[test]
+    fn what_has_no_rule_is_named() {
+        let name = |number, place| find(TABLE, number, opened(place, true, true)).unwrap_err().to_string();
+        assert_eq!(name(libc::SYS_io_uring_enter, Place::Anonymous), "unknown call io_uring_enter");
+        assert_eq!(name(libc::SYS_splice, Place::Device), "unknown call splice (device to device)");
+        assert_eq!(name(9999, Place::Pipe), "unknown call number 9999");
+        assert_eq!(find(TABLE, libc::SYS_futex, opened(Place::Pipe, true, true)), Ok(None));
+    }
+}

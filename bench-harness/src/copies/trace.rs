@@ -325,10 +325,13 @@ impl Tracer {
         self.roles[child].exit
     }
 
-    /// Whether `child` sleeps in the kernel, where it has not paused: it waits for something (proc_pid_stat(5)).
+    /// Whether all threads of `child` sleep in the kernel: where it has not paused it waits for another process (proc_pid_stat(5)).
     pub fn sleeps(&self, child: usize) -> bool {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid(child))).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+        let sleeps = |task: &Task| {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", task.tid)).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+        };
+        self.tasks.iter().filter(|task| task.role == child).all(sleeps)
     }
 
     /// What it has said at its last [`pause`].
