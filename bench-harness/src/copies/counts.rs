@@ -20,21 +20,33 @@ pub struct Line {
     pub bytes: u64,
     /// Those, each as often as it was copied.
     pub copied: u64,
-    /// Bytes of calls that moved less than counts as payload.
+    /// Bytes about the payload.
     pub note_bytes: u64,
 }
 
+/// Less than this part of a message is something about it.
+const NOTE_PART: u64 = 128;
+/// What mechanisms say about a message is less than this, in bytes.
+const MOST_ABOUT: u64 = 40;
+
+/// How many of the `bytes` that a call moved are about messages of `size` bytes, and none of their payload: what is beyond whole
+/// messages, where that is little. None where there is no size.
+pub(super) fn note_in(bytes: u64, size: u64) -> u64 {
+    match bytes.checked_rem(size) {
+        Some(beyond) if beyond < (size / NOTE_PART).max(MOST_ABOUT) => beyond,
+        _ => 0,
+    }
+}
+
 impl Counts {
-    /// Enters a call that has a rule and moved `bytes`; less than `payload` of them are a note.
-    pub(super) fn enter(&mut self, rule: &Rule, bytes: u64, payload: u64) {
+    /// Enters a call that has a rule and moved `bytes` of messages of `size` bytes.
+    pub(super) fn enter(&mut self, rule: &Rule, bytes: u64, size: u64) {
         let line = self.lines.entry((rule.name, rule.from.place(), rule.to.place())).or_default();
+        let note = note_in(bytes, size);
         line.calls += 1;
-        if bytes < payload {
-            line.note_bytes += bytes;
-        } else {
-            line.bytes += bytes;
-            line.copied += bytes * rule.copies;
-        }
+        line.note_bytes += note;
+        line.bytes += bytes - note;
+        line.copied += (bytes - note) * rule.copies;
     }
 
     /// Enters a call that moves nothing.
@@ -89,5 +101,31 @@ impl Counts {
 
     fn sum(&self, of: fn(&Line) -> u64) -> u64 {
         self.lines.values().map(of).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_little_beside_messages_is_about_them() {
+        for (bytes, size, note) in [
+            (0, 4096, 0),
+            (8, 4096, 8),
+            (4096, 4096, 0),
+            (4096 + 8, 4096, 8),
+            (2 * 4096 + 39, 4096, 39),
+            (4096 + 40, 4096, 0),
+            (511, 65_536, 511),
+            (512, 65_536, 0),
+            // A part of a message.
+            (4095, 4096, 0),
+            (2048, 4096, 0),
+            // No message is known of.
+            (8, 0, 0),
+        ] {
+            assert_eq!(note_in(bytes, size), note, "{bytes} of {size}");
+        }
     }
 }

@@ -39,16 +39,6 @@ const LOOKS: u32 = 5;
 const MOST_LOOKS: u32 = 100;
 /// When a pair is given up.
 const LIMIT: Duration = Duration::from_secs(20);
-/// Less than this part of a message is something about it.
-const NOTE_PART: usize = 128;
-
-/// What is less than this, in bytes, is no part of a message of `size` bytes, but something about it.
-pub(super) fn note(size: usize) -> u64 {
-    (size / NOTE_PART).max(MOST_ABOUT) as u64
-}
-
-/// The most that mechanisms say about a message, in bytes.
-const MOST_ABOUT: usize = 40;
 
 /// Lines of the shared page: what each child has in its ledger, and whether they are to end.
 const CALLS: [usize; 2] = [0, 1];
@@ -115,7 +105,7 @@ pub fn open<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
     let children = [fork(SENDER)?, fork(RECEIVER)?];
     drop(writer);
     let mut tracer = Tracer::new(children, table, LIMIT);
-    tracer.set_payload(note(size));
+    tracer.set_message(size as u64);
     let pair = LockStep { tracer, page, complaints, size, number: first, fits: true };
     Ok(Opened { pair, _ends: halves.expect("taken in the children only") })
 }

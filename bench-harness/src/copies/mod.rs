@@ -189,8 +189,7 @@ impl Findings {
         }
         let payload = self.messages * size as u64;
         for (who, counts) in ["sender", "receiver"].into_iter().zip(&self.counts) {
-            // A call may move what is said about a message together with it.
-            if counts.moved() % payload >= self.messages * lockstep::note(size) {
+            if !counts.moved().is_multiple_of(payload) {
                 let moved = counts.moved();
                 return Err(format!("the {who}'s calls moved {moved} bytes, where the payload has {payload}"));
             }

@@ -15,7 +15,7 @@
 
 pub use super::sys::Watched;
 use super::{
-    counts::Counts,
+    counts::{Counts, note_in},
     descriptor::Descriptor,
     rules::{self, Length, Rule},
     sys::{self, At},
@@ -196,7 +196,8 @@ pub fn trace<const N: usize>(children: [Tracee; N], limit: Duration) -> Result<[
 #[derive(Debug)]
 pub struct Tracer {
     table: &'static [Rule],
-    payload: u64,
+    /// Bytes of a message; 0 where that is not known.
+    message: u64,
     deadline: Instant,
     limit: Duration,
     tasks: Vec<Task>,
@@ -247,12 +248,12 @@ impl Tracer {
         let roles: Vec<Role> = children.into_iter().map(|tracee| Role::new(tracee.0)).collect();
         let task = |(role, of): (usize, &Role)| Task::new(of.child.pid(), role, true, State::Paused);
         let tasks = roles.iter().enumerate().map(task).collect();
-        Self { table, payload: 0, deadline: Instant::now() + limit, limit, tasks, roles }
+        Self { table, message: 0, deadline: Instant::now() + limit, limit, tasks, roles }
     }
 
-    /// Takes calls that move fewer `bytes` for notes about the payload.
-    pub fn set_payload(&mut self, bytes: u64) {
-        self.payload = bytes;
+    /// Takes what calls move beyond whole messages of `bytes`, where it is little, for notes about the payload.
+    pub fn set_message(&mut self, bytes: u64) {
+        self.message = bytes;
     }
 
     /// Lets `child` go on from where it has paused.
@@ -397,7 +398,7 @@ impl Tracer {
                         if let Some(call) = task.call.take()
                             && role.counting
                         {
-                            role.enter(self.table, self.payload, task, call, result);
+                            role.enter(self.table, self.message, task, call, result);
                         }
                     }
                     // It was killed meanwhile, and its end will be seen.
@@ -475,7 +476,7 @@ impl Role {
     fn enter(
         &mut self,
         table: &'static [Rule],
-        payload: u64,
+        message: u64,
         task: &Task,
         (number, arguments): (i64, [u64; 6]),
         result: Result<u64, Errno>,
@@ -493,8 +494,8 @@ impl Role {
                     Length::Argument(argument) => arguments[argument],
                     Length::EachMessage => sum_of_messages(task.tid, arguments[1], value),
                 });
-                if task.leader || bytes >= payload.max(1) {
-                    self.counts.enter(rule, bytes, payload);
+                if task.leader || bytes > note_in(bytes, message) {
+                    self.counts.enter(rule, bytes, message);
                 }
             }
         }
