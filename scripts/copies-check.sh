@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Lets other tools count what `ipc-bench copies` counts, over the same messages: `strace -c -f` the system calls, valgrind's
 # `dhat --mode=copy` the copies by memcpy and memmove that are not in-lined. Prints both beside ours, exits with 1 where they
-# disagree, with 3 where a tool is missing (what the other says is printed first). Some minutes, most of them valgrind's.
+# disagree, with 3 where a tool is missing (what the other says is printed first). What valgrind cannot run, for want of a
+# system call, is named and no disagreement. Some minutes, most of them valgrind's.
 #
 #   scripts/copies-check.sh [FILTER] [MESSAGES]      default /4096/ 300
 #
@@ -29,12 +30,13 @@ has() { [[ " ${missing[*]-} " != *" $1 "* ]]; }
 # System calls of $4 messages over mechanism $1 by access $3, but for those with which a closing end looks how far a thread of its
 # own is: they come as often as it takes.
 calls() {
-    timeout 120 strace -f -e 'trace=!sched_yield,stat,statx,newfstatat' -c -S name -U calls,name -o "$out/strace" "$exchange" "$@" >/dev/null
+    timeout 120 strace -f -e 'trace=!sched_yield,stat,statx,newfstatat' -c -S name -U calls,name -o "$out/strace" "$exchange" "$@" >/dev/null || return 1
     awk '$2 == "total" { print $1 }' "$out/strace"
 }
 # Bytes that they copied.
 copied() {
-    timeout 120 valgrind --tool=dhat --mode=copy --trace-children=yes --dhat-out-file=/dev/null "$exchange" "$@" 2>"$out/dhat" >/dev/null
+    timeout 120 valgrind --tool=dhat --mode=copy --trace-children=yes --dhat-out-file=/dev/null "$exchange" "$@" 2>"$out/dhat" >/dev/null ||
+        return 1
     sed -n 's/^.*Total: *\([0-9,]*\) bytes.*/\1/p' "$out/dhat" | tr -d ,
 }
 # How much a message of $1 bytes adds to what $2 counts.
@@ -47,6 +49,7 @@ each() {
 agrees() { awk -v a="$1" -v b="$2" -v t="$tolerance" 'BEGIN { d = a - b; exit !(d <= t && d >= -t) }'; }
 
 status=0
+notes=()
 # Sets `said`, and `status` where our figure $1 is another.
 compare() {
     local ours=$1 tool=$2
@@ -54,8 +57,14 @@ compare() {
     if ! has "$tool"; then
         said="no $tool"
     elif ! said=$(each "$@"); then
-        said="$tool failed"
-        status=1
+        # Valgrind says so of system calls that are newer than it.
+        if [ "$tool" = valgrind ] && lacks=$(grep -om1 'unhandled .*syscall: .*' "$out/dhat"); then
+            said="-"
+            notes+=("$3 by $5 access: valgrind cannot run it ($lacks)")
+        else
+            said="$tool failed"
+            status=1
+        fi
     elif ! agrees "$ours" "$said"; then
         said="$said ≠"
         status=1
@@ -78,6 +87,7 @@ while read -r mechanism size access ours_calls ours_copies; do
     compare "$ours_copies" valgrind "$size" copied "$mechanism" "$size" "$access"
     printf '%-16s %7s %-9s %12s %8s %12s %8s\n' "$mechanism" "$size" "$access" "$ours_calls" "$by_strace" "$ours_copies" "$said"
 done <"$out/ours"
+[ "${#notes[@]}" = 0 ] || printf 'not compared: %s\n' "${notes[@]}"
 [ "$status" = 0 ] || { echo "disagreement (≠) or failure above"; exit 1; }
 [ "${#missing[@]}" = 0 ] || { echo "not compared for want of: ${missing[*]}"; exit 3; }
-echo "all agree, within $tolerance"
+echo "all that was compared agrees, within $tolerance"

@@ -162,7 +162,7 @@ fn copies_are_counted_and_printed() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let rows: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
     let [short, long] = &rows.as_array().unwrap()[..] else { panic!("{rows}") };
-    assert_eq!((&short["declared"], &long["total_copies"]), (&2.into(), &().into()), "{rows}");
+    assert_eq!((&short["declared"], &long["total_copies"]), (&2.0.into(), &().into()), "{rows}");
     assert!(long["error"].as_str().unwrap().contains("65536 bytes cannot pass"), "{long}");
     let csv = std::fs::read_to_string(dir.path().join("copies.csv")).unwrap();
     assert!(csv.starts_with("workload,mechanism,size,access,kernel_copies,user_copies,total_copies,moved,"), "{csv}");
