@@ -20,6 +20,7 @@ pub mod faults;
 pub mod host;
 pub mod interrupt;
 pub mod lifecycle;
+pub mod packed;
 pub mod pair;
 pub mod payload;
 pub mod plan;

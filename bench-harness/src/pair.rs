@@ -6,6 +6,7 @@
 
 use crate::{
     cell::Pattern,
+    packed::Packed,
     seat::{self, Seat},
     topology::Cpus,
     usage::{Meter, Usage},
@@ -13,10 +14,6 @@ use crate::{
         self, Role, Stage,
         courier::{self, Courier},
     },
-};
-use hdrhistogram::{
-    Histogram,
-    serialization::{Deserializer, Serializer, V2Serializer},
 };
 use ipc_core::{
     Channel, Endpoint, Error, Framing, Options, Reliability, Wait,
@@ -93,8 +90,7 @@ impl Job {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Sample {
     /// Round trips in nanoseconds, each stamped (latency).
-    #[serde(with = "wire_histogram")]
-    pub histogram: Option<Histogram<u64>>,
+    pub histogram: Option<Packed>,
     /// Mean round trip in nanoseconds over a stretch without stamps, where the stamps would weigh.
     pub batch_mean_ns: Option<f64>,
     /// Length of the measured stretch.
@@ -249,25 +245,4 @@ fn converse<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
     let mut sample = played?;
     sample.migrated = cpu.is_some() && nix::sched::sched_getcpu().ok() != cpu;
     Ok(sample)
-}
-
-/// A histogram on its way home: HdrHistogram's V2 encoding.
-mod wire_histogram {
-    use super::{Deserialize, Deserializer, Histogram, Serialize, Serializer, V2Serializer};
-    use serde::{de::Error as _, ser::Error as _};
-
-    pub fn serialize<S: serde::Serializer>(histogram: &Option<Histogram<u64>>, to: S) -> Result<S::Ok, S::Error> {
-        let encode = |histogram: &Histogram<u64>| {
-            let mut bytes = Vec::new();
-            V2Serializer::new().serialize(histogram, &mut bytes).map_err(S::Error::custom)?;
-            Ok(bytes)
-        };
-        histogram.as_ref().map(encode).transpose()?.serialize(to)
-    }
-
-    pub fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Histogram<u64>>, D::Error> {
-        let bytes: Option<Vec<u8>> = Option::deserialize(from)?;
-        let decode = |bytes: Vec<u8>| Deserializer::new().deserialize(&mut &bytes[..]).map_err(D::Error::custom);
-        bytes.map(decode).transpose()
-    }
 }

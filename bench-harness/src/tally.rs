@@ -65,7 +65,7 @@ impl Tally {
     pub fn histogram(&self) -> Option<Histogram<u64>> {
         let mut all = histogram();
         for sample in self.counted() {
-            all.add(sample.histogram.as_ref()?).expect("all have the same bounds");
+            all.add(sample.histogram.as_ref()?.unpack()).expect("all have the same bounds");
         }
         (!all.is_empty()).then_some(all)
     }
@@ -127,7 +127,7 @@ impl Tally {
         let counted = self.counted();
         let medians: Vec<f64> = counted
             .iter()
-            .filter_map(|sample| Some(sample.histogram.as_ref()?.value_at_quantile(0.5) as f64))
+            .filter_map(|sample| Some(sample.histogram.as_ref()?.unpack().value_at_quantile(0.5) as f64))
             .collect();
         let batches: Vec<f64> = counted.iter().filter_map(|sample| sample.batch_mean_ns).collect();
         let (median, batch) = (Figure::of(&medians), Figure::of(&batches));
@@ -217,6 +217,7 @@ fn common_probe(counted: &[&Sample]) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::cell::Access;
+    use crate::packed::Packed;
     use ipc_core::{Error, Wait, process::Exit};
 
     fn tally(workload: Workload) -> Tally {
@@ -229,7 +230,7 @@ mod tests {
         let mut histogram = histogram();
         histogram.record_n(ns, 100).unwrap();
         Sample {
-            histogram: Some(histogram),
+            histogram: Some(Packed::of(&histogram)),
             elapsed_ns: 100 * ns,
             messages: 100,
             probe_ns: [Some(probe_ns); 2],

@@ -100,7 +100,8 @@ impl<const B: usize> Endpoint for BrokenEnd<B> {
 }
 
 fn trial(fault: Fault) -> Trial {
-    let (delay, pause) = (Duration::from_millis(3), Duration::from_millis(10));
+    // Long enough for some messages on a busy machine, too.
+    let (delay, pause) = (Duration::from_millis(30), Duration::from_millis(10));
     Trial { fault, size: 256, wait: Wait::Block, cpus: None, delay, peer: Peer::Waiting, pause }
 }
 

@@ -3,6 +3,7 @@
 use super::{Courier, STOP, Stage, messages_in, metered, warm_up};
 use crate::{
     clock,
+    packed::Packed,
     pair::{Budget, Sample},
 };
 use hdrhistogram::Histogram;
@@ -74,7 +75,7 @@ fn lead_stamped(
     }
     sample.clock_read_ns = Some(clock_ns);
     sample.lost = lost;
-    sample.histogram = Some(histogram);
+    sample.histogram = Some(Packed::of(&histogram));
     Ok(())
 }
 

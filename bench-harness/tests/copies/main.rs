@@ -57,7 +57,7 @@ fn may_lack(found: &Result<Findings, Unmeasured>) -> bool {
     matches!(found, Err(Unmeasured::Channel(Error::TooLarge { .. } | Error::Unsupported { .. })))
 }
 
-/// The figures are those of COPIES.md, or what the mechanism declares.
+/// The figures are those that are known, or what the mechanism declares.
 fn figures(mechanism: &'static Mechanism) -> Verdict {
     for access in mechanism.accesses() {
         for size in SIZES {

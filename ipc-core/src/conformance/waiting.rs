@@ -260,7 +260,7 @@ fn interrupted_while_full<C: Channel>(stage: &Stage) -> Verdict {
             here.tell(full)?;
             let storm = Storm::rise(INTERVAL)?;
             here.say(5 * full)?;
-            storm.must_have_raged(20)
+            storm.must_have_raged(10)
         },
     )
 }
