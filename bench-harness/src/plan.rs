@@ -51,7 +51,7 @@ impl Depth {
     fn timed(self) -> Effort {
         let (pairs, warm_up, measure) = match self {
             Depth::Quick => (3, 3, 10),
-            Depth::Default => (5, 5, 30),
+            Depth::Default => (5, 5, 40),
             Depth::Full => (15, 10, 60),
         };
         let (warm_up, measure) = (Duration::from_millis(warm_up), Duration::from_millis(measure));
