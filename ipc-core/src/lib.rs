@@ -14,6 +14,7 @@
 //! - [`objects`], [`sysv`], [`leftovers`]: names, guards, the journal that lets a later process remove what a killed one left,
 //!   and a look at what was left;
 //! - [`ledger`]: the system calls and copies that messages took;
+//! - [`pages`]: memory of an end's own, page-aligned;
 //! - [`process`], [`futex`]: safe wrappers for forking, pinning, supervising and sleeping.
 
 pub mod buffer;
@@ -27,6 +28,7 @@ pub mod leftovers;
 pub mod liveness;
 pub mod objects;
 pub mod options;
+pub mod pages;
 pub mod process;
 pub mod shared;
 pub mod spec;

@@ -14,14 +14,14 @@
 //! `SPLICE_F_GIFT` and `SPLICE_F_MOVE` are not used: a gift is a promise never to write the pages again, and what it is for,
 //! moving them on into a file, does not happen; moving has been without effect since Linux 2.6.21 (splice(2)).
 
-use crate::{
-    pool::Pool,
-    sys::{Pages, page_size},
+use crate::pool::Pool;
+use ipc_core::{
+    Endpoint, Error, Options, Result, SendInPlace, ledger, pages::Pages, stream::StreamEnd, transfer::check_len,
 };
-use ipc_core::{Endpoint, Error, Options, Result, SendInPlace, ledger, stream::StreamEnd, transfer::check_len};
 use nix::{
+    errno::Errno,
     fcntl::{OFlag, SpliceFFlags},
-    unistd::pipe2,
+    unistd::{SysconfVar, pipe2, sysconf},
 };
 use std::{
     fmt::Debug,
@@ -79,6 +79,15 @@ impl<M: Memory> LentEnd<M> {
     }
 }
 
+/// The size of a page in bytes.
+fn page_size() -> Result<usize> {
+    match sysconf(SysconfVar::PAGE_SIZE) {
+        Ok(Some(bytes)) => Ok(bytes.unsigned_abs() as usize),
+        Ok(None) => Err(Error::os("sysconf", Errno::ENOSYS)),
+        Err(errno) => Err(Error::os("sysconf", errno)),
+    }
+}
+
 impl<M: Memory> Endpoint for LentEnd<M> {
     /// System calls: as for [`send_with`](SendInPlace::send_with).
     #[inline]
@@ -118,7 +127,7 @@ impl<M: Memory> SendInPlace for LentEnd<M> {
     fn send_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
         check_len(len, self.pool.max_message())?;
         if len == 0 {
-            fill(self.memory.pages_mut().bytes_mut(0..0));
+            fill(&mut self.memory.pages_mut()[..0]);
             return Ok(());
         }
         let place = match &self.pending {
@@ -133,7 +142,7 @@ impl<M: Memory> SendInPlace for LentEnd<M> {
             }
             _ => {
                 let place = self.pool.place(len);
-                fill(self.memory.pages_mut().bytes_mut(place.clone()));
+                fill(&mut self.memory.pages_mut()[place.clone()]);
                 self.pending = Some(place.clone());
                 place
             }
@@ -141,9 +150,8 @@ impl<M: Memory> SendInPlace for LentEnd<M> {
         // The mode of the descriptor is nothing to vmsplice(2) (fs/splice.c).
         let flags = if self.stream.may_block() { SpliceFFlags::empty() } else { SpliceFFlags::SPLICE_F_NONBLOCK };
         let (memory, end) = (&self.memory, place.end);
-        self.stream.send_by(M::CALL, memory.pages().bytes(place), |pipe, rest| {
-            memory.lend(pipe, end - rest.len()..end, flags)
-        })?;
+        self.stream
+            .send_by(M::CALL, &memory.pages()[place], |pipe, rest| memory.lend(pipe, end - rest.len()..end, flags))?;
         self.pending = None;
         self.pool.lent(len);
         Ok(())

@@ -7,7 +7,6 @@ mod lent_end;
 mod pipe;
 mod pool;
 mod splice;
-mod sys;
 mod vmsplice;
 
 pub use lent_end::LentEnd;

@@ -7,17 +7,13 @@
 //! mapping that is shared has no copies, so the two ends cannot share one. It is sparse until it is written. When a page may be
 //! written anew stands in `pool.rs`.
 
-use crate::{
-    lent_end::{LentEnd, Memory},
-    sys::Pages,
+use crate::lent_end::{LentEnd, Memory};
+use ipc_core::{
+    Channel, Copies, Custody, Error, Framing, Options, Reach, Reliability, Result, Spec,
+    pages::{Pages, sealed_memfd},
 };
-use ipc_core::{Channel, Copies, Custody, Error, Framing, Options, Reach, Reliability, Result, Spec};
 use nix::{
-    fcntl::{FcntlArg, SealFlag, SpliceFFlags, fcntl, splice},
-    sys::{
-        memfd::{MFdFlags, memfd_create},
-        stat::{Mode, fchmod},
-    },
+    fcntl::{SpliceFFlags, splice},
     unistd::ftruncate,
 };
 use std::{
@@ -65,14 +61,8 @@ impl Memory for Sealed {
     const CALL: &'static str = "splice";
 
     fn new(len: usize) -> Result<Self> {
-        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-        let file = memfd_create(c"ipc-bench", flags).map_err(|e| Error::os("memfd_create", e))?;
-        // The kernel makes it for everybody (mm/memfd.c), and /proc/PID/fd is a way to open it again.
-        fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| Error::os("fchmod", e))?;
         // Not reserved: an end that is never used takes no memory.
-        ftruncate(&file, len as i64).map_err(|e| Error::os("ftruncate", e))?;
-        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
-        fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).map_err(|e| Error::os("fcntl", e))?;
+        let file = sealed_memfd(|file| ftruncate(file, len as i64).map_err(|e| Error::os("ftruncate", e)))?;
         Ok(Self { pages: Pages::of(&file, len)?, file })
     }
 

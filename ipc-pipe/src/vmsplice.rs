@@ -7,11 +7,8 @@
 //! the writer a copy, and leaves what the pipe refers to as it was. So an end works in whichever process uses it first, and
 //! goes on where that process forks again. When a page may be written anew stands in `pool.rs`.
 
-use crate::{
-    lent_end::{LentEnd, Memory},
-    sys::Pages,
-};
-use ipc_core::{Channel, Copies, Custody, Framing, Options, Reach, Reliability, Result, Spec};
+use crate::lent_end::{LentEnd, Memory};
+use ipc_core::{Channel, Copies, Custody, Framing, Options, Reach, Reliability, Result, Spec, pages::Pages};
 use nix::fcntl::{SpliceFFlags, vmsplice};
 use std::{io::IoSlice, ops::Range, os::fd::BorrowedFd};
 
@@ -67,6 +64,6 @@ impl Memory for Anonymous {
 
     #[inline]
     fn lend(&self, pipe: BorrowedFd<'_>, range: Range<usize>, flags: SpliceFFlags) -> nix::Result<usize> {
-        vmsplice(pipe, &[IoSlice::new(self.pages.bytes(range))], flags)
+        vmsplice(pipe, &[IoSlice::new(&self.pages[range])], flags)
     }
 }

@@ -1,4 +1,4 @@
-//! Shared pages, and private ones, and the system calls that map them.
+//! Shared pages, and the system calls that map them.
 
 #![allow(unsafe_code)]
 
@@ -15,10 +15,8 @@ use nix::{
 use std::{
     fmt::Display,
     num::NonZero,
-    ops::{Deref, DerefMut},
     os::fd::AsFd,
     ptr::{self, NonNull},
-    slice,
 };
 
 const CUT: Error = Error::Corrupt { what: "the shared object is smaller than its ring" };
@@ -66,12 +64,8 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// Maps `len` bytes that only descendants will share (`MAP_SHARED | MAP_ANONYMOUS`).
     pub fn anonymous(len: usize) -> Result<Self> {
-        Self::without_a_file(len, MapFlags::MAP_SHARED)
-    }
-
-    fn without_a_file(len: usize, flags: MapFlags) -> Result<Self> {
         // SAFETY: a fresh mapping at an address of the kernel's choice overlaps nothing.
-        let start = unsafe { mmap_anonymous(None, nonzero(len)?, protection(), flags) };
+        let start = unsafe { mmap_anonymous(None, nonzero(len)?, protection(), MapFlags::MAP_SHARED) };
         let start = start.map_err(|e| Error::os("mmap", e))?;
         Ok(Self { start, len, origin: Origin::Mapped })
     }
@@ -135,41 +129,6 @@ impl Drop for Mapping {
             // SAFETY: the address came from `shmat` here and nothing refers to it any more.
             Origin::Attached => Errno::result(unsafe { libc::shmdt(self.start.as_ptr()) }).map(drop),
         };
-    }
-}
-
-/// A zeroed buffer of this process's own, page-aligned, unmapped when dropped. Pages that are never touched cost nothing.
-#[derive(Debug)]
-pub struct Pages(Mapping);
-
-impl Pages {
-    /// Maps `len` bytes (`MAP_PRIVATE | MAP_ANONYMOUS`).
-    pub fn new(len: usize) -> Result<Self> {
-        Mapping::without_a_file(len, MapFlags::MAP_PRIVATE).map(Self)
-    }
-
-    /// See [`Mapping::populate`].
-    pub fn populate(&mut self) {
-        self.0.populate();
-    }
-}
-
-impl Deref for Pages {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        // SAFETY: the mapping is readable, zeroed by the kernel, as long as its length says, and nobody else's: what writes to
-        // it borrows `self` mutably.
-        unsafe { slice::from_raw_parts(self.0.start().as_ptr(), self.0.len()) }
-    }
-}
-
-impl DerefMut for Pages {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above; it is writable, and borrowed for as long as the slice lives.
-        unsafe { slice::from_raw_parts_mut(self.0.start().as_ptr(), self.0.len()) }
     }
 }
 

@@ -8,14 +8,7 @@ use crate::{
     mapping::{Mapping, reserve},
     ring::Size,
 };
-use ipc_core::{Channel, Copies, Custody, Error, Framing, Options, Reach, Reliability, Result, Spec};
-use nix::{
-    fcntl::{FcntlArg, SealFlag, fcntl},
-    sys::{
-        memfd::{MFdFlags, memfd_create},
-        stat::{Mode, fchmod},
-    },
-};
+use ipc_core::{Channel, Copies, Custody, Framing, Options, Reach, Reliability, Result, Spec, pages::sealed_memfd};
 use std::os::fd::OwnedFd;
 
 /// A sealed file in memory.
@@ -50,14 +43,7 @@ impl Channel for Memfd {
 
 /// A file of `len` bytes, mode 0600, that nobody can make shorter or longer from now on, nor unseal.
 pub(crate) fn sealed(len: usize) -> Result<OwnedFd> {
-    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let file = memfd_create(c"ipc-bench", flags).map_err(|e| Error::os("memfd_create", e))?;
-    // The kernel makes it for everybody (mm/memfd.c), and /proc/PID/fd is a way to open it again.
-    fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| Error::os("fchmod", e))?;
-    reserve(&file, len)?;
-    let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
-    fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).map_err(|e| Error::os("fcntl", e))?;
-    Ok(file)
+    sealed_memfd(|file| reserve(file, len))
 }
 
 #[cfg(test)]
@@ -65,6 +51,7 @@ mod tests {
     use super::*;
     use nix::{
         errno::Errno,
+        fcntl::{FcntlArg, SealFlag, fcntl},
         sys::stat::fstat,
         unistd::{ftruncate, write},
     };

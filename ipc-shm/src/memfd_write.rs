@@ -20,13 +20,13 @@
 
 use crate::{
     end::RingEnd,
-    mapping::{Mapping, Pages},
+    mapping::Mapping,
     memfd::sealed,
     ring::{Side, Size},
 };
 use ipc_core::{
     Channel, Copies, Custody, Endpoint, Error, Framing, InPlace, Options, Reach, Reliability, Result, SendInPlace,
-    Spec, ledger,
+    Spec, ledger, pages::Pages,
 };
 use nix::{errno::Errno, sys::uio::pwrite};
 use std::{
@@ -76,7 +76,7 @@ impl Channel for MemfdWrite {
         let file = Arc::new(sealed(size.mapping_len())?);
         let (first, second) = RingEnd::pair(Mapping::of(&*file, size.mapping_len())?, options)?;
         let end = |ring: RingEnd, side: Side| {
-            let scratch = Pages::new(ring.max_message())?;
+            let scratch = Pages::private(ring.max_message())?;
             Ok(MemfdWriteEnd { ring, file: Arc::clone(&file), area: side.sends_at(size), scratch })
         };
         Ok((end(first, Side::First)?, end(second, Side::Second)?))

@@ -31,7 +31,7 @@
 
 use crate::{
     end::RingEnd,
-    mapping::{Mapping, Pages},
+    mapping::Mapping,
     protocol::WORD,
     ring::Size,
     source::{DESCRIPTOR, Descriptor, STAMP, Source},
@@ -39,7 +39,7 @@ use crate::{
 };
 use ipc_core::{
     Channel, Copies, Custody, Endpoint, Framing, InPlace, Options, Reach, Reliability, Result, SendInPlace, Spec,
-    ledger, transfer::check_len,
+    ledger, pages::Pages, transfer::check_len,
 };
 use std::{process, time::Duration};
 
@@ -105,12 +105,12 @@ impl Channel for ProcessVm {
         let end = |ring| {
             Ok(ProcessVmEnd {
                 ring,
-                pool: Pages::new(size.capacity())?,
+                pool: Pages::private(size.capacity())?,
                 stamp: fastrand::u64(..),
                 maker: process::id(),
                 owner: None,
                 source: Source::default(),
-                scratch: Pages::new(max_message)?,
+                scratch: Pages::private(max_message)?,
                 max_message,
             })
         };
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_forged_descriptor_is_corrupt() {
-        let pages = Pages::new(8192).unwrap();
+        let pages = Pages::private(8192).unwrap();
         let good = pages.as_ptr().addr() as u64;
         let sent = Descriptor { address: good, len: 1000, stamp: 0 };
         let cases = [
@@ -264,11 +264,11 @@ mod tests {
     fn a_payload_that_is_there_in_part_is_no_message() {
         let (mut a, mut b) = small();
         a.introduce().unwrap();
-        let pages = Pages::new(8192).unwrap();
+        let pages = Pages::private(8192).unwrap();
         let address = pages.as_ptr().addr() as u64 + 4096 - 500;
         // The second page is given up.
         drop(pages);
-        let pages = Pages::new(4096).unwrap();
+        let pages = Pages::private(4096).unwrap();
         let address = if pages.as_ptr().addr() as u64 == address + 500 - 4096 { address } else { 0 };
         let received = forged(&mut a, &mut b, 1024, Descriptor { address, len: 1000, stamp: 0 });
         assert!(matches!(received, Err(Error::Corrupt { .. })), "{received:?}");
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn nobody_is_read_without_an_introduction() {
         let (mut a, mut b) = small();
-        let pages = Pages::new(4096).unwrap();
+        let pages = Pages::private(4096).unwrap();
         let sent = Descriptor { address: pages.as_ptr().addr() as u64, len: 1000, stamp: 0 };
         assert!(matches!(forged(&mut a, &mut b, 1024, sent), Err(Error::Corrupt { .. })));
         // A byte that the kernel does not attest is none.

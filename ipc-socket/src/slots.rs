@@ -4,8 +4,7 @@
 //! (Documentation/networking/msg_zerocopy.rst). A message can take several sends, and sends be notified of out of their order,
 //! so each slot counts the sends from it whose notification is still out, and is free again when there are none.
 
-use crate::sys::Pages;
-use ipc_core::{Error, Result};
+use ipc_core::{Error, Result, pages::Pages};
 use std::collections::VecDeque;
 
 /// The most slots of a pool. A notification covers all sends that ended since the last one was read, so this is about how many
@@ -151,7 +150,7 @@ fn map(len: usize) -> Result<(Pages, usize, usize)> {
     ipc_core::transfer::check_len(len, largest)?;
     let slot_bytes = len.max(1).next_multiple_of(PAGE);
     let count = (BYTES / slot_bytes).clamp(2, MOST);
-    Ok((Pages::new(slot_bytes * count)?, slot_bytes, count))
+    Ok((Pages::private(slot_bytes * count)?, slot_bytes, count))
 }
 
 #[cfg(test)]
