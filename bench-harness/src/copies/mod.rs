@@ -19,16 +19,13 @@ pub mod watch;
 
 use crate::{
     cell::Access,
+    pair::cause_of,
     record::CopiesRow,
     registry::{MECHANISMS, Mechanism},
     workload::courier::Courier,
 };
 use counts::Counts;
-use ipc_core::{
-    Channel, Error,
-    ledger::Entries,
-    process::{self, Exit},
-};
+use ipc_core::{Channel, Error, ledger::Entries, process::Exit};
 use lockstep::{LockStep, RECEIVER, SENDER};
 use reference::Passing;
 use rules::{Place, Rule};
@@ -81,19 +78,11 @@ pub enum Unmeasured {
     #[error("the {0} failed: {1}")]
     Failed(&'static str, String),
     /// One of the two ended without a report.
-    #[error("the {0} died without a report: {how}", how = how(*.1))]
+    #[error("the {0} died without a report: {cause}", cause = cause_of(*.1))]
     Died(&'static str, Exit),
     /// A message arrived that is not what was sent.
     #[error("{WRONG_PAYLOAD}: {0}")]
     WrongPayload(Error),
-}
-
-fn how(exit: Exit) -> String {
-    match exit {
-        Exit::Code(process::PANICKED) => "it panicked (see its message above)".into(),
-        Exit::Code(code) => format!("exit code {code}"),
-        Exit::Signal(signal) => format!("killed by {signal}"),
-    }
 }
 
 /// What one pair showed.

@@ -20,7 +20,7 @@ use super::{
     rules::{self, Length, Rule},
     sys::{self, At},
 };
-use crate::interrupt;
+use crate::{interrupt, pair::cause_of};
 use ipc_core::{
     Error,
     process::{self, Child, Exit},
@@ -79,7 +79,7 @@ pub enum Untraced {
     #[error("{0}")]
     Process(Error),
     /// A child ended badly: which, from 0, and how.
-    #[error("process {0} died: {how}", how = how(*.1))]
+    #[error("process {0} died: {cause}", cause = cause_of(*.1))]
     Died(usize, Exit),
     /// A child came to no end.
     #[error("no end within {0:?}")]
@@ -96,14 +96,6 @@ fn whose_refusal(errno: Errno) -> String {
             format!("under Yama ptrace_scope {}", scope.trim())
         }
         _ => "from ptrace: a sandbox, or a tracer that this process has already".into(),
-    }
-}
-
-fn how(exit: Exit) -> String {
-    match exit {
-        Exit::Code(process::PANICKED) => "it panicked (see its message above)".into(),
-        Exit::Code(code) => format!("exit code {code}"),
-        Exit::Signal(signal) => format!("killed by {signal}"),
     }
 }
 

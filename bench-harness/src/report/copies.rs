@@ -3,7 +3,7 @@
 use super::{
     overview::count,
     table::{Column, Table},
-    tables::NO_FIGURE,
+    tables::{NO_FIGURE, grouped},
     units,
 };
 use crate::{
@@ -18,7 +18,10 @@ pub fn terminal(rows: &[CopiesRow]) -> String {
 
 /// The table, with how its figures were had and why others are missing below.
 pub fn table(rows: &[CopiesRow]) -> Table {
-    let missing = grouped(rows).into_iter().map(|(why, names)| format!("{NO_FIGURE} {names}: {why}"));
+    let name = |row: &CopiesRow| format!("{}/{}/{}", row.mechanism, row.size, row.access);
+    let failed = rows.iter().filter(|row| !row.error.is_empty());
+    let missing = grouped(failed.map(|row| (row.error.as_str(), name(row))));
+    let missing = missing.into_iter().map(|(why, names)| format!("{NO_FIGURE} {}: {why}", names.join(", ")));
     let evidence = rows.iter().any(|row| !row.evidence.is_empty());
     let evidence = evidence.then(|| format!("How each figure was had stands in {}.", CopiesRow::FILE));
     Table {
@@ -63,18 +66,4 @@ fn line(row: &CopiesRow) -> Vec<String> {
         row.by_reference.map_or(NO_FIGURE, yes).to_owned(),
         calls.map_or(NO_FIGURE.into(), |(send, recv)| format!("{} / {}", count(send), count(recv))),
     ]
-}
-
-/// Why figures are missing, each reason with the names of the rows, in their order.
-fn grouped(rows: &[CopiesRow]) -> Vec<(&str, String)> {
-    let mut groups: Vec<(&str, Vec<String>)> = Vec::new();
-    for row in rows.iter().filter(|row| !row.error.is_empty()) {
-        let name = row.name();
-        let name = name.strip_prefix("copies/").unwrap_or(&name).to_owned();
-        match groups.iter_mut().find(|(why, _)| **why == row.error) {
-            Some((_, names)) => names.push(name),
-            None => groups.push((&row.error, vec![name])),
-        }
-    }
-    groups.into_iter().map(|(why, names)| (why, names.join(", "))).collect()
 }

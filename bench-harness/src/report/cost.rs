@@ -3,8 +3,8 @@
 use super::{
     model::Subject,
     table::{Column, Table},
-    tables::NO_FIGURE,
-    units::{self, Quantity},
+    tables::{NO_FIGURE, grouped, time},
+    units,
 };
 use crate::{
     cell::Placement,
@@ -42,7 +42,8 @@ pub fn tables(rows: &[CostRow], most: usize) -> Vec<Table> {
         let shown = leaders(&measured, most);
         let rest = measured.len() - shown.len();
         let more = (rest > 0).then(|| format!("… and {rest} more, in {}", CostRow::FILE));
-        let failures = failures(&failed).into_iter().map(|(who, why)| format!("{NO_FIGURE} {who}: {why}"));
+        let failures = grouped(failed.iter().map(|row| (row.error.as_str(), format!("{} {}", subject(row), row.wait))));
+        let failures = failures.into_iter().map(|(why, who)| format!("{NO_FIGURE} {}: {why}", who.join(", ")));
         Table {
             title: format!("Cost, {}, {placement}", units::size(size)),
             explanation: if index == 0 { EXPLANATION.into() } else { "per message, as above".into() },
@@ -94,23 +95,6 @@ fn count(figure: Option<f64>) -> String {
 
 fn both(send: Option<f64>, recv: Option<f64>) -> String {
     format!("{}/{}", count(send), count(recv))
-}
-
-fn time(ns: Option<f64>) -> String {
-    ns.map_or(NO_FIGURE.to_owned(), |ns| Quantity::Time.format(ns))
-}
-
-/// Each reason with the rows it holds for.
-fn failures(rows: &[&CostRow]) -> Vec<(String, String)> {
-    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
-    for row in rows {
-        let who = format!("{} {}", subject(row), row.wait);
-        match reasons.iter_mut().find(|(reason, _)| *reason == row.error) {
-            Some((_, all)) => all.push(who),
-            None => reasons.push((&row.error, vec![who])),
-        }
-    }
-    reasons.into_iter().map(|(reason, who)| (who.join(", "), reason.to_owned())).collect()
 }
 
 #[cfg(test)]

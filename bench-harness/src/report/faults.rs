@@ -2,8 +2,8 @@
 
 use super::{
     table::{Column, Table},
-    tables::{NO_FIGURE, escape_markdown, wrap},
-    units::{self, Quantity},
+    tables::{NO_FIGURE, escape_markdown, time, wrap},
+    units,
 };
 use crate::{
     faults::Fault,
@@ -118,10 +118,6 @@ fn learned(row: Option<&FaultRow>) -> [String; 3] {
     let signs = row.learned.split("; ").map(|sign| sign.rsplit_once(' ').map_or(sign, |(name, _)| name));
     let signs = signs.collect::<Vec<_>>().join(", ");
     [if signs.is_empty() { NO_FIGURE.into() } else { signs }, time(row.p50_ns), time(row.max_ns)]
-}
-
-fn time(ns: Option<f64>) -> String {
-    ns.map_or(NO_FIGURE.into(), |ns| Quantity::Time.format(ns))
 }
 
 fn share(some: u32, all: u32) -> String {

@@ -2,14 +2,12 @@
 
 use super::{
     table::{Column, Table},
-    tables::NO_FIGURE,
-    units::Quantity,
+    tables::{NO_FIGURE, time},
 };
 use crate::record::LifecycleRow;
 
 /// One line a mechanism, with the reasons for what is missing below.
 pub fn table(rows: &[LifecycleRow]) -> Table {
-    let time = |ns: Option<f64>| ns.map_or(NO_FIGURE.into(), |ns| Quantity::Time.format(ns));
     let count = |count: Option<u64>| count.map_or(NO_FIGURE.into(), |count| count.to_string());
     let line = |row: &LifecycleRow| {
         vec![

@@ -4,7 +4,7 @@ use super::{
     Results,
     model::{Point, Subject, View, views},
     table::{Column, Table},
-    tables::NO_FIGURE,
+    tables::{NO_FIGURE, time},
     units::{self, Quantity},
 };
 use crate::{
@@ -51,7 +51,7 @@ pub fn table(results: &Results) -> Option<Table> {
             figure(&throughput, &subject, Quantity::Bytes),
             copies.and_then(|row| row.total_copies).map_or(NO_FIGURE.into(), count),
             calls.map_or(NO_FIGURE.into(), |(send, recv)| format!("{} / {}", count(send), count(recv))),
-            cost.and_then(|row| row.cpu_ns).map_or(NO_FIGURE.into(), |ns| Quantity::Time.format(ns)),
+            time(cost.and_then(|row| row.cpu_ns)),
         ]
     });
     let circumstances = view.map_or(String::new(), |view| format!(" ({}: {})", view.label(), view.caption()));

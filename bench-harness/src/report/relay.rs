@@ -1,8 +1,9 @@
 //! The relay table: one line a way from file to file, with the copies that textbooks give beside the measured ones.
 
 use super::{
+    overview::count,
     table::{Column, Table},
-    tables::NO_FIGURE,
+    tables::{NO_FIGURE, grouped},
     units::{self, Quantity},
 };
 use crate::{record::RelayRow, relay::Relay};
@@ -29,8 +30,8 @@ pub fn table(rows: &[RelayRow]) -> Option<Table> {
     } else {
         "A file".to_owned()
     };
-    let how = grouped(rows, |row| &row.evidence).into_iter().map(|(how, names)| format!("Copies by: {how} ({names})"));
-    let why = grouped(rows, |row| &row.error).into_iter().map(|(why, names)| format!("{NO_FIGURE} {names}: {why}"));
+    let how = said(rows, |row| &row.evidence).into_iter().map(|(how, names)| format!("Copies by: {how} ({names})"));
+    let why = said(rows, |row| &row.error).into_iter().map(|(why, names)| format!("{NO_FIGURE} {names}: {why}"));
     let base = rows.iter().find(|row| row.relay == BASE).and_then(|row| row.bytes_per_s);
     Some(Table {
         title: "Relay".into(),
@@ -84,28 +85,18 @@ pub fn holds(row: &RelayRow) -> Option<bool> {
 
 /// Such as `2 + 2 = 4`; what is not known of it shows as such.
 fn copies(row: &RelayRow) -> Option<String> {
-    let figure = |value: Option<f64>| match value {
-        None => NO_FIGURE.to_owned(),
-        Some(value) if (value - value.round()).abs() < TOLERANCE / 2.0 => format!("{value:.0}"),
-        Some(value) => format!("{value:.2}"),
-    };
+    let figure = |value: Option<f64>| value.map_or(NO_FIGURE.to_owned(), count);
     row.kernel_copies.or(row.user_copies)?;
     let [kernel, user, total] = [row.kernel_copies, row.user_copies, row.total_copies].map(figure);
     Some(format!("{kernel} + {user} = {total}"))
 }
 
 /// Each text with the names of the rows that have it, in the order of the table; rows without one are left out.
-fn grouped(rows: &[RelayRow], of: fn(&RelayRow) -> &str) -> Vec<(&str, String)> {
-    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
-    for row in rows.iter().filter(|row| !of(row).is_empty()) {
-        match groups.iter_mut().find(|(text, _)| *text == of(row)) {
-            Some((_, names)) => names.push(row.relay.name()),
-            None => groups.push((of(row), vec![row.relay.name()])),
-        }
-    }
-    let all = |names: &[&str]| names.len() == rows.len() && rows.len() > 1;
-    let joined = |names: Vec<&str>| if all(&names) { "all".to_owned() } else { names.join(", ") };
-    groups.into_iter().map(|(text, names)| (text, joined(names))).collect()
+fn said(rows: &[RelayRow], of: fn(&RelayRow) -> &str) -> Vec<(&str, String)> {
+    let some = rows.iter().filter(|row| !of(row).is_empty());
+    let groups = grouped(some.map(|row| (of(row), row.relay.to_string()))).into_iter();
+    let all = |names: &[String]| names.len() == rows.len() && rows.len() > 1;
+    groups.map(|(text, names)| (text, if all(&names) { "all".to_owned() } else { names.join(", ") })).collect()
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ impl Matrix {
 
     /// Why figures are missing: each reason with the lines it holds for, in the order of the table.
     pub fn failures(&self) -> Vec<(String, String)> {
-        let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+        let mut reasons: Vec<(&str, String)> = Vec::new();
         for line in &self.lines {
             let planned = line.entries.iter().flatten().count();
             let mut own: Vec<(&str, Vec<String>)> = Vec::new();
@@ -51,14 +51,29 @@ impl Matrix {
             for (reason, views) in own {
                 let label = line.subject.label();
                 let who = if views.len() == planned { label } else { format!("{label} ({})", views.join(", ")) };
-                match reasons.iter_mut().find(|(known, _)| known == reason) {
-                    Some((_, lines)) => lines.push(who),
-                    None => reasons.push((reason.to_owned(), vec![who])),
-                }
+                reasons.push((reason, who));
             }
         }
-        reasons.into_iter().map(|(reason, lines)| (lines.join(", "), reason)).collect()
+        let reasons = grouped(reasons).into_iter();
+        reasons.map(|(reason, lines)| (lines.join(", "), reason.to_owned())).collect()
     }
+}
+
+/// Each text once, in the order of their first appearance, with the names of all that have it.
+pub fn grouped<'a>(named: impl IntoIterator<Item = (&'a str, String)>) -> Vec<(&'a str, Vec<String>)> {
+    let mut groups: Vec<(&str, Vec<String>)> = Vec::new();
+    for (text, name) in named {
+        match groups.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((text, vec![name])),
+        }
+    }
+    groups
+}
+
+/// A time, or what stands where there is none.
+pub fn time(ns: Option<f64>) -> String {
+    ns.map_or(NO_FIGURE.to_owned(), |ns| units::Quantity::Time.format(ns))
 }
 
 /// The marks that occur in `tables`: character, name and meaning.
