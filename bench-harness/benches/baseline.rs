@@ -72,7 +72,7 @@ fn bench(criterion: &mut Criterion, topology: &Topology, workload: Workload, mec
         bencher.iter_custom(|count| {
             let budget = Budget::Messages(count);
             let pattern = workload.patterns()[0];
-            let job = Job { pattern, size, cpus, wait: cell.wait, budget, deadline: DEADLINE };
+            let job = Job { pattern, size, cpus, wait: cell.wait, budget, deadline: DEADLINE, slow_by: None };
             let sample = mechanism.run(cell.access, &job).unwrap_or_else(|error| panic!("{name}: {error}"));
             Duration::from_nanos(sample.elapsed_ns)
         });

@@ -3,7 +3,9 @@
 //! The name is the key of every result file and of the command line's filter, so its parts are enums that are parsed
 //! once, at the edge.
 
+use crate::registry::Mechanism;
 use ipc_core::Wait;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{fmt, str::FromStr};
 
 /// Declares an enum whose variants have one name each, used by the command line, the CSV files and the tables.
@@ -23,13 +25,13 @@ macro_rules! named {
             }
         }
 
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.name())
             }
         }
 
-        impl FromStr for $type {
+        impl std::str::FromStr for $type {
             type Err = String;
 
             fn from_str(text: &str) -> Result<Self, String> {
@@ -37,6 +39,18 @@ macro_rules! named {
                     let names: Vec<_> = $type::ALL.iter().map(|v| v.name()).collect();
                     format!("unknown {} '{text}': use one of {}", $what, names.join(", "))
                 })
+            }
+        }
+
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
             }
         }
     };
@@ -145,5 +159,68 @@ impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { workload, mechanism, size, placement, wait, access } = self;
         write!(f, "{workload}/{mechanism}/{size}/{placement}/{wait}/{access}")
+    }
+}
+
+impl FromStr for Cell {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |why: String| format!("'{text}' is no cell: {why}");
+        let parts: Vec<&str> = text.split('/').collect();
+        let [workload, mechanism, size, placement, wait, access] = parts[..] else {
+            let example = "latency/pipe/64/same-core/block/copy";
+            return Err(wrong(format!("use WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS, such as {example}")));
+        };
+        let known = Mechanism::named(mechanism).map(|mechanism| mechanism.spec.name);
+        Ok(Self {
+            workload: workload.parse().map_err(wrong)?,
+            mechanism: known.ok_or_else(|| wrong(format!("no mechanism '{mechanism}' (see `ipc-bench list`)")))?,
+            size: size.parse().map_err(|_| wrong(format!("'{size}' is no number of bytes")))?,
+            placement: placement.parse().map_err(wrong)?,
+            wait: wait.parse().map_err(wrong)?,
+            access: access.parse().map_err(wrong)?,
+        })
+    }
+}
+
+impl Serialize for Cell {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cell {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_read_from_its_name() {
+        let name = "throughput/posix-shm/4096/cross-core/spin/in-place";
+        let cell: Cell = name.parse().unwrap();
+        assert_eq!((cell.to_string().as_str(), cell.size), (name, 4096));
+        assert_eq!(serde_json::from_str::<Cell>(&serde_json::to_string(&cell).unwrap()).unwrap(), cell);
+    }
+
+    #[test]
+    fn what_is_no_cell_says_which_part_is_wrong() {
+        for (wrong, part) in [
+            ("latency/pipe", "WORKLOAD/MECHANISM"),
+            ("speed/pipe/64/same-core/block/copy", "'speed'"),
+            ("latency/tube/64/same-core/block/copy", "'tube'"),
+            ("latency/pipe/-1/same-core/block/copy", "'-1'"),
+            ("latency/pipe/64/same/block/copy", "'same'"),
+            ("latency/pipe/64/same-core/nap/copy", "nap"),
+            ("latency/pipe/64/same-core/block/steal", "'steal'"),
+        ] {
+            let error = wrong.parse::<Cell>().unwrap_err();
+            assert!(error.contains(&format!("'{wrong}'")) && error.contains(part), "{error}");
+        }
     }
 }

@@ -77,12 +77,19 @@ pub struct Job {
     pub budget: Budget,
     /// When the pair is given up.
     pub deadline: Duration,
+    /// The part by which messages are slowed down on purpose (see [`inject`](crate::inject)).
+    pub slow_by: Option<f64>,
 }
 
 impl Job {
     /// Whether the distance between the two threads is measured: where there are two, and they are known.
     fn probes(&self) -> bool {
         self.cpus.is_some_and(|[a, b]| a != b)
+    }
+
+    /// Whether the two processes take turns on one thread.
+    fn takes_turns(&self) -> bool {
+        self.cpus.is_some_and(|[a, b]| a == b)
     }
 }
 
@@ -93,6 +100,8 @@ pub struct Sample {
     pub histogram: Option<Packed>,
     /// Mean round trip in nanoseconds over a stretch without stamps, where the stamps would weigh.
     pub batch_mean_ns: Option<f64>,
+    /// The median over that stretch's batches of a batch's mean: what a scheduler's tick does to some of them is not in it.
+    pub batch_p50_ns: Option<f64>,
     /// Length of the measured stretch.
     pub elapsed_ns: u64,
     /// Messages or round trips in it.
@@ -119,6 +128,17 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// The median round trip in nanoseconds: of the stamped ones, or of batches where stamps would weigh.
+    pub fn p50_ns(&self) -> Option<f64> {
+        let stamped = || Some(self.histogram.as_ref()?.unpack().value_at_quantile(0.5) as f64);
+        self.batch_p50_ns.or_else(stamped)
+    }
+
+    /// Messages that arrived, a second.
+    pub fn msgs_per_s(&self) -> f64 {
+        (self.messages - self.lost) as f64 * 1e9 / self.elapsed_ns as f64
+    }
+
     /// Times `work`, which moves `messages` messages; with a meter, takes down what it uses, around the timing.
     pub(crate) fn timed(&mut self, messages: u64, work: impl FnOnce() -> ipc_core::Result<()>) -> ipc_core::Result<()> {
         let Some(meter) = self.meter.clone() else { return self.clocked(messages, work) };
@@ -236,6 +256,9 @@ fn converse<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
     }
     let mut courier = K::new(end, job.size, C::SPEC.framing == Framing::Message);
     let mut stage = Stage::new(page, role, C::SPEC, job.size);
+    if let Some(part) = job.slow_by {
+        stage.slow_down(part, job.takes_turns());
+    }
     let played = workload::play(job.pattern, &mut stage, &mut courier, job.budget, job.probes());
     if played.is_err() {
         // Closing the end now would fail the other process with a consequence, perhaps before this one has named the cause.

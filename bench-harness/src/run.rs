@@ -128,6 +128,7 @@ fn measure_steady(plan: &Plan, topology: &Topology, tally: &Tally) -> Result<Sam
         wait: cell.wait,
         budget: plan.effort(cell.workload).budget,
         deadline: DEADLINE,
+        slow_by: None,
     };
     let mechanism = Mechanism::named(cell.mechanism).expect("the plan has mechanisms of the registry only");
     let mut sample = mechanism.run(cell.access, &job)?;

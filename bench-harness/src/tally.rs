@@ -162,8 +162,7 @@ impl Tally {
         debug_assert_eq!(self.cell.workload, Workload::Throughput);
         let counted = self.counted();
         // Lost messages were not moved.
-        let moved = |sample: &&Sample| (sample.messages - sample.lost) as f64 * 1e9 / sample.elapsed_ns as f64;
-        let rates: Vec<f64> = counted.iter().map(moved).collect();
+        let rates: Vec<f64> = counted.iter().map(|sample| sample.msgs_per_s()).collect();
         let figure = Figure::of(&rates);
         let bytes = |rate: f64| rate * self.cell.size as f64;
         ThroughputRow {
@@ -194,7 +193,7 @@ fn class(probe_ns: f64) -> Proximity {
 }
 
 /// The class a pair began in.
-fn proximity(sample: &Sample) -> Option<Proximity> {
+pub(crate) fn proximity(sample: &Sample) -> Option<Proximity> {
     sample.probe_ns[0].map(class)
 }
 

@@ -90,7 +90,7 @@ fn sample<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
     wait: Wait,
     budget: Budget,
 ) -> std::result::Result<Sample, String> {
-    let job = Job { pattern, size: 64, cpus, wait, budget, deadline: Duration::from_secs(10) };
+    let job = Job { pattern, size: 64, cpus, wait, budget, deadline: Duration::from_secs(10), slow_by: None };
     pair::run::<C, K>(&job).map_err(|error| error.to_string())
 }
 

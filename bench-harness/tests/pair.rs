@@ -174,6 +174,7 @@ fn run_pair<C: Channel>(pattern: Pattern, cpus: [usize; 2], ms: u64) -> std::res
         wait: Wait::Block,
         budget: Budget::Time { warm_up: milliseconds(1), measure: milliseconds(5) },
         deadline: milliseconds(ms),
+        slow_by: None,
     })
 }
 

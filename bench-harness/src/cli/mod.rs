@@ -9,6 +9,7 @@ mod list;
 mod output;
 mod report;
 pub mod run;
+mod sample;
 mod sweep;
 
 pub use output::Format;
@@ -30,6 +31,8 @@ enum Verb {
     List(list::Args),
     /// Measure
     Run(run::Args),
+    /// Measure one pair of a cell and print one line of JSON
+    Sample(sample::Args),
     /// Count how often each mechanism copies a payload, and compare that with what it declares
     Copies(copies::Args),
     /// Kill, close and stop one process of running pairs, and see what becomes of the other
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
     finish(match &verb {
         Verb::List(args) => list::main(args),
         Verb::Run(args) => run::main(args),
+        Verb::Sample(args) => sample::main(args),
         Verb::Copies(args) => copies::main(args),
         Verb::Faults(args) => faults::main(args),
         Verb::Report(args) => report::main(args),

@@ -6,7 +6,7 @@
 
 use super::descriptor::Descriptor;
 use crate::cell::named;
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 named! {
     /// Where bytes come from or go to.

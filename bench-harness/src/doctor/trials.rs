@@ -180,7 +180,8 @@ impl Trials {
 /// Measures one round trip as a run would.
 fn pair(mechanism: &Mechanism, bytes: usize, cpus: Cpus) -> Result<Sample, PairError> {
     let (pattern, budget) = (Pattern::RoundTrip, Budget::Messages(1));
-    mechanism.run(Access::Copy, &Job { pattern, size: bytes, cpus, wait: Wait::Block, budget, deadline: run::DEADLINE })
+    let (wait, deadline) = (Wait::Block, run::DEADLINE);
+    mechanism.run(Access::Copy, &Job { pattern, size: bytes, cpus, wait, budget, deadline, slow_by: None })
 }
 
 fn lengths(trials: &[&Trial]) -> String {

@@ -20,7 +20,7 @@ pub struct Build {
 
 impl Build {
     /// Of the program that runs.
-    pub(super) fn current() -> Self {
+    pub fn current() -> Self {
         let known = |text: &str| (text != "unknown").then(|| text.to_owned());
         Self {
             rustc: known(env!("IPC_BENCH_RUSTC")),

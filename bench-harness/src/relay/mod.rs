@@ -8,7 +8,6 @@
 //! [`Files`] are the source and the destination, a [`Crew`] is the one or two processes of a relay.
 
 use crate::cell::named;
-use std::{fmt, str::FromStr};
 
 mod crew;
 mod files;

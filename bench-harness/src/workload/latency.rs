@@ -5,6 +5,7 @@ use crate::{
     clock,
     packed::Packed,
     pair::{Budget, Sample},
+    stats,
 };
 use hdrhistogram::Histogram;
 use ipc_core::{Error, Result};
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 const MAX_NS: u64 = 60_000_000_000;
 /// A round trip shorter than this many clock readings is timed in unstamped batches as well.
 const CLOCK_BOUND: f64 = 20.0;
+/// Round trips from one stamp of an unstamped batch to the next: the stamp is a thousandth of them at most.
+const BATCH: u64 = 128;
 
 /// A histogram of nanoseconds with fixed bounds, three significant digits: it never resizes while measuring.
 pub fn histogram() -> Histogram<u64> {
@@ -32,7 +35,17 @@ pub fn lead(stage: &mut Stage<'_>, courier: &mut impl Courier, budget: Budget, s
         Budget::Metered { measure, .. } => {
             metered(sample, measure, each_ns, |count, sample| lead_bare(stage, courier, count, sample))?;
         }
-        Budget::Time { measure, .. } => lead_stamped(stage, courier, measure, each_ns, sample)?,
+        Budget::Time { measure, .. } => {
+            let mut slower_ns = 0.0;
+            if let Some(slow) = stage.slow {
+                let mut unslowed = Sample::default();
+                lead_stamped(stage, courier, measure / 2, each_ns, &mut unslowed)?;
+                let p50_ns = unslowed.p50_ns().unwrap_or(each_ns);
+                stage.found_each_ns(p50_ns);
+                slower_ns = p50_ns * slow.part;
+            }
+            lead_stamped(stage, courier, measure, each_ns + slower_ns, sample)?;
+        }
     }
     stage.open_round(STOP).map(drop)
 }
@@ -65,13 +78,16 @@ fn lead_stamped(
     let first = stage.open_round(count)?;
     sample.timed(count, || stamped_trips(stage, courier, first, count, &mut histogram, &mut lost))?;
     if clock_bound {
-        let count = messages_in(stretch, each_ns, 8);
-        let mut batch = Sample::default();
+        let batches = messages_in(stretch, each_ns * BATCH as f64, 8);
+        let count = batches * BATCH;
+        let mut batch_ns = Vec::with_capacity(batches as usize);
+        let mut stretch = Sample::default();
         let first = stage.open_round(count)?;
-        batch.timed(count, || trips(stage, courier, first, count, &mut lost))?;
-        sample.batch_mean_ns = Some(batch.elapsed_ns as f64 / count as f64);
-        sample.preemptions += batch.preemptions;
-        sample.observed_ns += batch.observed_ns;
+        stretch.timed(count, || batched_trips(stage, courier, first, count, &mut batch_ns, &mut lost))?;
+        sample.batch_mean_ns = Some(stretch.elapsed_ns as f64 / count as f64);
+        sample.batch_p50_ns = stats::median(&mut batch_ns).map(|ns| ns / BATCH as f64);
+        sample.preemptions += stretch.preemptions;
+        sample.observed_ns += stretch.observed_ns;
     }
     sample.clock_read_ns = Some(clock_ns);
     sample.lost = lost;
@@ -82,6 +98,28 @@ fn lead_stamped(
 fn trips(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64, lost: &mut u64) -> Result<()> {
     for number in first..first + count {
         trip(stage.lossy(), courier, number, lost)?;
+    }
+    stage.finish();
+    Ok(())
+}
+
+/// Takes a stamp after every [`BATCH`] round trips: `count` is a multiple of that.
+fn batched_trips(
+    stage: &Stage<'_>,
+    courier: &mut impl Courier,
+    first: u64,
+    count: u64,
+    batch_ns: &mut Vec<f64>,
+    lost: &mut u64,
+) -> Result<()> {
+    let mut start = Instant::now();
+    for batch in (first..first + count).step_by(BATCH as usize) {
+        for number in batch..batch + BATCH {
+            trip(stage.lossy(), courier, number, lost)?;
+        }
+        let end = Instant::now();
+        batch_ns.push((end - start).as_nanos() as f64);
+        start = end;
     }
     stage.finish();
     Ok(())
@@ -131,15 +169,19 @@ fn trip(lossy: bool, courier: &mut impl Courier, number: u64, lost: &mut u64) ->
 /// Answers every round.
 pub fn follow(stage: &mut Stage<'_>, courier: &mut impl Courier, sample: &mut Sample) -> Result<()> {
     while let Some((first, count)) = stage.join_round()? {
-        sample.timed(count, || answer(stage, courier, first, count))?;
+        match stage.delay() {
+            None => sample.timed(count, || answer(stage, courier, first, count, || ()))?,
+            Some(delay) => sample.timed(count, || answer(stage, courier, first, count, delay))?,
+        }
     }
     Ok(())
 }
 
-fn answer(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64) -> Result<()> {
+fn answer(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64, delay: impl Fn()) -> Result<()> {
     if !stage.lossy() {
         for number in first..first + count {
             courier.recv(number)?;
+            delay();
             courier.send(number)?;
         }
         return Ok(());
@@ -147,6 +189,7 @@ fn answer(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64)
     loop {
         match courier.recv_any() {
             Ok(number) => {
+                delay();
                 courier.send(number)?;
                 if number + 1 == first + count {
                     return Ok(());

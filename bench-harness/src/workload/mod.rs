@@ -10,7 +10,7 @@ mod throughput;
 
 pub use latency::histogram;
 
-use crate::{cell::Pattern, pair::Budget, pair::Sample};
+use crate::{cell::Pattern, inject::Spinner, pair::Budget, pair::Sample};
 use courier::Courier;
 use ipc_core::{
     Reliability, Result, Spec,
@@ -49,11 +49,12 @@ const METERED_ROUND: u64 = 100;
 /// The round length that ends a conversation.
 const STOP: u64 = u64::MAX;
 /// Lines of the shared page: a barrier and a probe for each role, the round's length, whether its sender
-/// has finished, and what was lost.
+/// has finished, what was lost, and what a message takes that is to be slowed down.
 const LINES: [usize; 2] = [0, 1];
 const ROUND: usize = 2;
 const FINISHED: usize = 3;
 const LOST: usize = 4;
+const SLOW: usize = 5;
 
 /// What both processes of a pair share beside the channel under test.
 pub struct Stage<'a> {
@@ -64,13 +65,41 @@ pub struct Stage<'a> {
     next: u64,
     spec: Spec,
     size: usize,
+    slow: Option<Slow>,
+}
+
+/// A slowdown made on purpose.
+#[derive(Clone, Copy)]
+struct Slow {
+    part: f64,
+    /// Whether the initiator of a throughput run spins as well: where both run at once it may be the slower of the two.
+    both: bool,
+    spinner: Spinner,
 }
 
 impl<'a> Stage<'a> {
     /// The stage as `role` sees it.
     pub fn new(page: &'a SharedPage, role: Role, spec: Spec, size: usize) -> Self {
         let [mine, other] = lines(role);
-        Self { page, role, barrier: Barrier::new(&page[mine], &page[other]), next: 0, spec, size }
+        Self { page, role, barrier: Barrier::new(&page[mine], &page[other]), next: 0, spec, size, slow: None }
+    }
+
+    /// Slows every message down by `part` of what it takes by itself; the responder does, and where the two do not
+    /// take turns on one thread the initiator as well.
+    pub fn slow_down(&mut self, part: f64, takes_turns: bool) {
+        self.slow = Some(Slow { part, both: !takes_turns, spinner: Spinner::calibrate() });
+    }
+
+    /// Tells the responder what a message takes by itself, from which the slowdown follows. Holds from the next round.
+    fn found_each_ns(&self, each_ns: f64) {
+        self.page[SLOW].word.store(each_ns.to_bits(), Ordering::Release);
+    }
+
+    /// What this process is to do beside each message of the round that has begun; `None` where nothing.
+    fn delay(&self) -> Option<impl Fn() + Copy + use<>> {
+        let slow = self.slow.filter(|slow| slow.both || self.role == Role::Responder)?;
+        let each_ns = f64::from_bits(self.page[SLOW].word.load(Ordering::Acquire));
+        (each_ns > 0.0).then(|| slow.spinner.delay(each_ns * slow.part))
     }
 
     fn lossy(&self) -> bool {

@@ -23,27 +23,43 @@ fn window(size: usize) -> u64 {
 pub fn lead(stage: &mut Stage<'_>, courier: &mut impl Courier, budget: Budget, sample: &mut Sample) -> Result<()> {
     let each_ns = warm_up(stage, budget.warm_up(), |stage, count| {
         let first = stage.open_round(count)?;
-        send_all(stage, courier, first, count)
+        send_all(stage, courier, first, count, || ())
     })?;
-    let mut round = |count, sample: &mut Sample| {
+    let mut round = |stage: &mut Stage<'_>, count, sample: &mut Sample| {
         let first = stage.open_round(count)?;
-        sample.timed(count, || send_all(stage, courier, first, count))?;
+        match stage.delay() {
+            None => sample.timed(count, || send_all(stage, courier, first, count, || ()))?,
+            Some(delay) => sample.timed(count, || send_all(stage, courier, first, count, delay))?,
+        }
         sample.lost = stage.lost();
         Ok(())
     };
     match budget {
-        Budget::Time { measure, .. } => round(messages_in(measure, each_ns, 4), sample)?,
-        Budget::Messages(count) => round(count, sample)?,
-        Budget::Metered { measure, .. } => metered(sample, measure, each_ns, round)?,
+        Budget::Time { measure, .. } => {
+            let mut count = messages_in(measure, each_ns, 4);
+            if let Some(slow) = stage.slow {
+                let mut unslowed = Sample::default();
+                round(stage, count, &mut unslowed)?;
+                let each_ns = unslowed.elapsed_ns as f64 / count as f64;
+                stage.found_each_ns(each_ns);
+                count = messages_in(measure, each_ns * (1.0 + slow.part), 4);
+            }
+            round(stage, count, sample)?;
+        }
+        Budget::Messages(count) => round(stage, count, sample)?,
+        Budget::Metered { measure, .. } => {
+            metered(sample, measure, each_ns, |count, sample| round(stage, count, sample))?;
+        }
     }
     stage.open_round(STOP).map(drop)
 }
 
-fn send_all(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64) -> Result<()> {
+fn send_all(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64, delay: impl Fn()) -> Result<()> {
     if stage.lossy() {
-        return send_in_windows(stage, courier, first, count);
+        return send_in_windows(stage, courier, first, count, delay);
     }
     for number in first..first + count {
+        delay();
         courier.send(number)?;
     }
     match courier.recv_note()? {
@@ -52,9 +68,16 @@ fn send_all(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u6
     }
 }
 
-fn send_in_windows(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64) -> Result<()> {
+fn send_in_windows(
+    stage: &Stage<'_>,
+    courier: &mut impl Courier,
+    first: u64,
+    count: u64,
+    delay: impl Fn(),
+) -> Result<()> {
     let window = window(stage.size);
     for number in first..first + count {
+        delay();
         courier.send(number)?;
         if (number - first + 1).is_multiple_of(window) {
             await_note(courier, number)?;
@@ -87,21 +110,33 @@ fn await_note(courier: &mut impl Courier, wanted: u64) -> Result<bool> {
 /// Receives and acknowledges every round.
 pub fn follow(stage: &mut Stage<'_>, courier: &mut impl Courier, sample: &mut Sample) -> Result<()> {
     while let Some((first, count)) = stage.join_round()? {
-        sample.timed(count, || {
-            if stage.lossy() {
-                recv_in_windows(stage, courier, first, count)?;
-            } else {
-                for number in first..first + count {
-                    courier.recv(number)?;
-                }
-            }
-            courier.send_note(DONE)
-        })?;
+        match stage.delay() {
+            None => sample.timed(count, || recv_all(stage, courier, first, count, || ()))?,
+            Some(delay) => sample.timed(count, || recv_all(stage, courier, first, count, delay))?,
+        }
     }
     Ok(())
 }
 
-fn recv_in_windows(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64) -> Result<()> {
+fn recv_all(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64, delay: impl Fn()) -> Result<()> {
+    if stage.lossy() {
+        recv_in_windows(stage, courier, first, count, delay)?;
+    } else {
+        for number in first..first + count {
+            courier.recv(number)?;
+            delay();
+        }
+    }
+    courier.send_note(DONE)
+}
+
+fn recv_in_windows(
+    stage: &Stage<'_>,
+    courier: &mut impl Courier,
+    first: u64,
+    count: u64,
+    delay: impl Fn(),
+) -> Result<()> {
     let window = window(stage.size);
     let mut received = 0;
     loop {
@@ -109,6 +144,7 @@ fn recv_in_windows(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, co
             // Late, from a round that gave it up.
             Ok(number) if number < first => {}
             Ok(number) => {
+                delay();
                 received += 1;
                 if (number - first + 1).is_multiple_of(window) {
                     courier.send_note(number)?;

@@ -1,0 +1,7 @@
+//! The regression gate: did this commit make any mechanism slower?
+//!
+//! Two builds of this program, base and head, are measured in turns in one run. [`reading`] is what one build says of one pair;
+//! [`report`] what comes of all of them.
+
+pub mod reading;
+pub mod report;

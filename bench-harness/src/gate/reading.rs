@@ -1,0 +1,137 @@
+//! What `ipc-bench sample` prints: one pair of one cell, as one line of JSON.
+//!
+//! The gate compares two builds that need not be of the same source, so a line says what it is by itself, and what a build must
+//! have in common with another is its [`Identity`].
+
+use crate::{
+    cell::{Cell, Workload},
+    host::Build,
+    packed::Packed,
+    pair::{Budget, Job, PairError, Sample},
+    record::Proximity,
+    registry::Mechanism,
+    run::DEADLINE,
+    tally::{is_relocated, proximity},
+    topology::Topology,
+};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The version of what this program prints here. It changes when a field changes its meaning, or the way a figure is measured.
+pub const SCHEMA: u32 = 1;
+/// The program's name, by which its lines are told from those of others.
+pub const PROGRAM: &str = "ipc-bench";
+
+/// Which program, of which version, answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Always [`PROGRAM`].
+    pub program: String,
+    /// The version of its readings: [`SCHEMA`].
+    pub schema: u32,
+    /// What it was built by and from.
+    pub build: Build,
+}
+
+impl Identity {
+    /// Of the program that runs.
+    pub fn current() -> Self {
+        Self { program: PROGRAM.into(), schema: SCHEMA, build: Build::current() }
+    }
+}
+
+/// How long a pair is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// The shortest warm-up.
+    pub warm_up: Duration,
+    /// The measured stretch, about.
+    pub measure: Duration,
+}
+
+/// One pair. What was not measured is `null`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// The cell's name.
+    pub cell: String,
+    /// The median round trip in nanoseconds (latency).
+    pub p50_ns: Option<f64>,
+    /// 99 % of the round trips took no longer.
+    pub p99_ns: Option<f64>,
+    /// 99.9 % of them.
+    pub p999_ns: Option<f64>,
+    /// The longest.
+    pub max_ns: Option<f64>,
+    /// Messages a second (throughput).
+    pub msgs_per_s: Option<f64>,
+    /// Messages that a lossy mechanism dropped.
+    pub lost: u64,
+    /// How far apart the two hardware threads were, where there are two.
+    pub proximity: Option<Proximity>,
+    /// Whether that changed meanwhile, or a process moved to another thread: then the pair says nothing.
+    pub disturbed: bool,
+    /// The stamped round trips.
+    pub histogram: Option<Packed>,
+    /// Why there are no figures.
+    pub error: Option<String>,
+    /// Whether a payload arrived wrong: more than a missing figure.
+    pub wrong_payload: bool,
+}
+
+impl Reading {
+    fn of(cell: &Cell, sample: &Sample) -> Self {
+        let histogram = sample.histogram.as_ref().map(Packed::unpack);
+        let quantile = |q| histogram.as_ref().map(|histogram| histogram.value_at_quantile(q) as f64);
+        Self {
+            cell: cell.to_string(),
+            p50_ns: sample.p50_ns(),
+            p99_ns: quantile(0.99),
+            p999_ns: quantile(0.999),
+            max_ns: quantile(1.0),
+            msgs_per_s: (cell.workload == Workload::Throughput).then(|| sample.msgs_per_s()),
+            lost: sample.lost,
+            proximity: proximity(sample),
+            disturbed: is_relocated(sample) || sample.migrated,
+            histogram: sample.histogram.clone(),
+            ..Self::default()
+        }
+    }
+
+    fn failed(cell: &Cell, error: &PairError) -> Self {
+        Self {
+            cell: cell.to_string(),
+            error: Some(error.to_string()),
+            wrong_payload: matches!(error, PairError::WrongPayload(_)),
+            ..Self::default()
+        }
+    }
+}
+
+/// Forks one pair of `cell`, a timed one, and measures it; `slow_by` slows it down on purpose (see [`inject`](crate::inject)).
+///
+/// # Errors
+/// A cell that cannot be measured on this machine, or is not timed. What befalls the pair is in the reading.
+pub fn measure(cell: &Cell, stretch: Stretch, slow_by: Option<f64>, topology: &Topology) -> Result<Reading, String> {
+    if !Workload::TIMED.contains(&cell.workload) {
+        let timed = Workload::TIMED.map(Workload::name).join(" or ");
+        return Err(format!("'{cell}' is not timed: use a cell of {timed}"));
+    }
+    let cpus = topology.cpus(cell.placement).ok_or_else(|| {
+        let here: Vec<_> = topology.placements().map(|placement| placement.name()).collect();
+        format!("no placement '{}' here: this process can use {}", cell.placement, here.join(", "))
+    })?;
+    let job = Job {
+        pattern: cell.workload.patterns()[0],
+        size: cell.size,
+        cpus,
+        wait: cell.wait,
+        budget: Budget::Time { warm_up: stretch.warm_up, measure: stretch.measure },
+        deadline: DEADLINE,
+        slow_by,
+    };
+    let mechanism = Mechanism::named(cell.mechanism).expect("a cell has a mechanism of the registry");
+    Ok(match mechanism.run(cell.access, &job) {
+        Ok(sample) => Reading::of(cell, &sample),
+        Err(error) => Reading::failed(cell, &error),
+    })
+}
