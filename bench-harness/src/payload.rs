@@ -8,7 +8,8 @@ use ipc_core::{Error, Result};
 
 /// Bytes from one word to the next.
 pub const STRETCH: usize = 64;
-const WORD: usize = 8;
+/// Bytes of a word.
+pub const WORD: usize = 8;
 /// An odd constant (2^64 over the golden ratio), so that no two stretches hold the same word.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -28,7 +29,12 @@ pub fn fill(message: &mut [u8], number: u64) {
         word = word.wrapping_add(STEP);
     }
     let last = message.len() - WORD;
-    message[last..].copy_from_slice(&(!number).to_le_bytes());
+    message[last..].copy_from_slice(&last_word(number).to_le_bytes());
+}
+
+/// The word that ends message `number`, where it is at least two words long.
+pub fn last_word(number: u64) -> u64 {
+    !number
 }
 
 /// What a message of less than two words is cut from.
@@ -77,7 +83,7 @@ pub fn check(message: &[u8], size: usize, number: u64) -> Result<()> {
             }
             word = word.wrapping_add(STEP);
         }
-        wrong == 0 && message[last..] == (!number).to_le_bytes()
+        wrong == 0 && message[last..] == last_word(number).to_le_bytes()
     };
     if intact { Ok(()) } else { Err(DAMAGED) }
 }

@@ -72,33 +72,51 @@ pub fn is_same_place(places: [(Pid, u64); 2]) -> Result<bool> {
     Ok(a.is_some() && a == b)
 }
 
-/// Two neighbouring words of one message, by which its payload is known: a lone word can be a register that was spilled.
+/// Two words of one message, by which its payload is known: a lone word can be a register that was spilled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trace {
     words: [[u8; 8]; 2],
+    /// From the start of the first to that of the second.
+    apart: usize,
 }
 
-/// From the word that is looked for to the end of its neighbour.
-const SPAN: usize = payload::STRETCH + size_of::<u64>();
 /// Bytes looked at in one go.
 const CHUNK: usize = 1 << 20;
 /// The longest mapping that is searched: beyond this there is something else than messages.
 const LONGEST: u64 = 1 << 30;
 
 impl Trace {
-    /// That of message `number` from stretch `stretch` on.
+    /// That of message `number` from stretch `stretch` on: the word there and its neighbour.
     pub fn new(number: u64, stretch: usize) -> Self {
-        Self { words: [stretch, stretch + 1].map(|stretch| payload::word(number, stretch).to_le_bytes()) }
+        let words = [stretch, stretch + 1].map(|stretch| payload::word(number, stretch).to_le_bytes());
+        Self { words, apart: payload::STRETCH }
+    }
+
+    /// That of message `number` of `size` bytes, a short one of two words or more: its first word and its last.
+    pub fn of_short(number: u64, size: usize) -> Self {
+        let words = [payload::word(number, 0), payload::last_word(number)].map(u64::to_le_bytes);
+        Self { words, apart: size - payload::WORD }
+    }
+
+    /// The word that it begins with.
+    pub fn first(&self) -> [u8; 8] {
+        self.words[0]
+    }
+
+    /// From its first byte to its last.
+    fn span(&self) -> usize {
+        self.apart + payload::WORD
     }
 
     /// Whether it is at `address` in process `pid`.
     pub fn is_at(&self, pid: Pid, address: u64) -> bool {
-        let mut bytes = [0; SPAN];
-        read(pid, address, &mut bytes) == SPAN && self.starts(&bytes)
+        let mut bytes = [0; 8];
+        let mut has = |address, word: &[u8; 8]| read(pid, address, &mut bytes) == bytes.len() && bytes == *word;
+        has(address, &self.words[0]) && has(address + self.apart as u64, &self.words[1])
     }
 
     fn starts(&self, bytes: &[u8]) -> bool {
-        bytes.starts_with(&self.words[0]) && bytes[payload::STRETCH..].starts_with(&self.words[1])
+        bytes.starts_with(&self.words[0]) && bytes[self.apart..].starts_with(&self.words[1])
     }
 
     /// Every address at which it is in memory that process `pid` can write, or shares with others that can.
@@ -109,18 +127,19 @@ impl Trace {
         let finder = Finder::new(&self.words[0]);
         let mut buffer = vec![0; CHUNK];
         let mut found = Vec::new();
+        let span = self.span();
         let of_messages = |m: &Mapping| m.readable && (m.writable || m.shared) && m.range[1] - m.range[0] <= LONGEST;
         for Mapping { range: [mut start, end], .. } in mappings(pid)?.into_iter().filter(of_messages) {
-            while end - start >= SPAN as u64 {
+            while end - start >= span as u64 {
                 let len = read(pid, start, &mut buffer[..CHUNK.min((end - start) as usize)]);
-                if len < SPAN {
+                if len < span {
                     break;
                 }
                 let bytes = &buffer[..len];
-                let starts = finder.find_iter(bytes).filter(|&at| at + SPAN <= len && self.starts(&bytes[at..]));
+                let starts = finder.find_iter(bytes).filter(|&at| at + span <= len && self.starts(&bytes[at..]));
                 found.extend(starts.map(|at| start + at as u64));
                 // What begins in the last bytes is found in the next chunk.
-                start += (len - (SPAN - 1)) as u64;
+                start += (len - (span - 1)) as u64;
             }
         }
         Ok(found)
@@ -128,7 +147,7 @@ impl Trace {
 }
 
 /// Reads from `address` of process `pid` on; returns how many bytes could be read.
-fn read(pid: Pid, address: u64, into: &mut [u8]) -> usize {
+pub(super) fn read(pid: Pid, address: u64, into: &mut [u8]) -> usize {
     let there = [RemoteIoVec { base: address as usize, len: into.len() }];
     process_vm_readv(pid, &mut [IoSliceMut::new(into)], &there).unwrap_or(0)
 }
@@ -162,5 +181,22 @@ mod tests {
         assert_eq!(found, starts.map(|start| base + (start + payload::STRETCH) as u64));
         assert!(Trace::new(number, 1).is_at(getpid(), found[1]));
         assert!(!Trace::new(number + 1, 1).is_at(getpid(), found[1]));
+    }
+
+    #[test]
+    fn a_short_payload_is_known_by_its_first_and_last_word() {
+        let number = 0xfedc_ba98_7654_3210;
+        for size in [16, 24, 64, 72, 1000] {
+            let mut memory = vec![0; 4096];
+            payload::fill(&mut memory[100..100 + size], number);
+            // Its beginning alone is none.
+            memory[2000..2008].copy_from_slice(&payload::word(number, 0).to_le_bytes());
+            let base = memory.as_ptr() as u64;
+            let trace = Trace::of_short(number, size);
+            let found: Vec<u64> = trace.find(getpid()).unwrap();
+            let found: Vec<u64> = found.into_iter().filter(|at| (base..base + 4096).contains(at)).collect();
+            assert_eq!(found, [base + 100], "{size} bytes");
+            assert!(trace.is_at(getpid(), base + 100) && !trace.is_at(getpid(), base + 2000), "{size} bytes");
+        }
     }
 }

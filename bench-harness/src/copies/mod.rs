@@ -94,6 +94,8 @@ pub struct Findings {
     pub counts: [Counts; 2],
     /// What the two entered in their ledgers for them.
     pub ledgers: [Entries; 2],
+    /// Minor page faults of both for them, where they can be read.
+    pub faults: Option<u64>,
     /// How often they reached one byte of a message.
     pub accesses: Result<Accesses, Unwatched>,
     /// How a message was passed, where there was a moment to change it.
@@ -143,9 +145,12 @@ fn investigate(pair: &mut LockStep) -> Result<Findings, Unmeasured> {
     pair.run(WARM_UP)?;
     let messages = if pair.fits() { MESSAGES } else { WAITING_MESSAGES };
     let before = pair.ledgers();
+    let faults_before = minor_faults(pair);
     [SENDER, RECEIVER].iter().for_each(|&role| pair.tracer().count(role, true));
     pair.run(messages)?;
     [SENDER, RECEIVER].iter().for_each(|&role| pair.tracer().count(role, false));
+    // Read before anything is searched for in their memory.
+    let faults = minor_faults(pair).zip(faults_before).map(|(after, before)| after - before);
     let after = pair.ledgers();
     let accesses = match watch::count(pair) {
         Err(Unwatched::Pair(failed)) => return Err(failed),
@@ -156,10 +161,16 @@ fn investigate(pair: &mut LockStep) -> Result<Findings, Unmeasured> {
         messages,
         counts: [SENDER, RECEIVER].map(|role| pair.tracer().counts(role).clone()),
         ledgers: [SENDER, RECEIVER].map(|role| after[role].since(before[role])),
+        faults,
         accesses,
         passing,
         fits: pair.fits(),
     })
+}
+
+/// The minor page faults of both processes so far.
+fn minor_faults(pair: &mut LockStep) -> Option<u64> {
+    [SENDER, RECEIVER].iter().map(|&role| pair.tracer().minor_faults(role)).sum()
 }
 
 impl Findings {

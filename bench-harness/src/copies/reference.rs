@@ -9,7 +9,6 @@ use super::{
     lockstep::{LockStep, RECEIVER, SENDER},
     memory, watch,
 };
-use crate::payload;
 use ipc_core::Error;
 use nix::sys::ptrace;
 
@@ -38,7 +37,7 @@ pub fn find(pair: &mut LockStep) -> Result<Option<Passing>, Unmeasured> {
         return Ok(None);
     }
     let sender = (pair.tracer().pid(SENDER), pair.place(SENDER));
-    let byte = (sender.1 + (watch::stretch(pair.size()) * payload::STRETCH) as u64) as ptrace::AddressType;
+    let byte = (sender.1 + watch::offset(pair.size()) as u64) as ptrace::AddressType;
     let change = ptrace::read(sender.0, byte).and_then(|word| ptrace::write(sender.0, byte, word ^ 0xff));
     change.map_err(|errno| Unmeasured::Channel(Error::os("ptrace", errno)))?;
     let by_reference = !pair.receive()?;

@@ -17,6 +17,7 @@ pub use super::sys::Watched;
 use super::{
     counts::{Counts, note_in},
     descriptor::Descriptor,
+    memory::{self, Trace},
     rules::{self, Length, Rule},
     sys::{self, At},
 };
@@ -37,6 +38,7 @@ use nix::{
     unistd::Pid,
 };
 use std::{
+    collections::BTreeSet,
     fs,
     io::IoSliceMut,
     sync::atomic::Ordering,
@@ -193,6 +195,9 @@ pub struct Tracer {
     deadline: Instant,
     limit: Duration,
     tasks: Vec<Task>,
+    /// What is looked for in a child at each of its stops, and where it was found: in which child, at which address.
+    wanted: Option<Trace>,
+    seen: BTreeSet<(usize, u64)>,
     /// Reaped when these are dropped.
     roles: Vec<Role>,
 }
@@ -207,6 +212,10 @@ struct Role {
     details: [u64; 3],
     /// How often each watched place was reached.
     hits: [u64; 4],
+    /// The watched places.
+    places: [u64; 4],
+    /// What a place must hold for it to count.
+    held: [Option<[u8; 8]>; 4],
     watched: bool,
 }
 
@@ -240,7 +249,8 @@ impl Tracer {
         let roles: Vec<Role> = children.into_iter().map(|tracee| Role::new(tracee.0)).collect();
         let task = |(role, of): (usize, &Role)| Task::new(of.child.pid(), role, true, State::Paused);
         let tasks = roles.iter().enumerate().map(task).collect();
-        Self { table, message: 0, deadline: Instant::now() + limit, limit, tasks, roles }
+        let (deadline, seen) = (Instant::now() + limit, BTreeSet::new());
+        Self { table, message: 0, deadline, limit, tasks, wanted: None, seen, roles }
     }
 
     /// Takes what calls move beyond whole messages of `bytes`, where it is little, for notes about the payload.
@@ -327,6 +337,13 @@ impl Tracer {
         self.tasks.iter().filter(|task| task.role == child).all(sleeps)
     }
 
+    /// Minor page faults of `child` since it began (proc_pid_stat(5), `minflt`). What the tracer reads in its memory is none of
+    /// them.
+    pub fn minor_faults(&self, child: usize) -> Option<u64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid(child))).ok()?;
+        minor_faults_in(&stat)
+    }
+
     /// What it has said at its last [`pause`].
     pub fn details(&self, child: usize) -> [u64; 3] {
         self.roles[child].details
@@ -385,7 +402,10 @@ impl Tracer {
                         }
                         mark => role.counting = mark == BEGIN,
                     },
-                    Ok(At::Entry(number, arguments)) => task.call = role.counting.then_some((number, arguments)),
+                    Ok(At::Entry(number, arguments)) => {
+                        task.call = role.counting.then_some((number, arguments));
+                        look_around(self.wanted.as_ref(), &mut self.seen, task);
+                    }
                     Ok(At::Exit(result)) => {
                         if let Some(call) = task.call.take()
                             && role.counting
@@ -409,9 +429,8 @@ impl Tracer {
                 return Ok(());
             }
             Stop::Signal(Signal::SIGTRAP) if role.watched && sys::is_watchpoint(task.tid) => {
-                for (hits, hit) in role.hits.iter_mut().zip(sys::take_hits(task.tid)) {
-                    *hits += u64::from(hit);
-                }
+                role.enter_hits(sys::take_hits(task.tid));
+                look_around(self.wanted.as_ref(), &mut self.seen, task);
                 None
             }
             // A new thread stands still with it.
@@ -430,10 +449,29 @@ impl Tracer {
     /// Why this system does not let a debug register be set.
     pub fn watch(&mut self, child: usize, addresses: &[u64], access: Watched) -> nix::Result<()> {
         let role = &mut self.roles[child];
-        role.hits = [0; 4];
+        (role.hits, role.held) = ([0; 4], [None; 4]);
+        role.places = std::array::from_fn(|index| addresses.get(index).copied().unwrap_or(0));
         sys::watch(role.child.pid(), addresses, access)?;
         role.watched = !addresses.is_empty();
         Ok(())
+    }
+
+    /// Counts the watched `place` of `child` only where it holds `word` when it has been reached: there are other things at
+    /// other times.
+    pub fn only_holding(&mut self, child: usize, place: usize, word: [u8; 8]) {
+        self.roles[child].held[place] = Some(word);
+    }
+
+    /// Looks for `wanted` in the memory of a child from now on whenever it stops: at its system calls and where it reaches a
+    /// watched place. What is there only for a moment is seen so.
+    pub fn look_for(&mut self, wanted: Option<Trace>) {
+        self.wanted = wanted;
+        self.seen.clear();
+    }
+
+    /// In which children and at which addresses that was.
+    pub fn seen(&self) -> &BTreeSet<(usize, u64)> {
+        &self.seen
     }
 
     /// How often `child` has reached each of the places since it has been watched, from user space.
@@ -461,7 +499,18 @@ impl Drop for Tracer {
 impl Role {
     fn new(child: Child) -> Self {
         let (counts, details) = (Counts::default(), [0; 3]);
-        Self { child, exit: None, counting: false, counts, details, hits: [0; 4], watched: false }
+        let (hits, places, held) = ([0; 4], [0; 4], [None; 4]);
+        Self { child, exit: None, counting: false, counts, details, hits, places, held, watched: false }
+    }
+
+    /// Enters which of the watched places were reached.
+    fn enter_hits(&mut self, reached: [bool; 4]) {
+        for (place, _) in reached.into_iter().enumerate().filter(|(_, reached)| *reached) {
+            let mut word = [0; 8];
+            let holds =
+                |expected| memory::read(self.child.pid(), self.places[place], &mut word) == 8 && word == expected;
+            self.hits[place] += u64::from(self.held[place].is_none_or(holds));
+        }
     }
 
     /// Enters a call that has returned.
@@ -492,6 +541,19 @@ impl Role {
             }
         }
     }
+}
+
+/// Enters where `wanted` lies in the memory of `task`, which has stopped.
+fn look_around(wanted: Option<&Trace>, seen: &mut BTreeSet<(usize, u64)>, task: &Task) {
+    if let Some(Ok(found)) = wanted.map(|wanted| wanted.find(task.tid)) {
+        seen.extend(found.into_iter().map(|address| (task.role, address)));
+    }
+}
+
+/// The field `minflt` of `/proc/PID/stat`; the program's name before it may hold anything.
+fn minor_faults_in(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split_ascii_whitespace().nth(7)?.parse().ok()
 }
 
 /// The sum of `msg_len` over `count` elements of the vector of `struct mmsghdr` at `vector` in the process `pid`.
@@ -555,5 +617,17 @@ impl Task {
             Ok(_) | Err(Errno::EINTR) => Ok(None),
             Err(errno) => Err(os("waitid")(errno)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minor_faults_are_the_tenth_field() {
+        let stat = "42 (a) b (c) S 1 2 3 0 -1 4194304 987 11 5 0 1 2 3 4 20 0 1 0 123";
+        assert_eq!(minor_faults_in(stat), Some(987));
+        assert_eq!(minor_faults_in("42 (a) S 1"), None);
     }
 }

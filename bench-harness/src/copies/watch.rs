@@ -10,27 +10,45 @@
 //! them twice. So the figure of a channel that works in such ways is too high, never too low.
 //!
 //! Where the byte lies is not asked of the channel but found: between two messages the memory of both processes is searched
-//! for the payload. So a buffer that nobody has declared is seen, unless it has been overwritten by the rest of its message.
+//! for the payload, and once within a message whenever a process makes a call or reaches the byte. So a buffer that nobody has
+//! declared is seen, even one that is overwritten before the message has gone, such as one on the stack.
+//!
+//! Where it will lie next must be known before: a message lies where the one before it did, or as far from there as that from
+//! the one before (in a ring), or in the end where an earlier one did (in a pool).
 
 use super::{
-    Unmeasured,
+    SHORTEST, Unmeasured,
     lockstep::{LockStep, RECEIVER, SENDER},
     memory::Trace,
     trace::Watched,
 };
-use crate::payload;
+use crate::payload::{self, STRETCH};
 use nix::errno::Errno;
 use std::collections::BTreeSet;
 
 /// How far from the end of the message the byte lies that is watched. Not in the last bytes, which memcpy moves in vectors that
 /// overlap; but near them, since a channel that copies by pieces through one buffer leaves the last piece there.
 const FROM_END: usize = 512;
+/// The shortest message that can be told from other things in memory.
+const TWO_WORDS: usize = 2 * payload::WORD;
 
-/// The stretch of a message of `size` bytes whose first byte is watched.
-pub(super) fn stretch(size: usize) -> usize {
-    (size - FROM_END) / payload::STRETCH
+/// The stretch of a message of `size` bytes whose first byte is watched: in a short one the first.
+fn stretch(size: usize) -> usize {
+    if size < SHORTEST { 0 } else { (size - FROM_END) / STRETCH }
 }
 
+/// Where in a message of `size` bytes the byte lies that is watched.
+pub(super) fn offset(size: usize) -> usize {
+    stretch(size) * STRETCH
+}
+
+/// By what message `number` of `size` bytes is known, from that byte on.
+fn trace(number: u64, size: usize) -> Trace {
+    if size < SHORTEST { Trace::of_short(number, size) } else { Trace::new(number, stretch(size)) }
+}
+
+/// How often a message may lie elsewhere than expected before it is waited for where one was: a ring's end is one miss.
+const MISSES: u32 = 4;
 /// How many messages go before the places of one must have come round.
 const LONGEST_PERIOD: u64 = 1024;
 /// Debug registers of a processor.
@@ -60,6 +78,9 @@ pub enum Unwatched {
     /// The registers cannot be set: another architecture, or the system refuses.
     #[error("no debug registers: {0:?}")]
     Refused(Errno),
+    /// A message of less than two words has nothing to be known by.
+    #[error("a message of {0} bytes is too short to be found in memory: at least {TWO_WORDS} are needed")]
+    TooShort(usize),
     /// The payload lies in other places each time.
     #[error("the payload's places did not come round within {LONGEST_PERIOD} messages")]
     NoPeriod,
@@ -76,43 +97,48 @@ pub enum Unwatched {
 /// # Errors
 /// [`Unwatched`].
 pub fn count(pair: &mut LockStep) -> Result<Accesses, Unwatched> {
+    if pair.size() < TWO_WORDS {
+        return Err(Unwatched::TooShort(pair.size()));
+    }
     // Asked first, so that nothing is searched for in vain.
     for role in [SENDER, RECEIVER] {
         let probe = [pair.place(role)];
         let set = pair.tracer().watch(role, &probe, Watched::Writes);
         set.and_then(|()| pair.tracer().watch(role, &[], Watched::Writes)).map_err(Unwatched::Refused)?;
     }
-    let places = Places::find(pair)?;
-    let found = [SENDER, RECEIVER].map(|role| places.of(role));
-    let most = found.iter().map(Vec::len).max().unwrap_or(0);
+    let mut course = Course::begin(pair)?;
+    course.find_passing(pair)?;
     let (mut writes, mut both) = (0, 0);
-    for first in (0..most).step_by(REGISTERS) {
-        let group = found.each_ref().map(|all| all.iter().skip(first).take(REGISTERS).copied().collect());
-        writes += places.hits(pair, &group, Watched::Writes)?;
-        both += places.hits(pair, &group, Watched::ReadsAndWrites)?;
+    for group in 0..course.groups() {
+        writes += course.hits(pair, group, Watched::Writes)?;
+        both += course.hits(pair, group, Watched::ReadsAndWrites)?;
     }
     for role in [SENDER, RECEIVER] {
         pair.tracer().watch(role, &[], Watched::Writes).map_err(Unwatched::Refused)?;
     }
-    let places = found.iter().map(Vec::len).sum();
+    let places = course.last.all().len() + course.passing.len();
     match both {
         0 => Err(Unwatched::Unseen(places)),
         _ => Ok(Accesses { writes, reads: both.saturating_sub(writes), places }),
     }
 }
 
-/// Where one message was: in which process, and at which address.
+/// A place of a message: in which process, and at which address.
+type Spot = (usize, u64);
+
+/// Where one message was.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Places {
     /// When it had been sent and not received.
-    sent: BTreeSet<(usize, u64)>,
+    sent: BTreeSet<Spot>,
     /// When it had been received.
-    received: BTreeSet<(usize, u64)>,
+    received: BTreeSet<Spot>,
 }
 
 impl Places {
     /// Moves one message and looks for it.
     fn find(pair: &mut LockStep) -> Result<Self, Unmeasured> {
-        let trace = Trace::new(pair.number(), stretch(pair.size()));
+        let trace = trace(pair.number(), pair.size());
         pair.send()?;
         let sent = if pair.fits() { search(pair, &trace)? } else { BTreeSet::new() };
         pair.receive_intact()?;
@@ -120,45 +146,184 @@ impl Places {
         Ok(Self { sent, received })
     }
 
-    /// Moves one message; says whether it was in the same places.
-    fn recur(&self, pair: &mut LockStep) -> Result<bool, Unmeasured> {
-        let trace = Trace::new(pair.number(), stretch(pair.size()));
-        let is_at = |pair: &mut LockStep, places: &BTreeSet<(usize, u64)>| {
-            places.iter().all(|&(role, address)| trace.is_at(pair.tracer().pid(role), address))
-        };
+    /// Moves one message that is expected here; returns where it was if that was elsewhere.
+    fn expect(&self, pair: &mut LockStep) -> Result<Option<Self>, Unmeasured> {
+        let trace = trace(pair.number(), pair.size());
         pair.send()?;
-        let sent = !pair.fits() || is_at(pair, &self.sent);
+        let sent = if !pair.fits() || is_at(pair, &self.sent, &trace) { None } else { Some(search(pair, &trace)?) };
         pair.receive_intact()?;
-        Ok(sent && is_at(pair, &self.received))
+        if sent.is_none() && is_at(pair, &self.received, &trace) {
+            return Ok(None);
+        }
+        Ok(Some(Self { sent: sent.unwrap_or_else(|| self.sent.clone()), received: search(pair, &trace)? }))
     }
 
-    /// Moves messages until one is in the same places, and returns how often it reached those of `group`. A ring uses its slots in
-    /// turn, a pool in whatever order they come back.
-    fn hits(&self, pair: &mut LockStep, group: &[Vec<u64>; 2], access: Watched) -> Result<u64, Unwatched> {
-        for _ in 0..LONGEST_PERIOD {
-            for role in [SENDER, RECEIVER] {
-                pair.tracer().watch(role, &group[role], access).map_err(Unwatched::Refused)?;
+    /// Moves one message; says whether it was here.
+    fn recur(&self, pair: &mut LockStep) -> Result<bool, Unmeasured> {
+        let trace = trace(pair.number(), pair.size());
+        pair.send()?;
+        let sent = !pair.fits() || is_at(pair, &self.sent, &trace);
+        pair.receive_intact()?;
+        Ok(sent && is_at(pair, &self.received, &trace))
+    }
+
+    /// Where the next message will be if it is as far from here as this one from the one at `before`; here, where those are
+    /// not as many places.
+    fn following(&self, before: &Self) -> Self {
+        let following = |last: &BTreeSet<Spot>, before: &BTreeSet<Spot>| {
+            let alike = last.len() == before.len() && last.iter().zip(before).all(|(last, before)| last.0 == before.0);
+            let next =
+                |(&(role, last), &(_, before)): (&Spot, &Spot)| (role, last.wrapping_add(last.wrapping_sub(before)));
+            if alike { last.iter().zip(before).map(next).collect() } else { last.clone() }
+        };
+        Self { sent: following(&self.sent, &before.sent), received: following(&self.received, &before.received) }
+    }
+
+    /// All of them.
+    fn all(&self) -> BTreeSet<Spot> {
+        self.sent.union(&self.received).copied().collect()
+    }
+}
+
+/// Where the messages of a pair lie, one after the other.
+struct Course {
+    before: Places,
+    last: Places,
+    /// Where the payload lies in the course of a message, but not when it has been sent or received. These stay where they are.
+    passing: BTreeSet<Spot>,
+}
+
+impl Course {
+    fn begin(pair: &mut LockStep) -> Result<Self, Unmeasured> {
+        Ok(Self { before: Places::find(pair)?, last: Places::find(pair)?, passing: BTreeSet::new() })
+    }
+
+    /// Moves messages until one was where it was expected; `prepare` is told where before each.
+    fn meet(
+        &mut self,
+        pair: &mut LockStep,
+        mut prepare: impl FnMut(&mut LockStep, &Places) -> Result<(), Unwatched>,
+    ) -> Result<(), Unwatched> {
+        for _ in 0..=MISSES {
+            let expected = self.last.following(&self.before);
+            prepare(pair, &expected)?;
+            let elsewhere = expected.expect(pair)?;
+            let held = elsewhere.is_none();
+            self.before = std::mem::replace(&mut self.last, elsewhere.unwrap_or(expected));
+            if held {
+                return Ok(());
             }
-            if self.recur(pair)? {
-                return Ok([SENDER, RECEIVER].iter().flat_map(|&role| pair.tracer().hits(role)).sum());
+        }
+        for _ in 0..LONGEST_PERIOD {
+            prepare(pair, &self.last)?;
+            if self.last.recur(pair)? {
+                self.before = self.last.clone();
+                return Ok(());
             }
         }
         Err(Unwatched::NoPeriod)
     }
 
-    /// Those of `role`.
-    fn of(&self, role: usize) -> Vec<u64> {
-        let all: BTreeSet<_> = self.sent.union(&self.received).collect();
-        all.into_iter().filter(|(of, _)| *of == role).map(|(_, address)| *address).collect()
+    /// Finds where the payload lies only for a moment.
+    fn find_passing(&mut self, pair: &mut LockStep) -> Result<(), Unwatched> {
+        let mut passing = BTreeSet::new();
+        for group in 0..self.groups() {
+            self.meet(pair, |pair, expected| {
+                watch(pair, &group_of(expected, &BTreeSet::new(), group), Watched::ReadsAndWrites)?;
+                let trace = trace(pair.number(), pair.size());
+                pair.tracer().look_for(Some(trace));
+                Ok(())
+            })?;
+            passing.extend(pair.tracer().seen().difference(&self.last.all()));
+        }
+        pair.tracer().look_for(None);
+        self.passing = passing;
+        Ok(())
+    }
+
+    /// How many times all registers are needed.
+    fn groups(&self) -> usize {
+        let all = self.last.all();
+        let of = |role: usize| all.iter().chain(&self.passing).filter(|spot| spot.0 == role).count();
+        of(SENDER).max(of(RECEIVER)).div_ceil(REGISTERS)
+    }
+
+    /// How often a message reached the places of a group.
+    fn hits(&mut self, pair: &mut LockStep, group: usize, access: Watched) -> Result<u64, Unwatched> {
+        let passing = self.passing.clone();
+        self.meet(pair, |pair, expected| watch(pair, &group_of(expected, &passing, group), access))?;
+        Ok([SENDER, RECEIVER].iter().flat_map(|&role| pair.tracer().hits(role)).sum())
     }
 }
 
+/// The places of group `group`, and whether the payload only passes there.
+fn group_of(places: &Places, passing: &BTreeSet<Spot>, group: usize) -> [Vec<(u64, bool)>; 2] {
+    let all = places.all();
+    [SENDER, RECEIVER].map(|role| {
+        let lasting = all.iter().map(|&spot| (spot, false));
+        let spots = lasting.chain(passing.iter().map(|&spot| (spot, true))).filter(|(spot, _)| spot.0 == role);
+        spots.map(|(spot, passes)| (spot.1, passes)).skip(group * REGISTERS).take(REGISTERS).collect()
+    })
+}
+
+/// Watches `group` while the next message moves. Where the payload only passes, other things are at other times: there an access
+/// counts that leaves the payload.
+fn watch(pair: &mut LockStep, group: &[Vec<(u64, bool)>; 2], access: Watched) -> Result<(), Unwatched> {
+    let word = trace(pair.number(), pair.size()).first();
+    for role in [SENDER, RECEIVER] {
+        let addresses: Vec<u64> = group[role].iter().map(|&(address, _)| address).collect();
+        pair.tracer().watch(role, &addresses, access).map_err(Unwatched::Refused)?;
+        for (place, _) in group[role].iter().enumerate().filter(|(_, (_, passes))| *passes) {
+            pair.tracer().only_holding(role, place, word);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the message is at all of `places`.
+fn is_at(pair: &mut LockStep, places: &BTreeSet<Spot>, trace: &Trace) -> bool {
+    places.iter().all(|&(role, address)| trace.is_at(pair.tracer().pid(role), address))
+}
+
 /// Every place of a message in both processes.
-fn search(pair: &mut LockStep, trace: &Trace) -> Result<BTreeSet<(usize, u64)>, Unmeasured> {
+fn search(pair: &mut LockStep, trace: &Trace) -> Result<BTreeSet<Spot>, Unmeasured> {
     let mut places = BTreeSet::new();
     for role in [SENDER, RECEIVER] {
         let found = trace.find(pair.tracer().pid(role)).map_err(Unmeasured::Channel)?;
         places.extend(found.into_iter().map(|address| (role, address)));
     }
     Ok(places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(sent: &[Spot], received: &[Spot]) -> Places {
+        Places { sent: sent.iter().copied().collect(), received: received.iter().copied().collect() }
+    }
+
+    #[test]
+    fn a_message_goes_on_as_the_last_two_did() {
+        let first = places(&[(0, 100), (0, 1000), (1, 5000)], &[(0, 100), (1, 900)]);
+        let second = places(&[(0, 100), (0, 1072), (1, 5072)], &[(0, 100), (1, 900)]);
+        let third = places(&[(0, 100), (0, 1144), (1, 5144)], &[(0, 100), (1, 900)]);
+        assert_eq!(second.following(&first), third);
+        // At a ring's end it goes back.
+        assert_eq!(first.following(&second).sent, [(0, 100), (0, 928), (1, 4928)].into());
+        // Not as many places: nothing to go by.
+        let other = places(&[(0, 100)], &[(0, 100), (1, 900)]);
+        assert_eq!(second.following(&other), second);
+    }
+
+    #[test]
+    fn the_watched_byte_is_the_first_of_a_word_of_the_payload() {
+        for size in [16, 64, 1023] {
+            assert_eq!(offset(size), 0, "{size} bytes");
+        }
+        for size in [SHORTEST, 4096, 65_536] {
+            assert_eq!(offset(size) % STRETCH, 0);
+            assert!((size - 2 * FROM_END..=size - FROM_END).contains(&offset(size)), "{size} bytes");
+        }
+    }
 }
