@@ -1,22 +1,27 @@
-//! `ipc-bench sample CELL`: one pair, one line of JSON. What the regression gate is made of.
+//! `ipc-bench sample NAME`: one pair, timed or counted, as one line of JSON. What the regression gate is made of.
 
 use super::Verdict;
 use crate::{
-    cell::Cell,
-    gate::reading::{self, Identity, Stretch},
+    cell::{Cell, Workload},
+    copies::Subject,
+    gate::{
+        exact,
+        reading::{self, Identity, Stretch},
+    },
     inject::Injection,
     interrupt,
     topology::Topology,
 };
 use anyhow::{Context, anyhow};
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 /// Options of `sample`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The cell: WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS, with latency or throughput
-    #[arg(required_unless_present = "identify")]
-    cell: Option<Cell>,
+    /// What is timed: WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS, with latency or throughput; or what is counted:
+    /// copies/MECHANISM/SIZE/ACCESS
+    #[arg(required_unless_present = "identify", value_name = "NAME")]
+    wanted: Option<Wanted>,
     /// The shortest warm-up, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     warm_up: u64,
@@ -28,25 +33,59 @@ pub struct Args {
     identify: bool,
 }
 
+/// What a name stands for.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    /// A timed pair.
+    Cell(Cell),
+    /// A counted one.
+    Subject(Subject),
+}
+
+impl FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let counted = text.split('/').next() == Some(Workload::Copies.name());
+        match (counted, text.split('/').count()) {
+            (true, 4) => text.parse().map(Self::Subject),
+            (false, 6) => text.parse().map(Self::Cell),
+            _ => Err(format!(
+                "'{text}' is no name of a sample: use WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS with latency or throughput, such as \
+                 latency/pipe/64/same-core/block/copy, or copies/MECHANISM/SIZE/ACCESS, such as copies/pipe/64/copy"
+            )),
+        }
+    }
+}
+
 /// Measures and prints.
 ///
 /// # Errors
 /// A cell that cannot be measured here.
 pub fn main(args: &Args) -> anyhow::Result<Verdict> {
-    let Some(cell) = args.cell.as_ref().filter(|_| !args.identify) else {
+    let Some(wanted) = args.wanted.as_ref().filter(|_| !args.identify) else {
         println!("{}", serde_json::to_string(&Identity::current())?);
         return Ok(Verdict::Done);
     };
-    let injection = Injection::from_environment().map_err(|why| anyhow!(why))?;
-    let slow_by = injection.and_then(|injection| injection.part(&cell.to_string()));
     interrupt::install().context("cannot handle Ctrl-C")?;
-    let stretch =
-        Stretch { warm_up: Duration::from_millis(args.warm_up), measure: Duration::from_millis(args.measure) };
-    let reading = reading::measure(cell, stretch, slow_by, &Topology::here()?).map_err(|why| anyhow!(why))?;
-    println!("{}", serde_json::to_string(&reading)?);
+    let (line, wrong_payload) = match wanted {
+        Wanted::Cell(cell) => {
+            let injection = Injection::from_environment().map_err(|why| anyhow!(why))?;
+            let slow_by = injection.and_then(|injection| injection.part(&cell.to_string()));
+            let stretch =
+                Stretch { warm_up: Duration::from_millis(args.warm_up), measure: Duration::from_millis(args.measure) };
+            let reading = reading::measure(cell, stretch, slow_by, &Topology::here()?).map_err(|why| anyhow!(why))?;
+            (serde_json::to_string(&reading)?, reading.wrong_payload)
+        }
+        Wanted::Subject(subject) => {
+            let reading = exact::measure(subject);
+            (serde_json::to_string(&reading)?, reading.wrong_payload)
+        }
+    };
+    println!("{line}");
     Ok(if interrupt::requested() {
         Verdict::Interrupted
-    } else if reading.wrong_payload {
+    } else if wrong_payload {
         Verdict::Negative
     } else {
         Verdict::Done

@@ -29,7 +29,7 @@ use ipc_core::{Channel, Error, ledger::Entries, process::Exit};
 use lockstep::{LockStep, RECEIVER, SENDER};
 use reference::Passing;
 use rules::{Place, Rule};
-use std::fmt;
+use std::{fmt, str::FromStr};
 use trace::Untraced;
 use watch::{Accesses, Unwatched};
 
@@ -47,6 +47,27 @@ pub struct Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "copies/{}/{}/{}", self.mechanism.spec.name, self.size, self.access)
+    }
+}
+
+impl FromStr for Subject {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |why: String| format!("'{text}' names nothing to count: {why}");
+        let parts: Vec<&str> = text.split('/').collect();
+        let ["copies", mechanism, size, access] = parts[..] else {
+            return Err(wrong("use copies/MECHANISM/SIZE/ACCESS, such as copies/pipe/4096/copy".into()));
+        };
+        let known = Mechanism::named(mechanism);
+        Ok(Self {
+            mechanism: known.ok_or_else(|| wrong(format!("no mechanism '{mechanism}' (see `ipc-bench list`)")))?,
+            size: match size.parse() {
+                Ok(0) | Err(_) => return Err(wrong(format!("'{size}' is no number of bytes from 1 on"))),
+                Ok(size) => size,
+            },
+            access: access.parse().map_err(wrong)?,
+        })
     }
 }
 
@@ -121,9 +142,9 @@ impl Trial {
 }
 
 /// Messages before anything is counted: what happens once is over by then, such as the start of a watching thread.
-const WARM_UP: u64 = 16;
+pub(crate) const WARM_UP: u64 = 16;
 /// Messages that are counted, and where each has to wait.
-const MESSAGES: u64 = 256;
+pub(crate) const MESSAGES: u64 = 256;
 const WAITING_MESSAGES: u64 = 32;
 
 /// Opens a pair over `C` for messages of `size` bytes carried by `K`, lets it move some, and judges its calls by `table`.
@@ -291,3 +312,31 @@ pub fn verdict(row: &CopiesRow) -> Option<String> {
 const TOLERANCE: f64 = 0.01;
 /// What an error about a wrong payload begins with.
 const WRONG_PAYLOAD: &str = "wrong payload";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_read_from_its_name() {
+        for subject in subjects(&[1, 64, 4096]) {
+            let read: Subject = subject.to_string().parse().unwrap();
+            assert_eq!(read.to_string(), subject.to_string());
+        }
+    }
+
+    #[test]
+    fn what_names_nothing_says_which_part_is_wrong() {
+        for (wrong, part) in [
+            ("copies/pipe", "copies/MECHANISM/SIZE/ACCESS"),
+            ("latency/pipe/64/copy", "copies/MECHANISM/SIZE/ACCESS"),
+            ("copies/tube/64/copy", "'tube'"),
+            ("copies/pipe/0/copy", "'0'"),
+            ("copies/pipe/4K/copy", "'4K'"),
+            ("copies/pipe/64/steal", "'steal'"),
+        ] {
+            let error = wrong.parse::<Subject>().unwrap_err();
+            assert!(error.contains(&format!("'{wrong}'")) && error.contains(part), "{error}");
+        }
+    }
+}

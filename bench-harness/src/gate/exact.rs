@@ -1,0 +1,275 @@
+//! The exact tier: system calls, copies, touches of the payload and minor faults per message of one mechanism, which hardly
+//! vary, so that any increase is a finding, whatever the timing says.
+//!
+//! They are those of [`copies`](crate::copies): a pair that is traced and moves one message at a time. Between two builds it
+//! is enough that the same code yields the same count, so messages are counted here that are too short for a table of
+//! copies: how often one byte of them is touched need not be the number of copies.
+
+use super::report::{Count, ExactReport};
+use crate::{
+    cell::{Cell, named},
+    copies::{Findings, MESSAGES, SHORTEST, Subject, Trial, Unmeasured, WARM_UP, rules, trace::Untraced},
+    seat::{Seat, supervise},
+};
+use ipc_core::{
+    Error,
+    ledger::{self, Entries},
+};
+use nix::sys::resource::{UsageWho, getrusage};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, time::Duration};
+
+named! {
+    /// What is counted, per message and of both processes together.
+    "count" Quantity {
+        /// System calls.
+        Syscalls = "syscalls",
+        /// Copies of the payload: by the kernel and, of messages of 1 KiB and more, by the processes.
+        Copies = "copies",
+        /// Writes and reads of one byte of the payload by the processes, whatever they are for.
+        Touches = "touches",
+        /// Minor page faults.
+        Faults = "faults",
+    }
+}
+
+named! {
+    /// How counts were had. Only those that were had in the same way are compared.
+    "evidence" Evidence {
+        /// A pair was traced: nothing bypasses that.
+        Traced = "traced",
+        /// What the channel itself enters of its calls and copies, where nobody may trace: both ends in one process, which send
+        /// and receive in turn. Blind to what bypasses it, and to copies by the kernel.
+        Ledger = "ledger",
+    }
+}
+
+/// One pair. What was not counted is `null`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ExactReading {
+    /// What was counted: `copies/MECHANISM/SIZE/ACCESS`.
+    pub name: String,
+    /// How; absent where nothing was.
+    pub evidence: Option<Evidence>,
+    /// See [`Quantity::Syscalls`].
+    pub syscalls: Option<f64>,
+    /// See [`Quantity::Copies`].
+    pub copies: Option<f64>,
+    /// See [`Quantity::Touches`].
+    pub touches: Option<f64>,
+    /// See [`Quantity::Faults`].
+    pub faults: Option<f64>,
+    /// Why some of them are missing.
+    pub missing: BTreeMap<Quantity, String>,
+    /// Why all are.
+    pub error: Option<String>,
+    /// Whether a payload arrived wrong: more than a missing count.
+    pub wrong_payload: bool,
+}
+
+/// The shortest message whose kernel copies can be told: what is said about one is less than 40 bytes.
+const TOLD: usize = 64;
+/// When the pair that only keeps its ledger is given up.
+const LIMIT: Duration = Duration::from_secs(10);
+
+impl ExactReading {
+    /// The count of `quantity`.
+    pub fn count(&self, quantity: Quantity) -> Option<f64> {
+        match quantity {
+            Quantity::Syscalls => self.syscalls,
+            Quantity::Copies => self.copies,
+            Quantity::Touches => self.touches,
+            Quantity::Faults => self.faults,
+        }
+    }
+
+    /// Why there is no count of `quantity`.
+    fn why_not(&self, quantity: Quantity) -> Option<&str> {
+        self.missing.get(&quantity).or(self.error.as_ref()).map(String::as_str)
+    }
+
+    fn failed(subject: &Subject, error: String, wrong_payload: bool) -> Self {
+        Self { name: subject.to_string(), error: Some(error), wrong_payload, ..Self::default() }
+    }
+
+    fn traced(subject: &Subject, found: &Findings) -> Self {
+        let mut missing = BTreeMap::new();
+        let mut or_missing =
+            |quantity, count: Result<f64, String>| count.map_err(|why| missing.insert(quantity, why)).ok();
+        let per_message = |sum: u64| sum as f64 / found.messages as f64;
+        let accesses = found.accesses.as_ref().map_err(ToString::to_string);
+        let kernel = match subject.size {
+            ..TOLD => Err(format!("below {TOLD} bytes the payload is not told from what is said about it")),
+            size => found.kernel_copies(size),
+        };
+        let copies = match subject.size {
+            ..SHORTEST => kernel,
+            _ => kernel.and_then(|kernel| Ok(kernel + accesses.clone()?.copies() as f64)),
+        };
+        let touches = accesses.map(|accesses| (accesses.writes + accesses.reads) as f64);
+        let faults = found.faults.map(per_message).ok_or("/proc/PID/stat cannot be read".to_owned());
+        Self {
+            name: subject.to_string(),
+            evidence: Some(Evidence::Traced),
+            syscalls: Some(per_message(found.counts.iter().map(|counts| counts.calls()).sum())),
+            copies: or_missing(Quantity::Copies, copies),
+            touches: or_missing(Quantity::Touches, touches),
+            faults: or_missing(Quantity::Faults, faults),
+            missing,
+            ..Self::default()
+        }
+    }
+
+    fn by_ledger(subject: &Subject, trial: &Trial, refusal: &Untraced) -> Self {
+        let kept = match keep(subject.size, trial) {
+            Ok(kept) => kept,
+            Err(why) => return Self::failed(subject, format!("not traced ({refusal}); {why}"), false),
+        };
+        let per_message = |sum: u64| sum as f64 / MESSAGES as f64;
+        Self {
+            name: subject.to_string(),
+            evidence: Some(Evidence::Ledger),
+            syscalls: Some(per_message(kept.calls)),
+            copies: Some(per_message(kept.copied_bytes) / subject.size as f64),
+            faults: Some(per_message(kept.faults)),
+            missing: [(Quantity::Touches, refusal.to_string())].into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// What a process that has both ends enters and faults for [`MESSAGES`] messages.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    calls: u64,
+    copied_bytes: u64,
+    faults: u64,
+}
+
+/// Moves messages in a child, and as many more, so that what the channel costs before and after them falls out.
+fn keep(size: usize, trial: &Trial) -> Result<Kept, String> {
+    let exchange = trial.exchange;
+    let seat = Seat::fork("pair", || {
+        let used = |messages: u64| -> ipc_core::Result<(Entries, u64)> {
+            let (entries, faults) = (ledger::entries(), minor_faults()?);
+            exchange(size, messages).map_err(|why| match why {
+                Unmeasured::Channel(error) | Unmeasured::WrongPayload(error) => error,
+                other => Error::Unsupported { what: "exchange", why: other.to_string() },
+            })?;
+            Ok((ledger::entries().since(entries), minor_faults()? - faults))
+        };
+        // What the process itself does once.
+        used(WARM_UP)?;
+        let (few, few_faults) = used(WARM_UP)?;
+        let (many, many_faults) = used(WARM_UP + MESSAGES)?;
+        let more = many.since(few);
+        let faults = many_faults.saturating_sub(few_faults);
+        Ok(Kept { calls: more.calls, copied_bytes: more.copied_bytes, faults })
+    });
+    let mut seats = [seat.map_err(|error| error.to_string())?];
+    let mut kept = supervise(&mut seats, LIMIT).map_err(|error| error.to_string())?;
+    kept.pop().ok_or_else(|| "no report".into())
+}
+
+fn minor_faults() -> ipc_core::Result<u64> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|e| Error::os("getrusage", e))?;
+    Ok(usage.minor_page_faults().cast_unsigned())
+}
+
+/// Counts what a message of `subject` takes, in a pair of its own. Whatever befalls it is in the reading.
+pub fn measure(subject: &Subject) -> ExactReading {
+    let Some(trial) = subject.mechanism.copies(subject.access) else {
+        let why = format!("{} has no access {}", subject.mechanism.spec.name, subject.access);
+        return ExactReading::failed(subject, why, false);
+    };
+    match (trial.measure)(subject.size, rules::TABLE) {
+        Ok(found) => ExactReading::traced(subject, &found),
+        Err(Unmeasured::Untraced(refusal @ Untraced::Refused { .. })) => {
+            ExactReading::by_ledger(subject, &trial, &refusal)
+        }
+        Err(why) => ExactReading::failed(subject, why.to_string(), matches!(why, Unmeasured::WrongPayload(_))),
+    }
+}
+
+/// The lengths that are counted, whatever is timed: a short message, where a call or a copy weighs most, and a page, where what is
+/// done by length shows.
+pub const SIZES: [usize; 2] = [64, 4 << 10];
+
+/// What is counted beside the timed `cells`: each mechanism by each access that they have, at [`SIZES`]. Names as
+/// `copies/pipe/64/copy`, in the order of the cells.
+pub fn subjects(cells: &[Cell]) -> Vec<String> {
+    let mut names = Vec::new();
+    for Cell { mechanism, access, .. } in cells {
+        for size in SIZES {
+            let name = format!("copies/{mechanism}/{size}/{access}");
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    names
+}
+
+/// How much larger a count may be, per message, and still be the same.
+const fn tolerance(quantity: Quantity) -> f64 {
+    match quantity {
+        Quantity::Syscalls => 0.05,
+        Quantity::Copies => 0.01,
+        Quantity::Touches => 0.0,
+        Quantity::Faults => 0.05,
+    }
+}
+
+/// What became of the counts of one subject from `base` to `head`, each read several times.
+///
+/// A count is worse where the least of the head's is larger than the largest of the base's by more than is noise, and where the
+/// head has none any more, as where it makes a call that the rules do not know. Readings without a count are passed over where
+/// others of the same side have it.
+pub fn compare(base: &[ExactReading], head: &[ExactReading]) -> ExactReport {
+    let name = base.iter().chain(head).next().map(|reading| reading.name.clone()).unwrap_or_default();
+    let counts = Quantity::ALL.iter().map(|&quantity| compare_one(quantity, base, head)).collect();
+    ExactReport { name, counts }
+}
+
+fn compare_one(quantity: Quantity, base: &[ExactReading], head: &[ExactReading]) -> Count {
+    let count = |base: Option<f64>, head: Option<f64>, worse, note| Count {
+        what: quantity.to_string(),
+        base,
+        head,
+        worse,
+        note,
+    };
+    let of = |side: &[ExactReading], evidence| -> Vec<f64> {
+        let mut counts: Vec<f64> = side
+            .iter()
+            .filter(|reading| reading.evidence == Some(evidence))
+            .filter_map(|reading| reading.count(quantity))
+            .collect();
+        counts.sort_by(f64::total_cmp);
+        counts
+    };
+    let why = |side: &[ExactReading]| {
+        let said = side.iter().find_map(|reading| reading.why_not(quantity));
+        said.unwrap_or(if side.is_empty() { "not read" } else { "no count" }).to_owned()
+    };
+    let sides = |evidence| (of(base, evidence), of(head, evidence));
+    let middle = |counts: &[f64]| counts.get(counts.len() / 2).copied();
+    for &evidence in Evidence::ALL {
+        let (base, head) = sides(evidence);
+        if let (Some(&most), Some(&least)) = (base.last(), head.first()) {
+            let worse = least > most + tolerance(quantity);
+            return count(middle(&base), middle(&head), worse, None);
+        }
+    }
+    let any = |side| Evidence::ALL.iter().find_map(|&evidence| Some((evidence, middle(&of(side, evidence))?)));
+    match (any(base), any(head)) {
+        (Some((before, base)), Some((after, head))) => {
+            let note = format!("not compared: the base's is {before}, the head's {after}");
+            count(Some(base), Some(head), false, Some(note))
+        }
+        // Without any reading the head has not lost anything.
+        (Some((_, base)), None) => count(Some(base), None, !head.is_empty(), Some(why(head))),
+        (None, Some((_, found))) => count(None, Some(found), false, Some(format!("the base has none: {}", why(base)))),
+        (None, None) => count(None, None, false, Some(why(head))),
+    }
+}
