@@ -15,12 +15,15 @@ use std::{
     collections::BTreeSet,
     fmt::Write as _,
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 /// The folder, inside the results folder.
 pub const FOLDER: &str = "histograms";
+
+/// The interval log's name in it.
+pub(crate) const LOG: &str = "all.hlog";
 
 /// Lines per halving of the distance to 100 %: enough for a smooth curve, and 170 files stay under a megabyte.
 const TICKS_PER_HALF_DISTANCE: u32 = 4;
@@ -36,25 +39,33 @@ pub fn file_name(cell: &str) -> String {
 /// # Errors
 /// [`Error::Io`] naming the file.
 pub fn write(dir: &Path, started: SystemTime, cells: &[(String, Histogram<u64>)]) -> Result<(), Error> {
-    let folder = dir.join(FOLDER);
-    fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
+    write_folder(&dir.join(FOLDER), started, cells).map(drop)
+}
+
+/// The same for a folder of any name; returns the paths of what was written.
+pub(crate) fn write_folder(
+    folder: &Path,
+    started: SystemTime,
+    cells: &[(String, Histogram<u64>)],
+) -> Result<Vec<PathBuf>, Error> {
+    fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let mut written = BTreeSet::new();
     for (cell, histogram) in cells {
         let name = file_name(cell);
         write_atomically(&folder.join(&name), to_hgrm(histogram).as_bytes())?;
         written.insert(name);
     }
-    let log = folder.join("all.hlog");
+    let log = folder.join(LOG);
     let bytes = to_hlog(started, cells).map_err(|e| Error::io(&log, e))?;
     write_atomically(&log, &bytes)?;
-    for entry in fs::read_dir(&folder).map_err(|e| Error::io(&folder, e))? {
-        let entry = entry.map_err(|e| Error::io(&folder, e))?;
+    for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
+        let entry = entry.map_err(|e| Error::io(folder, e))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.ends_with(".hgrm") && !written.contains(&name) {
             fs::remove_file(entry.path()).map_err(|e| Error::io(&entry.path(), e))?;
         }
     }
-    Ok(())
+    Ok(written.iter().map(|name| folder.join(name)).chain([log]).collect())
 }
 
 /// The percentile listing of `histogram`.
@@ -128,11 +139,18 @@ impl Distribution {
     /// # Errors
     /// [`Error::Io`] where the file cannot be read, [`Error::Row`] where it is not a percentile listing.
     pub fn read(dir: &Path, cell: &str) -> Result<Option<Self>, Error> {
-        let path = dir.join(FOLDER).join(file_name(cell));
-        match fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&path, &text).map(Some),
+        Self::read_file(&dir.join(FOLDER).join(file_name(cell)))
+    }
+
+    /// Reads one listing; `None` where there is no such file.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_file(path: &Path) -> Result<Option<Self>, Error> {
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(path, &text).map(Some),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(Error::io(&path, e)),
+            Err(e) => Err(Error::io(path, e)),
         }
     }
 

@@ -194,7 +194,7 @@ fn parts(table: &Matrix, entry: Option<&Entry>) -> [String; 3] {
 }
 
 /// Appends `sentence`, broken at spaces into lines of `width`; the second and later lines are indented.
-pub(super) fn wrap(text: &mut String, sentence: &str, indent: &str, width: usize) {
+pub(crate) fn wrap(text: &mut String, sentence: &str, indent: &str, width: usize) {
     let deeper = format!("{indent}  ");
     let options = textwrap::Options::new(width)
         .initial_indent(indent)
@@ -242,7 +242,7 @@ fn markdown_field(table: &Matrix, entry: Option<&Entry>) -> String {
 pub fn escape_markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '~' | '#') {
+        if matches!(c, '\\' | '&' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '~' | '#') {
             escaped.push('\\');
         }
         escaped.push(if c == '\n' { ' ' } else { c });

@@ -37,6 +37,13 @@ impl Quantity {
         format!("{:.*} {unit}", decimals(value / divisor), value / divisor)
     }
 
+    /// Two values in the unit that suits the larger, such as `5.21 → 5.67 µs`.
+    pub fn format_step(self, from: f64, to: f64) -> String {
+        let (divisor, unit) = self.unit(from.abs().max(to.abs()));
+        let number = |value: f64| format!("{:.*}", decimals(value / divisor), value / divisor);
+        format!("{} → {} {unit}", number(from), number(to))
+    }
+
     /// Half the width of `interval` in the unit and with the decimals of `value`, such as `±0.08`.
     pub fn format_half_width(self, value: f64, (lo, hi): (f64, f64)) -> String {
         let (divisor, _) = self.unit(value);
@@ -90,6 +97,8 @@ mod tests {
         assert_eq!(Quantity::Bytes.format(12.34e9), "12.3 GB/s");
         assert_eq!(Quantity::Messages.format(352_000.0), "352 k/s");
         assert_eq!(Quantity::Time.format_half_width(4_213.0, (4_130.0, 4_290.0)), "±0.08");
+        assert_eq!(Quantity::Time.format_step(5_213.0, 5_669.0), "5.21 → 5.67 µs");
+        assert_eq!(Quantity::Time.format_step(990.0, 1_080.0), "0.99 → 1.08 µs");
         assert_eq!(Quantity::Time.format_tick(2e4), "20 µs");
         assert_eq!(Quantity::Time.format_tick(0.5), "0.5 ns");
     }
