@@ -1,0 +1,92 @@
+//! Bencher Metric Format, version 0: benchmark → measure → value with its lower and upper end.
+//!
+//! <https://bencher.dev/docs/reference/bencher-metric-format/>. The built-in measure `latency` is in nanoseconds and `throughput`
+//! in operations a second, here messages.
+
+use super::Measurement;
+use serde_json::{Map, Value, json};
+
+/// The document. An empty one is valid.
+pub fn text(measurements: &[Measurement]) -> String {
+    let mut benchmarks = Map::new();
+    for Measurement { cell, measure, value, interval, .. } in measurements {
+        let metric = match interval {
+            Some((lo, hi)) => json!({ "value": value, "lower_value": lo, "upper_value": hi }),
+            None => json!({ "value": value }),
+        };
+        let measures = benchmarks.entry(cell).or_insert_with(|| json!({}));
+        measures[measure.name()] = metric;
+    }
+    serde_json::to_string_pretty(&Value::Object(benchmarks)).expect("a map of text is JSON") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{super::example, Measure},
+        *,
+    };
+    use serde::Deserialize;
+    use std::collections::HashMap;
+
+    /// The published schema, and what the adapter reads: a number that must be there and two that may.
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Metric {
+        value: f64,
+        #[serde(default, deserialize_with = "number")]
+        lower_value: Option<f64>,
+        #[serde(default, deserialize_with = "number")]
+        upper_value: Option<f64>,
+    }
+
+    /// `null` is no number to the schema.
+    fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+        f64::deserialize(deserializer).map(Some)
+    }
+
+    /// Of the two measures that every project of Bencher has.
+    #[derive(Debug, Deserialize, Default, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Measures {
+        latency: Option<Metric>,
+        throughput: Option<Metric>,
+    }
+
+    fn read(text: &str) -> HashMap<String, Measures> {
+        let read: HashMap<String, Measures> = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        // The longest name that Bencher takes.
+        assert!(read.keys().all(|name| !name.is_empty() && name.len() <= 1024 && name.trim() == name));
+        read
+    }
+
+    #[test]
+    fn it_follows_the_schema() {
+        let read = read(&text(&Measurement::of_head(&example::report())));
+        assert_eq!(read.len(), 5);
+        let latency = Metric { value: 5_671.7, lower_value: Some(5_558.3), upper_value: Some(5_785.2) };
+        let expected = Measures { latency: Some(latency), throughput: None };
+        assert_eq!(read["latency/pipe/64/cross-core/block/copy"], expected);
+        let rate = read["throughput/unix-seqpacket/65536/cross-core/hybrid/copy"].throughput.as_ref().unwrap();
+        assert!(rate.lower_value < Some(rate.value) && Some(rate.value) < rate.upper_value, "{rate:?}");
+    }
+
+    #[test]
+    fn an_interval_that_is_not_known_is_left_out() {
+        let one = Measurement {
+            cell: "a".into(),
+            measure: Measure::Latency,
+            value: 1.5,
+            interval: None,
+            details: Vec::new(),
+        };
+        assert_eq!(read(&text(&[one]))["a"].latency, Some(Metric { value: 1.5, lower_value: None, upper_value: None }));
+    }
+
+    #[test]
+    fn nothing_is_an_empty_document() {
+        for report in [example::empty(), example::failures(), example::not_numbers()] {
+            assert!(read(&text(&Measurement::of_head(&report))).is_empty());
+        }
+    }
+}
