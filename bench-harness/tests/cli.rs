@@ -1,7 +1,8 @@
 //! The program as its user meets it: errors of one line that name the value and what is valid, exit codes, formats.
 
 use bench_harness::{
-    record::{self, CostRow},
+    cell::Cell,
+    record::{self, CostRow, LatencyRow, ThroughputRow},
     registry::MECHANISMS,
 };
 use std::{
@@ -115,6 +116,51 @@ fn run_and_report_print_json_and_csv() {
     let output = bench(&["report", dir.path().to_str().unwrap(), "--format", "csv"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.starts_with("workload,mechanism,size,placement,wait,access,pairs,samples,min_ns"), "{text}");
+}
+
+#[test]
+fn export_prints_one_document_and_names_what_it_leaves_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let cell = |name: &str| name.parse::<Cell>().unwrap();
+    let refused_rows = LatencyRow::failed(&cell("latency/udp/1048576/same-core/block/copy"), "cannot <pass>");
+    let latency = |rows: &[LatencyRow]| record::write(dir.path(), rows).unwrap();
+    let mut measured = LatencyRow::empty(&cell("latency/pipe/64/same-core/block/copy"));
+    (measured.p50_ns, measured.p50_lo_ns, measured.p50_hi_ns) = (Some(5210.4), Some(5120.1), Some(5304.9));
+    measured.pairs = 5;
+
+    refused(&["export", "csv", path], &["csv", "bencher"]);
+    refused(&["export", "bencher", path], &[path, "no results here"]);
+    latency(std::slice::from_ref(&refused_rows));
+    let output = bench(&["export", "bencher", path]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+    latency(&[measured, refused_rows]);
+    refused(&["export", "github-throughput", path], &["throughput.csv"]);
+
+    // The other file does not exist, which is no error as long as one does.
+    let output = bench(&["export", "bencher", path]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    let metric = serde_json::json!({ "value": 5210.4, "lower_value": 5120.1, "upper_value": 5304.9 });
+    assert_eq!(document, serde_json::json!({ "latency/pipe/64/same-core/block/copy": { "latency": metric } }));
+    let left_out = "left out: latency/udp/1048576/same-core/block/copy: cannot <pass>\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), left_out);
+
+    let mut rate = ThroughputRow::empty(&cell("throughput/pipe/64/same-core/block/copy"));
+    (rate.msgs_per_s, rate.pairs) = (Some(1e6), 3);
+    record::write(dir.path(), &[rate]).unwrap();
+    let document = |format| -> serde_json::Value {
+        serde_json::from_slice(&bench(&["export", format, path]).stdout).expect("JSON and nothing else")
+    };
+    assert_eq!(document("bencher").as_object().map(serde_json::Map::len), Some(2));
+    let entry = |figure, unit, value: f64, extra| serde_json::json!({ "name": figure, "unit": unit, "value": value, "extra": extra });
+    let expected = entry("throughput/pipe/64/same-core/block/copy messages", "messages/s", 1e6, "pairs=3");
+    assert_eq!(document("github-throughput"), serde_json::json!([expected]));
+    let mut expected = entry("latency/pipe/64/same-core/block/copy p50", "ns", 5210.4, "pairs=5");
+    expected["range"] = "± 92.4".into();
+    assert_eq!(document("github-latency"), serde_json::json!([expected]));
+
+    std::fs::write(dir.path().join("throughput.csv"), "a,b\n1,2\n").unwrap();
+    refused(&["export", "github-throughput", path], &["throughput.csv", "line 1", "workload"]);
 }
 
 #[test]

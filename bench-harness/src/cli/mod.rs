@@ -4,6 +4,7 @@
 
 mod copies;
 mod doctor;
+mod export;
 mod faults;
 mod list;
 mod output;
@@ -39,6 +40,8 @@ enum Verb {
     Faults(faults::Args),
     /// Rebuild tables, charts and HTML from the CSV files alone
     Report(report::Args),
+    /// Print a run's figures in a format that tools which keep a history of benchmarks read
+    Export(export::Args),
     /// Remove the kernel objects that killed runs left behind
     Sweep(sweep::Args),
     /// Show what of this machine limits or bends a run, and what to do about it
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
         Verb::Copies(args) => copies::main(args),
         Verb::Faults(args) => faults::main(args),
         Verb::Report(args) => report::main(args),
+        Verb::Export(args) => export::main(args),
         Verb::Sweep(args) => sweep::main(args),
         Verb::Doctor(args) => doctor::main(args),
     })

@@ -1,0 +1,88 @@
+//! `ipc-bench export FORMAT [DIR]`: the figures of a run, for tools that keep a history of benchmarks.
+
+use super::{Verdict, run};
+use crate::{
+    cell::named,
+    gate::{
+        export::{Measure, Measurement, bencher, github},
+        wording,
+    },
+    record::{self, Error, LatencyRow, Row, ThroughputRow},
+};
+use anyhow::{Context, bail};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+named! {
+    /// What to print.
+    "format" Format {
+        /// Bencher Metric Format: latency and throughput.
+        Bencher = "bencher",
+        /// github-action-benchmark, tool `customSmallerIsBetter`: latency.
+        GithubLatency = "github-latency",
+        /// github-action-benchmark, tool `customBiggerIsBetter`: throughput.
+        GithubThroughput = "github-throughput",
+    }
+}
+
+/// Options of `export`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// bencher (Bencher Metric Format), github-latency or github-throughput (github-action-benchmark)
+    format: Format,
+    /// Folder with the CSV files of a run; the suite's own `results/` by default
+    dir: Option<PathBuf>,
+}
+
+/// Prints one JSON document; rows without a figure are named on stderr.
+///
+/// # Errors
+/// A missing or broken file, by name and line; files without a single figure, which the tools would take for an error of their own.
+pub fn main(args: &Args) -> anyhow::Result<Verdict> {
+    let dir = args.dir.clone().unwrap_or_else(run::results_dir);
+    let latency = |dir| measurements(dir, Measurement::of_latency, |row: &LatencyRow| &row.error);
+    let throughput = |dir| measurements(dir, Measurement::of_throughput, |row: &ThroughputRow| &row.error);
+    let measurements = match args.format {
+        Format::GithubLatency => latency(&dir)?,
+        Format::GithubThroughput => throughput(&dir)?,
+        // A run may have measured one of the two.
+        Format::Bencher => match (latency(&dir), throughput(&dir)) {
+            (Err(Error::Missing { .. }), Err(Error::Missing { .. })) => bail!(Error::NoResults { dir }),
+            (one, Err(Error::Missing { .. })) | (Err(Error::Missing { .. }), one) => one?,
+            (one, other) => one?.into_iter().chain(other?).collect(),
+        },
+    };
+    if measurements.is_empty() {
+        bail!("{}: nothing to export: no row has a figure", dir.display());
+    }
+    let text = match args.format {
+        Format::Bencher => Some(bencher::text(&measurements)),
+        Format::GithubLatency => github::text(Measure::Latency, &measurements),
+        Format::GithubThroughput => github::text(Measure::Throughput, &measurements),
+    };
+    // A reader that goes away, such as `head`, is an error and no panic.
+    io::stdout().write_all(text.unwrap_or_default().as_bytes()).context("stdout")?;
+    Ok(Verdict::Done)
+}
+
+/// The figures of a file's rows.
+fn measurements<R: Row>(
+    dir: &Path,
+    of: fn(&R) -> Option<Measurement>,
+    error: fn(&R) -> &String,
+) -> Result<Vec<Measurement>, Error> {
+    let rows: Vec<R> = record::read(dir)?;
+    let mut measurements = Vec::new();
+    for row in &rows {
+        let Some(measurement) = of(row) else {
+            let error = wording::one_line(error(row));
+            let why = if error.is_empty() { "not measured" } else { &error };
+            eprintln!("left out: {}: {why}", row.name());
+            continue;
+        };
+        measurements.push(measurement);
+    }
+    Ok(measurements)
+}
