@@ -3,7 +3,7 @@
 //! `IPC_INJECT=CELL:PERCENT` makes `ipc-bench sample` slow down cells whose names begin with `CELL`, and nothing else reads it.
 //! What is added to each message is a spin of that part of what the same pair took without it a moment before.
 
-use std::{hint::black_box, str::FromStr, time::Instant};
+use std::{fmt, hint::black_box, str::FromStr, time::Instant};
 
 /// The environment variable.
 pub const VARIABLE: &str = "IPC_INJECT";
@@ -31,6 +31,12 @@ impl Injection {
     /// The part by which messages of `cell` become slower; `None` where they do not.
     pub fn part(&self, cell: &str) -> Option<f64> {
         (self.percent > 0.0 && cell.starts_with(&self.prefix)).then_some(self.percent / 100.0)
+    }
+}
+
+impl fmt::Display for Injection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.prefix, self.percent)
     }
 }
 

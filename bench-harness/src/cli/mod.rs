@@ -1,11 +1,13 @@
 //! The command line of `ipc-bench`: one file a verb.
 //!
-//! Exit codes: 0 done; 1 a measured verdict is negative; 2 usage or environment; 130 interrupted.
+//! Exit codes: 0 done; 1 a measured verdict is negative; 2 usage or environment; 3 the gate cannot tell; 4 the gate has nothing to
+//! compare with; 130 interrupted.
 
 mod copies;
 mod doctor;
 mod export;
 mod faults;
+mod gate;
 mod list;
 mod output;
 mod report;
@@ -32,6 +34,9 @@ enum Verb {
     List(list::Args),
     /// Measure
     Run(run::Args),
+    /// Compare two builds of this program: did this commit make a mechanism slower?
+    #[command(after_help = gate::EXIT_CODES)]
+    Gate(gate::Args),
     /// Measure one pair of a cell and print one line of JSON
     Sample(sample::Args),
     /// Count how often each mechanism copies a payload, and compare that with what it declares
@@ -54,6 +59,10 @@ pub enum Verdict {
     Done,
     /// 1
     Negative,
+    /// 3
+    Inconclusive,
+    /// 4; what is not comparable has been said.
+    Incomparable,
     /// 130, as shells report a SIGINT.
     Interrupted,
 }
@@ -64,6 +73,7 @@ pub fn main() -> ExitCode {
     finish(match &verb {
         Verb::List(args) => list::main(args),
         Verb::Run(args) => run::main(args),
+        Verb::Gate(args) => gate::main(args),
         Verb::Sample(args) => sample::main(args),
         Verb::Copies(args) => copies::main(args),
         Verb::Faults(args) => faults::main(args),
@@ -92,6 +102,8 @@ pub fn finish(outcome: anyhow::Result<Verdict>) -> ExitCode {
     match outcome {
         Ok(Verdict::Done) => ExitCode::SUCCESS,
         Ok(Verdict::Negative) => ExitCode::from(1),
+        Ok(Verdict::Inconclusive) => ExitCode::from(3),
+        Ok(Verdict::Incomparable) => ExitCode::from(4),
         Ok(Verdict::Interrupted) => ExitCode::from(130),
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -131,6 +131,11 @@ pub fn results_dir() -> PathBuf {
     workspace().join("results")
 }
 
+/// Where the gate writes.
+pub fn gate_dir() -> PathBuf {
+    workspace().join("target/ipc-bench/gate")
+}
+
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }

@@ -111,6 +111,7 @@ pub fn report() -> Report {
 pub fn empty() -> Report {
     let side = |revision: &str| Side {
         identity: Identity {
+            ways: vec!["pipe/copy".into()],
             program: PROGRAM.into(),
             schema: SCHEMA,
             build: Build { revision: Some(revision.into()), dirty: Some(false), ..Build::default() },

@@ -1,17 +1,21 @@
 //! The regression gate: did this commit make any mechanism slower?
 //!
-//! Two builds of this program, base and head, are measured in turns in one run. [`reading`] is what one build says of one pair;
-//! [`judge`] decides, by the [`stats`], what the differences between the two mean; [`exact`] counts what hardly varies; [`report`] is
-//! what comes of all of them. [`print`] shows that to a person, [`export`] writes it for other tools, both in the words of
-//! [`wording`].
+//! Two builds of this program, base and head, are measured in turns in one run ([`engine`]), by what a [`plan`] asks for. A
+//! [`program`] is one build, a [`reading`] what it says of one pair, [`rounds`] what the pairs of a cell add up to; [`exact`] counts
+//! what hardly varies. [`judge`] decides, by the [`stats`], what the differences mean; [`report`] is what comes of all of them.
+//! [`print`](mod@print) shows that to a person, [`export`] writes it for other tools, both in the words of [`wording`].
 
+pub mod engine;
 pub mod exact;
 #[cfg(test)]
 mod example;
 pub mod export;
 pub mod judge;
+pub mod plan;
 pub mod print;
+pub mod program;
 pub mod reading;
 pub mod report;
+pub mod rounds;
 pub mod stats;
 pub mod wording;

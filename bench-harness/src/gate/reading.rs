@@ -9,7 +9,7 @@ use crate::{
     packed::Packed,
     pair::{Budget, Job, PairError, Sample},
     record::Proximity,
-    registry::Mechanism,
+    registry::{MECHANISMS, Mechanism},
     run::DEADLINE,
     tally::{is_relocated, proximity},
     topology::Topology,
@@ -31,12 +31,22 @@ pub struct Identity {
     pub schema: u32,
     /// What it was built by and from.
     pub build: Build,
+    /// What it can measure, as `MECHANISM/ACCESS`.
+    pub ways: Vec<String>,
 }
 
 impl Identity {
     /// Of the program that runs.
     pub fn current() -> Self {
-        Self { program: PROGRAM.into(), schema: SCHEMA, build: Build::current() }
+        let ways = MECHANISMS
+            .iter()
+            .flat_map(|mechanism| mechanism.accesses().map(|access| format!("{}/{access}", mechanism.spec.name)));
+        Self { program: PROGRAM.into(), schema: SCHEMA, build: Build::current(), ways: ways.collect() }
+    }
+
+    /// Whether it has the mechanism and the access of `cell`.
+    pub fn has(&self, cell: &Cell) -> bool {
+        self.ways.contains(&format!("{}/{}", cell.mechanism, cell.access))
     }
 }
 

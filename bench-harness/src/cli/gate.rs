@@ -1,0 +1,197 @@
+//! `ipc-bench gate`: compares two builds of this program, and says whether the second is slower.
+
+use super::{
+    Format, Verdict, output,
+    run::{folder, gate_dir},
+};
+use crate::{
+    cell::Cell,
+    gate::{
+        engine::{self, Request},
+        export,
+        plan::Plan,
+        print,
+        program::{Program, Unfit},
+        report::{CellReport, Metric, Outcome, Status},
+    },
+    inject::Injection,
+    interrupt,
+    topology::Topology,
+};
+use anyhow::{Context, anyhow, bail};
+use serde::Serialize;
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+/// What `gate --help` ends with.
+pub const EXIT_CODES: &str = "Exit codes: 0 no regression, 1 confirmed regression, 2 usage or environment, 3 inconclusive, \
+                              4 base missing or not comparable";
+
+/// Options of `gate`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Compare only cells whose name contains this
+    filter: Option<String>,
+    /// A build of the base; may be given more than once, for builds that differ in the order of their sections
+    #[arg(long, value_name = "BIN", required = true)]
+    base: Vec<PathBuf>,
+    /// A build of the head, likewise
+    #[arg(long, value_name = "BIN", required = true)]
+    head: Vec<PathBuf>,
+    /// smoke, twelve, full
+    #[arg(long, default_value = "full")]
+    plan: Plan,
+    /// The seed of all random choices; by default another one each time
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Where to write the reports; by default target/ipc-bench/gate
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// A cell's verdict as a row of CSV.
+#[derive(Serialize)]
+struct Row<'a> {
+    cell: Cell,
+    metric: Metric,
+    status: Status,
+    change: Option<f64>,
+    change_lo: Option<f64>,
+    change_hi: Option<f64>,
+    p: Option<f64>,
+    rounds: u32,
+    margin: f64,
+    detectable: Option<f64>,
+    error: Option<&'a str>,
+}
+
+impl<'a> Row<'a> {
+    fn of(report: &'a CellReport) -> Self {
+        let CellReport { cell, metric, status, change, p, rounds, margin, detectable, error, .. } = report;
+        Self {
+            cell: *cell,
+            metric: *metric,
+            status: *status,
+            change: change.map(|change| change.by),
+            change_lo: change.map(|change| change.lo),
+            change_hi: change.map(|change| change.hi),
+            p: *p,
+            rounds: *rounds,
+            margin: *margin,
+            detectable: *detectable,
+            error: error.as_deref(),
+        }
+    }
+}
+
+/// Compares, writes, prints.
+///
+/// # Errors
+/// A head that is not there, files that are the same, a filter that leaves nothing, a folder that cannot be written.
+pub fn main(args: &Args) -> anyhow::Result<Verdict> {
+    let injection = Injection::from_environment().map_err(|why| anyhow!(why))?;
+    let topology = Topology::here()?;
+    let mut notes = Vec::new();
+    let mut cells = args.plan.cells(&topology, &mut notes);
+    if let Some(filter) = &args.filter {
+        let example = cells.first().map(ToString::to_string).unwrap_or_default();
+        cells.retain(|cell| cell.to_string().contains(filter.as_str()));
+        if cells.is_empty() {
+            bail!("no cell of the plan '{}' matches '{filter}': names look like {example}", args.plan);
+        }
+    }
+    refuse_itself(&args.base, &args.head)?;
+    let out = folder(Some(&args.out.clone().unwrap_or_else(gate_dir)), false)?;
+    let base = match load(&args.base) {
+        Ok(base) => base,
+        Err(unfit) => return incomparable("base", unfit),
+    };
+    let head = match load(&args.head) {
+        Ok(head) => head,
+        Err(missing @ Unfit::Missing { .. }) => bail!("head: {missing}"),
+        Err(unfit) => return incomparable("head", unfit),
+    };
+    if let Some(why) = differ(&base, &head) {
+        eprintln!("base and head cannot be compared: {why}");
+        return Ok(Verdict::Incomparable);
+    }
+    if !cells.iter().any(|cell| [&base, &head].iter().all(|side| side[0].identity.has(cell))) {
+        eprintln!("base and head cannot be compared: they have no cell of the plan in common");
+        return Ok(Verdict::Incomparable);
+    }
+    let compilers = [&base, &head].map(|side| side[0].identity.build.rustc.as_deref().unwrap_or("unknown"));
+    if compilers[0] != compilers[1] {
+        notes.push(format!("the base was compiled by {}, the head by {}", compilers[0], compilers[1]));
+    }
+    interrupt::install().context("cannot handle Ctrl-C")?;
+    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
+    let injection = injection.map(|injection| injection.to_string());
+    let request = Request { base, head, plan: args.plan, cells, notes, seed, injection };
+    let report = engine::compare(&request);
+    let written = export::write(&out, &report)?;
+    export::append_step_summary(&report)?;
+    match args.format {
+        Format::Table => {
+            print!("{}", print::text(&report));
+            println!("{} files written to {}", written.len(), out.display());
+        }
+        Format::Csv => print!("{}", output::csv(report.cells.iter().map(Row::of))?),
+        Format::Json => print!("{}", output::json(&report)?),
+    }
+    Ok(match report.outcome {
+        Outcome::Passed => Verdict::Done,
+        Outcome::Regressed => Verdict::Negative,
+        Outcome::Inconclusive => Verdict::Inconclusive,
+    })
+}
+
+fn load(paths: &[PathBuf]) -> Result<Vec<Program>, Unfit> {
+    paths.iter().map(|path| Program::load(path)).collect()
+}
+
+fn incomparable(side: &str, unfit: Unfit) -> anyhow::Result<Verdict> {
+    match unfit {
+        Unfit::System(error) => Err(error.into()),
+        unfit => {
+            eprintln!("{side}: {unfit}");
+            Ok(Verdict::Incomparable)
+        }
+    }
+}
+
+/// A file compared with itself would pass, and say nothing.
+fn refuse_itself(base: &[PathBuf], head: &[PathBuf]) -> anyhow::Result<()> {
+    let file = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    for path in head {
+        if let Some(same) = base.iter().find(|base| file(base).is_some() && file(base) == file(path)) {
+            let (base, head) = (same.display(), path.display());
+            bail!("base '{base}' and head '{head}' are one file: to compare a build with itself, copy it");
+        }
+    }
+    Ok(())
+}
+
+/// Why two sides are no fair comparison.
+fn differ(base: &[Program], head: &[Program]) -> Option<String> {
+    let first = &base[0].identity.build;
+    for program in base.iter().chain(head) {
+        let build = &program.identity.build;
+        for (what, one, other) in
+            [("target", &first.target, &build.target), ("optimisation", &first.opt_level, &build.opt_level)]
+        {
+            if one != other {
+                let name = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
+                let (one, other) = (name(one), name(other));
+                let (a, b) = (base[0].path.display(), program.path.display());
+                return Some(format!("the {what} of '{a}' is {one}, that of '{b}' {other}"));
+            }
+        }
+    }
+    None
+}

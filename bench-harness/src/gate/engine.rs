@@ -1,0 +1,539 @@
+//! One run of the gate: every cell screened in turns, what looks slower measured again, counts compared, a verdict.
+
+use super::{
+    exact::{self, ExactReading},
+    judge::{Confirmed, Rounds as Series, Rules, Screened},
+    plan::{CONTROL_PERCENT, CONTROLS, Plan, known},
+    program::{CallError, Program},
+    reading::{Reading, Stretch},
+    report::{CellReport, Change, Control, ExactReport, Expectation, Figures, Metric, Outcome, Report, Side, Status},
+    rounds::{Couple, Rounds},
+};
+use crate::{
+    cell::{Cell, Workload},
+    host::rfc3339,
+    interrupt,
+    progress::Progress,
+};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// What is to be compared.
+pub struct Request {
+    /// Builds of the base.
+    pub base: Vec<Program>,
+    /// Builds of the head.
+    pub head: Vec<Program>,
+    /// The plan's name, for the record.
+    pub plan: Plan,
+    /// The cells.
+    pub cells: Vec<Cell>,
+    /// What was left out of the plan and why.
+    pub notes: Vec<String>,
+    /// The seed of every random choice: order, which side first, which build.
+    pub seed: u64,
+    /// What slows down the head, as [`inject`](crate::inject) reads it.
+    pub injection: Option<String>,
+}
+
+/// How long a pair is measured. A pair tells no more after three milliseconds than after fifteen: what differs, differs from
+/// pair to pair.
+const STRETCH: Stretch = Stretch { warm_up: Duration::from_millis(1), measure: Duration::from_millis(3) };
+/// How many couples a round may take for each that it needs: some are disturbed, some meet at two distances.
+const TRIES: u32 = 3;
+/// A side that fails this often in a row cannot measure the cell.
+const FAILURES: u32 = 3;
+/// Readings of each count, of each side.
+const COUNTINGS: usize = 2;
+
+/// The tail may grow by a quarter before it counts: it moves by that much by itself.
+const P99_MARGIN: f64 = 0.25;
+/// A run says nothing where it leaves more than a tenth of its cells open.
+const UNRESOLVED_PART: usize = 10;
+
+/// What a cell is timed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Comparison,
+    Control(Expectation),
+}
+
+/// A cell, and what was measured of it.
+struct Subject {
+    cell: Cell,
+    purpose: Purpose,
+    rounds: Rounds,
+    /// Rounds of the first stage.
+    screened: usize,
+    /// What the first stage calls for: rounds more, by metric.
+    candidates: Vec<(Metric, u32)>,
+    /// Failures in a row, of base and head, and the last one's text.
+    failures: [u32; 2],
+    error: [Option<String>; 2],
+    wrong_payload: [bool; 2],
+}
+
+impl Subject {
+    fn new(cell: Cell, purpose: Purpose) -> Self {
+        Self {
+            cell,
+            purpose,
+            rounds: Rounds::default(),
+            screened: 0,
+            candidates: Vec::new(),
+            failures: [0; 2],
+            error: [None, None],
+            wrong_payload: [false; 2],
+        }
+    }
+
+    fn is_hopeless(&self) -> bool {
+        self.failures.iter().any(|&failures| failures >= FAILURES) || self.wrong_payload.contains(&true)
+    }
+
+    /// What the head cannot do any more; a finding whatever its speed.
+    fn broken(&self) -> Option<String> {
+        let [base, head] = self.failures.map(|failures| failures >= FAILURES);
+        let error = self.error[1].as_deref().unwrap_or_default();
+        ((head && !base) || self.wrong_payload[1]).then(|| format!("{}: the head fails: {error}", self.cell))
+    }
+
+    fn metrics(&self) -> &'static [Metric] {
+        match self.cell.workload {
+            Workload::Throughput => &[Metric::Rate],
+            _ => &[Metric::P50, Metric::P99],
+        }
+    }
+
+    /// Rounds that the second stage owes.
+    fn fresh_rounds(&self) -> u32 {
+        self.candidates.iter().map(|&(_, rounds)| rounds).max().unwrap_or(0)
+    }
+}
+
+struct Run<'a> {
+    request: &'a Request,
+    rules: Rules,
+    random: fastrand::Rng,
+}
+
+/// Compares.
+pub fn compare(request: &Request) -> Report {
+    let (started, clock) = (SystemTime::now(), Instant::now());
+    let rules = request.plan.rules();
+    let mut run = Run { request, rules, random: fastrand::Rng::with_seed(request.seed) };
+    let has = |builds: &[Program], cell: &Cell| builds.iter().all(|build| build.identity.has(cell));
+    let (shared, lacking): (Vec<Cell>, Vec<Cell>) =
+        request.cells.iter().partition(|cell| has(&request.base, cell) && has(&request.head, cell));
+    let mut subjects: Vec<Subject> = shared.iter().map(|&cell| Subject::new(cell, Purpose::Comparison)).collect();
+    let controls = CONTROLS.map(|(expectation, name)| Subject::new(known(name), Purpose::Control(expectation)));
+    subjects.extend(controls.into_iter().filter(|control| has(&request.base, &control.cell)));
+
+    run.screen(&mut subjects);
+    run.confirm(&mut subjects);
+    let exact = run.count(&shared);
+
+    let (compared, controls): (Vec<Subject>, Vec<Subject>) =
+        subjects.into_iter().partition(|subject| subject.purpose == Purpose::Comparison);
+    let mut cells: Vec<CellReport> = judge(&compared, &rules).iter().map(|line| report(line, &rules)).collect();
+    cells.extend(lacking.iter().map(|cell| lacking_report(cell, has(&request.head, cell))));
+    let controls: Vec<Control> = controls.iter().filter_map(|control| judge_control(control, &rules)).collect();
+    let broken: Vec<String> = compared.iter().filter_map(Subject::broken).collect();
+    let (outcome, mut reasons) = verdict(&cells, &broken, &controls, &exact);
+    reasons.extend(request.notes.iter().cloned());
+    let side = |builds: &[Program]| Side { identity: builds[0].identity.clone(), builds: builds.len() as u32 };
+    Report {
+        outcome,
+        reasons,
+        base: side(&request.base),
+        head: side(&request.head),
+        plan: request.plan.to_string(),
+        seed: request.seed,
+        started: rfc3339(started),
+        duration_s: clock.elapsed().as_secs_f64(),
+        cells,
+        controls,
+        exact,
+    }
+}
+
+impl Run<'_> {
+    /// The first stage: the same number of rounds of every cell, all cells in each pass.
+    fn screen(&mut self, subjects: &mut [Subject]) {
+        let rules = self.rules;
+        let passes = rules.screen_rounds;
+        let mut progress = Progress::new(u64::from(passes) * subjects.len() as u64, "rounds");
+        for _ in 0..passes {
+            for index in self.shuffled(subjects.len()) {
+                if interrupt::requested() {
+                    progress.finish();
+                    return;
+                }
+                progress.begin(&subjects[index].cell);
+                self.round(&mut subjects[index]);
+                progress.advance(1);
+            }
+        }
+        progress.finish();
+        for subject in subjects.iter_mut() {
+            subject.screened = subject.rounds.len();
+        }
+        // Controls by themselves, as they are judged.
+        let (mut compared, controls): (Vec<&mut Subject>, Vec<&mut Subject>) =
+            subjects.iter_mut().partition(|subject| subject.purpose == Purpose::Comparison);
+        choose(&mut compared, &rules);
+        controls.into_iter().for_each(|control| choose(&mut [control], &rules));
+    }
+
+    /// The second stage: fresh rounds of what looks slower.
+    fn confirm(&mut self, subjects: &mut [Subject]) {
+        let passes = subjects.iter().map(Subject::fresh_rounds).max().unwrap_or(0);
+        let total = subjects.iter().map(|subject| u64::from(subject.fresh_rounds())).sum();
+        let mut progress = Progress::new(total, "rounds to confirm");
+        for pass in 0..passes {
+            for index in self.shuffled(subjects.len()) {
+                if interrupt::requested() {
+                    progress.finish();
+                    return;
+                }
+                let subject = &mut subjects[index];
+                if subject.fresh_rounds() > pass {
+                    progress.begin(&subject.cell);
+                    self.round(subject);
+                    progress.advance(1);
+                }
+            }
+        }
+        progress.finish();
+    }
+
+    /// One round: couples until enough of one proximity class are sound, or there were too many that are not.
+    fn round(&mut self, subject: &mut Subject) {
+        let needed = self.rules.couples_per_round as usize;
+        let builds = self.builds(subject.purpose);
+        let mut sound: [Vec<Couple>; 3] = Default::default();
+        for _ in 0..TRIES as usize * needed {
+            if subject.is_hopeless() || interrupt::requested() {
+                return;
+            }
+            let Some(couple) = self.couple(subject, builds) else { continue };
+            if !couple.is_sound() {
+                continue;
+            }
+            let class = &mut sound[couple.proximity().map_or(0, |proximity| 1 + proximity as usize)];
+            class.push(couple);
+            if class.len() == needed {
+                subject.rounds.add(&subject.cell, class, builds);
+                return;
+            }
+        }
+    }
+
+    /// One pair of each side in random order; `None` where one failed.
+    fn couple(&mut self, subject: &mut Subject, builds: [usize; 2]) -> Option<Couple> {
+        let head_first = self.random.bool();
+        let mut readings = [None, None];
+        for side in if head_first { [1, 0] } else { [0, 1] } {
+            subject.rounds.pairs += 1;
+            match self.sample(subject, side, builds[side]) {
+                Ok(Reading { error: Some(error), wrong_payload, .. }) => {
+                    subject.failures[side] += 1;
+                    subject.error[side] = Some(error);
+                    subject.wrong_payload[side] |= wrong_payload;
+                }
+                Ok(reading) => {
+                    subject.failures[side] = 0;
+                    readings[side] = Some(reading);
+                }
+                // Stopping is no fault of the cell.
+                Err(_) if interrupt::requested() => return None,
+                Err(error) => {
+                    subject.failures[side] += 1;
+                    subject.error[side] = Some(error.to_string());
+                }
+            }
+        }
+        let [base, head] = readings;
+        Some(Couple { readings: [base?, head?] })
+    }
+
+    /// A control compares the base with itself, so that it says something about the run and nothing about the head.
+    fn sample(&self, subject: &Subject, side: usize, build: usize) -> Result<Reading, CallError> {
+        let of = |text: &str| if side == 1 { text.to_owned() } else { silenced(text) };
+        let (builds, injection) = match (subject.purpose, side) {
+            (Purpose::Comparison, 0) => (&self.request.base, self.request.injection.as_deref().map(of)),
+            (Purpose::Comparison, _) => (&self.request.head, self.request.injection.as_deref().map(of)),
+            (Purpose::Control(Expectation::Silent), _) => (&self.request.base, None),
+            (Purpose::Control(Expectation::Found), _) => {
+                (&self.request.base, Some(of(&format!("{}:{CONTROL_PERCENT}", subject.cell))))
+            }
+        };
+        builds[build].sample(&subject.cell, STRETCH, injection.as_deref())
+    }
+
+    fn builds(&mut self, purpose: Purpose) -> [usize; 2] {
+        let base = self.random.usize(..self.request.base.len());
+        match purpose {
+            Purpose::Control(_) => [base, base],
+            Purpose::Comparison => [base, self.random.usize(..self.request.head.len())],
+        }
+    }
+
+    fn shuffled(&mut self, len: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..len).collect();
+        self.random.shuffle(&mut order);
+        order
+    }
+
+    /// The counts of every mechanism and access among `cells`.
+    fn count(&mut self, cells: &[Cell]) -> Vec<ExactReport> {
+        let subjects = exact::subjects(cells);
+        let mut progress = Progress::new(subjects.len() as u64, "counts");
+        let mut found = Vec::new();
+        for name in subjects {
+            if interrupt::requested() {
+                break;
+            }
+            progress.begin(&name);
+            let mut read = |builds: &[Program]| -> Vec<ExactReading> {
+                (0..COUNTINGS).map(|_| builds[self.random.usize(..builds.len())].count(&name)).collect()
+            };
+            let (base, head) = (read(&self.request.base), read(&self.request.head));
+            found.push(exact::compare(&base, &head));
+            progress.advance(1);
+        }
+        progress.finish();
+        found
+    }
+}
+
+/// `CELL:PERCENT` with a percentage of nothing, and just as long: an environment of another length shifts the stack.
+fn silenced(injection: &str) -> String {
+    let at = injection.rfind(':').map_or(0, |at| at + 1);
+    let (cell, percent) = injection.split_at(at);
+    cell.to_owned() + &"0".repeat(percent.len())
+}
+
+/// Chooses the candidates among `subjects`.
+fn choose(subjects: &mut [&mut Subject], rules: &Rules) {
+    let each = subjects.iter().enumerate().filter(|(_, subject)| !subject.is_hopeless());
+    let each = each.flat_map(|(index, subject)| subject.metrics().iter().map(move |&metric| (index, metric)));
+    let each: Vec<(usize, Metric)> = each.collect();
+    let differences: Vec<Vec<f64>> =
+        each.iter().map(|&(index, metric)| subjects[index].rounds.differences(metric, 0)).collect();
+    let series: Vec<Series> = each
+        .iter()
+        .zip(&differences)
+        .map(|(&(index, metric), differences)| Series { differences, margin: margin(subjects[index], metric, rules) })
+        .collect();
+    let screened = rules.screen(&series);
+    for (&(index, metric), screened) in each.iter().zip(screened) {
+        // Tails always differ: only one that looks half as bad as it may is worth the rounds.
+        let far = |change: Change| metric != Metric::P99 || change.by > P99_MARGIN / 2.0;
+        if let Some(rounds) = screened.candidate.filter(|_| screened.change.is_some_and(far)) {
+            subjects[index].candidates.push((metric, rounds));
+        }
+    }
+}
+
+/// What the gate judges of a subject by one metric.
+struct Line<'a> {
+    subject: &'a Subject,
+    metric: Metric,
+    margin: f64,
+    screened: Screened,
+    /// The index among the candidates.
+    confirmed: Option<Confirmed>,
+}
+
+/// The verdicts on `subjects`, by their own metric, and by p99 where that was a candidate.
+fn judge<'a>(subjects: &'a [Subject], rules: &Rules) -> Vec<Line<'a>> {
+    let each = subjects.iter().flat_map(|subject| subject.metrics().iter().map(move |&metric| (subject, metric)));
+    let each: Vec<(&Subject, Metric, f64)> =
+        each.map(|(subject, metric)| (subject, metric, margin(subject, metric, rules))).collect();
+    let first: Vec<Vec<f64>> = each
+        .iter()
+        .map(|(subject, metric, _)| {
+            let mut differences = subject.rounds.differences(*metric, 0);
+            differences.truncate(subject.screened);
+            differences
+        })
+        .collect();
+    let series: Vec<Series> =
+        first.iter().zip(&each).map(|(d, each)| Series { differences: d, margin: each.2 }).collect();
+    let screened = rules.screen(&series);
+
+    // All candidates together, for the false discoveries are held down among them.
+    let is_candidate = |(subject, metric, _): &(&Subject, Metric, f64)| {
+        subject.candidates.iter().any(|candidate| candidate.0 == *metric)
+    };
+    let fresh: Vec<(Vec<f64>, f64)> = each
+        .iter()
+        .filter(|each| is_candidate(each))
+        .map(|(subject, metric, margin)| (subject.rounds.differences(*metric, subject.screened), *margin))
+        .collect();
+    let series: Vec<Series> = fresh.iter().map(|(d, margin)| Series { differences: d, margin: *margin }).collect();
+    let mut confirmed = rules.confirm(&series).into_iter();
+    each.iter()
+        .zip(screened)
+        .map(|(each, screened)| {
+            let &(subject, metric, margin) = each;
+            let confirmed = if is_candidate(each) { confirmed.next() } else { None };
+            Line { subject, metric, margin, screened, confirmed }
+        })
+        .filter(|line| line.metric != Metric::P99 || line.confirmed.is_some())
+        .collect()
+}
+
+/// A change up to here is none: what the rules say, what builds differ by whose sections have another order, and for the
+/// shortest times what a few nanoseconds are.
+fn margin(subject: &Subject, metric: Metric, rules: &Rules) -> f64 {
+    if metric == Metric::P99 {
+        return P99_MARGIN;
+    }
+    let base_ns = subject.rounds.base_ns().unwrap_or(f64::INFINITY);
+    rules.margin(base_ns, subject.rounds.layout_spread())
+}
+
+fn report(line: &Line<'_>, rules: &Rules) -> CellReport {
+    let Line { subject, metric, margin, screened, confirmed } = line;
+    let (change, detectable, p) = match confirmed {
+        Some(confirmed) => (confirmed.change, confirmed.detectable, Some(confirmed.p)),
+        None => (screened.change, screened.detectable, Some(screened.p)),
+    };
+    let rounds = match confirmed {
+        Some(_) => subject.rounds.len() - subject.screened,
+        None => subject.rounds.len(),
+    };
+    let planned = rules.screen_rounds as usize;
+    let error = match &subject.error {
+        [Some(base), Some(head)] if base == head => Some(base.clone()),
+        [Some(base), Some(head)] => Some(format!("base: {base}; head: {head}")),
+        [Some(base), None] => Some(format!("base: {base}")),
+        [None, Some(head)] => Some(format!("head: {head}")),
+        [None, None] if 2 * subject.rounds.len() < planned => {
+            Some(format!("{} of {planned} rounds: the others were disturbed or not taken", subject.rounds.len()))
+        }
+        [None, None] => None,
+    };
+    let status = match change {
+        _ if subject.is_hopeless() => Status::Failed,
+        _ if confirmed.as_ref().is_some_and(|confirmed| confirmed.regressed) => Status::Regressed,
+        // What was to be confirmed, and was not measured for it, is open.
+        _ if confirmed.is_some() && (rounds as u32) < rules.confirm_min => Status::Unresolved,
+        Some(change) if 2 * subject.rounds.len() >= planned && change.hi <= rules.resolved.max(*margin) => {
+            if change.hi < -*margin { Status::Improved } else { Status::Unchanged }
+        }
+        _ => Status::Unresolved,
+    };
+    CellReport {
+        cell: subject.cell,
+        metric: *metric,
+        status,
+        base: subject.rounds.figures(&subject.cell, 0),
+        head: subject.rounds.figures(&subject.cell, 1),
+        change,
+        p,
+        rounds: rounds as u32,
+        candidate: confirmed.is_some(),
+        margin: *margin,
+        detectable,
+        proximity: subject.rounds.proximity(),
+        pairs: subject.rounds.pairs,
+        error,
+    }
+}
+
+/// The report of a cell that one side has not got.
+fn lacking_report(cell: &Cell, head_has: bool) -> CellReport {
+    let who = if head_has { "base" } else { "head" };
+    CellReport {
+        cell: *cell,
+        metric: if cell.workload == Workload::Throughput { Metric::Rate } else { Metric::P50 },
+        status: Status::Lacking,
+        base: Figures::default(),
+        head: Figures::default(),
+        change: None,
+        p: None,
+        rounds: 0,
+        candidate: false,
+        margin: 0.0,
+        detectable: None,
+        proximity: None,
+        pairs: 0,
+        error: Some(format!("the {who} has no {} by {} access", cell.mechanism, cell.access)),
+    }
+}
+
+/// Each control is judged alone: it is no discovery among others.
+fn judge_control(control: &Subject, rules: &Rules) -> Option<Control> {
+    let Purpose::Control(expectation) = control.purpose else { return None };
+    let lines = judge(std::slice::from_ref(control), rules);
+    let report = report(lines.iter().find(|line| line.metric != Metric::P99)?, rules);
+    let regressed = report.status == Status::Regressed;
+    let measured = !matches!(report.status, Status::Failed) && report.change.is_some();
+    let held = measured && regressed == (expectation == Expectation::Found);
+    Some(Control { expectation, held, report })
+}
+
+/// The verdict and what it rests on, findings first.
+fn verdict(
+    cells: &[CellReport],
+    broken: &[String],
+    controls: &[Control],
+    exact: &[ExactReport],
+) -> (Outcome, Vec<String>) {
+    let count = |status| cells.iter().filter(|cell| cell.status == status).count();
+    let mut findings = broken.to_vec();
+    for report in exact {
+        for count in report.counts.iter().filter(|count| count.worse) {
+            let text = |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.2}"));
+            let note = count.note.as_ref().map_or(String::new(), |note| format!(" ({note})"));
+            let (base, head) = (text(count.base), text(count.head));
+            findings.push(format!("{}: {} per message {base} → {head}{note}", report.name, count.what));
+        }
+    }
+    let certain = !findings.is_empty();
+    let slower = cells.iter().filter(|cell| cell.status == Status::Regressed);
+    let regressed = slower.map(|cell| cell.cell).collect::<BTreeSet<_>>().len();
+    if regressed > 0 {
+        let all = cells.iter().filter(|cell| cell.metric != Metric::P99).count();
+        findings.push(format!("{regressed} of {all} cells are slower, confirmed on fresh rounds"));
+    }
+    let failed = controls.iter().filter(|control| !control.held).map(|control| {
+        let Control { expectation, report, .. } = control;
+        match expectation {
+            Expectation::Silent => {
+                format!("the control {} is called {}, though both sides are the same", report.cell, report.status)
+            }
+            Expectation::Found => {
+                format!(
+                    "the control {} was slowed down by {CONTROL_PERCENT} % and is called {}",
+                    report.cell, report.status
+                )
+            }
+        }
+    });
+    let failed: Vec<String> = failed.collect();
+    let unresolved = count(Status::Unresolved);
+    let mut doubts = failed.clone();
+    if interrupt::requested() {
+        doubts.push("the run was interrupted".into());
+    }
+    let too_many = unresolved * UNRESOLVED_PART > cells.len();
+    if too_many {
+        doubts.push(format!("in {unresolved} of {} cells a change of 10 % could not be excluded", cells.len()));
+    }
+    let outcome = match () {
+        () if interrupt::requested() => Outcome::Inconclusive,
+        () if certain => Outcome::Regressed,
+        () if !failed.is_empty() => Outcome::Inconclusive,
+        () if regressed > 0 => Outcome::Regressed,
+        () if too_many => Outcome::Inconclusive,
+        () => Outcome::Passed,
+    };
+    findings.extend(doubts);
+    (outcome, findings)
+}

@@ -1,0 +1,384 @@
+//! The gate's engine against builds whose figures are known: this very test binary, called as `… sample CELL`, answers like a
+//! build of the program, with the figures and the faults that the variable `STUB` asks for.
+
+use bench_harness::{
+    gate::{
+        exact::{Evidence, ExactReading},
+        reading::{Identity, Reading},
+        report::{Expectation, Outcome, Report, Status},
+    },
+    inject::Injection,
+};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Output},
+    time::{Duration, Instant},
+};
+
+/// What is wrong with a build.
+const STUB: &str = "IPC_BENCH_TEST_STUB";
+/// Where the tests' own name for a build is kept, for what is wrong with one side only: in the file, behind its end.
+const MARK: &str = "\nIPC_BENCH_TEST_SIDE=head\n";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    if words.get(1).is_some_and(|word| word == "sample") {
+        return answer(&words[2..]);
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials()).exit_code()
+}
+
+/// Whether this is the head's file.
+fn is_head() -> bool {
+    fs::read("/proc/self/exe").is_ok_and(|bytes| bytes.ends_with(MARK.as_bytes()))
+}
+
+/// Answers like a build.
+fn answer(words: &[String]) -> ExitCode {
+    let wrong = std::env::var(STUB).unwrap_or_default();
+    let wrong = if is_head() { wrong.as_str() } else { wrong.strip_suffix("-both").unwrap_or_default() };
+    let identity = Identity::current();
+    if words[0] == "--identify" {
+        let text = match wrong {
+            "old" => {
+                eprintln!("error: unrecognized subcommand 'sample'");
+                return ExitCode::from(2);
+            }
+            "schema" => serde_json::to_string(&Identity { schema: 99, ..identity }),
+            "program" => serde_json::to_string(&Identity { program: "other".into(), ..identity }),
+            "debug" => {
+                let mut identity = identity;
+                identity.build.opt_level = Some("z".into());
+                serde_json::to_string(&identity)
+            }
+            "lacks" => {
+                let mut identity = identity;
+                identity.ways.retain(|way| way != "posix-mq/copy");
+                serde_json::to_string(&identity)
+            }
+            "lacks-all" => serde_json::to_string(&Identity { ways: Vec::new(), ..identity }),
+            _ => serde_json::to_string(&identity),
+        };
+        println!("{}", text.unwrap());
+        return ExitCode::SUCCESS;
+    }
+    let cell = words[0].clone();
+    if cell.starts_with("copies/") {
+        let syscalls = if wrong == "more-calls" && cell.starts_with("copies/pipe/") { 3.0 } else { 2.0 };
+        let reading = ExactReading {
+            name: cell,
+            evidence: Some(Evidence::Traced),
+            syscalls: Some(syscalls),
+            ..ExactReading::default()
+        };
+        println!("{}", serde_json::to_string(&reading).unwrap());
+        return ExitCode::SUCCESS;
+    }
+    let slow = Injection::from_environment().unwrap().and_then(|injection| injection.part(&cell)).unwrap_or(0.0);
+    let slow = if wrong == "deaf" { 0.0 } else { slow };
+    // A scatter of a per cent, another one in each process.
+    let noise = 1.0 + 0.01 * (fastrand::f64() - 0.5);
+    let noise = if wrong == "noisy" { noise * (4.0 * (fastrand::f64() - 0.5)).exp() } else { noise };
+    let bias = if wrong == "biased" { 1.3 } else { 1.0 };
+    let ns = 5000.0 * (1.0 + slow) * noise * bias;
+    let mut reading = Reading { cell: cell.clone(), ..Reading::default() };
+    if cell.starts_with("throughput/") {
+        reading.msgs_per_s = Some(1e9 / ns);
+    } else {
+        reading.p50_ns = Some(ns);
+        reading.p99_ns = Some(2.0 * ns);
+    }
+    let struck = cell.starts_with("latency/posix-shm/");
+    match wrong {
+        "fails" if struck => reading = Reading { cell, error: Some("no room".into()), ..Reading::default() },
+        "payload" if struck => {
+            let error = Some("wrong payload: byte 3".into());
+            reading = Reading { cell, error, wrong_payload: true, ..Reading::default() };
+        }
+        "crashes" if struck => std::process::abort(),
+        "garbage" if struck => {
+            println!("hello");
+            return ExitCode::SUCCESS;
+        }
+        "disturbed" => reading.disturbed = true,
+        _ => {}
+    }
+    println!("{}", serde_json::to_string(&reading).unwrap());
+    ExitCode::SUCCESS
+}
+
+/// A folder with a build of each side: copies of this program, of which the head's is marked.
+struct Stage {
+    dir: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let own = std::env::current_exe().unwrap();
+        fs::copy(&own, dir.path().join("base")).unwrap();
+        let mut head = fs::read(&own).unwrap();
+        head.extend_from_slice(MARK.as_bytes());
+        fs::write(dir.path().join("head"), head).unwrap();
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The gate's call, comparing `base` with `head`.
+    fn command(&self, base: &str, head: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ipc-bench"));
+        command.args(["gate", "--base"]).arg(self.path(base)).arg("--head").arg(self.path(head));
+        command.args(["--seed", "7"]).args(more);
+        for (option, value) in [("--plan", PathBuf::from("smoke")), ("--out", self.path("out"))] {
+            if !more.contains(&option) {
+                command.arg(option).arg(value);
+            }
+        }
+        command.env_remove("IPC_INJECT").env_remove("GITHUB_STEP_SUMMARY").env("TMPDIR", self.dir.path());
+        command
+    }
+
+    fn run(&self, wrong: &str, more: &[&str]) -> (Output, Option<Report>) {
+        let output = self.command("base", "head", more).env(STUB, wrong).output().unwrap();
+        (output, self.report())
+    }
+
+    fn report(&self) -> Option<Report> {
+        let text = fs::read(self.path("out/gate.json")).ok()?;
+        Some(serde_json::from_slice(&text).unwrap())
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
+}
+
+fn status(report: &Report, cell: &str) -> Status {
+    report.cells.iter().find(|report| report.cell.to_string().starts_with(cell)).expect("the cell").status
+}
+
+/// Expects exit code `code`, and each of `words` in what is said; returns the report.
+fn expect(stage: &Stage, wrong: &str, code: i32, words: &[&str]) -> Result<Option<Report>, Failed> {
+    let (output, report) = stage.run(wrong, &[]);
+    let text = said(&output);
+    if output.status.code() != Some(code) {
+        return Err(format!("{wrong}: {:?} instead of {code}: {text}", output.status).into());
+    }
+    match words.iter().find(|word| !text.contains(*word)) {
+        Some(word) => Err(format!("{wrong}: no '{word}' in: {text}").into()),
+        None => Ok(report),
+    }
+}
+
+fn unchanged_code_passes() -> Result<(), Failed> {
+    let report = expect(&Stage::new(), "", 0, &["passed"])?.expect("a report");
+    assert_eq!((report.outcome, report.cells.len()), (Outcome::Passed, 4));
+    assert!(report.cells.iter().all(|cell| cell.status == Status::Unchanged && cell.detectable.is_some()));
+    assert_eq!(report.controls.iter().filter(|control| control.expectation == Expectation::Found).count(), 2);
+    assert!(report.controls.iter().all(|control| control.held));
+    assert!(!report.exact.is_empty());
+    Ok(())
+}
+
+fn a_head_that_is_slowed_down_is_found_and_the_base_is_not_slowed_down() -> Result<(), Failed> {
+    let stage = Stage::new();
+    let output = stage.command("base", "head", &[]).env("IPC_INJECT", "latency/pipe/64:15").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let report = stage.report().expect("a report");
+    assert_eq!(status(&report, "latency/pipe/64"), Status::Regressed);
+    assert_eq!(report.cells.iter().filter(|cell| cell.status == Status::Regressed).count(), 1);
+    let change = report.cells[0].change.unwrap();
+    assert!((0.13..0.17).contains(&change.by) && change.lo < change.by && change.by < change.hi, "{change:?}");
+    assert!(said(&output).contains("REGRESSED latency/pipe/64/same-core/block/copy"), "{}", said(&output));
+    Ok(())
+}
+
+fn a_slower_head_is_found_everywhere() -> Result<(), Failed> {
+    let report = expect(&Stage::new(), "biased", 1, &["REGRESSED"])?.expect("a report");
+    assert!(report.cells.iter().all(|cell| cell.status == Status::Regressed));
+    assert!(report.controls.iter().all(|control| control.held), "controls say nothing about the head");
+    Ok(())
+}
+
+fn controls_that_do_not_fire_leave_the_run_open() -> Result<(), Failed> {
+    let report = expect(&Stage::new(), "deaf-both", 3, &["inconclusive", "slowed down by 10 %"]);
+    // Both sides are deaf: the stub is told so by another suffix.
+    report.map(drop)
+}
+
+fn too_much_noise_leaves_the_run_open() -> Result<(), Failed> {
+    expect(&Stage::new(), "noisy", 3, &["inconclusive", "could not be excluded"]).map(drop)
+}
+
+fn pairs_that_are_always_disturbed_leave_the_run_open() -> Result<(), Failed> {
+    let report = expect(&Stage::new(), "disturbed", 3, &["inconclusive"])?.expect("a report");
+    assert!(report.cells.iter().all(|cell| cell.status == Status::Unresolved && cell.error.is_some()));
+    Ok(())
+}
+
+fn a_head_that_cannot_what_the_base_can_is_a_regression() -> Result<(), Failed> {
+    for (wrong, word) in [("fails", "no room"), ("payload", "byte 3"), ("crashes", "SIGABRT"), ("garbage", "hello")] {
+        let report = expect(&Stage::new(), wrong, 1, &["posix-shm", word])?.expect("a report");
+        assert_eq!(status(&report, "latency/posix-shm"), Status::Failed, "{wrong}");
+    }
+    Ok(())
+}
+
+fn what_both_cannot_is_no_regression() -> Result<(), Failed> {
+    let report = expect(&Stage::new(), "fails-both", 0, &["no room"])?.expect("a report");
+    assert_eq!(status(&report, "latency/posix-shm"), Status::Failed);
+    Ok(())
+}
+
+fn a_count_that_grew_is_found_whatever_the_timing() -> Result<(), Failed> {
+    let report = expect(&Stage::new(), "more-calls", 1, &["copies/pipe/64/copy", "2.00 → 3.00"])?.expect("a report");
+    assert!(report.cells.iter().all(|cell| cell.status == Status::Unchanged));
+    Ok(())
+}
+
+fn a_cell_that_one_side_lacks_is_named_and_the_others_compared() -> Result<(), Failed> {
+    let report = expect(&Stage::new(), "lacks", 0, &["posix-mq", "the head has no"])?.expect("a report");
+    assert_eq!(status(&report, "latency/posix-mq"), Status::Lacking);
+    assert_eq!(report.cells.iter().filter(|cell| cell.status == Status::Unchanged).count(), 3);
+    expect(&Stage::new(), "lacks-all", 4, &["no cell of the plan in common"]).map(drop)
+}
+
+fn what_is_not_comparable_is_refused_and_nothing_is_written() -> Result<(), Failed> {
+    for (wrong, word) in
+        [("old", "before"), ("schema", "version 99"), ("program", "'other'"), ("debug", "optimisation")]
+    {
+        let stage = Stage::new();
+        assert!(expect(&stage, wrong, 4, &[word])?.is_none());
+        assert!(!stage.path("out/gate.json").exists());
+    }
+    Ok(())
+}
+
+/// The start of an executable for another architecture: 64-bit little-endian ELF for s390 (elf(5)).
+const FOREIGN: [u8; 64] = {
+    let mut header = [0; 64];
+    let start = [0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 22, 0, 1];
+    let mut at = 0;
+    while at < start.len() {
+        header[at] = start[at];
+        at += 1;
+    }
+    header
+};
+
+fn files_that_are_no_build_are_refused() -> Result<(), Failed> {
+    let stage = Stage::new();
+    fs::write(stage.path("text"), "hello\n").unwrap();
+    fs::write(stage.path("empty"), "").unwrap();
+    fs::write(stage.path("foreign"), FOREIGN).unwrap();
+    fs::copy("/bin/true", stage.path("true")).unwrap();
+    fs::copy("/bin/false", stage.path("false")).unwrap();
+    for (base, head, code, word) in [
+        ("nowhere", "head", 4, "nowhere"),
+        ("base", "nowhere", 2, "nowhere"),
+        ("text", "head", 4, "text"),
+        ("empty", "head", 4, "empty"),
+        ("base", "foreign", 4, "architecture"),
+        ("true", "head", 4, "true"),
+        ("false", "head", 4, "false"),
+        (".", "head", 4, "no file"),
+        ("base", "base", 2, "one file"),
+    ] {
+        let output = stage.command(base, head, &[]).output().unwrap();
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{base} {head}: {text}");
+        assert!(text.contains(word) && text.lines().count() == 1, "{base} {head}: {text}");
+        assert!(!stage.path("out/gate.json").exists());
+    }
+    std::os::unix::fs::symlink(stage.path("base"), stage.path("link")).unwrap();
+    assert_eq!(stage.command("base", "link", &[]).output().unwrap().status.code(), Some(2), "a link is the same file");
+    Ok(())
+}
+
+fn options_that_make_no_sense_are_refused() -> Result<(), Failed> {
+    let stage = Stage::new();
+    for (more, word) in [
+        (&["latency/tube"][..], "latency/tube"),
+        (&["--plan", "huge"], "huge"),
+        (&["--out", "/proc/nowhere"], "/proc/nowhere"),
+    ] {
+        let output = stage.command("base", "head", more).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert!(said(&output).contains(word), "{}", said(&output));
+    }
+    let output = stage.command("base", "head", &[]).env("IPC_INJECT", "latency").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("CELL:PERCENT"), "{}", said(&output));
+    Ok(())
+}
+
+fn ctrl_c_prints_what_is_known() -> Result<(), Failed> {
+    let stage = Stage::new();
+    let mut gate = stage.command("base", "head", &["--plan", "full", "--format", "json"]);
+    let child = gate.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let start = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert_eq!(output.status.code(), Some(3));
+    let printed: Report = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    assert_eq!(printed.outcome, Outcome::Inconclusive);
+    assert!(printed.reasons.iter().any(|reason| reason.contains("interrupted")), "{:?}", printed.reasons);
+    assert!(printed.cells.iter().any(|cell| cell.pairs > 0));
+    Ok(())
+}
+
+/// The real program against itself, on few cells: whatever this machine lets it find, code and report agree.
+fn the_program_itself_is_measured() -> Result<(), Failed> {
+    let stage = Stage::new();
+    for side in ["base", "head"] {
+        fs::remove_file(stage.path(side)).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_ipc-bench"), stage.path(side)).unwrap();
+    }
+    let output = stage.command("base", "head", &["latency/p"]).output().unwrap();
+    let report = stage.report().ok_or_else(|| said(&output))?;
+    let code = match report.outcome {
+        Outcome::Passed => 0,
+        Outcome::Regressed => 1,
+        Outcome::Inconclusive => 3,
+    };
+    assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+    assert_eq!(report.cells.iter().map(|cell| &cell.cell.mechanism[..4]).collect::<Vec<_>>(), ["pipe", "posi", "posi"]);
+    for cell in &report.cells {
+        assert!(cell.error.is_none() && cell.base.p50_ns.is_some() && cell.head.histogram.is_some(), "{cell:?}");
+    }
+    let left: Vec<_> =
+        Path::new(stage.dir.path()).read_dir().unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left.len(), 3, "base, head, out: {left:?}");
+    Ok(())
+}
+
+fn trials() -> Vec<Trial> {
+    macro_rules! all {
+        ($($test:ident),+ $(,)?) => { vec![$(Trial::test(stringify!($test), $test)),+] };
+    }
+    all![
+        unchanged_code_passes,
+        a_head_that_is_slowed_down_is_found_and_the_base_is_not_slowed_down,
+        a_slower_head_is_found_everywhere,
+        controls_that_do_not_fire_leave_the_run_open,
+        too_much_noise_leaves_the_run_open,
+        pairs_that_are_always_disturbed_leave_the_run_open,
+        a_head_that_cannot_what_the_base_can_is_a_regression,
+        what_both_cannot_is_no_regression,
+        a_count_that_grew_is_found_whatever_the_timing,
+        a_cell_that_one_side_lacks_is_named_and_the_others_compared,
+        what_is_not_comparable_is_refused_and_nothing_is_written,
+        files_that_are_no_build_are_refused,
+        options_that_make_no_sense_are_refused,
+        ctrl_c_prints_what_is_known,
+        the_program_itself_is_measured,
+    ]
+}
