@@ -2,6 +2,7 @@
 
 use bench_harness::{
     cell::Cell,
+    gate::exact::ExactReading,
     record::{self, CostRow, LatencyRow, ThroughputRow},
     registry::MECHANISMS,
 };
@@ -212,6 +213,30 @@ fn copies_are_counted_and_printed() {
     assert!(long["error"].as_str().unwrap().contains("65536 bytes cannot pass"), "{long}");
     let csv = std::fs::read_to_string(dir.path().join("copies.csv")).unwrap();
     assert!(csv.starts_with("workload,mechanism,size,access,kernel_copies,user_copies,total_copies,moved,"), "{csv}");
+}
+
+#[test]
+fn a_counted_sample_is_one_line() {
+    let shapes = ["WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS", "copies/MECHANISM/SIZE/ACCESS"];
+    for wrong in ["pipe", "latency/pipe/64/copy", "copies/pipe/64/same-core/block/copy"] {
+        refused(&["sample", wrong], &[wrong, shapes[0], shapes[1]]);
+    }
+    refused(&["sample", "copies/tube/64/copy"], &["'tube'"]);
+    refused(&["sample", "copies/pipe/none/copy"], &["'none'"]);
+    refused(&["sample", "latency/tube/64/same-core/block/copy"], &["'tube'"]);
+
+    let output = bench(&["sample", "copies/pipe/64/copy"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let reading: ExactReading = serde_json::from_str(&text).unwrap();
+    assert_eq!((reading.name.as_str(), reading.syscalls, reading.error), ("copies/pipe/64/copy", Some(2.0), None));
+
+    // What cannot be counted is a line as well.
+    let output = bench(&["sample", "copies/pipe/64/in-place"]);
+    assert_eq!(output.status.code(), Some(0));
+    let reading: ExactReading = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(reading.error.is_some_and(|why| why.contains("pipe has no access in-place")) && reading.evidence.is_none());
 }
 
 #[test]

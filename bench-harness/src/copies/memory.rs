@@ -7,7 +7,7 @@ use nix::{
     sys::uio::{RemoteIoVec, process_vm_readv},
     unistd::Pid,
 };
-use std::{fs, io::IoSliceMut};
+use std::{fs, io::IoSliceMut, ops::Range};
 
 /// One line of `/proc/PID/maps`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Mapping {
     pub object: (String, u64),
     /// Where in that it begins, in bytes.
     pub offset: u64,
+    /// Whether it is the stack of the first thread.
+    pub is_stack: bool,
 }
 
 impl Mapping {
@@ -34,6 +36,7 @@ impl Mapping {
         let rights = fields.next()?.as_bytes();
         let offset = hex(fields.next()?)?;
         let (device, inode) = (fields.next()?.to_owned(), fields.next()?.parse().ok()?);
+        let is_stack = fields.next() == Some("[stack]");
         Some(Self {
             range: [hex(start)?, hex(end)?],
             readable: rights.first() == Some(&b'r'),
@@ -41,6 +44,7 @@ impl Mapping {
             shared: rights.get(3) == Some(&b's'),
             object: (device, inode),
             offset,
+            is_stack,
         })
     }
 
@@ -57,6 +61,15 @@ impl Mapping {
 pub fn mappings(pid: Pid) -> Result<Vec<Mapping>> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).map_err(|e| Error::io("open", &e))?;
     Ok(maps.lines().filter_map(Mapping::parse).collect())
+}
+
+/// Where the stack of the first thread of process `pid` lies.
+///
+/// # Errors
+/// [`Error::Os`].
+pub fn stack(pid: Pid) -> Result<Range<u64>> {
+    let found = mappings(pid)?.into_iter().find(|mapping| mapping.is_stack);
+    Ok(found.map_or(0..0, |mapping| mapping.range[0]..mapping.range[1]))
 }
 
 /// Whether two addresses in two processes lead to the same place of the same shared object.
@@ -163,6 +176,10 @@ mod tests {
         let mapping = Mapping::parse(line).unwrap();
         assert_eq!((mapping.readable, mapping.writable, mapping.shared), (true, false, true));
         assert_eq!((mapping.object.clone(), mapping.place_of(0x7f00_0000_2010)), (("00:01".into(), 1034), 0x3010));
+        assert!(!mapping.is_stack);
+        let line = "7ffd1a8d6000-7ffd1a8f7000 rw-p 00000000 00:00 0                          [stack]";
+        assert!(Mapping::parse(line).unwrap().is_stack);
+        assert!(!stack(getpid()).unwrap().is_empty());
     }
 
     #[test]

@@ -19,12 +19,12 @@
 use super::{
     SHORTEST, Unmeasured,
     lockstep::{LockStep, RECEIVER, SENDER},
-    memory::Trace,
+    memory::{self, Trace},
     trace::Watched,
 };
 use crate::payload::{self, STRETCH};
 use nix::errno::Errno;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 /// How far from the end of the message the byte lies that is watched. Not in the last bytes, which memcpy moves in vectors that
 /// overlap; but near them, since a channel that copies by pieces through one buffer leaves the last piece there.
@@ -51,6 +51,8 @@ fn trace(number: u64, size: usize) -> Trace {
 const MISSES: u32 = 4;
 /// How many messages go before the places of one must have come round.
 const LONGEST_PERIOD: u64 = 1024;
+/// How many buffers that hold a message only for a moment are followed back, one after the other.
+const LONGEST_CHAIN: u32 = 8;
 /// Debug registers of a processor.
 const REGISTERS: usize = 4;
 
@@ -191,11 +193,17 @@ struct Course {
     last: Places,
     /// Where the payload lies in the course of a message, but not when it has been sent or received. These stay where they are.
     passing: BTreeSet<Spot>,
+    stacks: [Range<u64>; 2],
 }
+
+/// A register's address, and whether only an access counts that leaves the payload there: other things are there at other times.
+type Register = (u64, bool);
 
 impl Course {
     fn begin(pair: &mut LockStep) -> Result<Self, Unmeasured> {
-        Ok(Self { before: Places::find(pair)?, last: Places::find(pair)?, passing: BTreeSet::new() })
+        let mut stack = |role| memory::stack(pair.tracer().pid(role)).map_err(Unmeasured::Channel);
+        let stacks = [stack(SENDER)?, stack(RECEIVER)?];
+        Ok(Self { before: Places::find(pair)?, last: Places::find(pair)?, passing: BTreeSet::new(), stacks })
     }
 
     /// Moves messages until one was where it was expected; `prepare` is told where before each.
@@ -224,20 +232,28 @@ impl Course {
         Err(Unwatched::NoPeriod)
     }
 
-    /// Finds where the payload lies only for a moment.
+    /// Finds where the payload lies only for a moment. It is there when it is copied on to a place that is known, so each that is
+    /// found may lead to the one before it.
     fn find_passing(&mut self, pair: &mut LockStep) -> Result<(), Unwatched> {
-        let mut passing = BTreeSet::new();
-        for group in 0..self.groups() {
-            self.meet(pair, |pair, expected| {
-                watch(pair, &group_of(expected, &BTreeSet::new(), group), Watched::ReadsAndWrites)?;
-                let trace = trace(pair.number(), pair.size());
-                pair.tracer().look_for(Some(trace));
-                Ok(())
-            })?;
-            passing.extend(pair.tracer().seen().difference(&self.last.all()));
+        for _ in 0..LONGEST_CHAIN {
+            let mut seen = BTreeSet::new();
+            for group in 0..self.groups() {
+                let (passing, stacks) = (self.passing.clone(), self.stacks.clone());
+                self.meet(pair, |pair, expected| {
+                    watch(pair, &registers(expected, &passing, &stacks, group), Watched::ReadsAndWrites)?;
+                    let trace = trace(pair.number(), pair.size());
+                    pair.tracer().look_for(Some(trace));
+                    Ok(())
+                })?;
+                seen.extend(pair.tracer().seen().difference(&self.last.all()));
+            }
+            let known = self.passing.len();
+            self.passing.append(&mut seen);
+            if self.passing.len() == known {
+                break;
+            }
         }
         pair.tracer().look_for(None);
-        self.passing = passing;
         Ok(())
     }
 
@@ -250,30 +266,30 @@ impl Course {
 
     /// How often a message reached the places of a group.
     fn hits(&mut self, pair: &mut LockStep, group: usize, access: Watched) -> Result<u64, Unwatched> {
-        let passing = self.passing.clone();
-        self.meet(pair, |pair, expected| watch(pair, &group_of(expected, &passing, group), access))?;
+        let (passing, stacks) = (self.passing.clone(), self.stacks.clone());
+        self.meet(pair, |pair, expected| watch(pair, &registers(expected, &passing, &stacks, group), access))?;
         Ok([SENDER, RECEIVER].iter().flat_map(|&role| pair.tracer().hits(role)).sum())
     }
 }
 
-/// The places of group `group`, and whether the payload only passes there.
-fn group_of(places: &Places, passing: &BTreeSet<Spot>, group: usize) -> [Vec<(u64, bool)>; 2] {
+/// What the registers of either process hold for group `group`: the lasting places of a message and those where it passes. On a
+/// stack, too, there are other things at other times.
+fn registers(places: &Places, passing: &BTreeSet<Spot>, stacks: &[Range<u64>; 2], group: usize) -> [Vec<Register>; 2] {
     let all = places.all();
     [SENDER, RECEIVER].map(|role| {
-        let lasting = all.iter().map(|&spot| (spot, false));
-        let spots = lasting.chain(passing.iter().map(|&spot| (spot, true))).filter(|(spot, _)| spot.0 == role);
-        spots.map(|(spot, passes)| (spot.1, passes)).skip(group * REGISTERS).take(REGISTERS).collect()
+        let lasting = all.iter().map(|spot| (spot, stacks[role].contains(&spot.1)));
+        let spots = lasting.chain(passing.iter().map(|spot| (spot, true))).filter(|(spot, _)| spot.0 == role);
+        spots.map(|(spot, shared)| (spot.1, shared)).skip(group * REGISTERS).take(REGISTERS).collect()
     })
 }
 
-/// Watches `group` while the next message moves. Where the payload only passes, other things are at other times: there an access
-/// counts that leaves the payload.
-fn watch(pair: &mut LockStep, group: &[Vec<(u64, bool)>; 2], access: Watched) -> Result<(), Unwatched> {
+/// Watches `registers` while the next message moves.
+fn watch(pair: &mut LockStep, registers: &[Vec<Register>; 2], access: Watched) -> Result<(), Unwatched> {
     let word = trace(pair.number(), pair.size()).first();
     for role in [SENDER, RECEIVER] {
-        let addresses: Vec<u64> = group[role].iter().map(|&(address, _)| address).collect();
+        let addresses: Vec<u64> = registers[role].iter().map(|&(address, _)| address).collect();
         pair.tracer().watch(role, &addresses, access).map_err(Unwatched::Refused)?;
-        for (place, _) in group[role].iter().enumerate().filter(|(_, (_, passes))| *passes) {
+        for (place, _) in registers[role].iter().enumerate().filter(|(_, (_, shared))| *shared) {
             pair.tracer().only_holding(role, place, word);
         }
     }

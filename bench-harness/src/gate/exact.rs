@@ -211,11 +211,14 @@ pub fn subjects(cells: &[Cell]) -> Vec<String> {
 }
 
 /// How much larger a count may be, per message, and still be the same.
+///
+/// From 50 readings of each of the 58 subjects on two busy cores: copies and touches never differed; calls did only where time
+/// decides (`process-vm` looks after its peer if the last message is 20 ms ago: up to 0.09 a message, and the more the busier
+/// the machine); faults were none, or two in 256 messages (0.008).
 const fn tolerance(quantity: Quantity) -> f64 {
     match quantity {
-        Quantity::Syscalls => 0.05,
-        Quantity::Copies => 0.01,
-        Quantity::Touches => 0.0,
+        Quantity::Syscalls => 0.15,
+        Quantity::Copies | Quantity::Touches => 0.01,
         Quantity::Faults => 0.05,
     }
 }
@@ -271,5 +274,148 @@ fn compare_one(quantity: Quantity, base: &[ExactReading], head: &[ExactReading])
         (Some((_, base)), None) => count(Some(base), None, !head.is_empty(), Some(why(head))),
         (None, Some((_, found))) => count(None, Some(found), false, Some(format!("the base has none: {}", why(base)))),
         (None, None) => count(None, None, false, Some(why(head))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::{Access, Placement, Workload};
+    use ipc_core::Wait;
+
+    fn traced(syscalls: f64) -> ExactReading {
+        ExactReading {
+            name: "copies/pipe/64/copy".into(),
+            evidence: Some(Evidence::Traced),
+            syscalls: Some(syscalls),
+            copies: Some(2.0),
+            touches: Some(2.0),
+            faults: Some(0.0),
+            ..ExactReading::default()
+        }
+    }
+
+    fn failed(error: &str) -> ExactReading {
+        ExactReading { name: "copies/pipe/64/copy".into(), error: Some(error.into()), ..ExactReading::default() }
+    }
+
+    fn find(quantity: Quantity, base: &[ExactReading], head: &[ExactReading]) -> Count {
+        let report = compare(base, head);
+        assert_eq!(report.name, "copies/pipe/64/copy");
+        assert_eq!(report.counts.len(), Quantity::ALL.len());
+        report.counts.into_iter().find(|count| count.what == quantity.name()).unwrap()
+    }
+
+    #[test]
+    fn one_more_is_worse_and_one_less_is_not() {
+        let more = find(Quantity::Syscalls, &[traced(2.0)], &[traced(3.0)]);
+        assert_eq!((more.base, more.head, more.worse, more.note), (Some(2.0), Some(3.0), true, None));
+        assert!(!find(Quantity::Syscalls, &[traced(3.0)], &[traced(2.0)]).worse);
+        assert!(!find(Quantity::Touches, &[traced(2.0)], &[traced(3.0)]).worse);
+        for quantity in [Quantity::Copies, Quantity::Touches, Quantity::Faults] {
+            let mut head = traced(2.0);
+            (head.copies, head.touches, head.faults) = (Some(3.0), Some(3.0), Some(1.0));
+            assert!(find(quantity, &[traced(2.0)], &[head.clone()]).worse, "{quantity}");
+            assert!(!find(quantity, &[head], &[traced(2.0)]).worse, "{quantity}");
+        }
+    }
+
+    #[test]
+    fn noise_is_not_worse() {
+        // The head's least is judged by the base's most.
+        let [base, head] = [[1.0, 1.02, 1.09], [1.04, 3.0, 5.0]].map(|counts| counts.map(traced));
+        let count = find(Quantity::Syscalls, &base, &head);
+        assert_eq!((count.worse, count.base, count.head), (false, Some(1.02), Some(3.0)));
+        for quantity in Quantity::ALL.iter().copied() {
+            let with = |more: f64| {
+                let mut reading = traced(2.0 + more);
+                (reading.copies, reading.touches) = (Some(2.0 + more), Some(2.0 + more));
+                reading.faults = Some(more);
+                reading
+            };
+            let [within, beyond] = [0.9, 1.1].map(|part| with(part * tolerance(quantity)));
+            assert!(!find(quantity, &[traced(2.0)], &[within]).worse, "{quantity}");
+            assert!(find(quantity, &[traced(2.0)], &[beyond]).worse, "{quantity}");
+        }
+    }
+
+    #[test]
+    fn a_count_that_the_head_has_lost_is_worse_and_says_why() {
+        let mut lost = traced(2.0);
+        (lost.copies, lost.missing) = (None, [(Quantity::Copies, "unknown call io_uring_enter".into())].into());
+        let count = find(Quantity::Copies, &[traced(2.0)], std::slice::from_ref(&lost));
+        assert_eq!((count.worse, count.base, count.head), (true, Some(2.0), None));
+        assert_eq!(count.note.as_deref(), Some("unknown call io_uring_enter"));
+        assert!(!find(Quantity::Syscalls, &[traced(2.0)], std::slice::from_ref(&lost)).worse);
+        // One reading that has it is enough.
+        assert!(!find(Quantity::Copies, &[traced(2.0)], &[lost.clone(), traced(2.0)]).worse);
+        // The head has won it.
+        let won = find(Quantity::Copies, &[lost.clone()], &[traced(2.0)]);
+        assert_eq!((won.worse, won.base, won.head), (false, None, Some(2.0)));
+        assert!(won.note.is_some_and(|note| note.contains("base") && note.contains("io_uring_enter")));
+        // Nobody has it.
+        let none = find(Quantity::Copies, &[lost.clone()], &[lost]);
+        assert_eq!((none.worse, none.note.as_deref()), (false, Some("unknown call io_uring_enter")));
+    }
+
+    #[test]
+    fn a_head_that_fails_has_lost_all_and_one_that_was_not_read_nothing() {
+        for &quantity in Quantity::ALL {
+            let count = find(quantity, &[traced(2.0)], &[failed("no end within 20s")]);
+            assert_eq!((count.worse, count.note.as_deref()), (true, Some("no end within 20s")), "{quantity}");
+            let unread = find(quantity, &[traced(2.0)], &[]);
+            assert_eq!((unread.worse, unread.note.as_deref()), (false, Some("not read")), "{quantity}");
+            assert!(!find(quantity, &[failed("x")], &[failed("x")]).worse, "{quantity}");
+            assert!(!find(quantity, &[], &[traced(2.0)]).worse, "{quantity}");
+        }
+        assert_eq!(compare(&[], &[]).name, "");
+    }
+
+    #[test]
+    fn only_counts_of_one_kind_are_compared() {
+        let ledger = |syscalls| ExactReading { evidence: Some(Evidence::Ledger), ..traced(syscalls) };
+        for [base, head] in [[traced(2.0), ledger(9.0)], [ledger(2.0), traced(9.0)]] {
+            let count = find(Quantity::Syscalls, &[base], &[head]);
+            assert_eq!((count.worse, count.base, count.head), (false, Some(2.0), Some(9.0)));
+            assert!(count.note.is_some_and(|note| note.contains("traced") && note.contains("ledger")));
+        }
+        assert!(find(Quantity::Syscalls, &[ledger(2.0)], &[ledger(3.0)]).worse);
+        // Among others those that are alike count.
+        let count = find(Quantity::Syscalls, &[ledger(1.0), traced(2.0)], &[traced(2.0), ledger(1.0)]);
+        assert_eq!((count.worse, count.base, count.note), (false, Some(2.0), None));
+    }
+
+    #[test]
+    fn each_way_to_reach_a_payload_is_counted_once() {
+        let cell = |workload, mechanism, size, access| {
+            let (placement, wait) = (Placement::SameCore, Wait::Block);
+            Cell { workload, mechanism, size, placement, wait, access }
+        };
+        let cells = [
+            cell(Workload::Latency, "memfd", 64, Access::InPlace),
+            cell(Workload::Throughput, "pipe", 65_536, Access::Copy),
+            cell(Workload::Throughput, "memfd", 64, Access::InPlace),
+            cell(Workload::Latency, "memfd", 8, Access::Copy),
+        ];
+        let names = [
+            "copies/memfd/64/in-place",
+            "copies/memfd/4096/in-place",
+            "copies/pipe/64/copy",
+            "copies/pipe/4096/copy",
+            "copies/memfd/64/copy",
+            "copies/memfd/4096/copy",
+        ];
+        assert_eq!(subjects(&cells), names);
+        assert!(subjects(&cells).iter().all(|name| name.parse::<Subject>().is_ok()));
+        assert!(subjects(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_reading_is_one_line_of_json() {
+        let mut reading = traced(2.0);
+        reading.missing = [(Quantity::Touches, "no\ndebug registers".into())].into();
+        let line = serde_json::to_string(&reading).unwrap();
+        assert!(!line.contains('\n') && line.contains(r#""evidence":"traced","syscalls":2.0"#), "{line}");
+        assert_eq!(serde_json::from_str::<ExactReading>(&line).unwrap(), reading);
     }
 }

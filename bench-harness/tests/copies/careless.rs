@@ -1,6 +1,6 @@
 //! Channels that copy once more than they say, each in another way, past the ledger.
 
-use ipc_core::{Channel, Copies, Endpoint, Options, Result, Spec};
+use ipc_core::{Channel, Copies, Endpoint, InPlace, Options, Result, SendInPlace, Spec};
 use std::time::Duration;
 
 /// A way to copy.
@@ -79,6 +79,127 @@ impl<E: Endpoint, H: Copier> Endpoint for CarelessEnd<E, H> {
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
         self.end.set_timeout(timeout)
+    }
+}
+
+/// A detour that a message takes on its way, past the ledger.
+pub trait Detour {
+    /// Takes it, and shows the message where it is then.
+    fn take<R>(message: &[u8], show: impl FnOnce(&[u8]) -> R) -> R;
+}
+
+/// None: what the others are compared with, in-lined like them.
+pub struct Straight;
+
+impl Detour for Straight {
+    fn take<R>(message: &[u8], show: impl FnOnce(&[u8]) -> R) -> R {
+        show(message)
+    }
+}
+
+/// Through an array on the stack, which is overwritten before the message arrives.
+pub struct Bounce;
+
+impl Detour for Bounce {
+    #[inline(never)]
+    fn take<R>(message: &[u8], show: impl FnOnce(&[u8]) -> R) -> R {
+        let mut bounce = [0; 64];
+        bounce[..message.len()].copy_from_slice(message);
+        let shown = show(std::hint::black_box(&bounce[..message.len()]));
+        bounce.fill(0);
+        std::hint::black_box(&bounce);
+        shown
+    }
+}
+
+/// Through memory that is given back at once.
+pub struct Heap;
+
+impl Detour for Heap {
+    fn take<R>(message: &[u8], show: impl FnOnce(&[u8]) -> R) -> R {
+        show(std::hint::black_box(&message.to_vec()))
+    }
+}
+
+/// By way of a system call that moves nothing.
+pub struct Call;
+
+impl Detour for Call {
+    fn take<R>(message: &[u8], show: impl FnOnce(&[u8]) -> R) -> R {
+        std::hint::black_box(nix::unistd::getppid());
+        show(message)
+    }
+}
+
+/// By way of one that moves bytes and has no rule.
+pub struct Odd;
+
+impl Detour for Odd {
+    fn take<R>(message: &[u8], show: impl FnOnce(&[u8]) -> R) -> R {
+        let zero = std::fs::File::open("/dev/zero");
+        let read = zero.and_then(|mut zero| std::io::Read::read(&mut zero, &mut [0; 8]));
+        assert_eq!(read.ok(), Some(8));
+        show(message)
+    }
+}
+
+/// `C` whose sender lets each message take the detour `D`, copied or in place.
+pub struct Astray<C, D>(std::marker::PhantomData<(C, D)>);
+
+/// Its end.
+pub struct AstrayEnd<E, D> {
+    end: E,
+    by: std::marker::PhantomData<fn(D)>,
+}
+
+impl<C: Channel, D: Detour> Channel for Astray<C, D> {
+    const SPEC: Spec = C::SPEC;
+    type Endpoint = AstrayEnd<C::Endpoint, D>;
+
+    fn pair(options: &Options) -> Result<(Self::Endpoint, Self::Endpoint)> {
+        let wrap = |end| AstrayEnd { end, by: std::marker::PhantomData };
+        C::pair(options).map(|(a, b)| (wrap(a), wrap(b)))
+    }
+}
+
+impl<E: Endpoint, D: Detour> Endpoint for AstrayEnd<E, D> {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        D::take(message, |message| self.end.send(message))
+    }
+
+    fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.end.recv(buffer)
+    }
+
+    fn max_message(&self) -> usize {
+        self.end.max_message()
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.end.set_timeout(timeout)
+    }
+
+    fn prefault(&mut self) {
+        self.end.prefault();
+    }
+}
+
+impl<E: SendInPlace, D: Detour> SendInPlace for AstrayEnd<E, D> {
+    fn send_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+        self.end.send_with(len, |slot| {
+            fill(slot);
+            // Opaque, or the compiler sees that it changes nothing.
+            let same = D::take(slot, |message| <[u8; 64]>::try_from(message));
+            if let Ok(same) = std::hint::black_box(same) {
+                slot.copy_from_slice(&same);
+            }
+        })
+    }
+}
+
+impl<E: InPlace, D: Detour> InPlace for AstrayEnd<E, D> {
+    fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        self.end.recv_with(read)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What `copies` finds of every mechanism, and of channels, declarations and rules that are wrong on purpose.
 
 mod careless;
+mod exact;
 #[cfg(target_arch = "x86_64")]
 mod rep_movsb;
 mod tracing;
@@ -236,7 +237,8 @@ fn main() {
             Suite::new(mechanism.spec.name)
                 .within(Duration::from_secs(120))
                 .prepared("figures", can_trace, || figures(mechanism))
-                .prepared("ledgers", can_trace, || ledgers(mechanism)),
+                .prepared("ledgers", can_trace, || ledgers(mechanism))
+                .prepared("exact_counts", can_watch, || exact::every_count(mechanism)),
         );
     }
     let wrong = Suite::new("wrong")
@@ -252,6 +254,15 @@ fn main() {
         .prepared("wrong_lines_sysv_msgq", can_trace, wrong_lines_are_noticed::<SysvMsgq>)
         .prepared("wrong_lines_posix_mq", can_trace, wrong_lines_are_noticed::<PosixMq>)
         .prepared("wrong_lines_unix_stream", can_trace, wrong_lines_are_noticed::<UnixStream>);
+    suites.push(
+        Suite::new("exact")
+            .within(Duration::from_secs(60))
+            .prepared("counts_that_are_known", can_watch, exact::counts_that_are_known)
+            .prepared("one_more_call", can_trace, exact::one_more_call_is_found)
+            .prepared("one_more_short_copy", can_watch, exact::one_more_short_copy_is_found)
+            .prepared("a_call_without_a_rule", can_trace, exact::a_call_without_a_rule_is_found)
+            .prepared("a_refusal_leaves_the_ledger", can_trace, exact::a_refusal_leaves_the_ledger),
+    );
     #[cfg(target_arch = "x86_64")]
     let wrong = wrong.prepared("one_more_rep_movsb", can_watch, one_more::<MmapAnon, rep_movsb::RepMovsb>);
     suites.push(wrong);
