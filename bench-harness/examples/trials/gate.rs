@@ -1,0 +1,111 @@
+//! One run of `ipc-bench gate` as a process of its own, as a project's CI would run it.
+
+use anyhow::{Context, anyhow, bail};
+use bench_harness::{
+    cell::Cell,
+    gate::report::{Outcome, Report},
+    inject,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    fs,
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::Duration,
+};
+
+/// How often the gate is looked after: seldom, for it measures meanwhile.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What every trial of a series has in common.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    /// The program whose verb `gate` is called.
+    pub program: PathBuf,
+    /// Its plan.
+    pub plan: String,
+    /// Builds of the base.
+    pub base: Vec<PathBuf>,
+    /// Builds of the head.
+    pub head: Vec<PathBuf>,
+}
+
+impl Gate {
+    /// Runs it once, with `slower` slowed down in the head by so many percent. `None` where `stop` asked to end it.
+    ///
+    /// # Errors
+    /// A gate that does not start, ends without a verdict, or says one thing by its exit code and another in its report.
+    pub fn run(
+        &self,
+        seed: u64,
+        slower: Option<(Cell, u32)>,
+        stop: &dyn Fn() -> bool,
+    ) -> anyhow::Result<Option<Report>> {
+        let out = tempfile::tempdir().context("a temporary folder")?;
+        let mut command = Command::new(&self.program);
+        command.arg("gate").args(["--plan", &self.plan, "--format", "json", "--seed", &seed.to_string()]);
+        command.arg("--out").arg(out.path());
+        self.base.iter().for_each(|path| _ = command.arg("--base").arg(path));
+        self.head.iter().for_each(|path| _ = command.arg("--head").arg(path));
+        command.env_remove(inject::VARIABLE);
+        if let Some((cell, percent)) = slower {
+            command.env(inject::VARIABLE, format!("{cell}:{percent}"));
+        }
+        // In a group of its own, so that Ctrl-C comes once, from here.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+        let child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
+        let status = wait(child, stop).context("waiting for the gate")?;
+        if stop() {
+            return Ok(None);
+        }
+        let outcome = verdict(status)?;
+        let path = out.path().join("gate.json");
+        let text = fs::read(&path).with_context(|| format!("the gate ended with {outcome} and left no gate.json"))?;
+        let report: Report = serde_json::from_slice(&text).context("gate.json, as the gate wrote it")?;
+        if report.outcome != outcome {
+            bail!("the gate's exit code says {outcome}, its gate.json {}", report.outcome);
+        }
+        if report.seed != seed || report.plan != self.plan {
+            bail!(
+                "gate.json is of plan {} and seed {}: asked for were {} and {seed}",
+                report.plan,
+                report.seed,
+                self.plan
+            );
+        }
+        Ok(Some(report))
+    }
+}
+
+/// Waits for the gate's end; where `stop` says so, asks it to end once.
+fn wait(mut child: Child, stop: &dyn Fn() -> bool) -> anyhow::Result<ExitStatus> {
+    let mut asked = false;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if stop() && !asked {
+            // It is not reaped yet, so the id is still its own.
+            kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT)?;
+            asked = true;
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+fn verdict(status: ExitStatus) -> anyhow::Result<Outcome> {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(Outcome::Passed),
+        (Some(1), _) => Ok(Outcome::Regressed),
+        (Some(3), _) => Ok(Outcome::Inconclusive),
+        (Some(code), _) => {
+            Err(anyhow!("the gate ended with exit code {code} and no verdict (above is what it said): no trial"))
+        }
+        (None, signal) => Err(anyhow!("the gate died of signal {}: no trial", signal.unwrap_or_default())),
+    }
+}
