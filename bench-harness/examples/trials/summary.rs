@@ -47,11 +47,7 @@ const fn goal(kind: Kind) -> &'static str {
 
 fn right(trials: &[TrialRow]) -> Table {
     let of = |kind: Kind| trials.iter().filter(move |row| row.kind == kind);
-    let mut notes: Vec<String> = Kind::ALL
-        .iter()
-        .filter(|kind| of(**kind).next().is_none())
-        .map(|kind| format!("Not measured yet: {}.", title(*kind)))
-        .collect();
+    let mut notes = Vec::new();
     notes.extend(when(trials));
     notes.extend(trials.iter().filter_map(failure));
     Table {
@@ -287,7 +283,6 @@ mod tests {
         );
         let notes = table.notes.join("\n");
         for part in [
-            "Not measured yet: one cell slower by 5 %.",
             "revision 0123456789ab+",
             &format!("unchanged, trial 98: called slower and is not: {PIPE}."),
             &format!(
