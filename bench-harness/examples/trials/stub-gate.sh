@@ -14,7 +14,7 @@ case $code in
 waits)
     trap 'echo INT >"$dir/signal"; exit 3' INT
     echo "inject=$IPC_INJECT$args " >>"$dir/calls"
-    for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.5; done
+    for _ in 1 2 3 4 5 6 7 8 9 10; do sleep 0.5; done
     exit 0
     ;;
 esac
