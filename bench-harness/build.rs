@@ -24,6 +24,8 @@ fn main() {
     };
     set("RUSTC", rustc);
     set("OPT_LEVEL", env::var("OPT_LEVEL").ok());
+    // Cargo sets it for build scripts, empty where there are no flags; they are separated by 0x1f.
+    set("RUSTFLAGS", env::var("CARGO_ENCODED_RUSTFLAGS").ok().map(|flags| flags.replace('\u{1f}', " ")));
     set("TARGET", env::var("TARGET").ok());
     set("REVISION", revision);
     set("DIRTY", dirty);

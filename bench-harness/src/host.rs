@@ -4,13 +4,17 @@
 //! to the report. A fact that cannot be found out is `null`; nothing is guessed.
 
 mod build;
+mod environment;
 mod gather;
 mod time;
 
 pub use build::Build;
+pub(crate) use environment::digest;
+pub use environment::{Environment, differences};
 pub(crate) use gather::{limit, online, read, reason, value_of};
 pub use time::{rfc3339, since_epoch};
 
+use crate::anchors;
 use crate::record::{Error, write_atomically};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fs, io, path::Path};
@@ -34,6 +38,8 @@ pub struct Host {
     pub limits: BTreeMap<String, Option<u64>>,
     /// What the program was built by and from.
     pub build: Build,
+    /// What of all that decides whether figures can be compared, and the key of it; `None` in files of before there was one.
+    pub environment: Option<Environment>,
     /// How the run went; filled by the part that measures.
     pub run: Run,
 }
@@ -89,6 +95,8 @@ pub struct Kernel {
     pub version: Option<String>,
     /// The clock source in use.
     pub clock_source: Option<String>,
+    /// The kernel's parameters, without those that only say where it starts from; see [`Environment`].
+    pub parameters: Option<String>,
     /// The value of `mitigations=` on the kernel's command line, or `not set`.
     pub mitigations: Option<String>,
     /// `/sys/devices/system/cpu/vulnerabilities`, by file name.
@@ -125,6 +133,8 @@ pub struct Run {
     pub null_syscall_ns: Option<f64>,
     /// The round trip of a bare cache line between two cores: the floor of every cross-core figure.
     pub cache_line_round_trip_ns: Option<f64>,
+    /// What the machine itself took, at the start, in the middle and at the end; `None` for short partial runs.
+    pub anchors: Option<anchors::OfRun>,
     /// What was left out of the plan and why, and whatever else a reader must know; one sentence each.
     pub notes: Vec<String>,
 }

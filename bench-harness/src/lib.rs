@@ -5,9 +5,10 @@
 //! [`record`], [`report`] keep and show the rows. [`usage`] and [`energy`] say what a pair took beside its time. [`faults`] kills,
 //! closes and stops one process of a pair and sees what becomes of the other. [`copies`] traces a pair, [`lifecycle`] measures
 //! what a channel costs before and after its messages, [`relay`] carries a file from process to process: what a run measures
-//! [`beside`] its cells. [`registry`] is the one table of mechanisms. The program `ipc-bench` and the bench targets are thin
+//! [`beside`] its cells. [`anchors`] measure the machine itself. [`registry`] is the one table of mechanisms. The program `ipc-bench` and the bench targets are thin
 //! callers of this library.
 
+pub mod anchors;
 pub mod beside;
 pub mod cell;
 pub mod cli;

@@ -11,6 +11,9 @@ use crate::{
 use ipc_core::Wait;
 use std::time::Duration;
 
+/// The stretch of a run from which on the anchors, about a quarter of a second together, are a twentieth of it at most.
+const ANCHORED: Duration = Duration::from_secs(5);
+
 /// How thorough a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Depth {
@@ -222,6 +225,25 @@ impl Plan {
         self.cells.iter().map(pairs).sum()
     }
 
+    /// The least time that the cells take.
+    fn stretch(&self) -> Duration {
+        let of = |cell: &Cell| {
+            let effort = self.effort(cell.workload);
+            let pairs = effort.pairs * cell.workload.patterns().len() as u32;
+            match effort.budget {
+                Budget::Time { warm_up, measure } | Budget::Metered { warm_up, measure } => (warm_up + measure) * pairs,
+                Budget::Messages(_) => Duration::ZERO,
+            }
+        };
+        self.cells.iter().map(of).sum()
+    }
+
+    /// Whether the [anchors](crate::anchors) are taken as well: in every complete run, and in partial ones that take long
+    /// enough for it not to be noticed.
+    pub fn has_anchors(&self) -> bool {
+        self.stretch() >= ANCHORED
+    }
+
     /// The order in which pass number `pass` visits the cells: shuffled, so that drift does not become a difference, and
     /// the same in every run.
     pub fn order(&self, pass: u32) -> Vec<usize> {
@@ -282,6 +304,20 @@ mod tests {
             assert!(plan.cells.iter().any(|cell| cell.mechanism == mechanism.spec.name));
         }
         assert_eq!(plan.notes.len(), 2, "{:?}", plan.notes);
+    }
+
+    #[test]
+    fn the_anchors_are_part_of_every_whole_plan_and_of_no_short_one() {
+        let expand = |selection: &Selection| Plan::expand(selection, &two_cores()).unwrap();
+        for depth in [Depth::Quick, Depth::Default, Depth::Full] {
+            assert!(expand(&Selection { depth, ..Selection::default() }).has_anchors(), "{depth:?}");
+        }
+        let pipe = vec![Mechanism::named("pipe").unwrap()];
+        let short = Selection { depth: Depth::Quick, mechanisms: pipe.clone(), ..Selection::default() };
+        assert!(!expand(&short).has_anchors());
+        assert!(!expand(&Selection { filter: Some("latency/pipe/64".into()), ..Selection::default() }).has_anchors());
+        let long = Selection { mechanisms: pipe, pairs: Some(100), ..Selection::default() };
+        assert!(expand(&long).has_anchors());
     }
 
     #[test]

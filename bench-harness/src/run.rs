@@ -1,7 +1,7 @@
 //! One whole run: every cell of a plan, pair by pair, and what is written of it.
 
 use crate::{
-    beside,
+    anchors, beside,
     cell::{Cell, Workload},
     clock, cost,
     host::{Host, rfc3339},
@@ -53,7 +53,12 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
     let mut tallies: Vec<Vec<Tally>> = plan.cells.iter().map(|&cell| tallies_of(cell, plan)).collect();
     let mut null_syscalls = Vec::new();
     let mut progress = Progress::new(plan.steps(), "steps");
+    let take = || (plan.has_anchors() && !interrupt::requested()).then(|| anchors::measure(topology));
+    let mut anchors = anchors::OfRun { start: take(), ..Default::default() };
     'run: for pass in 0..plan.passes() {
+        if pass > 0 && pass == plan.passes() / 2 {
+            anchors.middle = take();
+        }
         null_syscalls.push(clock::null_syscall_ns());
         for index in plan.order(pass) {
             let cell = plan.cells[index];
@@ -72,7 +77,11 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
             }
         }
     }
+    if plan.passes() == 1 {
+        anchors.middle = take();
+    }
     let beside = plan.beside.measure(topology, &mut progress);
+    anchors.end = take();
     progress.finish();
 
     let (mut probes, mut clock_reads) = (Vec::new(), Vec::new());
@@ -89,6 +98,7 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
     host.run.clock_read_ns = stats::median(&mut clock_reads);
     host.run.null_syscall_ns = stats::median(&mut null_syscalls);
     host.run.cache_line_round_trip_ns = stats::median(&mut probes);
+    host.run.anchors = plan.has_anchors().then_some(anchors);
     host.run.notes.clone_from(&plan.notes);
     if interrupt::requested() {
         host.run.notes.push("the run was interrupted: cells have fewer pairs than planned, or none".into());

@@ -1,8 +1,10 @@
 //! A forked pair over channels that are broken on purpose: each fault must be named, and none may hang or pass.
 
 use bench_harness::{
+    anchors::{self, Anchor},
     cell::Pattern,
     pair::{self, Budget, Job, PairError, Sample},
+    topology::Topology,
     workload::courier::Copying,
 };
 use ipc_core::{
@@ -10,7 +12,7 @@ use ipc_core::{
     conformance::{Suite, Verdict, run},
     liveness::retry_by,
     objects,
-    process::{Exit, PANICKED},
+    process::{self, Exit, PANICKED},
     stream::StreamEnd,
 };
 use ipc_pipe::Pipe;
@@ -197,6 +199,27 @@ fn wrong(outcome: &std::result::Result<Sample, PairError>) -> bool {
     matches!(outcome, Err(PairError::WrongPayload(_)))
 }
 
+fn anchors_are_measured_where_there_are_threads_for_them() -> std::result::Result<(), String> {
+    let here = Topology::here().map_err(|error| error.to_string())?;
+    let two = here.placements().filter_map(|placement| here.cpus(placement).flatten()).any(|[a, b]| a != b);
+    let taken = anchors::measure(&here);
+    let expected = |anchor| two || matches!(anchor, Anchor::Syscall | Anchor::Memcpy);
+    for &anchor in Anchor::ALL {
+        let figure = taken.get(anchor);
+        if figure.is_some_and(|ns| ns > 0.0) != expected(anchor)
+            || figure.is_some() == taken.missing.contains_key(&anchor)
+        {
+            return Err(format!("{anchor}: {taken:?}"));
+        }
+    }
+    // On one thread only, two of them cannot be: with the reason.
+    process::pin(nix::sched::sched_getcpu().map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
+    let taken = anchors::measure(&Topology::here().map_err(|error| error.to_string())?);
+    let reason = |anchor| taken.missing.get(&anchor).is_some_and(|why: &String| why.contains("two hardware threads"));
+    let alone = taken.syscall_ns.is_some() && taken.memcpy_ns.is_some() && taken.missing.len() == 2;
+    if alone && reason(Anchor::CacheLine) && reason(Anchor::Pipe) { Ok(()) } else { Err(format!("{taken:?}")) }
+}
+
 fn main() {
     run([Suite::new("pair")
         .within(Duration::from_secs(60))
@@ -213,6 +236,7 @@ fn main() {
             let sample = measure::<5>(Pattern::RoundTrip, [0, 0]).map_err(|error| error.to_string())?;
             if sample.lost > 0 { Ok(()) } else { Err(format!("none lost of {}", sample.messages)) }
         })
+        .test("anchors_are_measured", anchors_are_measured_where_there_are_threads_for_them)
         .test("a_cpu_that_is_not_there_fails_the_pair", || match measure::<0>(Pattern::RoundTrip, [0, 4095]) {
             Err(PairError::Failed(why)) if why.contains("4095") => Ok(()),
             other => Err(format!("{:?}", other.map(|sample| sample.messages))),

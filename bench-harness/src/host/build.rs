@@ -10,6 +10,10 @@ pub struct Build {
     pub rustc: Option<String>,
     /// The optimisation level.
     pub opt_level: Option<String>,
+    /// Whether debug assertions are compiled in.
+    pub debug_assertions: Option<bool>,
+    /// The flags given to the compiler beside cargo's own (`RUSTFLAGS`), separated by spaces; empty where there were none.
+    pub rustflags: Option<String>,
     /// The target triple.
     pub target: Option<String>,
     /// The git revision.
@@ -25,6 +29,8 @@ impl Build {
         Self {
             rustc: known(env!("IPC_BENCH_RUSTC")),
             opt_level: known(env!("IPC_BENCH_OPT_LEVEL")),
+            debug_assertions: Some(cfg!(debug_assertions)),
+            rustflags: known(env!("IPC_BENCH_RUSTFLAGS")),
             target: known(env!("IPC_BENCH_TARGET")),
             revision: known(env!("IPC_BENCH_REVISION")),
             dirty: env!("IPC_BENCH_DIRTY").parse().ok(),

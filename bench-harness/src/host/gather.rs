@@ -1,6 +1,6 @@
 //! Reads the facts from `/proc`, `/sys` and uname(2).
 
-use super::{Build, Cpu, Host, Kernel, Run, Virtualisation};
+use super::{Build, Cpu, Environment, Host, Kernel, Run, Virtualisation, environment};
 use crate::energy::{POWERCAP, Packages};
 use nix::errno::Errno;
 use std::{
@@ -35,15 +35,18 @@ const LIMITS: &[&str] = &[
 pub(super) fn host() -> Host {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let limits = LIMITS.iter().map(|name| (name.replace('/', "."), limit(name).ok()));
-    Host {
+    let mut host = Host {
         cpu: cpu(&cpuinfo),
         kernel: kernel(),
         virtualisation: virtualisation(&cpuinfo),
         memory_bytes: memory_bytes(),
         limits: limits.collect(),
         build: Build::current(),
+        environment: None,
         run: Run::default(),
-    }
+    };
+    host.environment = Some(Environment::of(&host));
+    host
 }
 
 /// A file's text without the white space around it, or why there is none.
@@ -141,7 +144,8 @@ fn cache_kib(level: u32, kind: &str) -> Option<u64> {
 
 fn kernel() -> Kernel {
     let names = nix::sys::utsname::uname().ok();
-    let mitigations = text("/proc/cmdline").map(|line| {
+    let command_line = text("/proc/cmdline");
+    let mitigations = command_line.as_ref().map(|line| {
         let value = line.split_ascii_whitespace().find_map(|word| word.strip_prefix("mitigations="));
         value.unwrap_or("not set").to_owned()
     });
@@ -153,6 +157,7 @@ fn kernel() -> Kernel {
         release: names.as_ref().map(|names| names.release().to_string_lossy().into_owned()),
         version: names.as_ref().map(|names| names.version().to_string_lossy().into_owned()),
         clock_source: text("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        parameters: command_line.as_deref().map(environment::parameters),
         mitigations,
         vulnerabilities,
     }
