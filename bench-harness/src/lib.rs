@@ -5,7 +5,7 @@
 //! [`record`], [`report`] keep and show the rows. [`usage`] and [`energy`] say what a pair took beside its time. [`faults`] kills,
 //! closes and stops one process of a pair and sees what becomes of the other. [`copies`] traces a pair, [`lifecycle`] measures
 //! what a channel costs before and after its messages, [`relay`] carries a file from process to process: what a run measures
-//! [`beside`] its cells. [`anchors`] measure the machine itself. [`registry`] is the one table of mechanisms. The program `ipc-bench` and the bench targets are thin
+//! [`beside`] its cells. [`anchors`] measure the machine itself, and [`history`] keeps the figures of run after run. [`registry`] is the one table of mechanisms. The program `ipc-bench` and the bench targets are thin
 //! callers of this library.
 
 pub mod anchors;
@@ -19,6 +19,7 @@ pub mod doctor;
 pub mod energy;
 pub mod faults;
 pub mod gate;
+pub mod history;
 pub mod host;
 pub mod inject;
 pub mod interrupt;

@@ -8,6 +8,7 @@ mod doctor;
 mod export;
 mod faults;
 mod gate;
+mod history;
 mod list;
 mod output;
 mod report;
@@ -47,6 +48,8 @@ enum Verb {
     Report(report::Args),
     /// Print a run's figures in a format that tools which keep a history of benchmarks read
     Export(export::Args),
+    /// Keep the figures of run after run, show them, draw them
+    History(history::Args),
     /// Remove the kernel objects that killed runs left behind
     Sweep(sweep::Args),
     /// Show what of this machine limits or bends a run, and what to do about it
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Verb::Faults(args) => faults::main(args),
         Verb::Report(args) => report::main(args),
         Verb::Export(args) => export::main(args),
+        Verb::History(args) => history::main(args),
         Verb::Sweep(args) => sweep::main(args),
         Verb::Doctor(args) => doctor::main(args),
     })

@@ -27,6 +27,38 @@ pub enum Error {
         /// The folder.
         dir: PathBuf,
     },
+    /// There is no history yet.
+    #[error("{}: no history yet: add a run to it with `ipc-bench history add DIR`", path.display())]
+    NoHistory {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The run is in the history.
+    #[error("{}: line {line}: run {run} is here already: nothing added", path.display())]
+    Known {
+        /// The history.
+        path: PathBuf,
+        /// The first line of the run.
+        line: u64,
+        /// The run.
+        run: String,
+    },
+    /// The results lack what a history needs.
+    #[error("{}: {what}", path.display())]
+    Unfit {
+        /// The file.
+        path: PathBuf,
+        /// What is missing, and what was expected.
+        what: String,
+    },
+    /// Somebody else is writing there.
+    #[error("{}: another `history add` has been writing here for {seconds} s: try again when it is done", dir.display())]
+    Busy {
+        /// The folder that is locked.
+        dir: PathBuf,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// The first line lacks a column.
     #[error("{}: line 1: column '{column}' is missing: expected {expected}", path.display())]
     Header {

@@ -74,6 +74,46 @@ pub(super) mod yes {
     }
 }
 
+/// Whether `text` is letters, digits, hyphens and underscores, and not nothing.
+pub(super) fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+/// Declares a kind of text: which pass, and what is expected of those that do not.
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident { passes: $passes:expr, expected: $expected:literal })+) => { $(
+        $(#[$doc])*
+        pub(super) mod $name {
+            use super::*;
+
+            pub fn serialize<S: Serializer>(value: &str, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(value)
+            }
+
+            pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                let passes: fn(&str) -> bool = $passes;
+                if passes(&text) { Ok(text) } else { Err(D::Error::custom(format!("'{text}': expected {}", $expected))) }
+            }
+        }
+    )+ };
+}
+
+texts! {
+    /// A word that can be part of a file's name.
+    word { passes: is_plain, expected: "letters, digits and hyphens" }
+    /// Digits of a hash, or nothing.
+    hex { passes: |text| text.bytes().all(|b| b.is_ascii_hexdigit()), expected: "hexadecimal digits" }
+    /// A moment as [`rfc3339`](crate::host::rfc3339) writes it, so that moments are sorted as text.
+    moment { passes: is_moment, expected: "a moment such as 2026-03-01T12:30:05Z" }
+}
+
+fn is_moment(text: &str) -> bool {
+    const PATTERN: &str = "0000-00-00T00:00:00Z";
+    let fits = |(byte, wanted): (u8, u8)| if wanted == b'0' { byte.is_ascii_digit() } else { byte == wanted };
+    text.len() == PATTERN.len() && text.bytes().zip(PATTERN.bytes()).all(fits)
+}
+
 /// A mechanism's name. It becomes part of file names and Markdown, so only what a name may hold passes.
 pub(super) mod mechanism {
     use super::*;
@@ -84,8 +124,7 @@ pub(super) mod mechanism {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if plain && !text.is_empty() {
+        if is_plain(&text) {
             Ok(text)
         } else {
             Err(D::Error::custom(format!("'{text}' is no mechanism's name: expected letters, digits and hyphens")))

@@ -26,6 +26,8 @@ named! {
         Lossy = "lossy",
         /// Fewer pairs than planned were measured.
         Partial = "partial",
+        /// The machine itself was not the same all through the run.
+        AnchorsMoved = "anchors-moved",
     }
 }
 
@@ -48,6 +50,7 @@ impl Flag {
             Flag::MixedProximity => "Pairs with near and with far CPUs are mixed in the figure.",
             Flag::Lossy => "Datagrams were lost; the count is in the column lost.",
             Flag::Partial => "Fewer pairs than planned were measured.",
+            Flag::AnchorsMoved => "What the machine itself takes changed by more than a quarter during the run.",
         }
     }
 
@@ -64,6 +67,7 @@ impl Flag {
             Flag::MixedProximity => 'x',
             Flag::Lossy => 'l',
             Flag::Partial => 'i',
+            Flag::AnchorsMoved => 'a',
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod faults;
 mod field;
 pub mod flag;
 pub mod histograms;
+pub mod history;
 pub mod latency;
 pub mod lifecycle;
 pub mod relay;
@@ -22,6 +23,7 @@ pub use error::Error;
 pub use faults::FaultRow;
 pub use flag::{Flag, Flags, Proximity};
 pub use histograms::Distribution;
+pub use history::{CellName, HistoryRow};
 pub use latency::LatencyRow;
 pub use lifecycle::LifecycleRow;
 pub use relay::RelayRow;
@@ -90,11 +92,24 @@ impl std::fmt::Display for Key<'_> {
 /// # Errors
 /// [`Error::Io`] naming `path`. The temporary file is removed.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    replace(path, bytes, |_| Ok(()))
+}
+
+/// The same, and the new file is on the disk before the old one is gone (fsync(2)): for what cannot be measured again.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    replace(path, bytes, fs::File::sync_all)
+}
+
+fn replace(path: &Path, bytes: &[u8], settle: fn(&fs::File) -> std::io::Result<()>) -> Result<(), Error> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
     let write = || {
         let mut file = fs::File::create(&temporary)?;
         file.write_all(bytes)?;
+        settle(&file)?;
         drop(file);
         fs::rename(&temporary, path)
     };
@@ -141,7 +156,11 @@ pub fn read<R: Row>(dir: &Path) -> Result<Vec<R>, Error> {
     from_csv(&path, &bytes)
 }
 
-fn from_csv<R: Row>(path: &Path, bytes: &[u8]) -> Result<Vec<R>, Error> {
+/// Reads the rows of the text `bytes` of the file `path`.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn from_csv<R: Row>(path: &Path, bytes: &[u8]) -> Result<Vec<R>, Error> {
     let mut reader = csv::Reader::from_reader(bytes);
     let header = reader.headers().map_err(|e| Error::from_csv(path, e, &[]))?.clone();
     if let Some(column) = R::COLUMNS[..R::REQUIRED].iter().find(|c| !header.iter().any(|h| h == **c)) {

@@ -8,6 +8,7 @@ pub mod copies;
 pub mod cost;
 pub mod facts;
 pub mod faults;
+pub mod history;
 mod html;
 pub mod lifecycle;
 pub mod matrix;

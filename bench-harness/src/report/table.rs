@@ -7,23 +7,26 @@ use super::{
 use std::fmt::Write as _;
 
 /// What a column holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Column {
     /// Text, to the left.
     Words(&'static str),
     /// Numbers, to the right.
     Figures(&'static str),
+    /// Numbers, under a heading that depends on them.
+    Named(String),
 }
 
 impl Column {
-    const fn head(self) -> &'static str {
+    fn head(&self) -> &str {
         match self {
             Column::Words(head) | Column::Figures(head) => head,
+            Column::Named(head) => head,
         }
     }
 
-    const fn is_figure(self) -> bool {
-        matches!(self, Column::Figures(_))
+    const fn is_figure(&self) -> bool {
+        matches!(self, Column::Figures(_) | Column::Named(_))
     }
 }
 

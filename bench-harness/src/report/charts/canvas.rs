@@ -25,6 +25,12 @@ pub const GRID: RGBColor = RGBColor(222, 222, 222);
 /// The light ground of every second row.
 pub const STRIPE: RGBColor = RGBColor(246, 247, 249);
 
+/// `color` as it looks in a thin layer on white.
+pub fn tint(color: RGBColor, share: f64) -> RGBColor {
+    let mix = |part: u8| (255.0 - share * (255.0 - f64::from(part))).round() as u8;
+    RGBColor(mix(color.0), mix(color.1), mix(color.2))
+}
+
 /// A point on the canvas, in shown pixels.
 pub type Spot = (f64, f64);
 
@@ -144,6 +150,18 @@ impl Canvas<'_> {
     /// A filled rectangle.
     pub fn rect(&self, from: Spot, to: Spot, color: RGBColor) {
         settled(self.area.draw(&Rectangle::new([inner(from), inner(to)], color.filled())));
+    }
+
+    /// A filled shape.
+    pub fn area(&self, spots: &[Spot], color: RGBColor) {
+        let path: Vec<_> = spots.iter().copied().map(inner).collect();
+        settled(self.area.draw(&Polygon::new(path, color.filled())));
+    }
+
+    /// A ring of `radius` pixels.
+    pub fn ring(&self, spot: Spot, color: RGBColor, radius: f64) {
+        let radius = (radius * SCALE).round() as i32;
+        settled(self.area.draw(&Circle::new(inner(spot), radius, stroke(color, 1.2))));
     }
 
     /// Text centred vertically on `spot`.

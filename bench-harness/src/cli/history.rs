@@ -1,0 +1,164 @@
+//! `ipc-bench history`: keeps the figures of run after run, shows them, draws them. It advises, and never ends with a verdict.
+
+use super::{Format, Verdict, output, run};
+use crate::{
+    history::{self, Book},
+    record::{HistoryRow, Row as _},
+    report,
+};
+use anyhow::bail;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// Options of `history`.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// Append the run whose results are in a folder
+    Add(Add),
+    /// Show the last runs, and what changed and stayed so
+    Show(Show),
+    /// Draw a chart for every mechanism, with the runs from left to right
+    Plot(Plot),
+}
+
+#[derive(clap::Args)]
+struct Add {
+    /// Folder with the results of a run; the suite's own `results/` by default
+    dir: Option<PathBuf>,
+    /// The history; results/history.csv by default
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct Show {
+    #[command(flatten)]
+    choice: Choice,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(clap::Args)]
+struct Plot {
+    #[command(flatten)]
+    choice: Choice,
+    /// Where to write; results/charts/history by default
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Which part of the history.
+#[derive(clap::Args)]
+struct Choice {
+    /// Only cells whose name, WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS, contains this
+    filter: Option<String>,
+    /// Only the last runs; of a table the last five by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    last: Option<u32>,
+    /// The history; results/history.csv by default
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
+}
+
+/// Appends, shows or draws.
+///
+/// # Errors
+/// What is wrong with the results or with the history, by file and line.
+pub fn main(args: &Args) -> anyhow::Result<Verdict> {
+    match &args.verb {
+        Verb::Add(args) => add(args),
+        Verb::Show(args) => show(args),
+        Verb::Plot(args) => plot(args),
+    }
+}
+
+fn file(chosen: Option<&Path>) -> PathBuf {
+    chosen.map_or_else(|| run::results_dir().join(HistoryRow::FILE), Path::to_owned)
+}
+
+fn add(args: &Add) -> anyhow::Result<Verdict> {
+    let dir = args.dir.clone().unwrap_or_else(run::results_dir);
+    let path = file(args.history.as_deref());
+    let added = history::add(&dir, &path)?;
+    let cells = if added.rows == 1 { "one cell".to_owned() } else { format!("{} cells", added.rows) };
+    println!("run {}: {cells}, {} with a figure, added to {}", added.run_id, added.figures, path.display());
+    for note in added.notes {
+        eprintln!("note: {note}");
+    }
+    Ok(Verdict::Done)
+}
+
+impl Choice {
+    /// The whole history of the chosen cells.
+    fn read(&self) -> anyhow::Result<Book> {
+        let book = Book::read(&file(self.history.as_deref()))?;
+        let chosen = book.narrowed(self.filter.as_deref(), None);
+        if let (Some(filter), true) = (&self.filter, chosen.rows.is_empty()) {
+            let example = book.cells().first().map(ToString::to_string).unwrap_or_default();
+            bail!("no cell of the history contains '{filter}': names look like {example}")
+        }
+        Ok(chosen)
+    }
+
+    fn last(&self) -> Option<usize> {
+        self.last.map(|last| last as usize)
+    }
+}
+
+/// Runs that a table has beside each other, unless another number is asked for.
+const BESIDE: usize = 5;
+
+fn show(args: &Show) -> anyhow::Result<Verdict> {
+    let whole = args.choice.read()?;
+    // What changed is judged by all runs, however few are shown.
+    let warnings = whole.warnings();
+    let last = args.choice.last();
+    match args.format {
+        Format::Csv => {
+            print!("{}", crate::record::to_csv(&whole.narrowed(None, last).rows));
+            warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        }
+        Format::Json => {
+            let shown = whole.narrowed(None, last);
+            let environments: BTreeMap<_, _> =
+                shown.env_keys().into_iter().map(|key| (key, shown.environments.get(key))).collect();
+            print!(
+                "{}",
+                output::json(&serde_json::json!({
+                    "runs": shown.runs,
+                    "rows": output::records(&shown.rows)?,
+                    "environments": environments,
+                    "warnings": warnings,
+                }))?
+            );
+        }
+        Format::Table => {
+            let shown = whole.narrowed(None, Some(last.unwrap_or(BESIDE)));
+            print!("{}", report::history::terminal(&shown, whole.runs.len(), &warnings));
+        }
+    }
+    Ok(Verdict::Done)
+}
+
+fn plot(args: &Plot) -> anyhow::Result<Verdict> {
+    let whole = args.choice.read()?;
+    let warnings = whole.warnings();
+    let shown = whole.narrowed(None, args.choice.last());
+    let out = args.out.clone().unwrap_or_else(|| run::results_dir().join(report::charts::history::FOLDER));
+    let written = report::charts::history::write(&shown, &warnings, &out)?;
+    let runs = if shown.runs.len() == 1 { "one run".to_owned() } else { format!("{} runs", shown.runs.len()) };
+    println!("{} charts of {runs} written to {}", written.len(), out.display());
+    for warning in &warnings {
+        println!("warning: {warning}");
+    }
+    Ok(Verdict::Done)
+}

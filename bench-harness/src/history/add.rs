@@ -1,0 +1,243 @@
+//! Appending a run to the history, so that nothing is lost whatever happens: what is there is read and judged first, the new file
+//! replaces the old one whole, and a lock on the folder keeps two that add at once from losing each other's rows.
+
+use super::{Environments, beside, read_environments, read_rows};
+use crate::{
+    anchors::Anchor,
+    cell::Workload,
+    host::{self, Environment, Host},
+    record::{
+        self, CellName, CopiesRow, CostRow, Error, Flag, HistoryRow, LatencyRow, Row, ThroughputRow, write_durably,
+    },
+};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// How long it is waited for somebody else who is adding.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What was added.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Added {
+    /// The run's name in the history.
+    pub run_id: String,
+    /// Its rows.
+    pub rows: usize,
+    /// Of them those with a figure.
+    pub figures: usize,
+    /// What the run lacks, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Appends the run whose results are in `dir` to the history at `path`, which is made where there is none.
+///
+/// # Errors
+/// What is wrong with the results, or with the history, by file and line; [`Error::Known`] where the run is in it already. The
+/// history is then as it was.
+pub fn add(dir: &Path, path: &Path) -> Result<Added, Error> {
+    let (rows, environment, notes) = rows_of(dir)?;
+    let run_id = rows[0].run_id.clone();
+    // A link is followed, so that the file behind it is replaced and not the link.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+    let _lock = lock(folder, PATIENCE)?;
+
+    let text = match read_rows(&path)? {
+        None => record::to_csv(&rows),
+        Some((bytes, known)) => {
+            if let Some(index) = known.iter().position(|row| row.run_id == run_id) {
+                return Err(Error::Known { path, line: index as u64 + 2, run: run_id });
+            }
+            let new = record::to_csv(&rows);
+            let (_, new) = new.split_once('\n').expect("a header");
+            // What was there stays as it is, to the byte.
+            String::from_utf8(bytes).expect("it was read as text") + new
+        }
+    };
+    remember(&beside(&path), environment)?;
+    write_durably(&path, text.as_bytes())?;
+    // The name is on the disk as well.
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(Added { run_id, rows: rows.len(), figures: rows.iter().filter(|row| row.figure().is_some()).count(), notes })
+}
+
+/// Locks `folder` against others who add (flock(2)), which leaves nothing behind.
+fn lock(folder: &Path, patience: Duration) -> Result<Flock<File>, Error> {
+    let deadline = Instant::now() + patience;
+    let mut file = File::open(folder).map_err(|e| Error::io(folder, e))?;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((again, Errno::EWOULDBLOCK | Errno::EINTR)) if Instant::now() < deadline => file = again,
+            Err((_, Errno::EWOULDBLOCK)) => {
+                return Err(Error::Busy { dir: folder.into(), seconds: patience.as_secs() });
+            }
+            Err((_, errno)) => return Err(Error::io(folder, errno.into())),
+        }
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// Writes down what the key of `environment` stands for, unless that is known.
+fn remember(path: &Path, environment: Environment) -> Result<(), Error> {
+    let mut known: Environments = read_environments(path)?;
+    if known.insert(environment.env_key, environment.parts).is_some() {
+        return Ok(());
+    }
+    let text = serde_json::to_string_pretty(&known).map_err(|e| Error::io(path, e.into()))?;
+    write_durably(path, format!("{text}\n").as_bytes())
+}
+
+/// The rows of the file in `dir`; none where there is none.
+fn read<R: Row>(dir: &Path) -> Result<Vec<R>, Error> {
+    match record::read(dir) {
+        Err(Error::Missing { .. }) => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+/// What the history keeps of the run in `dir`: its rows, its environment, and what it lacks.
+fn rows_of(dir: &Path) -> Result<(Vec<HistoryRow>, Environment, Vec<String>), Error> {
+    let (latency, throughput) = (read::<LatencyRow>(dir)?, read::<ThroughputRow>(dir)?);
+    let (cost, copies) = (read::<CostRow>(dir)?, read::<CopiesRow>(dir)?);
+    if latency.is_empty() && throughput.is_empty() {
+        return Err(Error::NoResults { dir: dir.into() });
+    }
+    let unfit = |what: &str| Error::Unfit { path: dir.join(host::FILE), what: what.into() };
+    let host = Host::read(dir)?.ok_or_else(|| unfit("no such file: it says when and where the figures were taken"))?;
+    let time =
+        host.run.started.clone().ok_or_else(|| unfit("'run.started' is missing: expected when the run started"))?;
+    let environment = environment_of(&host, dir)?;
+    let run_id = run_id(&host, &time);
+
+    let mut notes = Vec::new();
+    let anchors = host.run.anchors.as_ref();
+    if anchors.is_none() {
+        notes.push("the run has no anchors: it explains no change, and no warning will rest on it".to_owned());
+    }
+    let anchor = |anchor| anchors.and_then(|anchors| anchors.median(anchor));
+    let moved = anchors.is_some_and(|anchors| anchors.moved().count() > 0);
+    let syscalls = |cell: &CellName| {
+        let row = cost.iter().find(|row| CellName { workload: cell.workload, ..row.key().into() } == *cell)?;
+        Some(row.syscalls_send? + row.syscalls_recv?)
+    };
+    let copied = |cell: &CellName| {
+        let is_it =
+            |row: &&CopiesRow| (&row.mechanism, row.size, row.access) == (&cell.mechanism, cell.size, cell.access);
+        copies.iter().find(is_it)?.total_copies
+    };
+    let row = |cell: CellName, flags: &record::Flags| {
+        let mut flags = flags.clone();
+        flags.extend(moved.then_some(Flag::AnchorsMoved));
+        HistoryRow {
+            run_id: run_id.clone(),
+            time: time.clone(),
+            git: host.build.revision.clone().unwrap_or_default(),
+            dirty: host.build.dirty,
+            env_key: environment.env_key.clone(),
+            syscalls: syscalls(&cell),
+            copies: copied(&cell),
+            cell,
+            p50_ns: None,
+            p50_lo_ns: None,
+            p50_hi_ns: None,
+            p99_ns: None,
+            msgs_per_s: None,
+            anchor_syscall_ns: anchor(Anchor::Syscall),
+            anchor_cache_line_ns: anchor(Anchor::CacheLine),
+            anchor_pipe_ns: anchor(Anchor::Pipe),
+            anchor_memcpy_ns: anchor(Anchor::Memcpy),
+            flags,
+        }
+    };
+    let of_latency = latency.iter().map(|from| HistoryRow {
+        p50_ns: from.p50_ns,
+        p50_lo_ns: from.p50_lo_ns,
+        p50_hi_ns: from.p50_hi_ns,
+        p99_ns: from.p99_ns,
+        ..row(from.key().into(), &from.flags)
+    });
+    let of_throughput =
+        throughput.iter().map(|from| HistoryRow { msgs_per_s: from.msgs_per_s, ..row(from.key().into(), &from.flags) });
+    let rows: Vec<HistoryRow> = of_latency.chain(of_throughput).collect();
+    for row in &rows {
+        fits(row).map_err(|what| Error::Unfit { path: dir.join(file_of(row.cell.workload)), what })?;
+    }
+    Ok((rows, environment, notes))
+}
+
+fn file_of(workload: Workload) -> PathBuf {
+    match workload {
+        Workload::Throughput => ThroughputRow::FILE.into(),
+        _ => LatencyRow::FILE.into(),
+    }
+}
+
+/// Whether what is to be written will be read: a revision or a time that somebody edited must not spoil the history.
+fn fits(row: &HistoryRow) -> Result<(), String> {
+    let text = record::to_csv(std::slice::from_ref(row));
+    match record::from_csv::<HistoryRow>(Path::new(HistoryRow::FILE), text.as_bytes()) {
+        Err(Error::Row { what, .. }) => Err(format!("what {} has cannot be a row of a history: {what}", host::FILE)),
+        Err(other) => Err(other.to_string()),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// The environment that the host's file names, or the one that its facts make where it is older than that.
+fn environment_of(host: &Host, dir: &Path) -> Result<Environment, Error> {
+    let Some(environment) = &host.environment else { return Ok(Environment::of(host)) };
+    let own = Environment::key(&environment.parts);
+    if own == environment.env_key {
+        return Ok(environment.clone());
+    }
+    let what =
+        format!("environment: the parts have the key {own}, not '{}': expected what a run wrote", environment.env_key);
+    Err(Error::Unfit { path: dir.join(host::FILE), what })
+}
+
+/// The run's name: its start, and eight digits of a hash of what else tells it from another run. The same results always have the
+/// same name.
+fn run_id(host: &Host, time: &str) -> String {
+    let Host { run, build, .. } = host;
+    let own = format!("{time}\n{:?}\n{:?}\n{:?}\n", run.duration_s, run.command, build.revision);
+    let start: String = time.chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    format!("{start}-{}", host::digest(&own, 8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_locked_by_one_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = lock(dir.path(), Duration::ZERO).unwrap();
+        let error = lock(dir.path(), Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(&error, Error::Busy { dir: busy, .. } if busy == dir.path()), "{error}");
+        drop(held);
+        lock(dir.path(), Duration::ZERO).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+    }
+
+    #[test]
+    fn a_run_is_called_by_what_it_is() {
+        let mut host = Host::default();
+        host.run.duration_s = Some(192.695178277);
+        let name = run_id(&host, "2026-11-21T11:01:58Z");
+        assert!(name.starts_with("20261121T110158Z-") && name.len() == 25, "{name}");
+        // What a later program knows of the machine does not make it another run.
+        host.kernel.parameters = Some("quiet".into());
+        assert_eq!(run_id(&host, "2026-11-21T11:01:58Z"), name);
+        host.run.duration_s = Some(192.695178278);
+        assert_ne!(run_id(&host, "2026-11-21T11:01:58Z"), name);
+    }
+}
