@@ -206,15 +206,16 @@ impl Course {
         Ok(Self { before: Places::find(pair)?, last: Places::find(pair)?, passing: BTreeSet::new(), stacks })
     }
 
-    /// Moves messages until one was where it was expected; `prepare` is told where before each.
+    /// Moves messages until one was where it was expected; `prepare` is told where before each, and whether that is likely: waiting
+    /// for a message to come round takes many.
     fn meet(
         &mut self,
         pair: &mut LockStep,
-        mut prepare: impl FnMut(&mut LockStep, &Places) -> Result<(), Unwatched>,
+        mut prepare: impl FnMut(&mut LockStep, &Places, bool) -> Result<(), Unwatched>,
     ) -> Result<(), Unwatched> {
         for _ in 0..=MISSES {
             let expected = self.last.following(&self.before);
-            prepare(pair, &expected)?;
+            prepare(pair, &expected, true)?;
             let elsewhere = expected.expect(pair)?;
             let held = elsewhere.is_none();
             self.before = std::mem::replace(&mut self.last, elsewhere.unwrap_or(expected));
@@ -223,7 +224,7 @@ impl Course {
             }
         }
         for _ in 0..LONGEST_PERIOD {
-            prepare(pair, &self.last)?;
+            prepare(pair, &self.last, false)?;
             if self.last.recur(pair)? {
                 self.before = self.last.clone();
                 return Ok(());
@@ -239,10 +240,10 @@ impl Course {
             let mut seen = BTreeSet::new();
             for group in 0..self.groups() {
                 let (passing, stacks) = (self.passing.clone(), self.stacks.clone());
-                self.meet(pair, |pair, expected| {
+                self.meet(pair, |pair, expected, likely| {
                     watch(pair, &registers(expected, &passing, &stacks, group), Watched::ReadsAndWrites)?;
                     let trace = trace(pair.number(), pair.size());
-                    pair.tracer().look_for(Some(trace));
+                    pair.tracer().look_for(likely.then_some(trace));
                     Ok(())
                 })?;
                 seen.extend(pair.tracer().seen().difference(&self.last.all()));
@@ -267,7 +268,7 @@ impl Course {
     /// How often a message reached the places of a group.
     fn hits(&mut self, pair: &mut LockStep, group: usize, access: Watched) -> Result<u64, Unwatched> {
         let (passing, stacks) = (self.passing.clone(), self.stacks.clone());
-        self.meet(pair, |pair, expected| watch(pair, &registers(expected, &passing, &stacks, group), access))?;
+        self.meet(pair, |pair, expected, _| watch(pair, &registers(expected, &passing, &stacks, group), access))?;
         Ok([SENDER, RECEIVER].iter().flat_map(|&role| pair.tracer().hits(role)).sum())
     }
 }

@@ -122,6 +122,27 @@ impl Detour for Heap {
     }
 }
 
+/// Through memory that is somewhere else each time, and lasts.
+pub struct Wander;
+
+/// Places that it has: more than are waited for.
+const PLACES: usize = 1 << 12;
+
+impl Detour for Wander {
+    fn take<R>(message: &[u8], show: impl FnOnce(&[u8]) -> R) -> R {
+        thread_local! {
+            static MEMORY: std::cell::RefCell<(usize, Vec<u8>)> = std::cell::RefCell::new((1, vec![0; PLACES * 64]));
+        }
+        MEMORY.with_borrow_mut(|(place, memory)| {
+            // All of them in turn, in no order (Hull and Dobell).
+            *place = (*place * 1_229 + 1) % PLACES;
+            let there = &mut memory[*place * 64..][..message.len()];
+            there.copy_from_slice(message);
+            show(there)
+        })
+    }
+}
+
 /// By way of a system call that moves nothing.
 pub struct Call;
 

@@ -1,7 +1,7 @@
 //! The exact tier of the regression gate: counts that are known, and channels that take one call or one copy more than another,
 //! past the ledger, which the comparison must find.
 
-use super::careless::{Astray, Bounce, Call, Careless, Detour, Heap, Memcpy, Odd, Straight};
+use super::careless::{Astray, Bounce, Call, Careless, Detour, Heap, Memcpy, Odd, Straight, Wander};
 use bench_harness::{
     cell::Access,
     copies::{
@@ -125,6 +125,15 @@ pub fn one_more_short_copy_is_found() -> Verdict {
         only_worse(&pipe, &head, Quantity::Touches, 2.0)?;
     }
     Ok(())
+}
+
+/// Where a payload lies in places that cannot be foretold its touches are missing, and nothing else: beside a base that has them
+/// that is a finding.
+pub fn a_payload_that_wanders_has_no_touches() -> Verdict {
+    let [base, head] = [by_way_of::<Pipe, Straight>(Access::Copy)?, by_way_of::<Pipe, Wander>(Access::Copy)?];
+    let why = head[0].missing.get(&Quantity::Touches);
+    must(why.is_some_and(|why| why.contains("did not come round")), || format!("{head:?}"))?;
+    only_worse(&base, &head, Quantity::Touches, 0.0)
 }
 
 /// Where the head makes a call that no rule tells the copies of, it has lost the count, and the note names the call.

@@ -260,6 +260,7 @@ fn main() {
             .prepared("counts_that_are_known", can_watch, exact::counts_that_are_known)
             .prepared("one_more_call", can_trace, exact::one_more_call_is_found)
             .prepared("one_more_short_copy", can_watch, exact::one_more_short_copy_is_found)
+            .prepared("a_payload_that_wanders", can_watch, exact::a_payload_that_wanders_has_no_touches)
             .prepared("a_call_without_a_rule", can_trace, exact::a_call_without_a_rule_is_found)
             .prepared("a_refusal_leaves_the_ledger", can_trace, exact::a_refusal_leaves_the_ledger),
     );
