@@ -1,7 +1,7 @@
 //! One run of the gate: every cell screened in turns, what looks slower measured again, counts compared, a verdict.
 
 use super::{
-    exact::{self, ExactReading},
+    exact,
     judge::{Confirmed, Rounds as Series, Rules, Screened},
     plan::{CONTROL_PERCENT, CONTROLS, Plan, known},
     program::{CallError, Program},
@@ -297,10 +297,17 @@ impl Run<'_> {
                 break;
             }
             progress.begin(&name);
-            let mut read = |builds: &[Program]| -> Vec<ExactReading> {
-                (0..COUNTINGS).map(|_| builds[self.random.usize(..builds.len())].count(&name)).collect()
-            };
-            let (base, head) = (read(&self.request.base), read(&self.request.head));
+            let (mut base, mut head) = (Vec::new(), Vec::new());
+            // In turns: what depends on how busy the machine is must not befall one side only.
+            for _ in 0..COUNTINGS {
+                for (side, builds) in [(&mut base, &self.request.base), (&mut head, &self.request.head)] {
+                    side.push(builds[self.random.usize(..builds.len())].count(&name));
+                }
+            }
+            // A reading that was cut short has lost its counts, and that would be a finding.
+            if interrupt::requested() {
+                break;
+            }
             found.push(exact::compare(&base, &head));
             progress.advance(1);
         }
