@@ -4,7 +4,7 @@ use nix::time::{ClockId, clock_gettime};
 use std::{hint::black_box, time::Instant};
 
 /// Readings in one batch.
-const READINGS: u32 = 1000;
+const READINGS: u32 = 100;
 /// Batches; the median of them is taken, since a batch may be interrupted.
 const BATCHES: usize = 15;
 

@@ -12,7 +12,6 @@ use nix::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     io::{PipeReader, Read, Write, pipe},
-    marker::PhantomData,
     os::fd::AsFd,
     time::{Duration, Instant},
 };
@@ -31,8 +30,8 @@ pub(crate) struct Seat<T> {
     child: Child,
     reader: PipeReader,
     text: Vec<u8>,
-    open: bool,
-    yields: PhantomData<T>,
+    /// What it reported; its pipe is open until then.
+    report: Option<T>,
 }
 
 impl<T: Serialize + DeserializeOwned> Seat<T> {
@@ -49,11 +48,11 @@ impl<T: Serialize + DeserializeOwned> Seat<T> {
             i32::from(writer.write_all(&text).is_err())
         })
         .map_err(PairError::Process)?;
-        Ok(Self { name, child, reader, text: Vec::new(), open: true, yields: PhantomData })
+        Ok(Self { name, child, reader, text: Vec::new(), report: None })
     }
 
-    /// The report, once the pipe has closed: the child has ended, or is about to.
-    fn report(&mut self) -> Result<T, PairError> {
+    /// What was reported, once the pipe has closed: the child has ended, or is about to.
+    fn read(&mut self) -> Result<T, PairError> {
         match serde_json::from_slice(&self.text) {
             Ok(Report::Done(done)) => Ok(done),
             Ok(Report::Failed(why)) => Err(PairError::Failed(why)),
@@ -75,7 +74,7 @@ pub(crate) fn supervise<T: Serialize + DeserializeOwned>(
     limit: Duration,
 ) -> Result<Vec<T>, PairError> {
     let deadline = Instant::now() + limit;
-    while seats.iter().any(|seat| seat.open) {
+    while seats.iter().any(|seat| seat.report.is_none()) {
         if interrupt::requested() {
             return Err(PairError::Interrupted);
         }
@@ -87,20 +86,18 @@ pub(crate) fn supervise<T: Serialize + DeserializeOwned>(
             let seat = &mut seats[index];
             let mut chunk = [0; 1 << 16];
             match seat.reader.read(&mut chunk) {
-                Ok(0) => {
-                    seat.open = false;
-                    // One that failed leaves the other waiting for it.
-                    seat.report()?;
-                }
+                // One that failed leaves the other waiting for it.
+                Ok(0) => seat.report = Some(seat.read()?),
                 Ok(len) => seat.text.extend_from_slice(&chunk[..len]),
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(PairError::Process(Error::io("read", &e))),
             }
         }
     }
-    let reports = seats.iter_mut().map(Seat::report).collect::<Result<_, _>>()?;
+    let mut reports = Vec::with_capacity(seats.len());
     for seat in seats {
         seat.child.wait(limit).map_err(PairError::Process)?;
+        reports.extend(seat.report.take());
     }
     Ok(reports)
 }
@@ -108,7 +105,7 @@ pub(crate) fn supervise<T: Serialize + DeserializeOwned>(
 /// The seats whose pipe has something to read, waiting briefly for one.
 fn readable<T>(seats: &[Seat<T>], left: Duration) -> Result<Vec<usize>, PairError> {
     const SLICE: Duration = Duration::from_millis(100);
-    let open: Vec<usize> = (0..seats.len()).filter(|&index| seats[index].open).collect();
+    let open: Vec<usize> = (0..seats.len()).filter(|&index| seats[index].report.is_none()).collect();
     let mut fds: Vec<_> = open.iter().map(|&i| PollFd::new(seats[i].reader.as_fd(), PollFlags::POLLIN)).collect();
     match poll(&mut fds, PollTimeout::try_from(left.min(SLICE)).unwrap_or(PollTimeout::ZERO)) {
         Ok(_) => Ok(open.iter().zip(&fds).filter(|(_, fd)| fd.any() == Some(true)).map(|(&i, _)| i).collect()),

@@ -198,7 +198,8 @@ pub fn play<C: Courier>(
     Ok(sample)
 }
 
-/// Runs rounds of doubling length, at least up to [`WARM_UP_ROUND`], until they have taken `warm_up`; returns the nanoseconds
+/// Runs rounds of doubling length, at least up to [`WARM_UP_ROUND`] and none longer than what is left, until they have taken
+/// `warm_up`; returns the nanoseconds
 /// per message of the fastest round: the first ones wait for the other process to start, and any may be interrupted.
 fn warm_up(
     stage: &mut Stage<'_>,
@@ -211,10 +212,11 @@ fn warm_up(
         let lap = Instant::now();
         round(stage, count)?;
         each_ns = each_ns.min(lap.elapsed().as_nanos().max(1) as f64 / count as f64);
-        if count >= WARM_UP_ROUND && start.elapsed() >= warm_up {
+        let left = warm_up.saturating_sub(start.elapsed());
+        if count >= WARM_UP_ROUND && left.is_zero() {
             return Ok(each_ns);
         }
-        count *= 2;
+        count = messages_in(left, each_ns, WARM_UP_ROUND).min(2 * count);
     }
 }
 
