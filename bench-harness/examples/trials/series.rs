@@ -9,6 +9,7 @@ use crate::{
 use anyhow::{Context, anyhow, bail};
 use bench_harness::{
     cell::Cell,
+    host::{Environment, Host},
     record::{self, Row},
 };
 use std::{
@@ -59,6 +60,7 @@ impl Series {
             bail!("{file}: trials of {kind} are of plan {}: use --plan {0}, or --results elsewhere", other.plan);
         }
         let slowed = if self.kind.percent().is_some() { self.slowed(plan, trials.rows())? } else { Vec::new() };
+        let env_key = Environment::of(&Host::gather()).env_key;
         let start = Instant::now();
         let mut last = Duration::ZERO;
         loop {
@@ -86,6 +88,7 @@ impl Series {
             };
             last = began.elapsed();
             let row = judge::trial(self.kind, slower, &report).map_err(|why| anyhow!(why)).context(trial)?;
+            let row = TrialRow { env_key: env_key.clone(), ..row };
             let told = tell(&row);
             if let Some(figures) = &mut figures {
                 figures.add(judge::cells(&report))?;
@@ -314,6 +317,8 @@ mod tests {
     fn an_interrupted_trial_is_stopped_and_not_recorded() {
         let dir = tempfile::tempdir().unwrap();
         says(dir.path(), "waits", &passed());
+        // As the program does: what is started by one that handles a signal does not ignore it, whoever started this.
+        bench_harness::interrupt::install().unwrap();
         // Once the gate is there.
         let asked = || dir.path().join("calls").exists();
         let end = series(dir.path(), Kind::Same, 2).run(&asked, &mut |_| {}).unwrap();
