@@ -138,8 +138,8 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     export::append_step_summary(&report)?;
     match args.format {
         Format::Table => {
-            print!("{}", print::text(&report));
             println!("{} files written to {}", written.len(), out.display());
+            print!("{}", print::text(&report));
         }
         Format::Csv => print!("{}", output::csv(report.cells.iter().map(Row::of))?),
         Format::Json => print!("{}", output::json(&report)?),

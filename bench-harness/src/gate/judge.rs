@@ -127,7 +127,10 @@ impl Rules {
                     p,
                     candidate: (p < self.screen_p).then_some(rounds),
                     change: hodges_lehmann(cell.differences).map(relative),
-                    detectable: noise.and_then(|noise| self.detectable(&noise, cell.margin, rounds, candidates)),
+                    detectable: noise.and_then(|noise| {
+                        let taken = [cell.differences.len() as u32, rounds];
+                        self.detectable(&noise, cell.margin, taken, candidates)
+                    }),
                 }
             })
             .collect()
@@ -151,7 +154,8 @@ impl Rules {
                 p: *p,
                 change: hodges_lehmann(cell.differences).map(relative),
                 detectable: Noise::of(cell.differences).and_then(|noise| {
-                    self.detectable(&noise, cell.margin, cell.differences.len() as u32, candidates.len())
+                    let taken = [self.screen_rounds, cell.differences.len() as u32];
+                    self.detectable(&noise, cell.margin, taken, candidates.len())
                 }),
             })
             .collect()
@@ -167,12 +171,13 @@ impl Rules {
         Test { margin, alpha: self.q / candidates.max(1) as f64, power }
     }
 
-    /// What both stages find: the larger of what each finds, each so often that both do as often as wanted.
-    fn detectable(&self, noise: &Noise, margin: f64, fresh: u32, candidates: usize) -> Option<f64> {
+    /// What both stages find by so many rounds of each: the larger of what each finds, each so often that both do as often as
+    /// wanted.
+    fn detectable(&self, noise: &Noise, margin: f64, rounds: [u32; 2], candidates: usize) -> Option<f64> {
         let power = DETECTED.sqrt();
         let screen = Test { margin: 0.0, alpha: self.screen_p, power };
         let confirm = self.confirmation(margin, candidates, power);
-        Some(noise.detectable(self.screen_rounds, screen)?.max(noise.detectable(fresh, confirm)?))
+        Some(noise.detectable(rounds[0], screen)?.max(noise.detectable(rounds[1], confirm)?))
     }
 }
 
@@ -265,6 +270,14 @@ mod tests {
             .map(|differences| Rounds { differences, margin: 0.02 })
             .collect();
         assert!(confirm(&doubtful, 0.02).regressed && !rules.confirm(&many)[0].regressed);
+    }
+
+    /// An interrupted screen has seen less than one that was not.
+    #[test]
+    fn what_is_detectable_goes_by_the_rounds_that_were_taken() {
+        let of = |n| screen(&around(0.0, 0.2, n)).detectable;
+        assert!(of(20) > of(80), "{:?} {:?}", of(20), of(80));
+        assert_eq!(of(4), None);
     }
 
     #[test]
