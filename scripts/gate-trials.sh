@@ -60,9 +60,9 @@ trials=$target/release/examples/trials
 clean_up() {
     cd "$top"
     for side in base head; do
-        git worktree remove --force "$work/$side" 2>/dev/null || rm -rf "${work:?}/$side"
+        rm -rf "${work:?}/$side"
+        git worktree remove --force --force "$work/$side" 2>/dev/null || true
     done
-    git worktree prune
 }
 # Builds $1, base or head, from the folder $2: `builds` programs. Flags after `--` are the last crate's alone, so that every further
 # build merely links anew.

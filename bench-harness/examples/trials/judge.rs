@@ -12,14 +12,18 @@ use bench_harness::{
 /// A report that cannot be of such a trial, or contradicts itself.
 pub fn trial(kind: Kind, slower: Option<Cell>, report: &Report) -> Result<TrialRow, String> {
     let regressed = || report.cells.iter().filter(|cell| cell.status == Status::Regressed);
-    let expected = |cell: &Cell| Some(*cell) == slower || kind.changed().contains(&cell.mechanism);
-    let (hits, alarms): (Vec<_>, Vec<_>) = regressed().partition(|report| expected(&report.cell));
+    let expected = |cell: &Cell| Some(*cell) == slower || kind.changes(cell.mechanism, cell.access.name());
+    let (hits, mut alarms): (Vec<_>, Vec<_>) = regressed().partition(|report| expected(&report.cell));
+    // A head that fails where the base does not: a red build like any other.
+    if report.outcome == Outcome::Regressed {
+        alarms.extend(report.cells.iter().filter(|cell| cell.status == Status::Failed));
+    }
     let counts = report.exact.iter().flat_map(|exact| {
         let worse = exact.counts.iter().filter(|count| count.worse);
-        worse.map(move |count| (mechanism(&exact.name), format!("{} {}", exact.name, count.what)))
+        worse.map(move |count| (way(&exact.name), format!("{} {}", exact.name, count.what)))
     });
     let (exact_hits, exact_alarms): (Vec<_>, Vec<_>) =
-        counts.partition(|(mechanism, _)| kind.changed().contains(mechanism));
+        counts.partition(|((mechanism, access), _)| kind.changes(mechanism, access));
     let named = !(hits.is_empty() && alarms.is_empty() && exact_hits.is_empty() && exact_alarms.is_empty());
     match report.outcome {
         Outcome::Passed if named => return Err("the gate passed, and names what became slower".into()),
@@ -83,12 +87,13 @@ fn time_ns(figures: &Figures, metric: Metric) -> Option<f64> {
     ns.filter(|ns| ns.is_finite() && *ns > 0.0).map(|ns| rounded(ns, 2))
 }
 
-/// The mechanism in the name of what was counted, `copies/MECHANISM/SIZE/ACCESS`.
-fn mechanism(name: &str) -> &str {
-    name.split('/').nth(1).unwrap_or_default()
+/// Mechanism and access in the name of what was counted, `copies/MECHANISM/SIZE/ACCESS`.
+fn way(name: &str) -> (&str, &str) {
+    let mut words = name.split('/').skip(1);
+    (words.next().unwrap_or_default(), words.nth(1).unwrap_or_default())
 }
 
-fn names(timed: &[&CellReport], counted: Vec<(&str, String)>) -> String {
+fn names(timed: &[&CellReport], counted: Vec<((&str, &str), String)>) -> String {
     let timed = timed.iter().map(|report| match report.metric {
         Metric::P50 | Metric::Rate => report.cell.to_string(),
         Metric::P99 => format!("{} {}", report.cell, report.metric),
@@ -165,24 +170,34 @@ mod tests {
 
     #[test]
     fn a_real_change_is_found_by_either_tier() {
+        const COPYING: &str = "latency/memfd/64/cross-core/spin/copy";
         let run = |kind, ring: Status, syscalls| {
-            let timed = vec![cell(RING, ring), cell(PIPE, Status::Unchanged)];
+            let timed = vec![cell(COPYING, ring), cell(PIPE, Status::Unchanged)];
             let slower = ring == Status::Regressed || syscalls;
             let mut report = report(if slower { Outcome::Regressed } else { Outcome::Passed }, timed);
-            report.exact = vec![count("copies/memfd/64/in-place", "copies", syscalls)];
+            report.exact = vec![count("copies/memfd/64/copy", "copies", syscalls)];
             trial(kind, None, &report).unwrap()
         };
         for (ring, counted, tier, names) in [
-            (Status::Regressed, false, Some(Tier::Timing), RING.to_owned()),
-            (Status::Unchanged, true, Some(Tier::Exact), "copies/memfd/64/in-place copies".to_owned()),
-            (Status::Regressed, true, Some(Tier::Both), format!("{RING};copies/memfd/64/in-place copies")),
+            (Status::Regressed, false, Some(Tier::Timing), COPYING.to_owned()),
+            (Status::Unchanged, true, Some(Tier::Exact), "copies/memfd/64/copy copies".to_owned()),
+            (Status::Regressed, true, Some(Tier::Both), format!("{COPYING};copies/memfd/64/copy copies")),
             (Status::Unchanged, false, None, String::new()),
         ] {
             let row = run(Kind::RingCopy, ring, counted);
             assert_eq!((row.found, row.tier, row.cell, row.alarms.as_str()), (Some(tier.is_some()), tier, names, ""));
         }
         let other = run(Kind::PipeCall, Status::Regressed, true);
-        assert_eq!((other.found, other.alarms), (Some(false), format!("{RING};copies/memfd/64/in-place copies")));
+        assert_eq!((other.found, other.alarms), (Some(false), format!("{COPYING};copies/memfd/64/copy copies")));
+        // In place nothing has changed.
+        let beside = trial(Kind::RingCopy, None, &report(Outcome::Regressed, vec![cell(RING, Status::Regressed)]));
+        assert_eq!(beside.map(|row| (row.found, row.alarms)), Ok((Some(false), RING.to_owned())));
+    }
+
+    #[test]
+    fn a_head_that_fails_is_an_alarm() {
+        let row = trial(Kind::Same, None, &report(Outcome::Regressed, vec![cell(PIPE, Status::Failed)])).unwrap();
+        assert_eq!((row.outcome, row.alarms.as_str()), (Outcome::Regressed, PIPE));
     }
 
     #[test]

@@ -17,19 +17,11 @@ mod stored;
 mod summary;
 
 use anyhow::Context;
-use bench_harness::{
-    cell::Cell,
-    interrupt,
-    record::{self, Row},
-};
+use bench_harness::{cell::Cell, interrupt, record};
 use clap::{Parser, Subcommand};
 use rows::{CellRow, Kind, TrialRow};
 use series::{End, Series};
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 /// Runs the regression gate where the right answer is known, and counts.
 #[derive(Parser)]
@@ -131,7 +123,7 @@ fn try_out(kind: Kind, args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn summarise(args: &Summary) -> anyhow::Result<ExitCode> {
-    let (trials, cells) = (read::<TrialRow>(&args.results)?, read::<CellRow>(&args.results)?);
+    let (trials, cells) = (record::read_any::<TrialRow>(&args.results)?, record::read_any::<CellRow>(&args.results)?);
     for (i, table) in summary::tables(&trials, &cells).iter().enumerate() {
         if i > 0 {
             println!();
@@ -143,12 +135,4 @@ fn summarise(args: &Summary) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The rows of a file; none where there is none.
-fn read<R: Row>(dir: &Path) -> anyhow::Result<Vec<R>> {
-    match record::read(dir) {
-        Err(record::Error::Missing { .. }) => Ok(Vec::new()),
-        rows => Ok(rows?),
-    }
 }

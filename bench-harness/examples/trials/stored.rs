@@ -20,6 +20,7 @@ pub enum Against {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run<'a> {
     revision: &'a str,
+    env_key: &'a str,
     cells: Vec<&'a CellRow>,
 }
 
@@ -40,8 +41,11 @@ impl Run<'_> {
 /// Those of `trials` with figures, in order. Inconclusive ones are among them: single runs would not have known.
 pub fn runs<'a>(trials: &'a [TrialRow], cells: &'a [CellRow]) -> Vec<Run<'a>> {
     let same = trials.iter().filter(|row| row.kind == Kind::Same);
-    let runs = same
-        .map(|trial| Run { revision: &trial.git, cells: cells.iter().filter(|row| row.seed == trial.seed).collect() });
+    let runs = same.map(|trial| Run {
+        revision: &trial.git,
+        env_key: &trial.env_key,
+        cells: cells.iter().filter(|row| row.seed == trial.seed).collect(),
+    });
     runs.filter(|run| !run.cells.is_empty()).collect()
 }
 
@@ -60,12 +64,12 @@ pub struct Share {
     pub faster: u32,
 }
 
-/// Compares the head of each of `runs` with what `against` says; `threshold` is 0.1 for 10 %. Only runs of one revision are
-/// compared with each other: between two, something may have changed.
+/// Compares the head of each of `runs` with what `against` says; `threshold` is 0.1 for 10 %. Only runs of one revision in
+/// one environment are compared with each other: between two, something may have changed.
 pub fn compare(runs: &[Run<'_>], against: Against, threshold: f64) -> Share {
     let mut share = Share::default();
     for (i, run) in runs.iter().enumerate() {
-        let alike = |other: &&Run<'_>| other.revision == run.revision;
+        let alike = |other: &&Run<'_>| (other.revision, other.env_key) == (run.revision, run.env_key);
         let others: Vec<&Run<'_>> = match against {
             Against::First => runs[..i].iter().find(alike).into_iter().collect(),
             Against::Previous => runs[..i].iter().rev().find(alike).into_iter().collect(),
@@ -149,6 +153,15 @@ mod tests {
         for against in [Against::First, Against::Previous] {
             assert_eq!(compare(&runs, against, 0.1), Share { runs: 1, cells: 2, ..Share::default() });
         }
+    }
+
+    #[test]
+    fn environments_are_not_compared_with_each_other() {
+        let (mut trials, cells) =
+            rows(&[("a", [(100.0, 100.0), (1000.0, 1000.0)]), ("a", [(200.0, 200.0), (2000.0, 2000.0)])]);
+        assert_eq!(compare(&runs(&trials, &cells), Against::First, 0.1).alarmed, 1);
+        trials[1].env_key = "elsewhere".into();
+        assert_eq!(compare(&runs(&trials, &cells), Against::First, 0.1), Share::default());
     }
 
     #[test]

@@ -123,8 +123,18 @@ fn when(trials: &[TrialRow]) -> Option<String> {
             revisions.push(revision);
         }
     }
+    let mut machines: Vec<&str> = trials.iter().map(|row| row.env_key.as_str()).collect();
+    machines.sort_unstable();
+    machines.dedup();
+    let environments = match machines.len() {
+        1 => "one environment".to_owned(),
+        several => format!("{several} environments"),
+    };
     let (first, last) = times.first().zip(times.last())?;
-    Some(format!("Measured from {first} to {last}; revision {} (+: files differed from it).", revisions.join(", ")))
+    Some(format!(
+        "Measured from {first} to {last} in {environments}; revision {} (+: files differed from it).",
+        revisions.join(", ")
+    ))
 }
 
 /// A trial in which the gate was not right, in one line.
