@@ -31,7 +31,7 @@ fail() {
     local code=$1
     shift
     say "ci-latency: $*"
-    [ -z "${GITHUB_STEP_SUMMARY:-}" ] || printf '**Latency gate**: %s\n' "$*" >>"$GITHUB_STEP_SUMMARY"
+    [ -z "${GITHUB_STEP_SUMMARY:-}" ] || printf '**Latency gate**: %s\n' "$*" >>"$GITHUB_STEP_SUMMARY" || true
     finish "$code"
 }
 finish() {
@@ -43,8 +43,15 @@ finish() {
         [ -z "${GITHUB_ACTIONS:-}" ] || echo "::warning title=Latency gate::$means: no verdict on this change (exit code $code)"
         code=0
     fi
+    case $code in
+        [0-4]) ;;
+        *) say "ci-latency: ended with $code, which is no verdict" && code=2 ;;
+    esac
+    ended=yes
     exit "$code"
 }
+ended=no
+trap '[ $ended = yes ] || exit 2' EXIT
 
 soft=no
 plan=full filter='' builds=3 out=''
@@ -57,7 +64,7 @@ while [ $# -gt 0 ]; do
             shift
             ;;
         --soft) soft=yes ;;
-        -h | --help) sed -n '2,/^# shellcheck/{/^# shellcheck/!s/^# \{0,1\}//p}' "$0" && exit ;;
+        -h | --help) sed -n '2,/^# shellcheck/{/^# shellcheck/!s/^# \{0,1\}//p}' "$0" && finish 0 ;;
         --) shift && gate_options=("$@") && break ;;
         -*) fail 2 "unknown option '$1'; see the beginning of $0" ;;
         *) revisions+=("$1") ;;
@@ -75,11 +82,22 @@ done
 cd "$(dirname "$0")/.."
 top=$(pwd -P)
 # What git tells its hooks about the repository would hold for the worktrees, too.
-while read -r variable; do unset "$variable"; done < <(git rev-parse --local-env-vars)
-found=$(git rev-parse --show-toplevel 2>/dev/null) || fail 2 "$top is no git repository, so there is no base to find"
+while read -r variable; do
+    case $variable in GIT_CONFIG*) ;; *) unset "$variable" ;; esac
+done < <(git rev-parse --local-env-vars)
+found=$(git rev-parse --show-toplevel 2>&1) || fail 2 "no base to find, as $top is no git repository to be used: ${found%%$'\n'*}"
+git rev-parse --quiet --verify --end-of-options HEAD >/dev/null || ! git rev-parse --quiet --verify HEAD >/dev/null ||
+    fail 2 "$(git --version) is too old: this needs 2.30 or newer"
 [ "$found" = "$top" ] || fail 2 "$top is no git repository of its own, but a folder of $found"
 work=$(realpath -m -- "${CARGO_TARGET_DIR:-target}")/ipc-bench
 : "${out:=$work/gate}"
+# What a run writes is no change of the head. (What is ignored is none anyhow, and `git add` objects to its name.)
+paths=(.)
+for folder in "${work%/ipc-bench}" "$out"; do
+    case $folder in
+        "$top"/?*) git check-ignore --quiet -- "$folder" || paths+=(":(exclude,literal)${folder#"$top"/}") ;;
+    esac
+done
 
 # A child runs in a process group of its own, so that a signal reaches this script first, which passes it on and then cleans up.
 child='' interrupted=no run=''
@@ -112,9 +130,15 @@ clean_up() {
     trap '' INT TERM HUP
     cd "$top"
     [ -z "$run" ] || discard "$run" || true
+    [ "$ended" = yes ] || exit 2
 }
 # Removes the folder of a run, and what git knows of it.
-discard() { rm -rf -- "$1" && git worktree prune && git update-ref -d "refs/ci-latency/${1##*.}"; }
+discard() {
+    local side
+    rm -rf -- "$1" || return 1
+    for side in base head; do git worktree remove --force --force "$1/$side" 2>/dev/null || true; done
+    git update-ref -d "refs/ci-latency/${1##*.}"
+}
 trap clean_up EXIT
 trap interrupt INT TERM HUP
 
@@ -124,7 +148,7 @@ exec 8>"$work/ci-latency.lock"
 flock 8
 for left in "$work"/ci-latency.*/; do
     [ -d "$left" ] || continue
-    if (exec 7>"$left/lock" && flock -n 7); then discard "${left%/}"; fi
+    if (exec 7>"$left/lock" && flock -n 7); then discard "${left%/}" || say "note: cannot remove $left"; fi
 done
 run=$(mktemp -d "$work/ci-latency.XXXXXX")
 exec 9>"$run/lock"
@@ -137,10 +161,15 @@ shallow() { [ "$(git rev-parse --is-shallow-repository)" = true ]; }
 remote() { git remote | grep -x origin || git remote | sed -n 1p; }
 # Fetches $1, an object's name or a branch, from the remote and says which commit it is. A full clone stays one.
 fetch() {
-    local from ref=refs/ci-latency/${run##*.} depth=()
+    local from tip ref=refs/ci-latency/${run##*.} depth=()
     from=$(remote)
     [ -n "$from" ] || return 1
-    ! shallow || depth=(--depth=1)
+    if shallow; then
+        # `--depth` would cut off what lies here already.
+        tip=$(git ls-remote "$from" "refs/heads/${1#"$from"/}" 2>/dev/null | cut -f1)
+        [ -z "$tip" ] || ! commit "$tip" || return 0
+        depth=(--depth=1)
+    fi
     say "fetching $1 from $from"
     get "${depth[@]}" "$from" "+${1#"$from"/}:$ref" || return 1
     commit "$ref"
@@ -176,7 +205,7 @@ if [ ${#revisions[@]} = 2 ]; then
 else
     head=$(commit HEAD) || fail 4 "no commit yet, so nothing to compare with"
     head_is=HEAD
-    changes=$(git --no-optional-locks status --porcelain -- . ':(exclude)results') || fail 2 "git status failed"
+    changes=$(git --no-optional-locks status --porcelain --untracked-files=normal -- "${paths[@]}" ':(exclude)results') || fail 2 "git status failed"
     [ -z "$changes" ] || head_is="HEAD with uncommitted changes"
 fi
 
@@ -197,6 +226,8 @@ default_base() {
         fork=$(git merge-base "$main" "$head") || fork=''
         if [ -z "$fork" ] && shallow; then fork=$(deepen git merge-base "$main" "$head") || fork=''; fi
         [ -n "$fork" ] || fail 4 "no base: HEAD and $main have no commit in common$(cut_off)"
+    else
+        say "note: no main branch is known here, so only the last commit is looked at; name a base to compare more with"
     fi
     base=$fork base_is="where HEAD left ${main-}"
     [ "$fork" = "$head" ] || return 0
@@ -213,7 +244,7 @@ given_base() {
     base_is=$1
     ! base=$(commit "$1") || return 0
     local name=${1%%[~^]*} before
-    if [ "$name" != "$1" ] && commit "$name" >/dev/null; then
+    if [[ ${1#"$name"} =~ ^(~[0-9]*|\^1?)+$ ]] && commit "$name" >/dev/null; then
         before=$(parents "$name")
         [ -n "$before" ] || fail 4 "no base: $name is the first commit"
         shallow || fail 4 "no base: '$1' is before the first commit"
@@ -229,10 +260,14 @@ if [ ${#revisions[@]} = 0 ]; then default_base; else given_base "${revisions[0]}
 short() { git rev-parse --short "$1"; }
 say "base $(short "$base") ($base_is)"
 say "head $(short "$head") ($head_is)"
-if [ ${#revisions[@]} = 2 ] && [ -n "$(git --no-optional-locks status --porcelain -- . ':(exclude)results')" ]; then
+if [ ${#revisions[@]} = 2 ] && [ -n "$(git --no-optional-locks status --porcelain --untracked-files=normal -- "${paths[@]}" ':(exclude)results')" ]; then
     say "note: uncommitted changes are not looked at, since a head is given"
 fi
 [ "$base" != "$head" ] || [ -n "$changes" ] || say "warning: base and head are the same commit: whatever is found is an error of the measurement"
+
+if ! git diff --quiet "$base" "$head" -- .cargo rust-toolchain rust-toolchain.toml; then
+    say "warning: base and head have another configuration of cargo or the toolchain, and both are built with that of $top"
+fi
 
 # ---- worktrees, with paths of equal length
 tree_of() { git -c core.hooksPath=/dev/null worktree add --quiet --detach "$run/$1" "$2" >&2 || fail 2 "cannot make a worktree of $2"; }
@@ -241,7 +276,7 @@ tree_of head "$head"
 if [ -n "$changes" ]; then
     # By an index of its own: the user's may have half of it staged, and stays as it is.
     cp -- "$(git rev-parse --git-path index)" "$run/index" 2>/dev/null || true
-    GIT_INDEX_FILE=$run/index git -c advice.addEmbeddedRepo=false add --all 2>"$run/add" ||
+    GIT_INDEX_FILE=$run/index git -c advice.addEmbeddedRepo=false add --all -- "${paths[@]}" 2>"$run/add" ||
         fail 2 "cannot read the uncommitted changes: $(tail -n 2 "$run/add")"
     tree=$(GIT_INDEX_FILE=$run/index git write-tree)
     git -C "$run/head" read-tree --reset -u "$tree"
@@ -255,7 +290,15 @@ build() {
     local side=$1 to=$run/$1-$2
     shift 2
     (cd "$run/$side" && CARGO_TARGET_DIR="$run/$side/target" exec cargo rustc --release --locked -p bench-harness --bin ipc-bench -- "$@") \
-        >"$run/log" 2>&1 && cp -- "$run/$side/target/release/ipc-bench" "$to"
+        >"$run/log" 2>&1 && cp -- "$(program_in "$run/$side/target")" "$to"
+}
+# With a target in its configuration cargo builds in a folder of that name.
+program_in() {
+    local file
+    for file in "$1"/release/ipc-bench "$1"/*/release/ipc-bench; do
+        [ ! -f "$file" ] || { echo "$file" && return; }
+    done
+    echo "no release/ipc-bench in $1" >>"$run/log"
 }
 must_build() {
     say "building $1"

@@ -45,6 +45,9 @@ keep() {
     [ -z "$(find target/ipc-bench -name 'ci-history.*' 2>/dev/null)" ] || fail "left a folder"
 }
 
+keep 2 --help-me
+[ -z "$(git for-each-ref refs/heads/--help-me)" ] || fail "a branch called --help-me"
+scripts/ci-history.sh --help | grep -q "default latency-history" || fail "no help"
 keep 2
 git remote add origin "file://$SCRATCH/remote"
 RUN=1 keep 1
@@ -52,12 +55,14 @@ RUN=1 keep 1
 FIGURES=first keep 0 -- --quick
 history_is "first --quick"
 [ "$(git -C "$SCRATCH/remote" ls-tree -r --name-only latency-history | tr '\n' ' ')" = "charts/chart.svg history.csv " ] || fail "other files"
+mkdir target/ipc-bench/ci-history.killed
 FIGURES=second keep 0
 history_is "first --quick" "second "
 printf '#!/usr/bin/env bash\nFIGURES=quicker scripts/ci-history.sh\n' >"$SCRATCH/meanwhile" && chmod +x "$SCRATCH/meanwhile"
 FIGURES=third keep 0
 history_is "first --quick" "second " "quicker " "third "
 [ "$(git -C "$SCRATCH/remote" rev-list --count latency-history)" = 4 ] || fail "other commits"
+[ "$(git rev-parse --is-shallow-repository)" = false ] || fail "the clone has become shallow"
 git push -q origin main:other
 keep 2 other
 grep -q "no history.csv" "$SCRATCH/out" || fail "does not say why"

@@ -12,7 +12,7 @@ unset CARGO_TARGET_DIR GITHUB_STEP_SUMMARY GITHUB_ACTIONS
 while read -r variable; do unset "$variable"; done < <(git rev-parse --local-env-vars)
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
 export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
-all=$(mktemp -d)
+all=$(realpath "$(mktemp -d)")
 trap 'rm -rf "$all"' EXIT
 
 mkdir "$all/bin"
@@ -198,6 +198,27 @@ uncommitted_changes_are_the_head() {
     says "uncommitted changes are not looked at"
     sides "--base one  seed=1" "--head two  seed=1"
 }
+what_a_run_writes_is_no_change() {
+    repository 2
+    local tries
+    for tries in first second; do
+        rm -f "$SCRATCH/sides"
+        CARGO_TARGET_DIR=build latency_in build 0 --builds 1 --out reports
+        sides "--base one  seed=1" "--head two  seed=1"
+    done
+    # And what the user has told git not to show is one.
+    git config status.showUntrackedFiles no
+    echo new >new && rm "$SCRATCH/sides"
+    latency 0 --builds 1 --out reports
+    sides "--base two  seed=1" "--head two new seed=1"
+}
+# As `latency`, where the target folder is another.
+latency_in() {
+    local target=$1
+    shift
+    latency "$@"
+    [ -z "$(find "$repo/$target/ipc-bench" -maxdepth 1 -name 'ci-latency.*' -type d)" ] || fail "left something in $target"
+}
 a_deleted_file_is_a_change() {
     repository 1
     change two && echo new >new && git add new && git commit -q -m new && rm new
@@ -226,6 +247,8 @@ before_the_first_commit_there_is_no_base() {
     repository 2
     latency 4 HEAD~2 HEAD
     says "before the first commit"
+    latency 2 'HEAD^2' HEAD
+    says "unknown revision 'HEAD^2'"
 }
 unrelated_histories_have_no_base() {
     repository 1
@@ -322,6 +345,45 @@ a_shallow_branch_finds_where_it_left_main() {
     latency 0 --builds 1
     sides "--base one  seed=1" "--head b  seed=1"
 }
+a_shallow_clone_keeps_the_history_that_it_has() {
+    repository 3
+    change four && git branch aside HEAD~2
+    git clone -q --depth 3 "file://$repo" "$SCRATCH/clone"
+    cd "$SCRATCH/clone" && repo=$SCRATCH/clone
+    latency 0 --builds 1 aside HEAD
+    sides "--base two  seed=1" "--head four  seed=1"
+    [ "$(git rev-list --count HEAD)" = 3 ] || fail "$(git rev-list --count HEAD) commits are left of 3"
+}
+the_only_branch_of_a_clone_is_looked_at_in_part_and_says_so() {
+    repository 2
+    git checkout -q -b feature && change a && change b && git checkout -q main
+    git clone -q --depth 1 --branch feature "file://$repo" "$SCRATCH/clone"
+    cd "$SCRATCH/clone" && repo=$SCRATCH/clone
+    latency 0 --builds 1
+    says "only the last commit is looked at"
+    sides "--base a  seed=1" "--head b  seed=1"
+}
+other_worktrees_stay() {
+    repository 2
+    git worktree add -q "$SCRATCH/mine" && mv "$SCRATCH/mine" "$SCRATCH/unmounted"
+    "$repo/scripts/ci-latency.sh" --builds 1 >"$SCRATCH/out" 2>&1 || fail "exit code $?"
+    mv "$SCRATCH/unmounted" "$SCRATCH/mine"
+    git -C "$SCRATCH/mine" status >/dev/null || fail "a worktree that was not there for a while is lost"
+    [ "$(git worktree list | wc -l)" = 2 ] || fail "worktrees left: $(git worktree list)"
+}
+what_goes_wrong_is_no_regression() {
+    repository 1
+    GITHUB_STEP_SUMMARY=$SCRATCH/nowhere/summary latency 0 --soft
+    change two
+    GATE=101 latency 2
+    says "which is no verdict"
+    GATE=101 latency 2 --soft
+    # The lock cannot be had.
+    rm -rf target/ipc-bench && mkdir -p target/ipc-bench/ci-latency.lock
+    local code=0
+    scripts/ci-latency.sh >"$SCRATCH/out" 2>&1 || code=$?
+    [ "$code" = 2 ] || fail "exit code $code instead of 2"
+}
 a_shallow_clone_without_remote_says_so() {
     repository 2
     cut_off
@@ -347,14 +409,16 @@ a_full_clone_stays_full() {
 }
 a_hook_may_call_it() {
     repository 2
+    echo staged >source && git add source && echo edited >source && git status --porcelain >"$SCRATCH/status"
     GIT_DIR=$repo/.git GIT_WORK_TREE=$repo GIT_INDEX_FILE=$repo/.git/index latency 0 --builds 1
-    sides "--base one  seed=1" "--head two  seed=1"
+    sides "--base two  seed=1" "--head edited  seed=1"
+    git status --porcelain | diff - "$SCRATCH/status" || fail "the index is another"
 }
 two_at_once_do_not_collide() {
     repository 3
+    export GATE_TAKES=0.3
     "$repo/scripts/ci-latency.sh" HEAD~1 HEAD --builds 1 --out "$SCRATCH/a" >"$SCRATCH/other" 2>&1 &
     local other=$! code=0
-    export GATE_TAKES=0.3
     "$repo/scripts/ci-latency.sh" HEAD~2 HEAD --builds 1 --out "$SCRATCH/b" >"$SCRATCH/out" 2>&1 || code=$?
     wait "$other" || fail "the other one: $(cat "$SCRATCH/other")"
     [ "$code" = 0 ] || fail "exit code $code"
@@ -423,12 +487,17 @@ bad_usage() {
 failed=()
 count=0
 while read -r name; do
-    case $name in repository | latency | clean | fail | until_ | cut_off | held | ended) continue ;; esac
+    case $name in repository | latency | latency_in | clean | fail | until_ | cut_off | held | ended) continue ;; esac
     [[ $name == *"$filter"* ]] || continue
     export SCRATCH=$all/$name
     mkdir "$SCRATCH"
     count=$((count + 1))
-    if (set -e; "$name") </dev/null >"$SCRATCH/said" 2>&1; then echo "ok      $name"; else
+    # In an `if` a command that fails would end nothing.
+    set +e
+    (set -e && "$name") </dev/null >"$SCRATCH/said" 2>&1
+    code=$?
+    set -e
+    if [ "$code" = 0 ]; then echo "ok      $name"; else
         echo "FAILED  $name"
         cat "$SCRATCH/said"
         failed+=("$name")
