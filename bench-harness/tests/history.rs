@@ -310,12 +310,12 @@ fn a_history_is_shown_and_drawn() {
 }
 
 #[test]
-fn a_change_that_lasts_is_told_and_fails_nothing() {
+fn a_change_that_lasts_is_told_for_a_while_and_fails_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let history = dir.path().join(HistoryRow::FILE);
     let mut random = fastrand::Rng::with_seed(1);
     let mut rows = Vec::new();
-    for run in 0..70_u32 {
+    for run in 0..140_u32 {
         let machine = 1.0 + f64::from(run % 10) / 100.0;
         let mut noise = || 1.0 + 0.01 * (random.f64() - 0.5);
         let step = if run >= 66 { 1.15 } else { 1.0 };
@@ -353,6 +353,33 @@ fn a_change_that_lasts_is_told_and_fails_nothing() {
         assert_eq!(printed.contains("warning: latency/pipe/64/same-core/block/copy: slower"), told, "{printed}");
         assert_eq!(fs::read_to_string(charts.join("pipe.svg")).unwrap().contains("time +1"), told);
     }
+    // After as many runs again that is how it is, and no news.
+    fs::write(&history, record::to_csv(&rows)).unwrap();
+    let shown = done(&["history", "show", "--history", text(&history)]);
+    assert!(shown.contains("No lasting change found"), "{shown}");
+    let json = done(&["history", "show", "--last", "1", "--format", "json", "--history", text(&history)]);
+    assert!(json.contains("run-66"), "{json}");
+}
+
+/// The history may lie elsewhere: what a link leads to is read and written, and what lies beside it.
+#[test]
+fn a_link_is_followed_and_stays_one() {
+    let (dir, run, history) = folder(&host(5));
+    done(&["history", "add", text(&run), "--history", text(&history)]);
+    let link = dir.path().join("link.csv");
+    std::os::unix::fs::symlink(&history, &link).unwrap();
+    let book = Book::read(&link).unwrap();
+    assert_eq!(book, Book::read(&history).unwrap());
+    assert_eq!(book.environments.len(), 1);
+    results(&run, &host(6), 6000.0);
+    done(&["history", "add", text(&run), "--history", text(&link)]);
+    assert!(link.is_symlink());
+    assert_eq!(Book::read(&history).unwrap().runs.len(), 2);
+    assert!(!dir.path().join(ENVIRONMENTS).exists());
+    // The disk that it leads to is not there.
+    fs::rename(dir.path().join("kept"), dir.path().join("away")).unwrap();
+    refused(&["history", "add", text(&run), "--history", text(&link)], &[text(&link)]);
+    assert!(link.is_symlink() && !history.exists());
 }
 
 #[test]

@@ -66,10 +66,10 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         record::write(out, &rows)?;
     }
     match args.format {
-        Format::Json => print!("{}", output::json(&output::records(&rows)?)?),
-        Format::Csv => print!("{}", output::csv(&rows)?),
+        Format::Json => output::print(&output::json(&output::records(&rows)?)?)?,
+        Format::Csv => output::print(&output::csv(&rows)?)?,
         Format::Table => {
-            print!("{}", report::copies::table(&rows).terminal(100));
+            output::print(&report::copies::table(&rows).terminal(100))?;
             if let Some(out) = &out {
                 println!("\nwritten to {}", out.join(CopiesRow::FILE).display());
             }

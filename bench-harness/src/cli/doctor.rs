@@ -27,9 +27,9 @@ pub fn main(args: &Args) -> anyhow::Result<super::Verdict> {
         return Ok(super::Verdict::Interrupted);
     }
     match args.format {
-        Format::Json => print!("{}", output::json(&findings)?),
-        Format::Csv => print!("{}", output::csv(&findings)?),
-        Format::Table => print!("{}", table(&findings, width())),
+        Format::Json => output::print(&output::json(&findings)?)?,
+        Format::Csv => output::print(&output::csv(&findings)?)?,
+        Format::Table => output::print(&table(&findings, width()))?,
     }
     let problems = findings.iter().any(|finding| finding.verdict == Verdict::Problem);
     Ok(if problems { super::Verdict::Negative } else { super::Verdict::Done })

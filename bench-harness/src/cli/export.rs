@@ -1,6 +1,6 @@
 //! `ipc-bench export FORMAT [DIR]`: the figures of a run, for tools that keep a history of benchmarks.
 
-use super::{Verdict, run};
+use super::{Verdict, output, run};
 use crate::{
     cell::named,
     gate::{
@@ -9,11 +9,8 @@ use crate::{
     },
     record::{self, Error, LatencyRow, Row, ThroughputRow},
 };
-use anyhow::{Context, bail};
-use std::{
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use anyhow::bail;
+use std::path::{Path, PathBuf};
 
 named! {
     /// What to print.
@@ -62,8 +59,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         Format::GithubLatency => github::text(Measure::Latency, &measurements),
         Format::GithubThroughput => github::text(Measure::Throughput, &measurements),
     };
-    // A reader that goes away, such as `head`, is an error and no panic.
-    io::stdout().write_all(text.unwrap_or_default().as_bytes()).context("stdout")?;
+    output::print(&text.unwrap_or_default())?;
     Ok(Verdict::Done)
 }
 

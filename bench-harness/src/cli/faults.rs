@@ -50,10 +50,10 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         Err(error) => return Err(error.into()),
     }
     match args.format {
-        Format::Json => print!("{}", output::json(&output::records(&results.rows)?)?),
-        Format::Csv => print!("{}", output::csv(&results.rows)?),
+        Format::Json => output::print(&output::json(&output::records(&results.rows)?)?)?,
+        Format::Csv => output::print(&output::csv(&results.rows)?)?,
         Format::Table => {
-            print!("{}", report::faults::terminal(&results.rows));
+            output::print(&report::faults::terminal(&results.rows))?;
             let origin = report::faults::origin(&results.rows);
             println!("\n{origin} · written to {}", out.join(FaultRow::FILE).display());
         }

@@ -124,26 +124,23 @@ fn show(args: &Show) -> anyhow::Result<Verdict> {
     let last = args.choice.last();
     match args.format {
         Format::Csv => {
-            print!("{}", crate::record::to_csv(&whole.narrowed(None, last).rows));
-            warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            output::print(&crate::record::to_csv(&whole.narrowed(None, last).rows))?;
+            whole.recent(&warnings).iter().for_each(|warning| eprintln!("warning: {warning}"));
         }
         Format::Json => {
             let shown = whole.narrowed(None, last);
             let environments: BTreeMap<_, _> =
                 shown.env_keys().into_iter().map(|key| (key, shown.environments.get(key))).collect();
-            print!(
-                "{}",
-                output::json(&serde_json::json!({
-                    "runs": shown.runs,
-                    "rows": output::records(&shown.rows)?,
-                    "environments": environments,
-                    "warnings": warnings,
-                }))?
-            );
+            output::print(&output::json(&serde_json::json!({
+                "runs": shown.runs,
+                "rows": output::records(&shown.rows)?,
+                "environments": environments,
+                "warnings": warnings,
+            }))?)?;
         }
         Format::Table => {
             let shown = whole.narrowed(None, Some(last.unwrap_or(BESIDE)));
-            print!("{}", report::history::terminal(&shown, whole.runs.len(), &warnings));
+            output::print(&report::history::terminal(&shown, whole.runs.len(), &whole.recent(&warnings)))?;
         }
     }
     Ok(Verdict::Done)
@@ -157,7 +154,7 @@ fn plot(args: &Plot) -> anyhow::Result<Verdict> {
     let written = report::charts::history::write(&shown, &warnings, &out)?;
     let runs = if shown.runs.len() == 1 { "one run".to_owned() } else { format!("{} runs", shown.runs.len()) };
     println!("{} charts of {runs} written to {}", written.len(), out.display());
-    for warning in &warnings {
+    for warning in whole.recent(&warnings) {
         println!("warning: {warning}");
     }
     Ok(Verdict::Done)

@@ -70,8 +70,8 @@ impl Row {
 pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let rows: Vec<Row> = MECHANISMS.iter().map(Row::of).collect();
     match args.format {
-        Format::Json => print!("{}", output::json(&rows)?),
-        Format::Csv => print!("{}", output::csv(&rows)?),
+        Format::Json => output::print(&output::json(&rows)?)?,
+        Format::Csv => output::print(&output::csv(&rows)?)?,
         Format::Table => {
             println!("{:<15} {:<8} {:<9} {:>11}  GOOD FOR", "MECHANISM", "FRAMING", "REACH", "MAX MESSAGE");
             for row in rows {

@@ -4,10 +4,14 @@ use crate::{
     record::{CopiesRow, CostRow, LatencyRow, LifecycleRow, RelayRow, Row, ThroughputRow},
     report,
 };
+use anyhow::Context;
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::path::{Path, PathBuf};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
 /// How a verb prints its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
@@ -33,6 +37,14 @@ pub fn csv(records: impl IntoIterator<Item = impl Serialize>) -> anyhow::Result<
 /// Prints a value as an indented JSON document.
 pub fn json(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
+}
+
+/// Prints to stdout. A reader that goes away, such as `head`, is an error and no panic.
+///
+/// # Errors
+/// What writing returns.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    io::stdout().write_all(text.as_bytes()).context("stdout")
 }
 
 /// What a run has measured, or a folder holds.
@@ -92,31 +104,23 @@ pub fn tables(format: Format, rows: &Rows<'_>) -> anyhow::Result<()> {
     match format {
         Format::Table => {
             // The rankings last, where they stay on the screen.
-            print!(
-                "{}",
-                joined(&[
-                    report::lifecycle::terminal(rows.lifecycle),
-                    report::relay::terminal(rows.relay),
-                    report::copies::terminal(rows.copies),
-                    report::cost::terminal(rows.cost),
-                    report::terminal(rows.latency, rows.throughput),
-                ])
-            );
+            print(&joined(&[
+                report::lifecycle::terminal(rows.lifecycle),
+                report::relay::terminal(rows.relay),
+                report::copies::terminal(rows.copies),
+                report::cost::terminal(rows.cost),
+                report::terminal(rows.latency, rows.throughput),
+            ]))?;
         }
-        Format::Json => print!("{}", json(&rows.json()?)?),
-        Format::Csv => {
-            print!(
-                "{}",
-                joined(&[
-                    csv(rows.latency)?,
-                    csv(rows.throughput)?,
-                    csv(rows.cost)?,
-                    csv(rows.copies)?,
-                    csv(rows.lifecycle)?,
-                    csv(rows.relay)?,
-                ])
-            )
-        }
+        Format::Json => print(&json(&rows.json()?)?)?,
+        Format::Csv => print(&joined(&[
+            csv(rows.latency)?,
+            csv(rows.throughput)?,
+            csv(rows.cost)?,
+            csv(rows.copies)?,
+            csv(rows.lifecycle)?,
+            csv(rows.relay)?,
+        ]))?,
     }
     Ok(())
 }

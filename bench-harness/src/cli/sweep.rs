@@ -42,8 +42,8 @@ impl Row {
 pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let rows: Vec<Row> = objects::sweep(args.dry_run)?.iter().map(Row::of).collect();
     match args.format {
-        Format::Json => print!("{}", output::json(&rows)?),
-        Format::Csv => print!("{}", output::csv(&rows)?),
+        Format::Json => output::print(&output::json(&rows)?)?,
+        Format::Csv => output::print(&output::csv(&rows)?)?,
         Format::Table if rows.is_empty() => println!("nothing left behind"),
         Format::Table => {
             for row in &rows {

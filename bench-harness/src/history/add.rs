@@ -1,7 +1,7 @@
 //! Appending a run to the history, so that nothing is lost whatever happens: what is there is read and judged first, the new file
 //! replaces the old one whole, and a lock on the folder keeps two that add at once from losing each other's rows.
 
-use super::{Environments, beside, read_environments, read_rows};
+use super::{Environments, beside, read_environments, read_rows, resolved};
 use crate::{
     anchors::Anchor,
     cell::Workload,
@@ -45,8 +45,7 @@ pub struct Added {
 pub fn add(dir: &Path, path: &Path) -> Result<Added, Error> {
     let (rows, environment, notes) = rows_of(dir)?;
     let run_id = rows[0].run_id.clone();
-    // A link is followed, so that the file behind it is replaced and not the link.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = resolved(path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let _lock = lock(folder, PATIENCE)?;
@@ -97,18 +96,10 @@ fn remember(path: &Path, environment: Environment) -> Result<(), Error> {
     write_durably(path, format!("{text}\n").as_bytes())
 }
 
-/// The rows of the file in `dir`; none where there is none.
-fn read<R: Row>(dir: &Path) -> Result<Vec<R>, Error> {
-    match record::read(dir) {
-        Err(Error::Missing { .. }) => Ok(Vec::new()),
-        read => read,
-    }
-}
-
 /// What the history keeps of the run in `dir`: its rows, its environment, and what it lacks.
 fn rows_of(dir: &Path) -> Result<(Vec<HistoryRow>, Environment, Vec<String>), Error> {
-    let (latency, throughput) = (read::<LatencyRow>(dir)?, read::<ThroughputRow>(dir)?);
-    let (cost, copies) = (read::<CostRow>(dir)?, read::<CopiesRow>(dir)?);
+    let (latency, throughput) = (record::read_any::<LatencyRow>(dir)?, record::read_any::<ThroughputRow>(dir)?);
+    let (cost, copies) = (record::read_any::<CostRow>(dir)?, record::read_any::<CopiesRow>(dir)?);
     if latency.is_empty() && throughput.is_empty() {
         return Err(Error::NoResults { dir: dir.into() });
     }

@@ -74,8 +74,9 @@ impl Book {
     /// [`Error::NoHistory`] where there is none, [`Error::Row`] where a line is torn, foreign or no row, or names a run and cell
     /// twice.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let Some((_, rows)) = read_rows(path)? else { return Err(Error::NoHistory { path: path.into() }) };
-        Ok(Self::of(rows, read_environments(&beside(path))?))
+        let path = resolved(path)?;
+        let Some((_, rows)) = read_rows(&path)? else { return Err(Error::NoHistory { path }) };
+        Ok(Self::of(rows, read_environments(&beside(&path))?))
     }
 
     /// Of rows in any order.
@@ -148,6 +149,13 @@ impl Book {
         parts.map(|(name, a, b)| format!("{name}: {} → {}", value(a), value(b))).collect::<Vec<_>>().join("; ")
     }
 
+    /// Of `warnings` those of the last runs, as many as a warning needs: what came before is the level that is used to.
+    pub fn recent(&self, warnings: &[Warning]) -> Vec<Warning> {
+        let first = self.runs.len().saturating_sub(warnings::LEAST_RUNS);
+        let last: BTreeSet<&str> = self.runs[first..].iter().map(|run| run.run_id.as_str()).collect();
+        warnings.iter().filter(|warning| last.contains(warning.change.seen.as_str())).cloned().collect()
+    }
+
     /// The changes that lasted, of every cell and environment (see [`warnings`]).
     pub fn warnings(&self) -> Vec<Warning> {
         let mut series: BTreeMap<(&CellName, &str), Vec<Sighting<'_>>> = BTreeMap::new();
@@ -168,6 +176,16 @@ impl Book {
             warnings::changes(&runs).into_iter().map(named)
         });
         found.collect()
+    }
+}
+
+/// The file behind `path`, where that is a link: it is what is replaced, and what the environments lie beside.
+fn resolved(path: &Path) -> Result<PathBuf, Error> {
+    match fs::canonicalize(path) {
+        Ok(path) => Ok(path),
+        // Nothing there, not even a link to nowhere.
+        Err(_) if fs::symlink_metadata(path).is_err() => Ok(path.to_owned()),
+        Err(e) => Err(Error::io(path, e)),
     }
 }
 

@@ -157,6 +157,8 @@ struct Fit {
     runs: f64,
     mean: f64,
     coefficients: Vec<f64>,
+    /// The middle of its runs.
+    centre: Vec<f64>,
     inverse: Vec<Vec<f64>>,
 }
 
@@ -241,7 +243,7 @@ impl Fit {
         let coefficients: Vec<f64> = inverse.iter().map(|row| dot(row, &right)).collect();
         // The regression goes through the middle of its runs.
         let mean = middle - dot(&coefficients, &centre);
-        Self { runs, mean, coefficients, inverse }
+        Self { runs, mean, coefficients, centre, inverse }
     }
 
     fn at(&self, row: &[f64]) -> f64 {
@@ -250,8 +252,9 @@ impl Fit {
 
     /// The variance of what is expected at `row`, in units of that of a run.
     fn leverage(&self, row: &[f64]) -> f64 {
-        let moved: Vec<f64> = self.inverse.iter().map(|of| dot(of, row)).collect();
-        1.0 / self.runs + dot(&moved, row)
+        let away: Vec<f64> = row.iter().zip(&self.centre).map(|(a, b)| a - b).collect();
+        let moved: Vec<f64> = self.inverse.iter().map(|of| dot(of, &away)).collect();
+        1.0 / self.runs + dot(&moved, &away)
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Kernel parameters that say from where this machine starts, or what becomes of messages, and nothing of how fast it then is. They may
 /// name disks, addresses and secrets, and some differ from start to start.
-const ELSEWHERE: [&str; 14] = [
+const ELSEWHERE: [&str; 21] = [
     "BOOT_IMAGE",
     "initrd",
     "init",
@@ -21,6 +21,13 @@ const ELSEWHERE: [&str; 14] = [
     "rootflags",
     "rootwait",
     "resume",
+    "resume_offset",
+    "nfsroot",
+    "cryptdevice",
+    "zfs",
+    "ostree",
+    "netconsole",
+    "earlycon",
     "ip",
     "console",
     "ro",
@@ -28,7 +35,7 @@ const ELSEWHERE: [&str; 14] = [
     "quiet",
 ];
 /// The same by what they begin with: they are for programs of the start, not for the kernel.
-const ELSEWHERE_OF: [&str; 4] = ["rd.", "systemd.", "ds=", "cloud-"];
+const ELSEWHERE_OF: [&str; 6] = ["rd.", "systemd.", "ds=", "cloud-", "luks.", "ignition."];
 
 /// The parts, and the key of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

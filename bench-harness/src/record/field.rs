@@ -52,10 +52,14 @@ pub(super) mod maybe {
     }
 }
 
-/// Yes, no, or empty.
-pub(super) mod yes {
+/// Yes, no, or empty: for serde's `with`.
+pub mod yes {
     use super::*;
 
+    /// Writes it.
+    ///
+    /// # Errors
+    /// The serializer's.
     pub fn serialize<S: Serializer>(value: &Option<bool>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(match value {
             Some(true) => "yes",
@@ -64,6 +68,10 @@ pub(super) mod yes {
         })
     }
 
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Any other text.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
         match String::deserialize(deserializer)?.as_str() {
             "yes" => Ok(Some(true)),

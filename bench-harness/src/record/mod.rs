@@ -21,6 +21,7 @@ pub use copies::CopiesRow;
 pub use cost::CostRow;
 pub use error::Error;
 pub use faults::FaultRow;
+pub use field::yes;
 pub use flag::{Flag, Flags, Proximity};
 pub use histograms::Distribution;
 pub use history::{CellName, HistoryRow};
@@ -154,6 +155,17 @@ pub fn read<R: Row>(dir: &Path) -> Result<Vec<R>, Error> {
         Err(e) => return Err(Error::io(&path, e)),
     };
     from_csv(&path, &bytes)
+}
+
+/// As [`read`], and no rows where there is no such file.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_any<R: Row>(dir: &Path) -> Result<Vec<R>, Error> {
+    match read(dir) {
+        Err(Error::Missing { .. }) => Ok(Vec::new()),
+        rows => rows,
+    }
 }
 
 /// Reads the rows of the text `bytes` of the file `path`.

@@ -63,13 +63,13 @@ impl Results {
     /// [`Error::NoResults`] where there is none of a run, otherwise what is wrong with the first file that cannot be read.
     pub fn read(dir: &Path) -> Result<Self, Error> {
         let mut results = Self {
-            latency: rows(dir)?,
-            throughput: rows(dir)?,
-            copies: rows(dir)?,
-            cost: rows(dir)?,
-            lifecycle: rows(dir)?,
-            relay: rows(dir)?,
-            faults: rows(dir)?,
+            latency: record::read_any(dir)?,
+            throughput: record::read_any(dir)?,
+            copies: record::read_any(dir)?,
+            cost: record::read_any(dir)?,
+            lifecycle: record::read_any(dir)?,
+            relay: record::read_any(dir)?,
+            faults: record::read_any(dir)?,
             host: Host::read(dir)?,
             distributions: BTreeMap::new(),
         };
@@ -139,14 +139,6 @@ impl Results {
     /// The line under a chart's title: the machine.
     fn machine(&self) -> String {
         self.host.as_ref().map_or("unknown machine".to_owned(), Host::title)
-    }
-}
-
-/// The rows of one file; none where there is no such file.
-fn rows<R: Row>(dir: &Path) -> Result<Vec<R>, Error> {
-    match record::read(dir) {
-        Err(Error::Missing { .. }) => Ok(Vec::new()),
-        other => other,
     }
 }
 

@@ -8,7 +8,10 @@ use super::{
     fit,
     palette::Look,
 };
-use crate::{report::units::Quantity, stats};
+use crate::{
+    report::{tables::NO_FIGURE, units::Quantity},
+    stats,
+};
 
 /// One run, as all lanes see it.
 pub struct Tick {
@@ -247,8 +250,10 @@ fn draw_lane(canvas: &Canvas<'_>, lane: &Lane, ticks: &[Tick], axis: Axis, (left
         let beside = (x.clamp(axis.from + half, axis.to - half), if above { at - 13.0 } else { at + 13.0 });
         canvas.bold(beside, text, SMALL, INK, Align::Middle);
     }
-    let latest = lane.readings.iter().rev().flatten().next().expect("there are figures").0;
-    canvas.bold((axis.to + 8.0, centre), &lane.quantity.format(latest), 11.0, text_color, Align::Start);
+    // Of the last run, and none where it has none: an older figure would pass for it.
+    let latest = lane.readings.last().copied().flatten();
+    let latest = latest.map_or(NO_FIGURE.to_owned(), |(figure, _)| lane.quantity.format(figure));
+    canvas.bold((axis.to + 8.0, centre), &latest, 11.0, text_color, Align::Start);
 }
 
 /// The next round part that is not less than `furthest`.
