@@ -14,7 +14,7 @@ use crate::{
         program::{Program, Unfit},
         report::{CellReport, Metric, Outcome, Status},
     },
-    inject::Injection,
+    inject::{self, Injection},
     interrupt,
     topology::Topology,
 };
@@ -121,7 +121,9 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         eprintln!("base and head cannot be compared: {why}");
         return Ok(Verdict::Incomparable);
     }
-    if !cells.iter().any(|cell| [&base, &head].iter().all(|side| side[0].identity.has(cell))) {
+    if !cells.iter().any(|cell| {
+        [&base, &head].iter().all(|side| side.iter().all(|build| build.identity.has(cell.mechanism, cell.access)))
+    }) {
         eprintln!("base and head cannot be compared: they have no cell of the plan in common");
         return Ok(Verdict::Incomparable);
     }
@@ -131,19 +133,27 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     }
     interrupt::install().context("cannot handle Ctrl-C")?;
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
+    if let Some(injection) = &injection {
+        if !cells.iter().any(|cell| injection.part(&cell.to_string()).is_some()) {
+            bail!("{}='{injection}' slows down no cell of the plan '{}'", inject::VARIABLE, args.plan);
+        }
+        notes.push(format!("the head was slowed down on purpose: {}={injection}", inject::VARIABLE));
+    }
     let injection = injection.map(|injection| injection.to_string());
     let request = Request { base, head, plan: args.plan, cells, notes, seed, injection };
     let report = engine::compare(&request);
+    // First of all, so that what was found is known whatever becomes of the files.
+    let printed = output::print(&match args.format {
+        Format::Table => print::text(&report),
+        Format::Csv => output::csv(report.cells.iter().map(Row::of))?,
+        Format::Json => output::json(&report)?,
+    });
     let written = export::write(&out, &report)?;
-    export::append_step_summary(&report)?;
-    match args.format {
-        Format::Table => {
-            println!("{} files written to {}", written.len(), out.display());
-            print!("{}", print::text(&report));
-        }
-        Format::Csv => print!("{}", output::csv(report.cells.iter().map(Row::of))?),
-        Format::Json => print!("{}", output::json(&report)?),
+    eprintln!("{} files written to {}", written.len(), out.display());
+    if let Err(error) = export::append_step_summary(&report) {
+        eprintln!("note: {error}");
     }
+    printed?;
     Ok(match report.outcome {
         Outcome::Passed => Verdict::Done,
         Outcome::Regressed => Verdict::Negative,

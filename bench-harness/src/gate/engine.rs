@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     cell::{Cell, Workload},
+    copies,
     host::rfc3339,
     interrupt,
     progress::Progress,
@@ -41,10 +42,12 @@ pub struct Request {
 /// How long a pair is measured. A pair tells no more after three milliseconds than after fifteen: what differs, differs from
 /// pair to pair.
 const STRETCH: Stretch = Stretch { warm_up: Duration::from_millis(1), measure: Duration::from_millis(3) };
-/// How many couples a round may take for each that it needs: some are disturbed, some meet at two distances.
+/// How many couples a round may take: some are disturbed, some meet at two distances.
 const TRIES: u32 = 3;
 /// A side that fails this often in a row cannot measure the cell.
 const FAILURES: u32 = 3;
+/// A head that fails this often altogether, and a base that never does: that is no accident of the machine.
+const FLAWS: u32 = 6;
 /// Readings of each count, of each side.
 const COUNTINGS: usize = 2;
 
@@ -69,8 +72,9 @@ struct Subject {
     screened: usize,
     /// What the first stage calls for: rounds more, by metric.
     candidates: Vec<(Metric, u32)>,
-    /// Failures in a row, of base and head, and the last one's text.
+    /// Failures of base and head, in a row and altogether, and the last one's text.
     failures: [u32; 2],
+    failed: [u32; 2],
     error: [Option<String>; 2],
     wrong_payload: [bool; 2],
 }
@@ -84,6 +88,7 @@ impl Subject {
             screened: 0,
             candidates: Vec::new(),
             failures: [0; 2],
+            failed: [0; 2],
             error: [None, None],
             wrong_payload: [false; 2],
         }
@@ -93,11 +98,20 @@ impl Subject {
         self.failures.iter().any(|&failures| failures >= FAILURES) || self.wrong_payload.contains(&true)
     }
 
-    /// What the head cannot do any more; a finding whatever its speed.
-    fn broken(&self) -> Option<String> {
-        let [base, head] = self.failures.map(|failures| failures >= FAILURES);
-        let error = self.error[1].as_deref().unwrap_or_default();
-        ((head && !base) || self.wrong_payload[1]).then(|| format!("{}: the head fails: {error}", self.cell))
+    /// Whether the head cannot do what the base can; a finding whatever its speed.
+    fn is_broken(&self) -> bool {
+        let often = self.failures[1] >= FAILURES || self.failed[1] >= FLAWS;
+        (often && self.failed[0] == 0) || (self.wrong_payload[1] && !self.wrong_payload[0])
+    }
+
+    /// What failed, of either side; also where there are figures enough.
+    fn trouble(&self) -> Option<String> {
+        let of = |side: usize, name| {
+            let error = self.error[side].as_deref()?;
+            Some(format!("{} of {} pairs of the {name} failed: {error}", self.failed[side], self.rounds.pairs / 2))
+        };
+        let said: Vec<String> = [of(0, "base"), of(1, "head")].into_iter().flatten().collect();
+        (!said.is_empty()).then(|| said.join("; "))
     }
 
     fn metrics(&self) -> &'static [Metric] {
@@ -124,7 +138,8 @@ pub fn compare(request: &Request) -> Report {
     let (started, clock) = (SystemTime::now(), Instant::now());
     let rules = request.plan.rules();
     let mut run = Run { request, rules, random: fastrand::Rng::with_seed(request.seed) };
-    let has = |builds: &[Program], cell: &Cell| builds.iter().all(|build| build.identity.has(cell));
+    let has =
+        |builds: &[Program], cell: &Cell| builds.iter().all(|build| build.identity.has(cell.mechanism, cell.access));
     let (shared, lacking): (Vec<Cell>, Vec<Cell>) =
         request.cells.iter().partition(|cell| has(&request.base, cell) && has(&request.head, cell));
     let mut subjects: Vec<Subject> = shared.iter().map(|&cell| Subject::new(cell, Purpose::Comparison)).collect();
@@ -133,16 +148,22 @@ pub fn compare(request: &Request) -> Report {
 
     run.screen(&mut subjects);
     run.confirm(&mut subjects);
-    let exact = run.count(&shared);
+    // What the head cannot do at all is found already, and counting it may take as long as its deadline.
+    let works = |cell: &Cell| !subjects.iter().any(|subject| subject.cell == *cell && subject.is_broken());
+    let counted: Vec<Cell> = shared.iter().copied().filter(works).collect();
+    let exact = run.count(&counted);
 
     let (compared, controls): (Vec<Subject>, Vec<Subject>) =
         subjects.into_iter().partition(|subject| subject.purpose == Purpose::Comparison);
     let mut cells: Vec<CellReport> = judge(&compared, &rules).iter().map(|line| report(line, &rules)).collect();
     cells.extend(lacking.iter().map(|cell| lacking_report(cell, has(&request.head, cell))));
     let controls: Vec<Control> = controls.iter().filter_map(|control| judge_control(control, &rules)).collect();
-    let broken: Vec<String> = compared.iter().filter_map(Subject::broken).collect();
-    let (outcome, mut reasons) = verdict(&cells, &broken, &controls, &exact);
-    reasons.extend(request.notes.iter().cloned());
+    let of = |is_broken: bool| {
+        let compared = compared.iter().filter(move |subject| subject.is_broken() == is_broken);
+        compared.filter_map(|subject| Some(format!("{}: {}", subject.cell, subject.trouble()?)))
+    };
+    let (outcome, mut reasons) = verdict(&cells, &of(true).collect::<Vec<_>>(), &controls, &exact);
+    reasons.extend(of(false).chain(request.notes.iter().cloned()));
     let side = |builds: &[Program]| Side { identity: builds[0].identity.clone(), builds: builds.len() as u32 };
     Report {
         outcome,
@@ -165,11 +186,10 @@ impl Run<'_> {
         let rules = self.rules;
         let passes = rules.screen_rounds;
         let mut progress = Progress::new(u64::from(passes) * subjects.len() as u64, "rounds");
-        for _ in 0..passes {
+        'passes: for _ in 0..passes {
             for index in self.shuffled(subjects.len()) {
                 if interrupt::requested() {
-                    progress.finish();
-                    return;
+                    break 'passes;
                 }
                 progress.begin(&subjects[index].cell);
                 self.round(&mut subjects[index]);
@@ -179,6 +199,9 @@ impl Run<'_> {
         progress.finish();
         for subject in subjects.iter_mut() {
             subject.screened = subject.rounds.len();
+        }
+        if interrupt::requested() {
+            return;
         }
         // Controls by themselves, as they are judged.
         let (mut compared, controls): (Vec<&mut Subject>, Vec<&mut Subject>) =
@@ -209,23 +232,15 @@ impl Run<'_> {
         progress.finish();
     }
 
-    /// One round: couples until enough of one proximity class are sound, or there were too many that are not.
+    /// One round: couples until one is sound, or there were too many that are not.
     fn round(&mut self, subject: &mut Subject) {
-        let needed = self.rules.couples_per_round as usize;
         let builds = self.builds(subject.purpose);
-        let mut sound: [Vec<Couple>; 3] = Default::default();
-        for _ in 0..TRIES as usize * needed {
+        for _ in 0..TRIES {
             if subject.is_hopeless() || interrupt::requested() {
                 return;
             }
-            let Some(couple) = self.couple(subject, builds) else { continue };
-            if !couple.is_sound() {
-                continue;
-            }
-            let class = &mut sound[couple.proximity().map_or(0, |proximity| 1 + proximity as usize)];
-            class.push(couple);
-            if class.len() == needed {
-                subject.rounds.add(&subject.cell, class, builds);
+            if let Some(couple) = self.couple(subject, builds).filter(Couple::is_sound) {
+                subject.rounds.add(&couple, builds);
                 return;
             }
         }
@@ -237,23 +252,22 @@ impl Run<'_> {
         let mut readings = [None, None];
         for side in if head_first { [1, 0] } else { [0, 1] } {
             subject.rounds.pairs += 1;
-            match self.sample(subject, side, builds[side]) {
-                Ok(Reading { error: Some(error), wrong_payload, .. }) => {
-                    subject.failures[side] += 1;
-                    subject.error[side] = Some(error);
-                    subject.wrong_payload[side] |= wrong_payload;
-                }
+            let (error, wrong_payload) = match self.sample(subject, side, builds[side]) {
+                // Stopping is no fault of the cell.
+                _ if interrupt::requested() => return None,
+                Ok(Reading { error: Some(error), wrong_payload, .. }) => (error, wrong_payload),
+                Ok(reading) if !reading.has_figure() => (format!("no figure, {} messages lost", reading.lost), false),
                 Ok(reading) => {
                     subject.failures[side] = 0;
                     readings[side] = Some(reading);
+                    continue;
                 }
-                // Stopping is no fault of the cell.
-                Err(_) if interrupt::requested() => return None,
-                Err(error) => {
-                    subject.failures[side] += 1;
-                    subject.error[side] = Some(error.to_string());
-                }
-            }
+                Err(error) => (error.to_string(), false),
+            };
+            subject.failures[side] += 1;
+            subject.failed[side] += 1;
+            subject.error[side] = Some(error);
+            subject.wrong_payload[side] |= wrong_payload;
         }
         let [base, head] = readings;
         Some(Couple { readings: [base?, head?] })
@@ -287,12 +301,16 @@ impl Run<'_> {
         order
     }
 
-    /// The counts of every mechanism and access among `cells`.
+    /// The counts of every mechanism among `cells`.
     fn count(&mut self, cells: &[Cell]) -> Vec<ExactReport> {
-        let subjects = exact::subjects(cells);
+        let has = |builds: &[Program], subject: &copies::Subject| {
+            builds.iter().all(|build| build.identity.has(subject.mechanism.spec.name, subject.access))
+        };
+        let mut subjects = exact::subjects(cells);
+        subjects.retain(|subject| has(&self.request.base, subject) && has(&self.request.head, subject));
         let mut progress = Progress::new(subjects.len() as u64, "counts");
         let mut found = Vec::new();
-        for name in subjects {
+        for name in subjects.iter().map(ToString::to_string) {
             if interrupt::requested() {
                 break;
             }
@@ -351,7 +369,7 @@ struct Line<'a> {
     metric: Metric,
     margin: f64,
     screened: Screened,
-    /// The index among the candidates.
+    /// What the second stage says, where it was a candidate.
     confirmed: Option<Confirmed>,
 }
 
@@ -406,32 +424,28 @@ fn margin(subject: &Subject, metric: Metric, rules: &Rules) -> f64 {
 
 fn report(line: &Line<'_>, rules: &Rules) -> CellReport {
     let Line { subject, metric, margin, screened, confirmed } = line;
-    let (change, detectable, p) = match confirmed {
-        Some(confirmed) => (confirmed.change, confirmed.detectable, Some(confirmed.p)),
-        None => (screened.change, screened.detectable, Some(screened.p)),
-    };
-    let rounds = match confirmed {
-        Some(_) => subject.rounds.len() - subject.screened,
-        None => subject.rounds.len(),
+    // Too few fresh rounds to say anything, where the run was interrupted: then what is known is from the screen.
+    let fresh = confirmed.as_ref().filter(|confirmed| confirmed.change.is_some());
+    let (change, detectable, p, rounds) = match fresh {
+        Some(fresh) => (fresh.change, fresh.detectable, fresh.p, subject.rounds.len() - subject.screened),
+        None => (screened.change, screened.detectable, screened.p, subject.screened),
     };
     let planned = rules.screen_rounds as usize;
-    let error = match &subject.error {
-        [Some(base), Some(head)] if base == head => Some(base.clone()),
-        [Some(base), Some(head)] => Some(format!("base: {base}; head: {head}")),
-        [Some(base), None] => Some(format!("base: {base}")),
-        [None, Some(head)] => Some(format!("head: {head}")),
-        [None, None] if 2 * subject.rounds.len() < planned => {
-            Some(format!("{} of {planned} rounds: the others were disturbed or not taken", subject.rounds.len()))
-        }
-        [None, None] => None,
-    };
+    let too_few = 2 * subject.screened < planned;
+    let error = subject.trouble().or_else(|| {
+        too_few.then(|| format!("{} of {planned} rounds: the others were disturbed or not taken", subject.screened))
+    });
     let status = match change {
-        _ if subject.is_hopeless() => Status::Failed,
+        _ if subject.is_hopeless() || subject.is_broken() => Status::Failed,
         _ if confirmed.as_ref().is_some_and(|confirmed| confirmed.regressed) => Status::Regressed,
         // What was to be confirmed, and was not measured for it, is open.
-        _ if confirmed.is_some() && (rounds as u32) < rules.confirm_min => Status::Unresolved,
-        Some(change) if 2 * subject.rounds.len() >= planned && change.hi <= rules.resolved.max(*margin) => {
-            if change.hi < -*margin { Status::Improved } else { Status::Unchanged }
+        _ if confirmed.is_some() && (fresh.is_none() || (rounds as u32) < rules.confirm_min) => Status::Unresolved,
+        Some(change) if !too_few && change.hi <= rules.resolved.max(*margin) => {
+            if change.hi < -*margin {
+                Status::Improved
+            } else {
+                Status::Unchanged
+            }
         }
         _ => Status::Unresolved,
     };
@@ -442,7 +456,7 @@ fn report(line: &Line<'_>, rules: &Rules) -> CellReport {
         base: subject.rounds.figures(&subject.cell, 0),
         head: subject.rounds.figures(&subject.cell, 1),
         change,
-        p,
+        p: Some(p),
         rounds: rounds as u32,
         candidate: confirmed.is_some(),
         margin: *margin,
@@ -479,9 +493,12 @@ fn judge_control(control: &Subject, rules: &Rules) -> Option<Control> {
     let Purpose::Control(expectation) = control.purpose else { return None };
     let lines = judge(std::slice::from_ref(control), rules);
     let report = report(lines.iter().find(|line| line.metric != Metric::P99)?, rules);
-    let regressed = report.status == Status::Regressed;
-    let measured = !matches!(report.status, Status::Failed) && report.change.is_some();
-    let held = measured && regressed == (expectation == Expectation::Found);
+    // A side that is faster than itself would hide what makes it slower.
+    let wrong_if_silent = matches!(report.status, Status::Regressed | Status::Improved);
+    let held = match expectation {
+        Expectation::Silent => !wrong_if_silent && report.status != Status::Failed && report.change.is_some(),
+        Expectation::Found => report.status == Status::Regressed,
+    };
     Some(Control { expectation, held, report })
 }
 
@@ -492,7 +509,8 @@ fn verdict(
     controls: &[Control],
     exact: &[ExactReport],
 ) -> (Outcome, Vec<String>) {
-    let count = |status| cells.iter().filter(|cell| cell.status == status).count();
+    // Tails gate, but that one is open leaves no cell open.
+    let own = || cells.iter().filter(|cell| cell.metric != Metric::P99);
     let mut findings = broken.to_vec();
     for report in exact {
         for count in report.counts.iter().filter(|count| count.worse) {
@@ -506,8 +524,7 @@ fn verdict(
     let slower = cells.iter().filter(|cell| cell.status == Status::Regressed);
     let regressed = slower.map(|cell| cell.cell).collect::<BTreeSet<_>>().len();
     if regressed > 0 {
-        let all = cells.iter().filter(|cell| cell.metric != Metric::P99).count();
-        findings.push(format!("{regressed} of {all} cells are slower, confirmed on fresh rounds"));
+        findings.push(format!("{regressed} of {} cells are slower, confirmed on fresh rounds", own().count()));
     }
     let failed = controls.iter().filter(|control| !control.held).map(|control| {
         let Control { expectation, report, .. } = control;
@@ -523,24 +540,30 @@ fn verdict(
             }
         }
     });
-    let failed: Vec<String> = failed.collect();
-    let unresolved = count(Status::Unresolved);
-    let mut doubts = failed.clone();
-    if interrupt::requested() {
-        doubts.push("the run was interrupted".into());
+    let mut failed: Vec<String> = failed.collect();
+    for expectation in [Expectation::Silent, Expectation::Found] {
+        if !controls.iter().any(|control| control.expectation == expectation) {
+            failed.push(format!("the base can run no control that has to be {expectation}"));
+        }
     }
-    let too_many = unresolved * UNRESOLVED_PART > cells.len();
-    if too_many {
-        doubts.push(format!("in {unresolved} of {} cells a change of 10 % could not be excluded", cells.len()));
+    let measured = own().filter(|cell| !matches!(cell.status, Status::Failed | Status::Lacking)).count();
+    let unresolved = own().filter(|cell| cell.status == Status::Unresolved).count();
+    let mut open = Vec::new();
+    if measured == 0 {
+        open.push("no cell could be measured on both sides".to_owned());
+    } else if unresolved * UNRESOLVED_PART > measured {
+        open.push(format!("in {unresolved} of {measured} cells a change of 10 % could not be excluded"));
     }
     let outcome = match () {
         () if interrupt::requested() => Outcome::Inconclusive,
         () if certain => Outcome::Regressed,
         () if !failed.is_empty() => Outcome::Inconclusive,
         () if regressed > 0 => Outcome::Regressed,
-        () if too_many => Outcome::Inconclusive,
+        () if !open.is_empty() => Outcome::Inconclusive,
         () => Outcome::Passed,
     };
-    findings.extend(doubts);
+    findings.extend(failed);
+    findings.extend(interrupt::requested().then(|| "the run was interrupted".to_owned()));
+    findings.extend(open);
     (outcome, findings)
 }

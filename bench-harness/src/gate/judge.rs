@@ -19,8 +19,6 @@ use super::{
 pub struct Rules {
     /// Rounds of each cell in the screen.
     pub screen_rounds: u32,
-    /// Couples of one base and one head pair in a round, whose median is its difference.
-    pub couples_per_round: u32,
     /// A cell becomes a candidate below this one-sided p of being slower at all.
     pub screen_p: f64,
     /// Fresh rounds of a candidate, at least.
@@ -49,7 +47,6 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             screen_rounds: 80,
-            couples_per_round: 1,
             screen_p: 0.20,
             confirm_min: 100,
             confirm_max: 600,

@@ -101,7 +101,7 @@ pub struct CellReport {
     pub head: Figures,
     /// The change, where there are rounds enough.
     pub change: Option<Change>,
-    /// The one-sided signed-rank p of a change beyond the margin, on fresh rounds where it was a candidate.
+    /// The one-sided signed-rank p: of a change beyond the margin, on fresh rounds, where it was a candidate; else of any.
     pub p: Option<f64>,
     /// Rounds that the change rests on.
     pub rounds: u32,
@@ -115,7 +115,7 @@ pub struct CellReport {
     pub proximity: Option<Proximity>,
     /// Pairs of both sides that were measured, those that were taken again included.
     pub pairs: u32,
-    /// Why there is no figure.
+    /// What failed, or why there is no verdict.
     pub error: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 use super::{
     reading::Reading,
     report::{Figures, Metric},
+    stats::spread,
 };
 use crate::{
     cell::{Cell, Workload},
@@ -11,8 +12,11 @@ use crate::{
     stats::{Figure, median},
     workload::histogram,
 };
+use statrs::distribution::{ChiSquared, ContinuousCDF};
+use std::f64::consts::FRAC_PI_2;
 
 /// One pair of each side, right after each other, in one proximity class.
+#[derive(Clone, Debug)]
 pub struct Couple {
     /// Base and head.
     pub readings: [Reading; 2],
@@ -31,7 +35,7 @@ impl Couple {
     }
 }
 
-/// What one side showed in one round: medians over its pairs.
+/// What one side showed in one round.
 #[derive(Clone, Copy, Debug, Default)]
 struct Values {
     /// Nanoseconds a round trip, or a message.
@@ -58,33 +62,25 @@ pub struct Rounds {
 const MERGE: usize = 64;
 
 impl Rounds {
-    /// Takes a round: sound couples of one class, of these builds.
-    pub fn add(&mut self, cell: &Cell, couples: &[Couple], builds: [usize; 2]) {
-        for side in 0..2 {
-            let over = |of: fn(&Reading) -> Option<f64>| {
-                median(&mut couples.iter().filter_map(|couple| of(&couple.readings[side])).collect::<Vec<_>>())
-            };
-            let typical = match cell.workload {
-                Workload::Throughput => over(|reading| Some(1e9 / reading.msgs_per_s?)),
-                _ => over(|reading| reading.p50_ns),
-            };
-            let typical_ns = typical.expect("a reading without an error has its figure");
+    /// Takes a round: a sound couple, of these builds.
+    pub fn add(&mut self, couple: &Couple, builds: [usize; 2]) {
+        // Where a stamp weighs, both sides without: one with and one without would differ by it.
+        let batches = couple.readings.iter().all(|reading| reading.batch_p50_ns.is_some());
+        for (side, reading) in couple.readings.iter().enumerate() {
+            let typical = if batches { reading.batch_p50_ns } else { reading.stamped_ns() };
             self.values[side].push(Values {
-                typical_ns,
-                p99_ns: over(|reading| reading.p99_ns),
-                p999_ns: over(|reading| reading.p999_ns),
+                typical_ns: typical.unwrap_or(f64::NAN),
+                p99_ns: reading.p99_ns,
+                p999_ns: reading.p999_ns,
             });
-            for couple in couples {
-                let reading = &couple.readings[side];
-                self.max_ns[side] = self.max_ns[side].max(reading.max_ns.unwrap_or(0.0));
-                self.histograms[side].extend(reading.histogram.clone());
-            }
+            self.max_ns[side] = self.max_ns[side].max(reading.max_ns.unwrap_or(0.0));
+            self.histograms[side].extend(reading.histogram.clone());
             if self.histograms[side].len() >= MERGE {
                 self.histograms[side] = merged(&self.histograms[side]).into_iter().collect();
             }
         }
         self.builds.push(builds);
-        self.classes.push(couples.first().and_then(Couple::proximity));
+        self.classes.push(couple.proximity());
     }
 
     /// How many there are.
@@ -125,7 +121,8 @@ impl Rounds {
 
     /// How far builds of one side lie apart whose sections have another order: a standard deviation of logarithms.
     ///
-    /// The variance of the builds' means, less what the rounds' own scatter puts into it; 0 with one build a side.
+    /// The variance of the builds' medians, less what the rounds' own scatter puts into it; 0 with one build a side, and where
+    /// that scatter explains all (χ², 5 %).
     pub fn layout_spread(&self) -> f64 {
         let differences = self.differences(Metric::P50, 0);
         let of_side = |side: usize| {
@@ -134,13 +131,17 @@ impl Rounds {
                 let of_build = self.builds.iter().zip(&differences).filter(move |(builds, _)| builds[side] == build);
                 of_build.map(|(_, &difference)| difference).collect::<Vec<f64>>()
             });
-            between_groups(&groups.collect::<Vec<_>>())
+            Apart::of(&groups.collect::<Vec<_>>())
         };
-        let variances: Vec<f64> = [0, 1].into_iter().filter_map(of_side).collect();
-        if variances.is_empty() {
-            return 0.0;
+        let [mut squares, mut freedom, mut explained] = [0.0; 3];
+        for apart in [0, 1].into_iter().filter_map(of_side) {
+            squares += apart.squares;
+            freedom += apart.freedom;
+            explained += apart.freedom * apart.explained;
         }
-        (variances.iter().sum::<f64>() / variances.len() as f64).max(0.0).sqrt()
+        let Ok(chance) = ChiSquared::new(freedom) else { return 0.0 };
+        let (between, explained) = (squares / freedom, explained / freedom);
+        if squares > explained * chance.inverse_cdf(0.95) { (between - explained).sqrt() } else { 0.0 }
     }
 
     /// The figures of base (0) or head (1).
@@ -171,23 +172,34 @@ impl Rounds {
     }
 }
 
-/// The variance of the groups' medians beyond what the scatter within them explains (half again for medians); `None` with
-/// fewer than two groups of three.
-fn between_groups(groups: &[Vec<f64>]) -> Option<f64> {
-    let groups: Vec<&Vec<f64>> = groups.iter().filter(|group| group.len() >= 3).collect();
-    if groups.len() < 2 {
-        return None;
-    }
-    let medians: Vec<f64> = groups.iter().filter_map(|group| median(&mut group.to_vec())).collect();
-    let mean = medians.iter().sum::<f64>() / medians.len() as f64;
-    let between = medians.iter().map(|median| (median - mean).powi(2)).sum::<f64>() / (medians.len() - 1) as f64;
-    let explained = groups.iter().zip(&medians).map(|(group, center)| {
-        let mut off: Vec<f64> = group.iter().map(|value| (value - center).abs()).collect();
-        let sigma = 1.4826 * median(&mut off).unwrap_or(0.0);
+/// How far the medians of groups lie apart.
+struct Apart {
+    /// Squared distances of the medians from their mean, together.
+    squares: f64,
+    /// One less than there are groups.
+    freedom: f64,
+    /// The variance of a median that the scatter within the groups explains.
+    explained: f64,
+}
+
+impl Apart {
+    /// `None` with fewer than two groups of three.
+    fn of(groups: &[Vec<f64>]) -> Option<Self> {
+        let groups: Vec<&Vec<f64>> = groups.iter().filter(|group| group.len() >= 3).collect();
+        if groups.len() < 2 {
+            return None;
+        }
+        let count = groups.len() as f64;
+        let medians: Vec<f64> = groups.iter().filter_map(|group| median(&mut group.to_vec())).collect();
+        let mean = medians.iter().sum::<f64>() / count;
         // The variance of a median of n normal values is π/2 times that of their mean.
-        std::f64::consts::FRAC_PI_2 * sigma * sigma / group.len() as f64
-    });
-    Some((between - explained.sum::<f64>() / groups.len() as f64).max(0.0))
+        let explained = groups.iter().map(|group| FRAC_PI_2 * spread(group).powi(2) / group.len() as f64);
+        Some(Self {
+            squares: medians.iter().map(|median| (median - mean).powi(2)).sum(),
+            freedom: count - 1.0,
+            explained: explained.sum::<f64>() / count,
+        })
+    }
 }
 
 fn merged(histograms: &[Packed]) -> Option<Packed> {
@@ -224,22 +236,38 @@ mod tests {
     }
 
     #[test]
-    fn a_round_is_the_medians_of_its_pairs() {
+    fn a_round_is_a_couple() {
         let mut rounds = Rounds::default();
-        rounds.add(&cell(), &[couple(100.0, 900.0), couple(1.0, 110.0), couple(200.0, 1.0)], [0, 0]);
-        assert_eq!(rounds.differences(Metric::P50, 0), [(110.0_f64 / 100.0).ln()]);
-        assert_eq!(rounds.differences(Metric::P99, 0), [(220.0_f64 / 200.0).ln()]);
-        assert!(rounds.differences(Metric::P50, 1).is_empty());
+        for (base, head) in [(100.0, 110.0), (1.0, 900.0), (200.0, 1.0)] {
+            rounds.add(&couple(base, head), [0, 0]);
+        }
+        assert_eq!(rounds.differences(Metric::P50, 0)[0], (110.0_f64 / 100.0).ln());
+        assert_eq!(rounds.differences(Metric::P99, 0)[0], (220.0_f64 / 200.0).ln());
+        assert_eq!(rounds.differences(Metric::P50, 1).len(), 2);
         let head = rounds.figures(&cell(), 1);
         assert_eq!((head.p50_ns, head.max_ns), (Some(110.0), Some(8100.0)));
         assert_eq!(head.histogram.unwrap().unpack().len(), 3);
+    }
+
+    /// Near the length from which on stamps weigh, only one of two pairs may have found that they do.
+    #[test]
+    fn both_sides_are_taken_with_stamps_or_both_without() {
+        let mut both = couple(480.0, 480.0);
+        both.readings.iter_mut().for_each(|reading| reading.batch_p50_ns = Some(450.0));
+        let mut one = both.clone();
+        one.readings[1].batch_p50_ns = None;
+        let mut rounds = Rounds::default();
+        rounds.add(&both, [0, 0]);
+        rounds.add(&one, [0, 0]);
+        assert_eq!(rounds.differences(Metric::P50, 0), [0.0, 0.0]);
+        assert_eq!([rounds.values[0][0].typical_ns, rounds.values[0][1].typical_ns], [450.0, 480.0]);
     }
 
     #[test]
     fn merging_on_the_way_loses_nothing() {
         let mut rounds = Rounds::default();
         for _ in 0..2 * MERGE {
-            rounds.add(&cell(), &[couple(100.0, 110.0)], [0, 0]);
+            rounds.add(&couple(100.0, 110.0), [0, 0]);
         }
         assert_eq!(rounds.figures(&cell(), 0).histogram.unwrap().unpack().len(), 2 * MERGE as u64);
     }
@@ -263,11 +291,11 @@ mod tests {
             for round in 0..60 {
                 let build = round % 3;
                 let head = 100.0 * (1.0 + 0.02 * (random.f64() - 0.5)) * (1.0 + apart * build as f64);
-                rounds.add(&cell(), &[couple(100.0, head)], [0, build]);
+                rounds.add(&couple(100.0, head), [0, build]);
             }
             rounds.layout_spread()
         };
-        assert!(rounds_of(0.0) < 0.004);
+        assert_eq!(rounds_of(0.0), 0.0);
         assert!((0.04..0.08).contains(&rounds_of(0.06)));
     }
 }
