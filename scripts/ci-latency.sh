@@ -198,6 +198,7 @@ why_not_fetched() {
 }
 
 # ---- head
+uncommitted() { git --no-optional-locks status --porcelain --untracked-files=normal -- "${paths[@]}" ':(exclude)results'; }
 changes=''
 if [ ${#revisions[@]} = 2 ]; then
     head=$(commit "${revisions[1]}") || fail 2 "unknown revision '${revisions[1]}'"
@@ -205,7 +206,7 @@ if [ ${#revisions[@]} = 2 ]; then
 else
     head=$(commit HEAD) || fail 4 "no commit yet, so nothing to compare with"
     head_is=HEAD
-    changes=$(git --no-optional-locks status --porcelain --untracked-files=normal -- "${paths[@]}" ':(exclude)results') || fail 2 "git status failed"
+    changes=$(uncommitted) || fail 2 "git status failed"
     [ -z "$changes" ] || head_is="HEAD with uncommitted changes"
 fi
 
@@ -260,7 +261,7 @@ if [ ${#revisions[@]} = 0 ]; then default_base; else given_base "${revisions[0]}
 short() { git rev-parse --short "$1"; }
 say "base $(short "$base") ($base_is)"
 say "head $(short "$head") ($head_is)"
-if [ ${#revisions[@]} = 2 ] && [ -n "$(git --no-optional-locks status --porcelain --untracked-files=normal -- "${paths[@]}" ':(exclude)results')" ]; then
+if [ ${#revisions[@]} = 2 ] && [ -n "$(uncommitted)" ]; then
     say "note: uncommitted changes are not looked at, since a head is given"
 fi
 [ "$base" != "$head" ] || [ -n "$changes" ] || say "warning: base and head are the same commit: whatever is found is an error of the measurement"
