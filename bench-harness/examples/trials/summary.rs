@@ -206,7 +206,7 @@ fn beside(trials: &[TrialRow], cells: &[CellRow]) -> Table {
                       (median over the run's rounds of the median round trip, or of the time per message) is compared with: the base's of the \
                       first trial (one stored baseline); the base's of every other trial in turn (any stored baseline: not one \
                       lucky or unlucky moment); the head's of the trial before; the base's of the same run. A cell is called slower where the ratio \
-                      exceeds 1 + threshold. Only trials of one revision are compared with each other. No bounds: such comparisons \
+                      exceeds 1 + threshold. Only trials of one revision in one environment are compared with each other. No bounds: such comparisons \
                       share a baseline and are not independent."
             .into(),
         columns: vec![
