@@ -11,7 +11,7 @@ use crate::{
         export,
         plan::Plan,
         print,
-        program::{Program, Unfit},
+        program::{Program, Unfit, all_have},
         report::{CellReport, Metric, Outcome, Status},
     },
     inject::{self, Injection},
@@ -121,9 +121,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         eprintln!("base and head cannot be compared: {why}");
         return Ok(Verdict::Incomparable);
     }
-    if !cells.iter().any(|cell| {
-        [&base, &head].iter().all(|side| side.iter().all(|build| build.identity.has(cell.mechanism, cell.access)))
-    }) {
+    if !cells.iter().any(|cell| [&base, &head].iter().all(|side| all_have(side, cell.mechanism, cell.access))) {
         eprintln!("base and head cannot be compared: they have no cell of the plan in common");
         return Ok(Verdict::Incomparable);
     }

@@ -4,14 +4,13 @@ use super::{
     exact,
     judge::{Confirmed, Rounds as Series, Rules, Screened},
     plan::{CONTROL_PERCENT, CONTROLS, Plan, known},
-    program::{CallError, Program},
+    program::{CallError, Program, all_have},
     reading::{Reading, Stretch},
     report::{CellReport, Change, Control, ExactReport, Expectation, Figures, Metric, Outcome, Report, Side, Status},
     rounds::{Couple, Rounds},
 };
 use crate::{
     cell::{Cell, Workload},
-    copies,
     host::rfc3339,
     interrupt,
     progress::Progress,
@@ -138,8 +137,7 @@ pub fn compare(request: &Request) -> Report {
     let (started, clock) = (SystemTime::now(), Instant::now());
     let rules = request.plan.rules();
     let mut run = Run { request, rules, random: fastrand::Rng::with_seed(request.seed) };
-    let has =
-        |builds: &[Program], cell: &Cell| builds.iter().all(|build| build.identity.has(cell.mechanism, cell.access));
+    let has = |builds: &[Program], cell: &Cell| all_have(builds, cell.mechanism, cell.access);
     let (shared, lacking): (Vec<Cell>, Vec<Cell>) =
         request.cells.iter().partition(|cell| has(&request.base, cell) && has(&request.head, cell));
     let mut subjects: Vec<Subject> = shared.iter().map(|&cell| Subject::new(cell, Purpose::Comparison)).collect();
@@ -303,11 +301,11 @@ impl Run<'_> {
 
     /// The counts of every mechanism among `cells`.
     fn count(&mut self, cells: &[Cell]) -> Vec<ExactReport> {
-        let has = |builds: &[Program], subject: &copies::Subject| {
-            builds.iter().all(|build| build.identity.has(subject.mechanism.spec.name, subject.access))
-        };
+        let Request { base, head, .. } = self.request;
         let mut subjects = exact::subjects(cells);
-        subjects.retain(|subject| has(&self.request.base, subject) && has(&self.request.head, subject));
+        subjects.retain(|subject| {
+            [base, head].iter().all(|side| all_have(side, subject.mechanism.spec.name, subject.access))
+        });
         let mut progress = Progress::new(subjects.len() as u64, "counts");
         let mut found = Vec::new();
         for name in subjects.iter().map(ToString::to_string) {

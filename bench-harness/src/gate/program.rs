@@ -8,7 +8,10 @@ use super::{
     exact::ExactReading,
     reading::{Identity, PROGRAM, Reading, SCHEMA, Stretch},
 };
-use crate::{cell::Cell, inject};
+use crate::{
+    cell::{Access, Cell},
+    inject,
+};
 use ipc_core::{
     Error,
     process::{self, Exit},
@@ -104,6 +107,11 @@ struct Called {
 
 /// The exit code of a child whose execve failed, and what it then prints: an errno.
 const NOT_EXECUTED: i32 = 127;
+
+/// Whether every one of `builds` has `mechanism` by `access`.
+pub fn all_have(builds: &[Program], mechanism: &str, access: Access) -> bool {
+    builds.iter().all(|build| build.identity.has(mechanism, access))
+}
 
 impl Program {
     /// Copies the file at `path` and asks it what it is.
