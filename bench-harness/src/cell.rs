@@ -3,7 +3,7 @@
 //! The name is the key of every result file and of the command line's filter, so its parts are enums that are parsed
 //! once, at the edge.
 
-use crate::registry::Mechanism;
+use crate::{record::Key, registry::Mechanism};
 use ipc_core::Wait;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{fmt, str::FromStr};
@@ -166,21 +166,10 @@ impl FromStr for Cell {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |why: String| format!("'{text}' is no cell: {why}");
-        let parts: Vec<&str> = text.split('/').collect();
-        let [workload, mechanism, size, placement, wait, access] = parts[..] else {
-            let example = "latency/pipe/64/same-core/block/copy";
-            return Err(wrong(format!("use WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS, such as {example}")));
-        };
-        let known = Mechanism::named(mechanism).map(|mechanism| mechanism.spec.name);
-        Ok(Self {
-            workload: workload.parse().map_err(wrong)?,
-            mechanism: known.ok_or_else(|| wrong(format!("no mechanism '{mechanism}' (see `ipc-bench list`)")))?,
-            size: size.parse().map_err(|_| wrong(format!("'{size}' is no number of bytes")))?,
-            placement: placement.parse().map_err(wrong)?,
-            wait: wait.parse().map_err(wrong)?,
-            access: access.parse().map_err(wrong)?,
-        })
+        let Key { workload, mechanism, size, placement, wait, access } = Key::try_from(text)?;
+        let known = Mechanism::named(mechanism)
+            .ok_or_else(|| format!("'{text}' is no cell: no mechanism '{mechanism}' (see `ipc-bench list`)"))?;
+        Ok(Self { workload, mechanism: known.spec.name, size, placement, wait, access })
     }
 }
 

@@ -44,26 +44,16 @@ impl FromStr for CellName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |why: String| format!("'{text}' is no cell: {why}");
-        let parts: Vec<&str> = text.split('/').collect();
-        let [workload, mechanism, size, placement, wait, access] = parts[..] else {
-            return Err(wrong("expected WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS".into()));
-        };
-        let workload: Workload = workload.parse().map_err(wrong)?;
-        if !Workload::TIMED.contains(&workload) {
-            return Err(wrong(format!("'{workload}' is not timed: expected latency or throughput")));
+        let key = Key::try_from(text)?;
+        let wrong = |why: String| Err(format!("'{text}' is no cell: {why}"));
+        if !Workload::TIMED.contains(&key.workload) {
+            return wrong(format!("'{}' is not timed: expected latency or throughput", key.workload));
         }
-        if !field::is_plain(mechanism) {
-            return Err(wrong(format!("'{mechanism}' is no mechanism's name: expected letters, digits and hyphens")));
+        if !field::is_plain(key.mechanism) {
+            let mechanism = key.mechanism;
+            return wrong(format!("'{mechanism}' is no mechanism's name: expected letters, digits and hyphens"));
         }
-        Ok(Self {
-            workload,
-            mechanism: mechanism.to_owned(),
-            size: size.parse().map_err(|_| wrong(format!("'{size}' is no number of bytes")))?,
-            placement: placement.parse().map_err(wrong)?,
-            wait: wait.parse().map_err(wrong)?,
-            access: access.parse().map_err(wrong)?,
-        })
+        Ok(key.into())
     }
 }
 

@@ -80,6 +80,28 @@ impl Key<'_> {
     }
 }
 
+impl<'a> TryFrom<&'a str> for Key<'a> {
+    type Error = String;
+
+    /// Reads a cell's name; the mechanism's may be any text.
+    fn try_from(text: &'a str) -> Result<Self, String> {
+        let wrong = |why: String| format!("'{text}' is no cell: {why}");
+        let parts: Vec<&str> = text.split('/').collect();
+        let [workload, mechanism, size, placement, wait, access] = parts[..] else {
+            let example = "latency/pipe/64/same-core/block/copy";
+            return Err(wrong(format!("use WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS, such as {example}")));
+        };
+        Ok(Self {
+            workload: workload.parse().map_err(wrong)?,
+            mechanism,
+            size: size.parse().map_err(|_| wrong(format!("'{size}' is no number of bytes")))?,
+            placement: placement.parse().map_err(wrong)?,
+            wait: wait.parse().map_err(wrong)?,
+            access: access.parse().map_err(wrong)?,
+        })
+    }
+}
+
 impl std::fmt::Display for Key<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { workload, mechanism, size, placement, wait, access } = self;
