@@ -5,7 +5,7 @@
 //! without rayon and so starts no thread, and `process::fork` refuses where there is one.
 //!
 //! What criterion compares with lies in the past, and on a shared machine the level moves by more between two runs than pairs differ
-//! within one: more samples would make the intervals narrower and the verdicts no better. So the threshold of [`noise`] decides, not
+//! within one: more samples would make the intervals narrower and the verdicts no better. So the threshold of [`Group::noise`] decides, not
 //! the interval.
 
 use bench_harness::{
@@ -25,6 +25,22 @@ const PAIRS: usize = 30;
 /// What is measured of each.
 const STRETCH: Duration = Duration::from_millis(5);
 
+/// The benchmarks of one workload.
+struct Group {
+    workload: Workload,
+    /// Lengths of messages.
+    sizes: &'static [usize],
+    /// A change of the mean up to here is none, as a share of 1: what unchanged programs differ by (`scripts/baseline-noise.sh`).
+    noise: f64,
+}
+
+/// How fast short messages follow each other on one core hangs on how many of them the scheduler has to a turn: that stays for
+/// seconds, and is up to six times another the next time. So throughput is only that of long ones.
+const GROUPS: [Group; 2] = [
+    Group { workload: Workload::Latency, sizes: &[64, 64 << 10], noise: 0.3 },
+    Group { workload: Workload::Throughput, sizes: &[64 << 10], noise: 0.5 },
+];
+
 fn main() {
     // `cargo bench -- OPTIONS` hands the same words to every target; criterion would fail on ours.
     let words: Vec<String> = std::env::args().collect();
@@ -34,38 +50,21 @@ fn main() {
         panic!("cannot start again without the options of `compare`: {error}");
     }
     let topology = Topology::here().expect("this process may run somewhere");
-    for workload in Workload::TIMED {
+    for Group { workload, sizes, noise } in GROUPS {
         // Each its own, for a threshold of a group would go before the user's `--noise-threshold`.
         let mut criterion = Criterion::default()
             .warm_up_time(10 * STRETCH)
             .measurement_time(PAIRS as u32 * STRETCH)
             .sample_size(PAIRS)
             .nresamples(10_000)
-            .noise_threshold(noise(workload))
+            .noise_threshold(noise)
             .configure_from_args();
         for mechanism in &MECHANISMS {
-            for &size in sizes(workload) {
+            for &size in sizes {
                 bench(&mut criterion, &topology, workload, mechanism, size);
             }
         }
         criterion.final_summary();
-    }
-}
-
-/// Lengths of messages. How fast short ones follow each other on one core hangs on how many of them the scheduler has to a turn: that
-/// stays for seconds, and is up to six times another the next time.
-fn sizes(workload: Workload) -> &'static [usize] {
-    match workload {
-        Workload::Latency => &[64, 64 << 10],
-        _ => &[64 << 10],
-    }
-}
-
-/// A change of the mean up to here is none, as a share of 1: what unchanged programs differ by (`scripts/baseline-noise.sh`).
-fn noise(workload: Workload) -> f64 {
-    match workload {
-        Workload::Latency => 0.3,
-        _ => 0.5,
     }
 }
 
