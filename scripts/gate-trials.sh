@@ -4,18 +4,21 @@
 # again until there are enough. Leave the machine alone meanwhile.
 #
 #   scripts/gate-trials.sh same       [OPTIONS]    the same build twice: nothing may be found       100 trials
+#   scripts/gate-trials.sh shuffled   [OPTIONS]    the same source twice, three builds of each side    30
+#                                                  with functions in another order: nothing may be found
 #   scripts/gate-trials.sh slower-10  [OPTIONS]    one cell slowed down by 10 %, another each time   60
 #   scripts/gate-trials.sh slower-5   [OPTIONS]    by 5 %                                            60
 #   scripts/gate-trials.sh ring-copy  [OPTIONS]    scripts/regressions/ring-copy.patch in the head   20
 #   scripts/gate-trials.sh pipe-call  [OPTIONS]    scripts/regressions/pipe-call.patch in the head   20
 #   scripts/gate-trials.sh summary [--markdown] [--results DIR]
 #
-#   --builds N     builds of each side, their functions in another order each    default 1; of the patches 3
+#   --builds N     builds of each side, their functions in another order each    default 1; of the patches 3; of
+#                  shuffled 6, of which each trial draws its own
 #   --count N      until so many trials of the kind are in the file
 #   --minutes M    begin none that would end later than this
 #   others         see `trials KIND --help`: --plan, --cell, --results
 #
-# The first two kinds take what lies here, the patches HEAD. Exit code: 0 done, or the time is over; 2 a gate without a verdict, a
+# All but the patches take what lies here, those HEAD. Exit code: 0 done, or the time is over; 2 a gate without a verdict, a
 # torn file, a patch that is missing or does not apply; 130 interrupted.
 set -euo pipefail
 # In braces, so that it is read as a whole: the checkout may change meanwhile.
@@ -27,10 +30,11 @@ top=$(pwd -P)
 kind=${1:-}
 case $kind in
     same | slower-5 | slower-10) builds=1 ;;
+    shuffled) builds=6 ;;
     ring-copy | pipe-call) builds=3 ;;
     summary) exec cargo run --quiet --release -p bench-harness --example trials -- "$@" ;;
     -h | --help) sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "$0" && exit ;;
-    *) fail "'$kind' is no kind of trial: use same, slower-5, slower-10, ring-copy, pipe-call or summary" ;;
+    *) fail "'$kind' is no kind of trial: use same, shuffled, slower-5, slower-10, ring-copy, pipe-call or summary" ;;
 esac
 shift
 options=()
@@ -64,13 +68,13 @@ clean_up() {
         git worktree remove --force --force "$work/$side" 2>/dev/null || true
     done
 }
-# Builds $1, base or head, from the folder $2: `builds` programs. Flags after `--` are the last crate's alone, so that every further
+# Builds $1, base or head, from the folder $2: `builds` programs, shuffled by numbers from $3 + 1 up. Flags after `--` are the last crate's alone, so that every further
 # build merely links anew.
 build() {
-    local side=$1 from=$2 seed flags
+    local side=$1 from=$2 before=$3 seed flags
     for ((seed = 1; seed <= builds; seed++)); do
         flags=()
-        [ "$builds" = 1 ] || flags=(-C "link-arg=-Wl,--shuffle-sections=.text*=$seed")
+        [ "$builds" = 1 ] || flags=(-C "link-arg=-Wl,--shuffle-sections=.text*=$((before + seed))")
         (cd "$from" && CARGO_TARGET_DIR=$work/target-$side CARGO_PROFILE_RELEASE_DEBUG=0 \
             cargo rustc --quiet --release --locked -p bench-harness --bin ipc-bench -- "${flags[@]}") ||
             fail "$side does not build; where the linker cannot shuffle sections, use --builds 1"
@@ -82,8 +86,12 @@ build() {
 }
 case $kind in
     same | slower-*)
-        if [ "$builds" = 1 ]; then cp "$target/release/ipc-bench" "$work/$kind-base-1"; else build base "$top"; fi
+        if [ "$builds" = 1 ]; then cp "$target/release/ipc-bench" "$work/$kind-base-1"; else build base "$top" 0; fi
         for ((seed = 1; seed <= builds; seed++)); do cp "$work/$kind-base-$seed" "$work/$kind-head-$seed"; done
+        ;;
+    shuffled)
+        build base "$top" 0
+        build head "$top" "$builds"
         ;;
     *)
         # What the builds are of; those of an interrupted series are used again.
@@ -95,7 +103,7 @@ case $kind in
             for side in base head; do git -c core.hooksPath=/dev/null worktree add --quiet --detach "$work/$side" HEAD; done
             git -C "$work/head" apply "$patch" || fail "scripts/regressions/$kind.patch does not apply to HEAD"
             echo "building base and head, $builds each" >&2
-            for side in base head; do build "$side" "$work/$side"; done
+            for side in base head; do build "$side" "$work/$side" 0; done
             clean_up
             trap - EXIT
             echo "$of" >"$work/$kind.of"

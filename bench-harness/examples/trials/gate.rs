@@ -35,7 +35,25 @@ pub struct Gate {
     pub head: Vec<PathBuf>,
 }
 
+/// Builds of a side that [`Gate::dealt`] deals.
+const DEALT: usize = 3;
+
 impl Gate {
+    /// This gate with other builds of each side, drawn from those of both: for builds of one source, which differ in layout alone.
+    ///
+    /// # Errors
+    /// Too few builds.
+    pub fn dealt(&self, seed: u64) -> anyhow::Result<Self> {
+        let mut builds: Vec<PathBuf> = self.base.iter().chain(&self.head).cloned().collect();
+        if builds.len() < 2 * DEALT {
+            bail!("{} builds are too few to draw {DEALT} of each side from: give at least {}", builds.len(), 2 * DEALT);
+        }
+        fastrand::Rng::with_seed(seed).shuffle(&mut builds);
+        let head = builds.split_off(builds.len() - DEALT);
+        builds.truncate(DEALT);
+        Ok(Self { base: builds, head, ..self.clone() })
+    }
+
     /// Runs it once, with `slower` slowed down in the head by so many percent. `None` where `stop` asked to end it.
     ///
     /// # Errors

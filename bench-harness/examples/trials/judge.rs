@@ -47,7 +47,7 @@ pub fn trial(kind: Kind, slower: Option<Cell>, report: &Report) -> Result<TrialR
         seed: report.seed,
         cell,
         outcome: report.outcome,
-        found: (kind != Kind::Same).then_some(tier.is_some()),
+        found: (!kind.is_unchanged()).then_some(tier.is_some()),
         tier,
         alarms: names(&alarms, exact_alarms),
         change: change.map(|change| rounded(change.by, 4)),

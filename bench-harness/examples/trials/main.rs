@@ -1,6 +1,6 @@
 //! Trials of the regression gate: runs whose right answer is known, counted.
 //!
-//! - `trials same|slower-5|slower-10|ring-copy|pipe-call --base BIN… --head BIN…` adds trials of one kind to
+//! - `trials same|shuffled|slower-5|slower-10|ring-copy|pipe-call --base BIN… --head BIN…` adds trials of one kind to
 //!   `gate-trials.csv`, until there are enough; it can be interrupted and called again at any time;
 //! - `trials summary` prints what they say together, with bounds, beside what a comparison with stored figures would have said.
 //!
@@ -35,6 +35,8 @@ struct Cli {
 enum Verb {
     /// The same build twice: nothing may be found
     Same(Args),
+    /// The same source twice, in three builds each with functions in another order, drawn from those given: nothing may be found
+    Shuffled(Args),
     /// One cell slowed down by 5 %
     #[command(name = "slower-5")]
     Slower5(Args),
@@ -60,7 +62,7 @@ struct Args {
     /// The program whose verb `gate` is called [default: the first base]
     #[arg(long, value_name = "BIN")]
     gate: Option<PathBuf>,
-    /// Go on until so many trials of this kind are in the file [default: 100 of same, 60 of slower, 20 of others]
+    /// Go on until so many trials of this kind are in the file [default: 100 of same, 60 of slower, 30 of shuffled, 20 of others]
     #[arg(long, value_name = "N")]
     count: Option<u32>,
     /// Begin no trial that would end later than this, as far as the last one tells
@@ -90,6 +92,7 @@ struct Summary {
 fn main() -> ExitCode {
     let ended = match Cli::parse().verb {
         Verb::Same(args) => try_out(Kind::Same, args),
+        Verb::Shuffled(args) => try_out(Kind::Shuffled, args),
         Verb::Slower5(args) => try_out(Kind::Slower5, args),
         Verb::Slower10(args) => try_out(Kind::Slower10, args),
         Verb::RingCopy(args) => try_out(Kind::RingCopy, args),

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub enum Kind {
     /// The same build twice.
     Same,
+    /// The same source, both sides built several times with functions in another order each.
+    Shuffled,
     /// One cell slowed down by 5 %.
     #[serde(rename = "slower-5")]
     Slower5,
@@ -27,12 +29,14 @@ pub enum Kind {
 
 impl Kind {
     /// In the order of the summary.
-    pub const ALL: [Self; 5] = [Self::Same, Self::Slower10, Self::Slower5, Self::RingCopy, Self::PipeCall];
+    pub const ALL: [Self; 6] =
+        [Self::Same, Self::Shuffled, Self::Slower10, Self::Slower5, Self::RingCopy, Self::PipeCall];
 
     /// As in the file and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Same => "same",
+            Self::Shuffled => "shuffled",
             Self::Slower5 => "slower-5",
             Self::Slower10 => "slower-10",
             Self::RingCopy => "ring-copy",
@@ -44,9 +48,15 @@ impl Kind {
     pub const fn wanted(self) -> u32 {
         match self {
             Self::Same => 100,
+            Self::Shuffled => 30,
             Self::Slower5 | Self::Slower10 => 60,
             Self::RingCopy | Self::PipeCall => 20,
         }
+    }
+
+    /// Whether the code of both sides is the same, so that there is nothing to find.
+    pub const fn is_unchanged(self) -> bool {
+        matches!(self, Self::Same | Self::Shuffled)
     }
 
     /// By how much one cell is slowed down.
@@ -54,14 +64,14 @@ impl Kind {
         match self {
             Self::Slower5 => Some(5),
             Self::Slower10 => Some(10),
-            Self::Same | Self::RingCopy | Self::PipeCall => None,
+            Self::Same | Self::Shuffled | Self::RingCopy | Self::PipeCall => None,
         }
     }
 
     /// Whether the head's change makes `mechanism` slower, used by `access`.
     pub fn changes(self, mechanism: &str, access: &str) -> bool {
         match self {
-            Self::Same | Self::Slower5 | Self::Slower10 => false,
+            Self::Same | Self::Shuffled | Self::Slower5 | Self::Slower10 => false,
             // The ring's `send`. In place nobody calls it, and the two that carry the payload past the ring have their own.
             Self::RingCopy => access == Access::Copy.name() && RINGS.contains(&mechanism),
             Self::PipeCall => mechanism == "pipe",
@@ -166,12 +176,12 @@ impl Row for TrialRow {
 
     fn check(&self) -> Result<(), String> {
         let kind = self.kind.name();
-        match (self.kind, self.found) {
-            (Kind::Same, Some(_)) => {
+        match (self.kind.is_unchanged(), self.found) {
+            (true, Some(_)) => {
                 return Err(format!("'found' says something: expected nothing, {kind} has nothing to find"));
             }
-            (Kind::Same, None) | (_, Some(_)) => {}
-            (_, None) => return Err(format!("'found' is empty: expected yes or no, {kind} has something to find")),
+            (true, None) | (false, Some(_)) => {}
+            (false, None) => return Err(format!("'found' is empty: expected yes or no, {kind} has something to find")),
         }
         if self.tier.is_some() != (self.found == Some(true)) {
             return Err("'tier' and 'found' disagree: expected a tier where something was found, and only there".into());

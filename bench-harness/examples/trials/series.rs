@@ -81,8 +81,9 @@ impl Series {
             let slower = slowed.get((seed as usize - 1) % slowed.len().max(1)).copied();
             let began = Instant::now();
             let trial = format!("trial {seed} of {kind}");
-            let Some(report) =
-                self.gate.run(seed, slower.zip(self.kind.percent()), stop).with_context(|| trial.clone())?
+            let dealt = (self.kind == Kind::Shuffled).then(|| self.gate.dealt(seed)).transpose()?;
+            let gate = dealt.as_ref().unwrap_or(&self.gate);
+            let Some(report) = gate.run(seed, slower.zip(self.kind.percent()), stop).with_context(|| trial.clone())?
             else {
                 return Ok(End::Interrupted);
             };
@@ -228,6 +229,35 @@ mod tests {
         assert!(calls[0].starts_with("inject= ") && calls[0].contains("--plan twelve"), "{calls:?}");
         assert!(calls[1].starts_with(&format!("inject={PIPE}:10 ")) && calls[1].contains("--seed 1 "), "{calls:?}");
         assert!(calls[2].starts_with(&format!("inject={UDP}:10 ")) && calls[2].contains("--seed 2 "), "{calls:?}");
+    }
+
+    /// Each trial has other builds on either side, and none on both.
+    #[test]
+    fn builds_of_one_source_are_dealt_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        says(dir.path(), "0", &passed());
+        let mut shuffled = series(dir.path(), Kind::Shuffled, 4);
+        let error = format!("{:#}", run(&shuffled).unwrap_err());
+        assert!(error.contains("2 builds") && error.contains("at least 6"), "{error}");
+        for (side, name) in [(&mut shuffled.gate.base, "base"), (&mut shuffled.gate.head, "head")] {
+            *side = (1..=6).map(|seed| dir.path().join(format!("{name}-{seed}"))).collect();
+        }
+        run(&shuffled).unwrap();
+        let dealt: Vec<Vec<String>> = calls(dir.path())
+            .iter()
+            .map(|call| {
+                let words: Vec<&str> = call.split(' ').collect();
+                let pairs = words.windows(2).filter(|pair| ["--base", "--head"].contains(&pair[0]));
+                pairs.map(|pair| pair.join(" ")).collect()
+            })
+            .collect();
+        assert_eq!(dealt.len(), 4);
+        for (i, builds) in dealt.iter().enumerate() {
+            assert_eq!(builds.iter().filter(|build| build.starts_with("--base")).count(), 3);
+            let files: std::collections::BTreeSet<&str> = builds.iter().map(|build| &build[7..]).collect();
+            assert_eq!(files.len(), 6, "{builds:?}");
+            assert!(!dealt[..i].contains(builds), "{builds:?}");
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub fn bounds(count: u32, of: u32) -> (f64, f64) {
 const fn title(kind: Kind) -> &'static str {
     match kind {
         Kind::Same => "unchanged",
+        Kind::Shuffled => "unchanged, functions in another order",
         Kind::Slower10 => "one cell slower by 10 %",
         Kind::Slower5 => "one cell slower by 5 %",
         Kind::RingCopy => "one copy more in the ring",
@@ -38,6 +39,7 @@ const fn title(kind: Kind) -> &'static str {
 const fn goal(kind: Kind) -> &'static str {
     match kind {
         Kind::Same => "0 of 100",
+        Kind::Shuffled => "0 of 30",
         Kind::Slower10 => "59 of 60",
         Kind::Slower5 => "55 of 60",
         Kind::RingCopy => "20 of 20",
@@ -84,7 +86,7 @@ fn line(kind: Kind, rows: &[&TrialRow]) -> Vec<String> {
     let count = |is: &dyn Fn(&TrialRow) -> bool| rows.iter().filter(|row| is(row)).count() as u32;
     let alarmed = count(&|row| row.outcome == Outcome::Regressed && !row.alarms.is_empty());
     let found = count(&|row| row.found == Some(true));
-    let (hits, word) = if kind == Kind::Same { (alarmed, "alarms") } else { (found, "found") };
+    let (hits, word) = if kind.is_unchanged() { (alarmed, "alarms") } else { (found, "found") };
     let tier = |tier| count(&|row| row.tier == Some(tier));
     let mut seconds: Vec<f64> = rows.iter().map(|row| row.duration_s).collect();
     let median = bench_harness::stats::median(&mut seconds).unwrap_or_default();
@@ -94,12 +96,12 @@ fn line(kind: Kind, rows: &[&TrialRow]) -> Vec<String> {
         format!("{hits} of {trials} {word}"),
         range(hits, trials),
         goal(kind).into(),
-        if kind == Kind::Same {
+        if kind.is_unchanged() {
             "–".into()
         } else {
             [Tier::Timing, Tier::Exact, Tier::Both].map(|each| tier(each).to_string()).join(", ")
         },
-        if kind == Kind::Same { "–".into() } else { alarmed.to_string() },
+        if kind.is_unchanged() { "–".into() } else { alarmed.to_string() },
         count(&|row| row.outcome == Outcome::Inconclusive).to_string(),
         count(&|row| row.controls_held == Some(false)).to_string(),
         format!("{:.1}", median / 60.0),
@@ -285,6 +287,7 @@ mod tests {
             lines,
             [
                 "unchanged|1 of 100 alarms|0.0–5.4 %|0 of 100|–|–|1|1|1.5|2.5",
+                "unchanged, functions in another order|not measured yet|–|0 of 30|–|–|–|–|–|–",
                 "one cell slower by 10 %|1 of 3 found|0.8–90.6 %|59 of 60|1, 0, 0|1|1|0|1.5|1.5",
                 "one cell slower by 5 %|not measured yet|–|55 of 60|–|–|–|–|–|–",
                 "one copy more in the ring|not measured yet|–|20 of 20|–|–|–|–|–|–",
