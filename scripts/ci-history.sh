@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Measures what is checked out, adds the figures to the history that is kept on a branch of the remote, draws it, and pushes that as
-# one commit. The branch has `history.csv` and `charts/` and nothing of the sources. Some minutes of building, then the run's time.
+# one commit. The branch has `history.csv`, `environments.json` and `charts/`, nothing of the sources. Some minutes of building, then the run's time.
 #
 #   scripts/ci-history.sh [BRANCH] [-- RUN_OPTIONS...]      default latency-history, a complete run
 #
 # Two at once lose no row: whose push comes second takes the other's history and adds its own again. The checkout stays as it is.
 #
-# Exit code: 0 kept; 1 as `ipc-bench run` ends with it, and then nothing is kept; 2 usage, environment or remote.
+# Exit code: 0 kept; 1 as `ipc-bench run` ends with it, and then nothing is kept; 2 usage, environment or remote;
+# 130 or 143 interrupted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fail() { echo "ci-history: $*" >&2; exit 2; }

@@ -12,8 +12,8 @@
 #   scripts/gate-trials.sh pipe-call  [OPTIONS]    scripts/regressions/pipe-call.patch in the head   20
 #   scripts/gate-trials.sh summary [--markdown] [--results DIR]
 #
-#   --builds N     builds of each side, their functions in another order each    default 1; of the patches 3; of
-#                  shuffled 6, of which each trial draws its own
+#   --builds N     builds of each side, their functions in another order each    default 1; of the patches 3; of shuffled 6,
+#                  of which each trial draws three of either side (at least 3)
 #   --count N      until so many trials of the kind are in the file
 #   --minutes M    begin none that would end later than this
 #   others         see `trials KIND --help`: --plan, --cell, --results
@@ -77,12 +77,12 @@ build() {
         [ "$builds" = 1 ] || flags=(-C "link-arg=-Wl,--shuffle-sections=.text*=$((before + seed))")
         (cd "$from" && CARGO_TARGET_DIR=$work/target-$side CARGO_PROFILE_RELEASE_DEBUG=0 \
             cargo rustc --quiet --release --locked -p bench-harness --bin ipc-bench -- "${flags[@]}") ||
-            fail "$side does not build; where the linker cannot shuffle sections, use --builds 1"
+            fail "$side does not build; where the linker cannot shuffle sections, use --builds 1 (but for shuffled)"
         cp "$work/target-$side/release/ipc-bench" "$work/$kind-$side-$seed"
     done
     # A linker may take the option and do nothing.
     [ "$builds" = 1 ] || ! cmp -s "$work/$kind-$side-1" "$work/$kind-$side-2" ||
-        fail "this linker does not shuffle sections: use --builds 1"
+        fail "this linker does not shuffle sections: use --builds 1 (but for shuffled)"
 }
 case $kind in
     same | slower-*)

@@ -5,8 +5,9 @@
 //! [`record`], [`report`] keep and show the rows. [`usage`] and [`energy`] say what a pair took beside its time. [`faults`] kills,
 //! closes and stops one process of a pair and sees what becomes of the other. [`copies`] traces a pair, [`lifecycle`] measures
 //! what a channel costs before and after its messages, [`relay`] carries a file from process to process: what a run measures
-//! [`beside`] its cells. [`anchors`] measure the machine itself, and [`history`] keeps the figures of run after run. [`registry`] is the one table of mechanisms. The program `ipc-bench` and the bench targets are thin
-//! callers of this library.
+//! [`beside`] its cells. [`anchors`] measure the machine itself, and [`history`] keeps the figures of run after run. [`gate`] compares two builds,
+//! and [`inject`] makes one slower on purpose. [`registry`] is the one table of mechanisms. The program `ipc-bench` and the bench
+//! targets are thin callers of this library.
 
 pub mod anchors;
 pub mod beside;

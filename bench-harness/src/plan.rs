@@ -11,7 +11,7 @@ use crate::{
 use ipc_core::Wait;
 use std::time::Duration;
 
-/// The stretch of a run from which on the anchors, about a quarter of a second together, are a twentieth of it at most.
+/// The stretch of a run from which on the anchors, 0.15 s in three turns, are a twentieth of it at most.
 const ANCHORED: Duration = Duration::from_secs(5);
 
 /// How thorough a run is.

@@ -20,7 +20,7 @@ cat >"$CARGO_TARGET_DIR/release/ipc-bench" <<'PROGRAM'
 set -e
 case "$1 $2" in
     "run --out") mkdir "$3" && echo "${FIGURES:-figures} ${*:4}" >"$3/row" && exit "${RUN:-0}" ;;
-    "history add") cat "$3/row" >>"$5"
+    "history add") cat "$3/row" >>"$5" && touch "${5%/*}/environments.json"
         # Somebody is quicker, once.
         [ ! -x "$SCRATCH/meanwhile" ] || { mv "$SCRATCH/meanwhile" "$SCRATCH/done" && "$SCRATCH/done"; } ;;
     "history plot") mkdir -p "$6" && wc -l <"$4" >"$6/chart.svg" ;;
@@ -54,7 +54,7 @@ RUN=1 keep 1
 [ -z "$(git -C "$SCRATCH/remote" for-each-ref)" ] || fail "kept a run that failed"
 FIGURES=first keep 0 -- --quick
 history_is "first --quick"
-[ "$(git -C "$SCRATCH/remote" ls-tree -r --name-only latency-history | tr '\n' ' ')" = "charts/chart.svg history.csv " ] || fail "other files"
+[ "$(git -C "$SCRATCH/remote" ls-tree -r --name-only latency-history | tr '\n' ' ')" = "charts/chart.svg environments.json history.csv " ] || fail "other files"
 mkdir target/ipc-bench/ci-history.killed
 FIGURES=second keep 0
 history_is "first --quick" "second "

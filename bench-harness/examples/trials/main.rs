@@ -43,7 +43,7 @@ enum Verb {
     /// One cell slowed down by 10 %
     #[command(name = "slower-10")]
     Slower10(Args),
-    /// A head whose ring copies each message once more
+    /// A head whose ring copies up to 64 bytes of each message once more
     RingCopy(Args),
     /// A head whose pipe makes one system call more
     PipeCall(Args),

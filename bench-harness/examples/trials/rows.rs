@@ -1,4 +1,4 @@
-//! What is kept of a trial: a row of `gate-trials.csv`, and of unchanged builds each cell's figures in `gate-trials-cells.csv`.
+//! What is kept of a trial: a row of `gate-trials.csv`, and of trials of `same` each cell's figures in `gate-trials-cells.csv`.
 
 use bench_harness::{
     cell::{Access, Cell},
@@ -21,7 +21,7 @@ pub enum Kind {
     /// One cell slowed down by 10 %.
     #[serde(rename = "slower-10")]
     Slower10,
-    /// The head copies each message once more, in the ring that all shared memory has in common.
+    /// The head copies up to 64 bytes of each message once more, in the ring that all shared memory has in common.
     RingCopy,
     /// The head's pipe makes one system call more.
     PipeCall,
@@ -88,7 +88,7 @@ pub const RINGS: [&str; 5] = ["sysv-shm", "posix-shm", "memfd", "mmap-file", "mm
 pub enum Tier {
     /// The clock.
     Timing,
-    /// A count: system calls, copies or faults.
+    /// A count, as of system calls.
     Exact,
     /// Either by itself.
     Both,
@@ -200,7 +200,7 @@ impl Row for TrialRow {
     }
 }
 
-/// One cell of a trial of unchanged builds: what a comparison with stored figures would have had to go by.
+/// One cell of a trial of `same`: what a comparison with stored figures would have had to go by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellRow {
     /// The trial's seed.

@@ -28,7 +28,7 @@ pub struct Series {
     pub count: u32,
     /// No trial is begun that would take longer than this altogether, as far as the last one tells.
     pub limit: Option<Duration>,
-    /// The cells that are slowed down in turn; where empty, those that the trials of unchanged builds measured.
+    /// The cells that are slowed down in turn; where empty, those that the trials of `same` measured.
     pub cells: Vec<Cell>,
     /// The folder of the result files.
     pub results: PathBuf,

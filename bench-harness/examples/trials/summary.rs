@@ -54,7 +54,7 @@ fn right(trials: &[TrialRow]) -> Table {
     notes.extend(trials.iter().filter_map(failure));
     Table {
         title: "How often the gate is right".into(),
-        explanation: "Each trial is one run of the gate whose answer is known beforehand. Alarms: runs of unchanged builds that found a \
+        explanation: "Each trial is one run of the gate whose answer is known beforehand. Alarms: runs of unchanged code that found a \
                       regression. Found: runs that found what had become slower; an inconclusive run has found nothing. Bounds: Clopper \
                       and Pearson's, 95 %, of the share of all runs. Other: runs that found a regression where there was none, \
                       beside the one there was. Minutes: of one run."
@@ -204,7 +204,7 @@ fn beside(trials: &[TrialRow], cells: &[CellRow]) -> Table {
     }
     Table {
         title: "What stored figures would have said of the same runs".into(),
-        explanation: "The trials of unchanged builds again. Nothing had changed, so every finding is false. The head's figure of a cell \
+        explanation: "The trials of the same build twice again. Nothing had changed, so every finding is false. The head's figure of a cell \
                       (median over the run's rounds of the median round trip, or of the time per message) is compared with: the base's of the \
                       first trial (one stored baseline); the base's of every other trial in turn (any stored baseline: not one \
                       lucky or unlucky moment); the head's of the trial before; the base's of the same run. A cell is called slower where the ratio \

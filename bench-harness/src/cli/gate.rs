@@ -27,7 +27,7 @@ use std::{
 };
 
 /// What `gate --help` ends with.
-pub const EXIT_CODES: &str = "Exit codes: 0 no regression, 1 confirmed regression, 2 usage or environment, 3 inconclusive, \
+pub const EXIT_CODES: &str = "Exit codes: 0 no regression, 1 regression or head fails where base does not, 2 usage or environment, 3 inconclusive, \
                               4 base missing or not comparable";
 
 /// Options of `gate`.

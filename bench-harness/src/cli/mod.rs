@@ -38,7 +38,7 @@ enum Verb {
     /// Compare two builds of this program: did this commit make a mechanism slower?
     #[command(after_help = gate::EXIT_CODES)]
     Gate(gate::Args),
-    /// Measure one pair of a cell and print one line of JSON
+    /// Measure one pair of a cell, or count what a message takes, and print one line of JSON
     Sample(sample::Args),
     /// Count how often each mechanism copies a payload, and compare that with what it declares
     Copies(copies::Args),

@@ -26,7 +26,7 @@ pub struct Request {
     pub base: Vec<Program>,
     /// Builds of the head.
     pub head: Vec<Program>,
-    /// The plan's name, for the record.
+    /// By whose rules it is judged.
     pub plan: Plan,
     /// The cells.
     pub cells: Vec<Cell>,

@@ -13,7 +13,7 @@ named! {
     "plan" Plan {
         /// Four cells and fewer rounds: shows that everything works, in about twenty seconds.
         Smoke = "smoke",
-        /// Twelve cells, one or two of a kind: under a minute.
+        /// Twelve cells, one or two of a kind: about a minute, under two.
         Twelve = "twelve",
         /// Every mechanism, by latency and by throughput: under ten minutes.
         Full = "full",

@@ -13,7 +13,7 @@ named! {
     "verdict" Outcome {
         /// Nothing became slower by more than what each cell says could have been seen. Exit code 0.
         Passed = "passed",
-        /// At least one cell did. Exit code 1.
+        /// At least one cell did, by time or by a count, or the head fails where the base does not. Exit code 1.
         Regressed = "regressed",
         /// The run cannot tell: interrupted, its controls failed, or too much could not be excluded. Exit code 3.
         Inconclusive = "inconclusive",
@@ -27,7 +27,7 @@ named! {
         Unchanged = "unchanged",
         /// Slower by more than its margin, confirmed on fresh rounds.
         Regressed = "regressed",
-        /// The interval's upper end is below zero: faster. Reported, never a verdict.
+        /// The interval lies below zero by more than the margin: faster. Reported, never a verdict.
         Improved = "improved",
         /// So noisy that a change of 10 % cannot be excluded.
         Unresolved = "unresolved",
@@ -140,16 +140,16 @@ pub struct Control {
     pub report: CellReport,
 }
 
-/// A count that hardly varies: system calls, copies or minor faults per message.
+/// A count that hardly varies, per message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Count {
-    /// What is counted: `syscalls`, `copies`, `faults`.
+    /// What is counted: `syscalls`, `copies`, `touches`, `faults`.
     pub what: String,
     /// The base's count per message.
     pub base: Option<f64>,
     /// The head's.
     pub head: Option<f64>,
-    /// Whether the head's is larger, or is not known any more where the base's is: a finding.
+    /// Whether the head's is larger by more than is noise, or is not known any more where the base's is: a finding.
     pub worse: bool,
     /// Why a count is missing.
     pub note: Option<String>,

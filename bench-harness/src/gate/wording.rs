@@ -116,7 +116,7 @@ pub fn differs(count: &Count) -> bool {
     count.worse || number(count.base) != number(count.head)
 }
 
-/// What was compared, and how: `base REVISION (3 builds), head REVISION (3 builds), plan NAME, seed N, 96 s`.
+/// What was compared, and how: `base REVISION (3 builds); head REVISION (3 builds); plan NAME, seed N, 96 s from TIME`.
 pub fn run(report: &Report) -> String {
     let side = |name: &str, side: &Side| {
         let revision = side.identity.build.revision_text().unwrap_or_else(|| "of unknown revision".to_owned());

@@ -1,6 +1,6 @@
 //! Figures that changed and stayed so, although the machine did not: pure functions of a cell's runs in one environment.
 //!
-//! A ridge regression on the logarithms of all four anchors says what a run should have taken on the machine as it was then.
+//! A ridge regression on the logarithms of all anchors that the runs have, four as a rule, says what a run should have taken on the machine as it was then.
 //! Dividing by one anchor instead makes matters worse: its own noise is added, and no cell moves with one of them alone. A change is
 //! told of where three runs in a row lie beyond what the runs before lead one to expect, all on the same side, and only with sixty
 //! runs before them. It is advice: nothing fails because of it.

@@ -12,15 +12,15 @@ named! {
         Migrated = "migrated",
         /// A process lost its processor to another one while it was measured.
         Preempted = "preempted",
-        /// The pairs differ by more than their own spread explains.
+        /// The interval over the pairs is wider than a quarter.
         Unsteady = "unsteady",
-        /// The round trips fall into two groups.
+        /// The pairs' figures fall into two groups.
         Bimodal = "bimodal",
         /// A round trip is shorter than 20 clock reads.
         ClockBound = "clock-bound",
         /// The cache-line probe before and after a pair disagreed.
         Relocated = "relocated",
-        /// Pairs of both proximity classes are in the figure.
+        /// Pairs of both proximity classes were measured; those of the smaller one are not in the figure.
         MixedProximity = "mixed-proximity",
         /// Datagrams were lost.
         Lossy = "lossy",
@@ -39,7 +39,7 @@ impl Flag {
             Flag::Migrated => "A process was seen on another hardware thread than the one it was pinned to.",
             Flag::Preempted => "Another task took a processor while the pair was measured; the tail holds that time.",
             Flag::Unsteady => "The pairs of processes differ widely; the interval says by how much.",
-            Flag::Bimodal => "The round trips fall into two groups, so the median may stand for neither.",
+            Flag::Bimodal => "The pairs' figures fall into two groups, so the median may stand for neither.",
             Flag::ClockBound => {
                 "The round trip is shorter than 20 clock reads, so the percentiles carry the clock's own cost; the mean \
                  from batches without clock reads (batch_mean_ns) does not."
@@ -47,7 +47,9 @@ impl Flag {
             Flag::Relocated => {
                 "The two virtual CPUs moved under the pair: bare cache-line round trips before and after it differ."
             }
-            Flag::MixedProximity => "Pairs with near and with far CPUs are mixed in the figure.",
+            Flag::MixedProximity => {
+                "Some pairs had near CPUs and some far ones; those of which there were fewer are left out."
+            }
             Flag::Lossy => "Datagrams were lost; the count is in the column lost.",
             Flag::Partial => "Fewer pairs than planned were measured.",
             Flag::AnchorsMoved => "What the machine itself takes changed by more than a quarter during the run.",
