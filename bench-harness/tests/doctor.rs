@@ -2,14 +2,14 @@
 
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
-    unistd::Pid,
+    unistd::{Pid, geteuid},
 };
 use serde_json::Value;
 use std::{
     path::Path,
     process::{Command, Output, Stdio},
     thread::sleep,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ipc-bench");
@@ -196,6 +196,7 @@ fn one_processor_has_no_second_core() {
 
 /// Kills a run until it leaves a queue behind.
 fn leave_something(dir: &Path) {
+    let journal = dir.join(format!("ipc-bench-{}", geteuid()));
     for _ in 0..20 {
         let mut run = Command::new(PROGRAM)
             .args(["run", "--forks", "100", "--size", "64", "--mechanism", "sysv-msgq", "--out"])
@@ -205,7 +206,11 @@ fn leave_something(dir: &Path) {
             .stderr(Stdio::null())
             .spawn()
             .expect("the program starts");
-        sleep(Duration::from_millis(300));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !journal.read_dir().is_ok_and(|entries| entries.count() > 0) {
+            assert!(Instant::now() < deadline, "the run makes nothing");
+            sleep(Duration::from_millis(1));
+        }
         run.kill().unwrap();
         run.wait().unwrap();
         if sweep(dir, &["--dry-run"]).contains("sysv-msgq") {

@@ -41,9 +41,9 @@ fn is_head() -> bool {
     file.read_to_string(&mut end).is_ok_and(|_| end == MARK)
 }
 
-/// Which call of this program this is, since the folder of the test was made.
-fn calls() -> u64 {
-    let mut file = fs::File::options().create(true).append(true).open(std::env::temp_dir().join("calls")).unwrap();
+/// Counts what is called `what`, from 1 up since the folder of the test was made.
+fn count(what: &str) -> u64 {
+    let mut file = fs::File::options().create(true).append(true).open(std::env::temp_dir().join(what)).unwrap();
     file.write_all(b".").unwrap();
     file.metadata().unwrap().len()
 }
@@ -95,16 +95,13 @@ fn answer(words: &[String]) -> ExitCode {
     }
     let slow = Injection::from_environment().unwrap().and_then(|injection| injection.part(&cell)).unwrap_or(0.0);
     let slow = if wrong == "deaf" { 0.0 } else { slow };
-    // A scatter of a per cent, another one in each process.
-    let noise = 1.0 + 0.01 * (fastrand::f64() - 0.5);
-    let noise = if wrong == "noisy" { noise * (4.0 * (fastrand::f64() - 0.5)).exp() } else { noise };
+    // A scatter of a per cent, another one in each process, and the same in each run of the test.
+    let mut random = fastrand::Rng::with_seed(count("samples"));
+    let noise = 1.0 + 0.01 * (random.f64() - 0.5);
+    let noise = if wrong == "noisy" { noise * (4.0 * (random.f64() - 0.5)).exp() } else { noise };
     let is_slower = match wrong {
         "biased" => true,
-        "slower-at-first" => cell.starts_with("latency/pipe/") && calls() <= SCREEN_ROUNDS,
-        "counted" => {
-            calls();
-            false
-        }
+        "slower-at-first" => cell.starts_with("latency/pipe/") && count("calls") <= SCREEN_ROUNDS,
         _ => false,
     };
     let bias = if is_slower { 1.3 } else { 1.0 };
@@ -123,7 +120,7 @@ fn answer(words: &[String]) -> ExitCode {
             let error = Some("wrong payload: byte 3".into());
             reading = Reading { cell, error, wrong_payload: true, ..Reading::default() };
         }
-        "flaky" if struck && calls().is_multiple_of(4) => {
+        "flaky" if struck && count("calls").is_multiple_of(4) => {
             reading = Reading { cell, error: Some("no answer".into()), ..Reading::default() };
         }
         "timeless" if struck => reading.p50_ns = Some(0.0),
@@ -375,12 +372,12 @@ fn options_that_make_no_sense_are_refused() -> Result<(), Failed> {
 fn ctrl_c_prints_what_is_known() -> Result<(), Failed> {
     let stage = Stage::new();
     let mut gate = stage.command("base", "head", &["--plan", "twelve", "--format", "json"]);
-    gate.env(STUB, "counted-both").stdout(Stdio::piped()).stderr(Stdio::null());
+    gate.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = gate.spawn().unwrap();
-    // Rounds enough for a figure of each of the twelve cells and four controls, and by far not all.
+    // Enough for a figure of each of the twelve cells and four controls, and by far not all.
     let deadline = Instant::now() + Duration::from_secs(120);
-    while fs::metadata(stage.path("calls")).map_or(0, |file| file.len()) < 2 * 10 * 16 {
-        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "still too few calls");
+    while fs::metadata(stage.path("samples")).map_or(0, |file| file.len()) < 2 * 10 * 16 {
+        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "still too few samples");
         std::thread::sleep(Duration::from_millis(20));
     }
     let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());

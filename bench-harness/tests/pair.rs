@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-/// What a channel does wrong, with every hundredth message.
+/// What a channel does wrong, with every eighth message: a warm-up has more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
@@ -68,7 +68,7 @@ impl<const F: usize> Endpoint for FaultyEnd<F> {
         self.sent += 1;
         let mut message = message.to_vec();
         let before = std::mem::replace(&mut self.before, message.clone());
-        if self.sent.is_multiple_of(100) {
+        if self.sent.is_multiple_of(8) {
             match FAULTS[F] {
                 Fault::None => {}
                 Fault::FlipsLastByte => *message.last_mut().expect("not empty") ^= 1,
@@ -152,7 +152,7 @@ impl Endpoint for CutEnd {
 /// Whoever touches a cut object is killed: the pair's error says so, and this process measures on.
 fn a_cut_object_is_named() -> Verdict {
     for pattern in [Pattern::RoundTrip, Pattern::OneWay] {
-        let error = match run_pair::<Cut>(pattern, [0, 0], 1000) {
+        let error = match run_pair::<Cut>(pattern, [0, 0], 20_000) {
             Err(error @ PairError::Died(_, Exit::Signal(Signal::SIGBUS))) => error.to_string(),
             other => return Err(format!("{pattern}: {:?}", other.map(|sample| sample.messages))),
         };
@@ -164,7 +164,7 @@ fn a_cut_object_is_named() -> Verdict {
 }
 
 fn measure<const F: usize>(pattern: Pattern, cpus: [usize; 2]) -> std::result::Result<Sample, PairError> {
-    run_pair::<Faulty<F>>(pattern, cpus, if FAULTS[F] == Fault::Drops { 20_000 } else { 1000 })
+    run_pair::<Faulty<F>>(pattern, cpus, if FAULTS[F] == Fault::NeverAnswers { 1000 } else { 20_000 })
 }
 
 fn run_pair<C: Channel>(pattern: Pattern, cpus: [usize; 2], ms: u64) -> std::result::Result<Sample, PairError> {

@@ -200,14 +200,15 @@ impl<const F: usize> Endpoint for FaultyEnd<F> {
 /// must be undisturbed.
 fn with_fault<const F: usize>(judge: fn(&PairError) -> bool) -> Verdict {
     in_a_folder(ODD, |plan| {
-        let plan = Plan { deadline: Duration::from_secs(2), ..plan };
+        let hangs = FAULTS[F] == Fault::SendsNoMore;
+        let plan = Plan { deadline: Duration::from_secs(if hangs { 2 } else { 20 }), ..plan };
         let mut files = Files::new(&plan.dir, ODD).map_err(words)?;
         let began = Instant::now();
         match carry_by(&plan, &mut files, |load| Crew::buffered::<Faulty<F>>(load)) {
             Err(error) if judge(&error) => {}
             other => return Err(format!("{:?}: {other:?}", FAULTS[F])),
         }
-        if began.elapsed() > 2 * plan.deadline {
+        if began.elapsed() > plan.deadline + Duration::from_secs(20) {
             return Err(format!("{:?}: it took {:?}", FAULTS[F], began.elapsed()));
         }
         carry_once(Relay::ReadPipeWrite, &plan, &mut files).map(drop).map_err(|error| format!("after it: {error}"))

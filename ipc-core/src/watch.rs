@@ -28,9 +28,12 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     path::Path,
     sync::{Arc, mpsc},
-    thread::{Builder, JoinHandle, yield_now},
+    thread::{Builder, JoinHandle, sleep, yield_now},
     time::Duration,
 };
+
+/// How often it is looked whether a thread that was joined is gone.
+const LOOK: Duration = Duration::from_micros(100);
 
 /// The running thread. Dropping it ends it, and returns when it has gone.
 pub struct Watch {
@@ -104,11 +107,12 @@ impl Drop for Watch {
         let _ = thread.join();
         // A thread that was joined can still be listed for a moment, and would keep this process from forking.
         let task = format!("/proc/self/task/{}", self.tid);
-        for _ in 0..1000 {
+        for look in 0..10_000 {
             if !Path::new(&task).exists() {
                 break;
             }
-            yield_now();
+            // Its processor may have something else to do.
+            if look < 100 { yield_now() } else { sleep(LOOK) }
         }
     }
 }

@@ -34,7 +34,7 @@ use std::{
 
 fn main() {
     run([Suite::new("objects")
-        .within(Duration::from_secs(10))
+        .within(Duration::from_secs(60))
         .test("what_a_dead_owner_left_is_swept", || in_own_folder(what_a_dead_owner_left_is_swept))
         .test("what_a_living_owner_has_stays", || in_own_folder(what_a_living_owner_has_stays))
         .test("what_is_gone_is_struck_out", || in_own_folder(what_is_gone_is_struck_out))

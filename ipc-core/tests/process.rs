@@ -19,7 +19,7 @@ use std::{
 
 fn main() {
     run([Suite::new("process")
-        .within(Duration::from_secs(10))
+        .within(Duration::from_secs(120))
         .test("a_child_dies_with_its_parent", a_child_dies_with_its_parent)
         .test("a_child_ends_as_it_says", a_child_ends_as_it_says)
         .test("a_dropped_child_is_killed_and_reaped", a_dropped_child_is_killed_and_reaped)
@@ -117,7 +117,7 @@ fn wait_gives_up_at_its_limit() -> Verdict {
         let began = Instant::now();
         ensure(child.wait(limit).map_err(text)?.is_none(), "the child has ended")?;
         let took = began.elapsed();
-        ensure((limit..limit + Duration::from_millis(500)).contains(&took), format!("{limit:?} took {took:?}"))?;
+        ensure((limit..limit + LONG / 6).contains(&took), format!("{limit:?} took {took:?}"))?;
     }
     Ok(())
 }

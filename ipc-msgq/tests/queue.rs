@@ -8,7 +8,11 @@ use ipc_core::{
     process::{self, Exit},
 };
 use ipc_msgq::{PosixMq, SysvMsgq};
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    io::{Read, Write, pipe},
+    time::Duration,
+};
 
 fn main() {
     // After each test the suite looks for queues and journal entries that it left.
@@ -74,13 +78,16 @@ fn copies_kept_by_the_supervisor() -> Verdict {
 
 /// What a process leaves that is killed is in the journal, and `sweep` removes it.
 fn killed_owner_is_swept() -> Verdict {
+    let (mut stands, made) = pipe().map_err(words)?;
     let mut child = process::fork(|| {
         let _ends = (SysvMsgq::pair(&Options::default()), PosixMq::pair(&Options::default()));
+        let _ = (&made).write_all(&[1]);
         std::thread::sleep(SOON);
         0
     })
     .map_err(words)?;
-    must(child.wait(Duration::from_millis(100)).map_err(words)?.is_none(), "the child did not stay")?;
+    drop(made);
+    stands.read_exact(&mut [0]).map_err(words)?;
     let pid = child.pid().as_raw().cast_unsigned();
     child.kill().map_err(words)?;
     let left = objects::sweep(false).map_err(words)?;

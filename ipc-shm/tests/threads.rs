@@ -3,15 +3,22 @@
 
 use ipc_core::{Channel, Endpoint, InPlace, Options, SendInPlace, Wait};
 use ipc_shm::{MmapAnon, RingEnd};
-use std::{sync::mpsc, thread, time::Duration};
+use std::{
+    sync::{Mutex, PoisonError, mpsc},
+    thread,
+    time::Duration,
+};
 
 const MESSAGES: usize = 3000;
 /// The smallest ring: it is full all the time, and every second message goes over its end.
 const CAPACITY: usize = 4096;
-const HUNG: Duration = Duration::from_secs(60);
+const HUNG: Duration = Duration::from_secs(300);
+/// Held by the test that runs: more threads that spin than processors wait for each other's time slices.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Runs `there` and `here` with the ends of a link in two threads. No deadline cuts sleeps into slices, so a lost wake-up hangs.
 fn between(wait: Wait, there: fn(RingEnd), here: fn(RingEnd)) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let options = Options { wait, capacity: Some(CAPACITY), ..Options::default() };
     let (a, b) = MmapAnon::pair(&options).unwrap();
     let (done, ended) = mpsc::channel();

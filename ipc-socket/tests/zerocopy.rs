@@ -245,7 +245,7 @@ fn one_call_a_message() -> Verdict {
     for (wait, len) in Wait::ALL.into_iter().flat_map(|wait| lens.map(|len| (wait, len))) {
         let options = Options { wait, ..within(SOON) };
         let (count, mut best) = (640, f64::MAX);
-        for _ in 0..5 {
+        for _ in 0..20 {
             let ends = TcpZerocopy::pair(&options).map_err(words)?;
             let (mut reader, mut here) = process::fork_peer(ends, |mut there| {
                 let answered = (0..count).try_for_each(|number| {

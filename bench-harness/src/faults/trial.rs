@@ -310,10 +310,10 @@ fn encounter<C: Rendezvous, K: Courier<Endpoint = C::Endpoint>>(
     outcome: &mut Outcome,
 ) -> Result<Vec<u32>> {
     let page = SharedPage::new()?;
-    let options = Options { timeout: Some(ENCOUNTER), ..options(trial) };
+    let within = |limit| Options { timeout: Some(limit), ..options(trial) };
     let mut binder = Seat::fork(|| {
         page[line::READY].word.fetch_add(1, Ordering::AcqRel);
-        let end = C::bind(name, &options);
+        let end = C::bind(name, &within(PATIENCE));
         sleep(PATIENCE);
         Told::Failed(format!("not killed, with {:?}", end.err()))
     })?;
@@ -321,7 +321,7 @@ fn encounter<C: Rendezvous, K: Courier<Endpoint = C::Endpoint>>(
     if trial.peer != Peer::Absent {
         connector = Some(Seat::fork(|| {
             // Only the encounter has a deadline, the transfer has none.
-            let met = C::connect(name, &options);
+            let met = C::connect(name, &within(ENCOUNTER));
             let met = met.and_then(|mut end| end.set_timeout(None).map(|()| end));
             let part = Part { page: &page, spec: &C::SPEC, size: trial.size, dawdles: false, closes: false };
             match met {

@@ -22,7 +22,7 @@ use std::{
 };
 
 /// How long it is waited for somebody else who is adding.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What was added.
 #[derive(Clone, Debug, PartialEq)]

@@ -443,6 +443,8 @@ fn a_silent_peer_is_given_up<C: Rendezvous>(stage: &Stage) -> Verdict {
                 (Err(Error::TimedOut), Ok(_)) => Ok(took),
                 // There is nothing that he should have said.
                 (Ok(()), Ok(_)) => Ok(MEANWHILE),
+                // One of the two was held up so long that they did not meet: no attempt.
+                (Err(Error::TimedOut), Err(Errno::ENOENT | Errno::ECONNREFUSED)) => Ok(Duration::MAX),
                 (met, silent) => Err(format!("bind: {met:?}; the silent peer: {silent:?}")),
             }
         })
