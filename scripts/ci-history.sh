@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Measures what is checked out, adds the figures to the history that is kept on a branch of the remote, draws it, and pushes that as
-# one commit. The branch has `history.csv`, `environments.json` and `charts/`, nothing of the sources. Some minutes of building, then the run's time.
+# one commit. The branch has `history.csv`, `environments.json` and `charts/`, nothing of the sources. Some minutes of building, then the
+# run's time.
 #
 #   scripts/ci-history.sh [BRANCH] [-- RUN_OPTIONS...]      default latency-history, a complete run
 #

@@ -68,10 +68,10 @@ clean_up() {
         git worktree remove --force --force "$work/$side" 2>/dev/null || true
     done
 }
-# Builds $1, base or head, from the folder $2: `builds` programs, shuffled by numbers from $3 + 1 up. Flags after `--` are the last crate's alone, so that every further
-# build merely links anew.
+# Builds $1, base or head, from the folder $2: `builds` programs, whose sections are shuffled by the numbers after $3, or 0. Flags after
+# `--` are the last crate's alone, so that every further build merely links anew.
 build() {
-    local side=$1 from=$2 before=$3 seed flags
+    local side=$1 from=$2 before=${3:-0} seed flags
     for ((seed = 1; seed <= builds; seed++)); do
         flags=()
         [ "$builds" = 1 ] || flags=(-C "link-arg=-Wl,--shuffle-sections=.text*=$((before + seed))")
@@ -86,11 +86,11 @@ build() {
 }
 case $kind in
     same | slower-*)
-        if [ "$builds" = 1 ]; then cp "$target/release/ipc-bench" "$work/$kind-base-1"; else build base "$top" 0; fi
+        if [ "$builds" = 1 ]; then cp "$target/release/ipc-bench" "$work/$kind-base-1"; else build base "$top"; fi
         for ((seed = 1; seed <= builds; seed++)); do cp "$work/$kind-base-$seed" "$work/$kind-head-$seed"; done
         ;;
     shuffled)
-        build base "$top" 0
+        build base "$top"
         build head "$top" "$builds"
         ;;
     *)
@@ -103,7 +103,7 @@ case $kind in
             for side in base head; do git -c core.hooksPath=/dev/null worktree add --quiet --detach "$work/$side" HEAD; done
             git -C "$work/head" apply "$patch" || fail "scripts/regressions/$kind.patch does not apply to HEAD"
             echo "building base and head, $builds each" >&2
-            for side in base head; do build "$side" "$work/$side" 0; done
+            for side in base head; do build "$side" "$work/$side"; done
             clean_up
             trap - EXIT
             echo "$of" >"$work/$kind.of"

@@ -115,13 +115,17 @@ mod tests {
 
     #[test]
     fn a_delay_takes_about_as_long_as_asked() {
-        let delay = Spinner::calibrate().delay(20_000.0);
-        let fastest = (0..50).map(|_| {
-            let start = Instant::now();
-            delay();
-            start.elapsed().as_nanos()
-        });
-        let took = fastest.min().unwrap();
-        assert!((4_000..200_000).contains(&took), "{took} ns");
+        let attempt = |_| {
+            let delay = Spinner::calibrate().delay(20_000.0);
+            let times = (0..50).map(|_| {
+                let start = Instant::now();
+                delay();
+                start.elapsed().as_nanos()
+            });
+            times.min().unwrap()
+        };
+        // Whoever shares the core may slow down one calibration; what is wrong by itself is so each time.
+        let took: Vec<u128> = (0..5).map(attempt).collect();
+        assert!(took.iter().any(|ns| (14_000..40_000).contains(ns)), "{took:?} ns");
     }
 }

@@ -39,6 +39,8 @@ pub mod surroundings;
 mod transfer;
 mod waiting;
 
+pub use waiting::on_time;
+
 use crate::{Channel, Custody, InPlace, Reliability, Rendezvous, SendInPlace, Wait, objects};
 use libtest_mimic::{Arguments, Completion, Trial};
 use stage::{Running, Stage};

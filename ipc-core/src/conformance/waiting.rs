@@ -38,7 +38,10 @@ const TRIES: usize = 20;
 ///
 /// It may never come back early, and late by 10 ms and a tenth of the time. Whoever shares the machine can hold up one
 /// call, and then another; a deadline that is late by itself is late each time, so the best attempt counts.
-pub(super) fn on_time(
+///
+/// # Errors
+/// What `attempt` returned as one, or how early or late it was.
+pub fn on_time(
     what: &str,
     timeout: Duration,
     mut attempt: impl FnMut() -> std::result::Result<Duration, String>,
