@@ -15,12 +15,14 @@
 //!   and a look at what was left;
 //! - [`ledger`]: the system calls and copies that messages took;
 //! - [`pages`]: memory of an end's own, page-aligned;
-//! - [`process`], [`futex`]: safe wrappers for forking, pinning, supervising and sleeping.
+//! - [`process`], [`futex`]: safe wrappers for forking, pinning, supervising and sleeping; [`deadline`]: waits that being stopped
+//!   does not shorten.
 
 pub mod buffer;
 pub mod channel;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod deadline;
 pub mod error;
 pub mod futex;
 pub mod ledger;

@@ -2,7 +2,11 @@
 
 #![allow(unsafe_code)]
 
-use crate::{Error, Result};
+mod schedule;
+
+pub use schedule::{Policy, Schedule};
+
+use crate::{Error, Result, deadline::Deadline, shared::SharedPage};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -19,7 +23,8 @@ use std::{
     io::{PipeReader, Read, Write},
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     panic::{AssertUnwindSafe, catch_unwind},
-    time::{Duration, Instant},
+    sync::atomic::Ordering,
+    time::Duration,
 };
 
 /// A forked child. Dropping it kills and reaps it.
@@ -28,6 +33,7 @@ pub struct Child {
     pid: Pid,
     pidfd: OwnedFd,
     exit: Option<Exit>,
+    refusal: Refusal,
 }
 
 /// How a child ended.
@@ -42,10 +48,15 @@ pub enum Exit {
 /// The exit code of a child that panicked, as Rust's own runtime uses it.
 pub const PANICKED: i32 = 101;
 
+/// How far a child's `oom_score_adj` lies above its parent's, of at most 1000 (proc_pid_oom_score_adj(5)).
+const OOM_STEP: i32 = 500;
+
 /// Forks; the child runs `main` and ends in `_exit` with what it returned.
 ///
 /// The child dies with its parent (`PR_SET_PDEATHSIG`), ignores `SIGINT` (the terminal sends it to the whole group; the
-/// parent decides) and takes `SIGTERM` as it comes. System calls: `fork`, `pidfd_open`.
+/// parent decides) and takes `SIGTERM` as it comes. It never outranks its parent, who has to see to it that it ends: it leaves a
+/// real-time policy for the ordinary one ([`Schedule`]), and the kernel kills it first where memory runs out. System calls: `mmap`, `fork`,
+/// `pidfd_open`; in the child `prctl`, `sched_getscheduler`, and `openat` and `write` of `/proc/self/oom_score_adj`.
 ///
 /// # Errors
 /// [`Error::Unsupported`] where this process has more than one thread: the child would inherit locks that nobody
@@ -57,10 +68,11 @@ pub fn fork(main: impl FnOnce() -> i32) -> Result<Child> {
         return Err(Error::Unsupported { what: "fork", why });
     }
     let parent = getpid();
+    let refusal = Refusal(SharedPage::new()?);
     // SAFETY: this process has one thread (checked above), so the child holds no lock that another thread had taken.
-    match unsafe { nix::unistd::fork() }.map_err(|e| Error::os("fork", e))? {
+    match unsafe { nix::unistd::fork() }.map_err(fork_error)? {
         ForkResult::Parent { child } => match pidfd_open(child) {
-            Ok(pidfd) => Ok(Child { pid: child, pidfd, exit: None }),
+            Ok(pidfd) => Ok(Child { pid: child, pidfd, exit: None, refusal }),
             Err(error) => {
                 let _ = kill(child, Signal::SIGKILL);
                 let _ = waitpid(child, None);
@@ -69,13 +81,9 @@ pub fn fork(main: impl FnOnce() -> i32) -> Result<Child> {
         },
         ForkResult::Child => {
             let code = catch_unwind(AssertUnwindSafe(|| {
-                if prctl::set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != parent {
+                if let Err(error) = settle(parent) {
+                    refusal.note(&error);
                     return PANICKED;
-                }
-                // SAFETY: no handler is installed, only dispositions are set.
-                unsafe {
-                    let _ = signal(Signal::SIGINT, SigHandler::SigIgn);
-                    let _ = signal(Signal::SIGTERM, SigHandler::SigDfl);
                 }
                 main()
             }))
@@ -83,6 +91,58 @@ pub fn fork(main: impl FnOnce() -> i32) -> Result<Child> {
             // SAFETY: _exit ends the process; it runs no handlers of the parent's and flushes no buffers twice.
             unsafe { libc::_exit(code) }
         }
+    }
+}
+
+/// Why there was no fork.
+fn fork_error(errno: Errno) -> Error {
+    if errno == Errno::EAGAIN && Schedule::current().policy == Policy::DEADLINE {
+        let why = "a process of SCHED_DEADLINE has no children, unless they begin at the ordinary policy (chrt -R -d)";
+        return Error::Unsupported { what: "fork", why: why.into() };
+    }
+    Error::os("fork", errno)
+}
+
+/// What a child does first. The calls are those of [`STEPS`].
+fn settle(parent: Pid) -> Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(|errno| Error::os(STEPS[0], errno))?;
+    if getppid() != parent {
+        // Nobody is left to be told.
+        return Err(Error::os(STEPS[0], Errno::ESRCH));
+    }
+    Schedule::step_down()?;
+    // Without /proc the kernel chooses by size.
+    let own = fs::read_to_string("/proc/self/oom_score_adj").ok().and_then(|text| text.trim().parse::<i32>().ok());
+    if let Some(own) = own {
+        let _ = fs::write("/proc/self/oom_score_adj", own.saturating_add(OOM_STEP).min(1000).to_string());
+    }
+    // SAFETY: no handler is installed, only dispositions are set.
+    unsafe {
+        let _ = signal(Signal::SIGINT, SigHandler::SigIgn);
+        let _ = signal(Signal::SIGTERM, SigHandler::SigDfl);
+    }
+    Ok(())
+}
+
+/// The calls without which a child must not start.
+const STEPS: [&str; 2] = ["prctl(PR_SET_PDEATHSIG)", "sched_setscheduler"];
+
+/// Where a child leaves word of what refused its start: it has no other way to tell yet.
+#[derive(Debug)]
+struct Refusal(SharedPage);
+
+impl Refusal {
+    fn note(&self, error: &Error) {
+        if let Error::Os { call, source } = error {
+            let step = STEPS.iter().position(|step| step == call).map_or(0, |step| step as u64 + 1);
+            self.0[0].word.store(step << 32 | *source as u64, Ordering::Release);
+        }
+    }
+
+    fn error(&self) -> Option<Error> {
+        let word = self.0[0].word.load(Ordering::Acquire);
+        let step = (word >> 32).checked_sub(1)? as usize;
+        Some(Error::os(STEPS.get(step)?, Errno::from_raw(word as i32)))
     }
 }
 
@@ -154,26 +214,26 @@ impl Child {
         self.wait(Duration::MAX).map(|exit| exit.expect("waited without a limit"))
     }
 
-    /// Waits at most `limit` for it to end and reaps it; `None` where it still runs.
+    /// Waits at most `limit` for it to end and reaps it; `None` where it still runs. Time in which this process is stopped
+    /// [does not count](crate::deadline).
     ///
     /// # Errors
-    /// [`Error::Os`].
+    /// [`Error::Os`]; also that of the call which refused the child its start.
     pub fn wait(&mut self, limit: Duration) -> Result<Option<Exit>> {
-        let deadline = Instant::now().checked_add(limit);
+        let mut deadline = Deadline::after(limit);
         while self.exit.is_none() {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let timeout = left.map_or(PollTimeout::NONE, |left| {
-                PollTimeout::try_from(left.as_millis().saturating_add(1)).unwrap_or(PollTimeout::MAX)
-            });
+            let slice = deadline.slice();
+            let timeout = if slice.is_zero() { 0 } else { slice.as_millis() as u16 + 1 };
             let mut fds = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, if left == Some(Duration::ZERO) { PollTimeout::ZERO } else { timeout }) {
-                Ok(0) if left == Some(Duration::ZERO) => return Ok(None),
+            match poll(&mut fds, PollTimeout::from(timeout)) {
+                Ok(0) if slice.is_zero() => return Ok(None),
                 Ok(0) | Err(Errno::EINTR) => {}
                 Ok(_) => self.exit = Some(reap(self.pid)?),
                 Err(errno) => return Err(Error::os("poll", errno)),
             }
         }
-        Ok(self.exit)
+        let refused = (self.exit == Some(Exit::Code(PANICKED))).then(|| self.refusal.error());
+        refused.flatten().map_or(Ok(self.exit), Err)
     }
 }
 
@@ -249,7 +309,6 @@ pub fn with_watchdog(
 pub struct Watched {
     child: Child,
     why: PipeReader,
-    began: Instant,
     limit: Duration,
 }
 
@@ -270,23 +329,23 @@ impl Watched {
                 1
             }
         });
-        Ok(Self { child: child.map_err(|e| e.to_string())?, why, began: Instant::now(), limit })
+        Ok(Self { child: child.map_err(|e| e.to_string())?, why, limit })
     }
 
-    /// Waits for its end, until `limit` after its start.
+    /// Waits for its end, for as long as its limit from now on.
     ///
     /// # Errors
     /// As [`with_watchdog`].
     pub fn verdict(mut self) -> std::result::Result<(), String> {
-        let left = self.limit.saturating_sub(self.began.elapsed());
-        match self.child.wait(left).map_err(|e| e.to_string())? {
+        match self.child.wait(self.limit).map_err(|e| e.to_string())? {
             Some(Exit::Code(0)) => Ok(()),
             Some(Exit::Code(1)) => {
                 let mut why = String::new();
                 let _ = self.why.read_to_string(&mut why);
                 Err(why)
             }
-            Some(Exit::Code(code)) => Err(format!("exited with {code} (see its message above)")),
+            Some(Exit::Code(PANICKED)) => Err(format!("exited with {PANICKED}: it panicked, see its message above")),
+            Some(Exit::Code(code)) => Err(format!("exited with {code}")),
             Some(Exit::Signal(signal)) => Err(format!("killed by {signal}")),
             None => Err(format!("hung: still running after {:?}", self.limit)),
         }

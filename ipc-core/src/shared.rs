@@ -29,6 +29,11 @@ pub const LINES: usize = 4096 / size_of::<Line>();
 #[derive(Debug)]
 pub struct SharedPage(NonNull<[Line; LINES]>);
 
+// SAFETY: the mapping belongs to the value, whichever thread has it, and all that it holds are atomics.
+unsafe impl Send for SharedPage {}
+// SAFETY: as before.
+unsafe impl Sync for SharedPage {}
+
 impl SharedPage {
     /// Maps the page.
     ///

@@ -2,8 +2,8 @@
 
 use ipc_core::{
     Error,
-    conformance::{Suite, Verdict, on_time, run},
-    process::{self, Exit, PANICKED, fork, with_watchdog},
+    conformance::{Suite, Verdict, on_time, run, surroundings::schedule},
+    process::{self, Exit, PANICKED, Policy, Schedule, fork, with_watchdog},
 };
 use nix::{
     sys::signal::{Signal, raise},
@@ -27,6 +27,12 @@ fn main() {
         .test("a_process_with_threads_cannot_fork", a_process_with_threads_cannot_fork)
         .test("a_peer_has_only_its_own_end", a_peer_has_only_its_own_end)
         .test("the_watchdog_reports", the_watchdog_reports)
+        .test("a_child_is_the_first_that_the_kernel_kills", a_child_is_the_first_that_the_kernel_kills)
+        .test("a_child_is_treated_as_its_parent", || a_child_has(Schedule::current()))
+        .prepared("a_child_leaves_fifo", schedule(Policy::FIFO, 10), || a_child_has(Schedule::ORDINARY))
+        .prepared("a_child_leaves_rr", schedule(Policy::RR, 1), || a_child_has(Schedule::ORDINARY))
+        .prepared("a_child_stays_idle", schedule(Policy::IDLE, 0), || a_child_has(Schedule::current()))
+        .prepared("a_child_stays_batch", schedule(Policy::BATCH, 0), || a_child_has(Schedule::current()))
         .test("pinning", pinning)]);
 }
 
@@ -121,6 +127,19 @@ fn wait_gives_up_at_its_limit() -> Verdict {
         })?;
     }
     Ok(())
+}
+
+fn a_child_is_the_first_that_the_kernel_kills() -> Verdict {
+    let own = || fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default().trim().parse().unwrap_or(0);
+    let parent: i32 = own();
+    let mut child = fork(|| i32::from(own() != (parent + 500).min(1000))).map_err(text)?;
+    ensure(child.wait(LONG).map_err(text)? == Some(Exit::Code(0)), format!("the parent has {parent}"))
+}
+
+/// Whether a child that is forked here finds itself treated so.
+fn a_child_has(schedule: Schedule) -> Verdict {
+    let mut child = fork(|| i32::from(Schedule::current() != schedule)).map_err(text)?;
+    ensure(child.wait(LONG).map_err(text)? == Some(Exit::Code(0)), format!("it is not under {schedule}"))
 }
 
 fn a_process_with_threads_cannot_fork() -> Verdict {

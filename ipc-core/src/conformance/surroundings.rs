@@ -2,7 +2,10 @@
 //! own, so nothing has to be put back.
 
 use super::{Started, Suite, Verdict, stage::Stage};
-use crate::{Error, Result, Wait};
+use crate::{
+    Error, Result, Wait,
+    process::{Policy, Schedule},
+};
 use nix::{
     errno::Errno,
     mount::{MsFlags, mount},
@@ -122,6 +125,17 @@ pub fn isolate(bytes: usize) -> Result<()> {
 pub fn set_kernel_limit(path: &str, limit: usize) -> Result<()> {
     fs::write(path, limit.to_string())
         .map_err(|error| Error::Unsupported { what: "limits of a namespace", why: format!("{path}: {error}") })
+}
+
+/// Enters a scheduling policy with this priority.
+///
+/// # Errors
+/// [`Error::Unsupported`] where that is not permitted.
+pub fn schedule(policy: Policy, priority: i32) -> impl FnOnce() -> Result<()> + Send + 'static {
+    move || {
+        let refuse = |error: Error| Error::Unsupported { what: "scheduling", why: format!("{policy}: {error}") };
+        Schedule { policy, priority, nice: 0 }.enter().map_err(refuse)
+    }
 }
 
 /// Sets a soft limit of this process (getrlimit(2)) and returns what it was.
