@@ -14,6 +14,7 @@ use crate::{
 };
 use ipc_core::{
     Error,
+    deadline::Deadline,
     process::{self, Exit},
 };
 use nix::{
@@ -36,7 +37,7 @@ use std::{
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// A call is given up after this: later than the deadline of the pair in it.
@@ -216,9 +217,9 @@ fn call(file: BorrowedFd<'_>, words: &[&str], injection: Option<&str>) -> Result
     })
     .map_err(CallError::System)?;
     drop((stdout, stderr));
-    let deadline = Instant::now() + DEADLINE;
-    let [printed, complained] = drain([printed, complained], deadline)?;
-    let exit = child.wait(deadline.saturating_duration_since(Instant::now())).map_err(CallError::System)?;
+    let mut deadline = Deadline::after(DEADLINE);
+    let [printed, complained] = drain([printed, complained], &mut deadline)?;
+    let exit = child.wait(deadline.left()).map_err(CallError::System)?;
     Ok(Called { exit: exit.ok_or(CallError::Hung(DEADLINE))?, printed, complained })
 }
 
@@ -231,17 +232,17 @@ fn environment(injection: Option<&str>) -> Vec<CString> {
 }
 
 /// Reads both to their end.
-fn drain(pipes: [PipeReader; 2], deadline: Instant) -> Result<[Vec<u8>; 2], CallError> {
+fn drain(pipes: [PipeReader; 2], deadline: &mut Deadline) -> Result<[Vec<u8>; 2], CallError> {
     let mut texts = [Vec::new(), Vec::new()];
     let mut open = [true; 2];
     while open.contains(&true) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        let slice = deadline.slice();
+        if slice.is_zero() {
             return Err(CallError::Hung(DEADLINE));
         }
         let which: Vec<usize> = (0..2).filter(|&index| open[index]).collect();
         let mut fds: Vec<_> = which.iter().map(|&i| PollFd::new(pipes[i].as_fd(), PollFlags::POLLIN)).collect();
-        match poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+        match poll(&mut fds, PollTimeout::try_from(slice).unwrap_or(PollTimeout::ZERO)) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(CallError::System(Error::os("poll", errno))),
         }
