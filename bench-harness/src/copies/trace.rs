@@ -24,6 +24,7 @@ use super::{
 use crate::{interrupt, pair::cause_of};
 use ipc_core::{
     Error,
+    deadline::Deadline,
     process::{self, Child, Exit},
     shared::SharedPage,
 };
@@ -37,14 +38,7 @@ use nix::{
     },
     unistd::Pid,
 };
-use std::{
-    collections::BTreeSet,
-    fs,
-    io::IoSliceMut,
-    sync::atomic::Ordering,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, fs, io::IoSliceMut, sync::atomic::Ordering, thread, time::Duration};
 
 /// An option that prctl(2) does not know.
 const MARK: i32 = 0x6970_636d;
@@ -136,7 +130,7 @@ impl Tracee {
             }
         })?;
         let mut tracee = Self(child);
-        let deadline = Instant::now() + START;
+        let mut deadline = Deadline::after(START);
         while !tracee.stands()? {
             if let Some(exit) = tracee.0.wait(Duration::ZERO)? {
                 return Err(match refusal[0].word.load(Ordering::Acquire) as i32 {
@@ -144,7 +138,7 @@ impl Tracee {
                     errno => Untraced::Refused { errno: Errno::from_raw(errno) },
                 });
             }
-            if Instant::now() > deadline {
+            if deadline.has_passed() {
                 return Err(Untraced::Hung(START));
             }
             thread::sleep(NAP);
@@ -192,7 +186,7 @@ pub struct Tracer {
     table: &'static [Rule],
     /// Bytes of a message; 0 where that is not known.
     message: u64,
-    deadline: Instant,
+    deadline: Deadline,
     limit: Duration,
     tasks: Vec<Task>,
     /// What is looked for in a child at each of its stops, and where it was found: in which child, at which address.
@@ -249,7 +243,7 @@ impl Tracer {
         let roles: Vec<Role> = children.into_iter().map(|tracee| Role::new(tracee.0)).collect();
         let task = |(role, of): (usize, &Role)| Task::new(of.child.pid(), role, true, State::Paused);
         let tasks = roles.iter().enumerate().map(task).collect();
-        let (deadline, seen) = (Instant::now() + limit, BTreeSet::new());
+        let (deadline, seen) = (Deadline::after(limit), BTreeSet::new());
         Self { table, message: 0, deadline, limit, tasks, wanted: None, seen, roles }
     }
 
@@ -272,7 +266,7 @@ impl Tracer {
     /// # Errors
     /// [`Untraced::Hung`] at the tracer's own limit, [`Untraced::Interrupted`], [`Untraced::Process`].
     pub fn settle(&mut self, children: &[usize], patience: Option<Duration>) -> Result<bool, Untraced> {
-        let patient_until = patience.map(|patience| Instant::now() + patience);
+        let mut patient = patience.map(Deadline::after);
         let mut idle = 0;
         while !children.iter().all(|&child| self.has_settled(child)) {
             if self.look()? {
@@ -284,14 +278,13 @@ impl Tracer {
                 thread::yield_now();
                 continue;
             }
-            let now = Instant::now();
             if interrupt::requested() {
                 return Err(Untraced::Interrupted);
             }
-            if now >= self.deadline {
+            if self.deadline.has_passed() {
                 return Err(Untraced::Hung(self.limit));
             }
-            if patient_until.is_some_and(|until| now >= until) {
+            if patient.as_mut().is_some_and(Deadline::has_passed) {
                 return Ok(false);
             }
             thread::sleep(NAP);
