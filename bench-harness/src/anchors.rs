@@ -119,6 +119,10 @@ impl OfRun {
 
 /// Takes the four, in about a twentieth of a second, in children that are pinned as the pairs of `topology` are.
 pub fn measure(topology: &Topology) -> Anchors {
+    seat::unstopped(|| once(topology)).0
+}
+
+fn once(topology: &Topology) -> Anchors {
     let mut anchors = Anchors::default();
     let one = topology.cpus(Placement::SameCore).flatten();
     let alone = one.ok_or_else(|| "this process is allowed no hardware thread".to_owned());

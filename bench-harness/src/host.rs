@@ -127,6 +127,9 @@ pub struct Run {
     pub duration_s: Option<f64>,
     /// Forked pairs planned for each cell.
     pub pairs: Option<u32>,
+    /// How the scheduler treats the program that supervises the pairs, such as `SCHED_OTHER` or `SCHED_OTHER, nice 10`. Pairs are
+    /// treated likewise, but for the real-time policies: they leave these.
+    pub schedule: Option<String>,
     /// What one reading of the clock costs.
     pub clock_read_ns: Option<f64>,
     /// What a system call that does nothing costs.

@@ -25,6 +25,7 @@ pub mod host;
 pub mod inject;
 pub mod interrupt;
 pub mod lifecycle;
+mod oom;
 pub mod packed;
 pub mod pair;
 pub mod payload;

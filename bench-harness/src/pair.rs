@@ -17,7 +17,7 @@ use crate::{
 };
 use ipc_core::{
     Channel, Endpoint, Error, Framing, Options, Reliability, Wait,
-    process::{self, Exit},
+    process::{self, Exit, Schedule},
     shared::SharedPage,
 };
 use nix::sys::{
@@ -122,6 +122,12 @@ pub struct Sample {
     pub usage: Option<Usage>,
     /// The same of the responder.
     pub responder_usage: Option<Usage>,
+    /// Whether the pair was stopped while it was measured, and so was every repetition.
+    #[serde(skip)]
+    pub stopped: bool,
+    /// How the scheduler treated the process that supervised it.
+    #[serde(skip)]
+    pub schedule: Schedule,
     /// What takes it down.
     #[serde(skip)]
     pub(crate) meter: Option<Meter>,
@@ -188,6 +194,9 @@ pub enum PairError {
     /// A child ended without a report, and how it ended.
     #[error("the {0} died without a report: {cause}", cause = cause_of(*.1))]
     Died(&'static str, Exit),
+    /// The kernel killed a child for want of memory; of which.
+    #[error("the {0} died without a report: {1}")]
+    OutOfMemory(&'static str, String),
     /// The pair hung.
     #[error("no result within {0:?}")]
     Hung(Duration),
@@ -206,16 +215,24 @@ pub(crate) fn cause_of(exit: Exit) -> String {
     let why = match signal {
         Signal::SIGBUS => ": its shared object was cut, or the memory behind it is used up",
         Signal::SIGKILL => ": somebody killed it, perhaps for want of memory",
+        Signal::SIGSYS => ": a seccomp filter forbids a system call that it made",
+        Signal::SIGXCPU => ": its limit on processor time is used up (ulimit -t)",
+        Signal::SIGXFSZ => ": a file would have become longer than it may (ulimit -f)",
         _ => "",
     };
     format!("killed by {signal}{why}")
 }
 
-/// Forks a pair over `C`, measures `job`, reaps both.
+/// Forks a pair over `C`, measures `job`, reaps both. What was stopped meanwhile is measured again.
 ///
 /// # Errors
 /// [`PairError`]. Whatever happens, both children are reaped and the kernel objects are gone.
 pub fn run<C: Channel, K: Courier<Endpoint = C::Endpoint>>(job: &Job) -> Result<Sample, PairError> {
+    let (outcome, stopped) = seat::unstopped(|| once::<C, K>(job));
+    outcome.map(|sample| Sample { stopped, schedule: Schedule::current(), ..sample })
+}
+
+fn once<C: Channel, K: Courier<Endpoint = C::Endpoint>>(job: &Job) -> Result<Sample, PairError> {
     let options = Options { wait: job.wait, max_message: Some(courier::longest(job.size)), ..Options::default() };
     let ends = C::pair(&options).map_err(PairError::Channel)?;
     ipc_core::transfer::check_len(job.size, ends.0.max_message()).map_err(PairError::Channel)?;

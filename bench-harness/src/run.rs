@@ -16,6 +16,7 @@ use crate::{
     topology::Topology,
 };
 use hdrhistogram::Histogram;
+use ipc_core::process::Schedule;
 use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
@@ -100,6 +101,7 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
     host.run.cache_line_round_trip_ns = stats::median(&mut probes);
     host.run.anchors = plan.has_anchors().then_some(anchors);
     host.run.notes.clone_from(&plan.notes);
+    host.run.notes.extend(schedule_note(Schedule::current()));
     if interrupt::requested() {
         host.run.notes.push("the run was interrupted: cells have fewer pairs than planned, or none".into());
     }
@@ -120,6 +122,16 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
         beside,
         started,
     }
+}
+
+/// What a reader must know who compares a run that the scheduler treated so with others.
+fn schedule_note(own: Schedule) -> Option<String> {
+    let pairs = own.of_children();
+    let note = match own.policy.is_real_time() {
+        true => format!("this program ran under {own}, what it measures under {pairs}, so that it can end what hangs"),
+        false => format!("this program and what it measures ran under {own}"),
+    };
+    (own != Schedule::ORDINARY).then(|| format!("{note}: compare it with runs of the same kind only"))
 }
 
 /// An empty tally for each pattern of `cell`.

@@ -10,7 +10,7 @@ use crate::{
     workload::histogram,
 };
 use hdrhistogram::Histogram;
-use ipc_core::Reliability;
+use ipc_core::{Reliability, process::Schedule};
 
 /// More involuntary switches than this a second, and a pinned pair on two threads was not alone there.
 const PREEMPTIONS_PER_S: f64 = 200.0;
@@ -51,7 +51,10 @@ impl Tally {
     /// Whether more pairs would only fail again.
     pub fn is_hopeless(&self) -> bool {
         let fatal = |error: &PairError| {
-            matches!(error, PairError::Channel(_) | PairError::WrongPayload(_) | PairError::Hung(_))
+            matches!(
+                error,
+                PairError::Channel(_) | PairError::WrongPayload(_) | PairError::OutOfMemory(..) | PairError::Hung(_)
+            )
         };
         self.errors.iter().any(fatal)
     }
@@ -100,6 +103,9 @@ impl Tally {
             (Flag::MixedProximity, !counted.is_empty() && counted.len() < self.samples.len()),
             (Flag::Lossy, counted.iter().any(|sample| sample.lost > 0)),
             (Flag::Partial, !counted.is_empty() && (self.samples.len() as u32) < self.planned),
+            (Flag::RealTime, counted.iter().any(|sample| sample.schedule.policy.is_real_time())),
+            (Flag::Niced, counted.iter().any(|sample| sample.schedule.of_children() != Schedule::ORDINARY)),
+            (Flag::Stopped, counted.iter().any(|sample| sample.stopped)),
         ]
         .into_iter()
         .filter_map(|(flag, holds)| holds.then_some(flag))

@@ -17,7 +17,10 @@ use ipc_core::{
 };
 use ipc_pipe::Pipe;
 use ipc_shm::{PosixShm, RingEnd};
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, getpid, setpgid},
+};
 use std::{
     fs::{self, File},
     thread,
@@ -168,16 +171,12 @@ fn measure<const F: usize>(pattern: Pattern, cpus: [usize; 2]) -> std::result::R
 }
 
 fn run_pair<C: Channel>(pattern: Pattern, cpus: [usize; 2], ms: u64) -> std::result::Result<Sample, PairError> {
-    let milliseconds = Duration::from_millis;
-    pair::run::<C, Copying<C::Endpoint>>(&Job {
-        pattern,
-        size: 256,
-        cpus: Some(cpus),
-        wait: Wait::Block,
-        budget: Budget::Time { warm_up: milliseconds(1), measure: milliseconds(5) },
-        deadline: milliseconds(ms),
-        slow_by: None,
-    })
+    pair::run::<C, Copying<C::Endpoint>>(&job(pattern, cpus, Duration::from_millis(ms)))
+}
+
+fn job(pattern: Pattern, cpus: [usize; 2], deadline: Duration) -> Job {
+    let budget = Budget::Time { warm_up: Duration::from_millis(1), measure: Duration::from_millis(5) };
+    Job { pattern, size: 256, cpus: Some(cpus), wait: Wait::Block, budget, deadline, slow_by: None }
 }
 
 /// Runs both patterns and judges each outcome.
@@ -197,6 +196,36 @@ fn expect<const F: usize>(
 
 fn wrong(outcome: &std::result::Result<Sample, PairError>) -> bool {
     matches!(outcome, Err(PairError::WrongPayload(_)))
+}
+
+/// A pair that is stopped with its supervisor for longer than its deadline is no pair that hangs, and is measured again.
+fn a_stop_does_not_count() -> Verdict {
+    const STOP: Duration = Duration::from_millis(800);
+    setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(words)?;
+    let group = Pid::from_raw(-getpid().as_raw());
+    let mut stopper = process::fork(|| {
+        let stopped = setpgid(Pid::from_raw(0), Pid::from_raw(0)).and_then(|()| {
+            thread::sleep(Duration::from_millis(50));
+            kill(group, Signal::SIGSTOP)
+        });
+        thread::sleep(STOP);
+        i32::from(stopped.and_then(|()| kill(group, Signal::SIGCONT)).is_err())
+    })
+    .map_err(words)?;
+    let sample = pair::run::<Pipe, Copying<<Pipe as Channel>::Endpoint>>(&Job {
+        budget: Budget::Time { warm_up: Duration::from_millis(1), measure: Duration::from_millis(150) },
+        ..job(Pattern::RoundTrip, [0, 0], STOP / 2)
+    });
+    if stopper.wait(Duration::from_secs(10)).map_err(words)? != Some(Exit::Code(0)) {
+        return Err("nobody was stopped".into());
+    }
+    let sample = sample.map_err(words)?;
+    let longest = sample.histogram.as_ref().map_or(0, |histogram| histogram.unpack().max());
+    if !sample.stopped && u128::from(longest) < STOP.as_nanos() / 2 { Ok(()) } else { Err(format!("{longest} ns")) }
+}
+
+fn words(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 fn anchors_are_measured_where_there_are_threads_for_them() -> std::result::Result<(), String> {
@@ -226,6 +255,7 @@ fn main() {
         .test("a_sound_channel_is_measured", expect::<0>(|outcome| outcome.as_ref().is_ok_and(|s| s.messages > 10)))
         .test("a_flipped_byte_is_a_wrong_payload", expect::<1>(wrong))
         .test("a_repeated_message_is_a_wrong_payload", expect::<2>(wrong))
+        .test("a_stop_does_not_count", a_stop_does_not_count)
         .test("a_hang_is_given_up", expect::<3>(|outcome| matches!(outcome, Err(PairError::Hung(_)))))
         .test(
             "a_panic_is_a_death",

@@ -62,15 +62,32 @@ fn place(cgroup: &str, mountinfo: &str, controller: &str) -> Option<Place> {
     Some(Place { version, group: mount.point.join(below), top: mount.point })
 }
 
-/// The folder of this process's group for memory, and its version; `None` where it is the root group, which keeps no account.
-pub(crate) fn memory_group() -> Option<(usize, PathBuf)> {
+/// The control group that keeps the account of this process's memory.
+#[derive(Debug)]
+pub(crate) struct MemoryGroup {
+    /// Its version.
+    pub version: usize,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The limit that binds most, in bytes, and whose it is: the group's or one above it.
+    pub limit: Option<(u64, PathBuf)>,
+}
+
+/// This process's group for memory; `None` where it is the root group, which keeps no account.
+pub(crate) fn memory_group() -> Option<MemoryGroup> {
     let cgroup = host::read("/proc/self/cgroup").ok()?;
     let place = place(&cgroup, &host::read("/proc/self/mountinfo").ok()?, "memory")?;
     let counts = match place.version {
         2 => place.group.join("memory.current").exists(),
         _ => cgroup.lines().any(|line| line.contains(":memory:") && !line.ends_with(":memory:/")),
     };
-    counts.then_some((place.version, place.group))
+    let limit = tightest(&place, |group| bound(&host::read(group.join(memory_files(place.version)[0])).ok()?));
+    counts.then_some(MemoryGroup { version: place.version, folder: place.group, limit })
+}
+
+/// The files of limit and use.
+fn memory_files(version: usize) -> [&'static str; 2] {
+    RESOURCES[0].files[2 - version]
 }
 
 /// The value of the file `name` that binds most, of the group and those above it: a group is bound by all of them.

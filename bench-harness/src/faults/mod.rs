@@ -17,6 +17,7 @@ use crate::{
     progress::Progress,
     record::FaultRow,
     registry::{MECHANISMS, Mechanism},
+    seat::unstopped,
     topology::Topology,
 };
 use ipc_core::{Custody, Reliability, Spec, Wait};
@@ -138,7 +139,7 @@ impl Series {
             pause: Duration::from_millis(fastrand::u64(PAUSE_MS[0]..=PAUSE_MS[1])),
         };
         let failed = |error: ipc_core::Error| Outcome { error: Some(error.to_string()), ..Outcome::default() };
-        let outcome = way(&trial).unwrap_or_else(failed);
+        let (outcome, _) = unstopped(|| way(&trial).unwrap_or_else(failed));
         self.outcomes.push((trial.size, outcome));
     }
 

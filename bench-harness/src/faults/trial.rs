@@ -12,6 +12,7 @@ use crate::{
 };
 use ipc_core::{
     Channel, Endpoint, Error, Framing, Name, Options, Reliability, Rendezvous, Result, Spec, Wait,
+    deadline::Deadline,
     leftovers::{self, Stray},
     objects,
     process::{self, Child, Exit},
@@ -386,9 +387,9 @@ fn pid(seat: &Seat) -> u32 {
 
 /// Looks every [`TICK`] until `done`; `false` where that took longer than `limit`.
 fn until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
-    let start = Instant::now();
+    let mut deadline = Deadline::after(limit);
     while !done() {
-        if start.elapsed() > limit {
+        if deadline.has_passed() {
             return false;
         }
         sleep(TICK);

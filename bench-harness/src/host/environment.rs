@@ -5,6 +5,7 @@
 //! left out: runs of which different things are known do not pass for the same environment.
 
 use super::{Cpu, Host};
+use ipc_core::process::Schedule;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +50,7 @@ pub struct Environment {
 impl Environment {
     /// Of the machine and the program of `host`.
     pub fn of(host: &Host) -> Self {
-        let Host { cpu, kernel, virtualisation, build, .. } = host;
+        let Host { cpu, kernel, virtualisation, build, run, .. } = host;
         let hypervisor = match (&virtualisation.hypervisor, virtualisation.virtual_machine) {
             (Some(name), _) => Some(name.clone()),
             (None, Some(true)) => Some("unnamed".to_owned()),
@@ -73,6 +74,8 @@ impl Environment {
                 Some(vulnerabilities.collect::<Vec<_>>().join("; ")).filter(|all| !all.is_empty()),
             ),
             ("clock_source", kernel.clock_source.clone()),
+            // Ordinary runs have the key that they had before this was looked at.
+            ("schedule", run.schedule.clone().filter(|schedule| *schedule != Schedule::ORDINARY.to_string())),
             ("rustc", build.rustc.clone()),
             ("rustflags", build.rustflags.clone()),
             ("opt_level", build.opt_level.clone()),

@@ -2,6 +2,7 @@
 
 use super::{Build, Cpu, Environment, Host, Kernel, Run, Virtualisation, environment};
 use crate::energy::{POWERCAP, Packages};
+use ipc_core::process::Schedule;
 use nix::errno::Errno;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,7 +44,7 @@ pub(super) fn host() -> Host {
         limits: limits.collect(),
         build: Build::current(),
         environment: None,
-        run: Run::default(),
+        run: Run { schedule: Some(Schedule::current().to_string()), ..Run::default() },
     };
     host.environment = Some(Environment::of(&host));
     host

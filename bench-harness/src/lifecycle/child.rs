@@ -7,14 +7,18 @@ use std::time::Duration;
 /// The longest that a measurement may take; what it is given up after.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs `part` in a forked process and returns its result.
+/// Runs `part` in a forked process and returns its result; once more where it was stopped meanwhile.
 ///
 /// # Errors
 /// What `part` returned as one, or why there is no result.
-pub fn in_child<T>(part: impl FnOnce() -> Result<T, String>) -> Result<T, String>
+pub fn in_child<T>(part: impl Fn() -> Result<T, String>) -> Result<T, String>
 where
     T: Serialize + DeserializeOwned,
 {
+    seat::unstopped(|| once(&part)).0
+}
+
+fn once<T: Serialize + DeserializeOwned>(part: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     let mut seats = [Seat::fork("measuring process", || Ok(part())).map_err(words)?];
     let mut reports: Vec<Result<T, String>> = seat::supervise(&mut seats, LIMIT).map_err(words)?;
     reports.pop().expect("a report a seat")

@@ -120,9 +120,9 @@ enum Accounts {
 impl Accounts {
     /// The narrowest that this user can read.
     fn find() -> Self {
-        let group = memory_group().map(|(version, folder)| {
-            let stat = folder.join("memory.stat");
-            match version {
+        let group = memory_group().map(|group| {
+            let (stat, folder) = (group.folder.join("memory.stat"), group.folder);
+            match group.version {
                 2 => Self::Group { stat, fields: &["kernel", "sock", "shmem"], usage: None },
                 _ => {
                     let usage = Some(folder.join("memory.kmem.usage_in_bytes"));

@@ -28,6 +28,12 @@ named! {
         Partial = "partial",
         /// The machine itself was not the same all through the run.
         AnchorsMoved = "anchors-moved",
+        /// The run was started under a real-time policy.
+        RealTime = "real-time",
+        /// The run had a nice value, or a policy for background work.
+        Niced = "niced",
+        /// The pair was stopped while it was measured.
+        Stopped = "stopped",
     }
 }
 
@@ -53,6 +59,15 @@ impl Flag {
             Flag::Lossy => "Datagrams were lost; the count is in the column lost.",
             Flag::Partial => "Fewer pairs than planned were measured.",
             Flag::AnchorsMoved => "What the machine itself takes changed by more than a quarter during the run.",
+            Flag::RealTime => {
+                "The run was started under a real-time policy; the pairs ran at the ordinary one, below the program that \
+                 supervises them."
+            }
+            Flag::Niced => {
+                "The run had a nice value, SCHED_BATCH or SCHED_IDLE, and so had the pairs: other processes were favoured, or \
+                 these were."
+            }
+            Flag::Stopped => "The program was stopped while the pair was measured; the tail holds that time.",
         }
     }
 
@@ -70,6 +85,9 @@ impl Flag {
             Flag::Lossy => 'l',
             Flag::Partial => 'i',
             Flag::AnchorsMoved => 'a',
+            Flag::RealTime => 't',
+            Flag::Niced => 'y',
+            Flag::Stopped => 's',
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     interrupt,
     pair::PairError,
     record::RelayRow,
+    seat::unstopped,
     stats::{Figure, median},
     topology::{Cpus, Topology},
 };
@@ -132,7 +133,15 @@ pub fn carry_once(relay: Relay, plan: &Plan, files: &mut Files) -> Result<Carrie
 pub fn carry_by(
     plan: &Plan,
     files: &mut Files,
-    gather: impl for<'a> FnOnce(Load<'a>) -> ipc_core::Result<Crew<'a>>,
+    gather: impl for<'a> Fn(Load<'a>) -> ipc_core::Result<Crew<'a>>,
+) -> Result<Carried, PairError> {
+    unstopped(|| carry(plan, files, &gather)).0
+}
+
+fn carry(
+    plan: &Plan,
+    files: &mut Files,
+    gather: impl for<'a> Fn(Load<'a>) -> ipc_core::Result<Crew<'a>>,
 ) -> Result<Carried, PairError> {
     files.prepare().map_err(PairError::Process)?;
     let crew = gather(Load { files, bytes: plan.bytes, chunk: plan.chunk }).map_err(PairError::Channel)?;
