@@ -4,6 +4,7 @@
 
 use crate::{Error, Result};
 use nix::{
+    errno::Errno,
     fcntl::{FcntlArg, SealFlag, fcntl},
     sys::{
         memfd::{MFdFlags, memfd_create},
@@ -12,6 +13,7 @@ use nix::{
     },
 };
 use std::{
+    ffi::CStr,
     num::NonZero,
     ops::{Deref, DerefMut},
     os::fd::{AsFd, OwnedFd},
@@ -94,14 +96,27 @@ fn nonzero(len: usize) -> Result<NonZero<usize>> {
     NonZero::new(len).ok_or(Error::Corrupt { what: "an empty mapping" })
 }
 
+/// A file in memory that takes seals and can never be executed: since Linux 6.3 the kernel wants to be told (it logs a warning
+/// where it is not), and with `vm.memfd_noexec` = 2 it makes no other. System call: `memfd_create`, twice on an older kernel.
+///
+/// # Errors
+/// [`Error::Os`].
+pub fn memfd(name: &CStr) -> Result<OwnedFd> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    match memfd_create(name, flags | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL)) {
+        Err(Errno::EINVAL) => memfd_create(name, flags),
+        made => made,
+    }
+    .map_err(|e| Error::os("memfd_create", e))
+}
+
 /// A file in memory, mode 0600, whose length `stretch` sets, and which nobody can make shorter or longer from then on, nor
 /// unseal. System calls: `memfd_create`, `fchmod`, `fcntl(F_ADD_SEALS)`.
 ///
 /// # Errors
 /// [`Error::Os`], and those of `stretch`.
 pub fn sealed_memfd(stretch: impl FnOnce(&OwnedFd) -> Result<()>) -> Result<OwnedFd> {
-    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let file = memfd_create(c"ipc-bench", flags).map_err(|e| Error::os("memfd_create", e))?;
+    let file = memfd(c"ipc-bench")?;
     // The kernel makes it for everybody (mm/memfd.c), and /proc/PID/fd is a way to open it again.
     fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| Error::os("fchmod", e))?;
     stretch(&file)?;

@@ -52,7 +52,10 @@ mod tests {
     use nix::{
         errno::Errno,
         fcntl::{FcntlArg, SealFlag, fcntl},
-        sys::stat::fstat,
+        sys::{
+            memfd::{MFdFlags, memfd_create},
+            stat::{Mode, fchmod, fstat},
+        },
         unistd::{ftruncate, write},
     };
 
@@ -66,5 +69,17 @@ mod tests {
         assert_eq!(write(&file, b"still writable"), Ok(14));
         let status = fstat(&file).unwrap();
         assert_eq!((status.st_size, status.st_mode & 0o777), (1 << 16, 0o600));
+    }
+
+    /// On a kernel that knows such files, those before Linux 6.3 do not.
+    #[test]
+    fn nobody_can_make_it_executable() {
+        let flags = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
+        if memfd_create(c"probe", flags).is_err() {
+            return println!("skipped: memfd_create knows no MFD_NOEXEC_SEAL here");
+        }
+        let file = sealed(1 << 16).unwrap();
+        assert_eq!(fchmod(&file, Mode::S_IRWXU), Err(Errno::EPERM));
+        assert_eq!(fchmod(&file, Mode::S_IRUSR), Ok(()));
     }
 }

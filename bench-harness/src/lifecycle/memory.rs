@@ -26,11 +26,8 @@ use super::{
     holdings::Holdings,
 };
 use crate::{doctor::memory_group, host, stats::median, topology::Cpus};
-use ipc_core::{Channel, Options, process::pin};
-use nix::sys::{
-    memfd::{MFdFlags, memfd_create},
-    resource::{Resource, getrlimit, setrlimit},
-};
+use ipc_core::{Channel, Options, pages::memfd, process::pin};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::{fs::File, io::Write, path::PathBuf, thread::sleep, time::Duration};
 
 /// Batches: an odd number, so that one of them is the median.
@@ -159,7 +156,7 @@ impl Accounts {
 fn stir() -> Result<(), String> {
     /// `MEMCG_CHARGE_BATCH` for each processor.
     const PAGES: usize = 64;
-    let file = memfd_create("account", MFdFlags::MFD_CLOEXEC).map_err(|errno| format!("memfd_create: {errno}"))?;
+    let file = memfd(c"account").map_err(|error| error.to_string())?;
     let (mut file, pages) = (File::from(file), vec![0; PAGES * 4096]);
     let mut processors = host::online().into_iter();
     processors.try_for_each(|_| file.write_all(&pages)).map_err(|error| format!("write: {error}"))
