@@ -2,9 +2,16 @@
 //! ping-pong.
 //!
 //! Both kinds are pairs of their own, whose budget is [metered](crate::pair::Budget::Metered); timed pairs are not. A figure is the
-//! median over the pairs of what one pair used in its measured stretch, by the messages that arrived in it.
+//! median over the pairs of what one pair used in its measured stretch, by the messages that arrived in it. The three that are
+//! compared have an interval over the pairs and flags, by the rules of latency.
 
-use crate::{pair::Sample, record::CostRow, stats, tally::Tally, usage::Usage};
+use crate::{
+    pair::Sample,
+    record::{CostRow, Flag},
+    stats::{self, Figure},
+    tally::{Tally, common_proximity},
+    usage::Usage,
+};
 
 /// What one pair used that sent one way.
 struct Stretch {
@@ -43,9 +50,16 @@ pub fn row(one_way: &Tally, round_trip: &Tally) -> CostRow {
     let trips = round_trip.counted();
     // A trip that was lost took a whole deadline, which a mean cannot leave out.
     let whole: Vec<_> = trips.iter().filter(|sample| sample.lost == 0 && sample.messages > 0).collect();
-    let trip = |of: fn(&Sample) -> Option<u64>| {
-        let each = whole.iter().filter_map(|sample| Some(of(sample)? as f64 / sample.messages as f64));
-        stats::median(&mut each.collect::<Vec<_>>())
+    let trip = |of: fn(&Sample) -> Option<u64>| -> Vec<f64> {
+        whole.iter().filter_map(|sample| Some(of(sample)? as f64 / sample.messages as f64)).collect()
+    };
+    let cpu: Vec<f64> =
+        stretches.iter().map(|stretch| stretch.per_message(stretch.sender.cpu_ns + stretch.receiver.cpu_ns)).collect();
+    let trips_ns = trip(|sample| Some(sample.elapsed_ns));
+    let trips_cpu = trip(|sample| Some(sample.usage?.cpu_ns + sample.responder_usage?.cpu_ns));
+    let [cpu_figure, trip_figure, trip_cpu_figure] = [&cpu, &trips_ns, &trips_cpu].map(|values| Figure::of(values));
+    let flags = |tally: &Tally, values: &[&[f64]]| -> Vec<Flag> {
+        values.iter().flat_map(|values| tally.flags(&tally.counted(), values, Figure::of(values).as_ref())).collect()
     };
 
     CostRow {
@@ -63,12 +77,23 @@ pub fn row(one_way: &Tally, round_trip: &Tally) -> CostRow {
         user_ns_recv: recv(|usage| usage.user_ns),
         system_ns_send: send(|usage| usage.system_ns),
         system_ns_recv: recv(|usage| usage.system_ns),
-        cpu_ns: median(&|stretch| stretch.per_message(stretch.sender.cpu_ns + stretch.receiver.cpu_ns)),
+        cpu_ns: cpu_figure.map(|figure| figure.value),
         utilisation: median(&|stretch| stretch.sender.utilisation() + stretch.receiver.utilisation()),
-        round_trip_ns: trip(|sample| Some(sample.elapsed_ns)),
-        round_trip_cpu_ns: trip(|sample| Some(sample.usage?.cpu_ns + sample.responder_usage?.cpu_ns)),
+        round_trip_ns: trip_figure.map(|figure| figure.value),
+        round_trip_cpu_ns: trip_cpu_figure.map(|figure| figure.value),
         energy_nj: stats::median(&mut stretches.iter().filter_map(energy).collect::<Vec<_>>()),
         error: error(one_way, round_trip, stretches.is_empty(), whole.is_empty()),
+        cpu_lo_ns: cpu_figure.and_then(|figure| figure.lo),
+        cpu_hi_ns: cpu_figure.and_then(|figure| figure.hi),
+        round_trip_lo_ns: trip_figure.and_then(|figure| figure.lo),
+        round_trip_hi_ns: trip_figure.and_then(|figure| figure.hi),
+        round_trip_cpu_lo_ns: trip_cpu_figure.and_then(|figure| figure.lo),
+        round_trip_cpu_hi_ns: trip_cpu_figure.and_then(|figure| figure.hi),
+        flags: flags(one_way, &[&cpu]).into_iter().collect(),
+        round_trip_flags: flags(round_trip, &[&trips_ns, &trips_cpu]).into_iter().collect(),
+        round_trip_pairs: Some(whole.len() as u32),
+        proximity: common_proximity(&counted),
+        round_trip_proximity: common_proximity(&trips),
         ..CostRow::empty(cell)
     }
 }
@@ -93,6 +118,7 @@ mod tests {
     use crate::{
         cell::{Access, Cell, Pattern, Placement, Workload},
         pair::PairError,
+        record::Flags,
     };
     use ipc_core::{Error, Wait};
 
@@ -156,6 +182,38 @@ mod tests {
         };
         let row = row(&filled(Pattern::OneWay, [500, 100, 120].map(with_calls)), &tally(Pattern::RoundTrip));
         assert_eq!((row.pairs, row.messages, row.syscalls_send), (3, 300, Some(1.2)));
+    }
+
+    #[test]
+    fn what_is_compared_has_an_interval_and_the_flags_of_latency() {
+        let at = |ns: u64| {
+            let mut sample = sample(100, 0);
+            sample.elapsed_ns = 100 * ns;
+            sample.usage.as_mut().unwrap().cpu_ns = 100 * ns;
+            sample.responder_usage.as_mut().unwrap().cpu_ns = 0;
+            sample
+        };
+        let steady = row(
+            &filled(Pattern::OneWay, [1000, 1010, 1020].map(at)),
+            &filled(Pattern::RoundTrip, [2000, 2010, 2020].map(at)),
+        );
+        let ends = [
+            (steady.cpu_lo_ns, steady.cpu_ns, steady.cpu_hi_ns),
+            (steady.round_trip_lo_ns, steady.round_trip_ns, steady.round_trip_hi_ns),
+            (steady.round_trip_cpu_lo_ns, steady.round_trip_cpu_ns, steady.round_trip_cpu_hi_ns),
+        ];
+        for (lo, value, hi) in ends {
+            assert!(lo.unwrap() < value.unwrap() && value.unwrap() < hi.unwrap(), "{ends:?}");
+        }
+        assert!(steady.flags.is_empty() && steady.round_trip_flags.is_empty(), "{steady:?}");
+        assert_eq!(steady.round_trip_pairs, Some(3));
+
+        // Fewer than planned one way, far apart from each other there and back.
+        let doubtful =
+            row(&filled(Pattern::OneWay, [at(1000)]), &filled(Pattern::RoundTrip, [900, 1000, 2000, 2100].map(at)));
+        assert_eq!((doubtful.cpu_ns, doubtful.cpu_lo_ns), (Some(1000.0), None));
+        assert_eq!(doubtful.flags, Flags::from_iter([Flag::Partial]));
+        assert_eq!(doubtful.round_trip_flags, Flags::from_iter([Flag::Unsteady, Flag::Bimodal]));
     }
 
     #[test]

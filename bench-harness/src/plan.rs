@@ -61,14 +61,16 @@ impl Depth {
         Effort { pairs, budget: Budget::Time { warm_up, measure } }
     }
 
-    /// What goes into each pattern of a cost cell: counts per message hardly vary, so fewer pairs will do.
+    /// What goes into each pattern of a cost cell: as many pairs as a timed cell has, because the pairs differ as much, and
+    /// shorter stretches, because nothing within one is kept but the sums.
     fn cost(self) -> Effort {
-        let (pairs, measure) = match self {
-            Depth::Quick => (1, 10),
-            Depth::Default | Depth::Full => (2, 15),
+        let (warm_up, measure) = match self {
+            Depth::Quick => (2, 5),
+            Depth::Default => (3, 8),
+            Depth::Full => (3, 15),
         };
-        let (warm_up, measure) = (Duration::from_millis(3), Duration::from_millis(measure));
-        Effort { pairs, budget: Budget::Metered { warm_up, measure } }
+        let (warm_up, measure) = (Duration::from_millis(warm_up), Duration::from_millis(measure));
+        Effort { pairs: self.timed().pairs, budget: Budget::Metered { warm_up, measure } }
     }
 }
 
@@ -321,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn costs_are_measured_at_two_sizes_in_few_pairs() {
+    fn costs_are_measured_at_two_sizes_in_as_many_pairs_as_latency() {
         let expand = |depth, pairs| {
             let workloads = vec![Workload::Cost];
             Plan::expand(&Selection { depth, workloads, pairs, ..Selection::default() }, &two_cores()).unwrap()
@@ -330,14 +332,15 @@ mod tests {
         let plan = expand(Depth::Default, None);
         assert_eq!(sizes(&plan), BTreeSet::from([64, 64 << 10]));
         // Each time one pair that goes one way and one that plays ping-pong.
-        assert_eq!((plan.passes(), plan.pairs()), (2, 2 * 2 * plan.cells.len() as u64));
+        assert_eq!(plan.cost.pairs, plan.timed.pairs);
+        assert_eq!(plan.pairs(), 2 * u64::from(plan.cost.pairs) * plan.cells.len() as u64);
         let spins = |placement| {
             let on = plan.cells.iter().filter(move |cell| cell.placement == placement);
             on.filter(|cell| cell.wait == Wait::Spin).count()
         };
         assert_eq!((spins(Placement::SameCore), spins(Placement::CrossCore)), (0, ways() * 2));
         let quick = expand(Depth::Quick, None);
-        assert_eq!((sizes(&quick), quick.passes()), (BTreeSet::from([64]), 1));
+        assert_eq!((sizes(&quick), quick.passes()), (BTreeSet::from([64]), quick.timed.pairs));
         assert_eq!(expand(Depth::Quick, Some(4)).passes(), 4);
         assert!(matches!(plan.effort(Workload::Cost).budget, Budget::Metered { .. }));
         assert!(matches!(plan.effort(Workload::Latency).budget, Budget::Time { .. }));

@@ -87,7 +87,8 @@ impl Tally {
         self.samples.iter().filter(|sample| proximity(sample) == Some(Proximity::Far)).collect()
     }
 
-    fn flags(&self, counted: &[&Sample], figures: &[f64], figure: Option<&Figure>) -> Vec<Flag> {
+    /// Doubts about the pairs that are `counted` and about their `figures`, of which `figure` was made.
+    pub(crate) fn flags(&self, counted: &[&Sample], figures: &[f64], figure: Option<&Figure>) -> Vec<Flag> {
         let observed_s = counted.iter().map(|sample| sample.observed_ns).sum::<u64>() as f64 * 1e-9;
         let preemptions = counted.iter().map(|sample| sample.preemptions).sum::<u64>() as f64;
         // On one thread the two processes displace each other; that is the mechanism and not a disturbance.
@@ -209,7 +210,8 @@ pub fn is_relocated(sample: &Sample) -> bool {
     before != after
 }
 
-fn common_proximity(counted: &[&Sample]) -> Option<Proximity> {
+/// The class that all `counted` pairs share.
+pub(crate) fn common_proximity(counted: &[&Sample]) -> Option<Proximity> {
     counted.first().and_then(|sample| proximity(sample))
 }
 

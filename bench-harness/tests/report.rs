@@ -8,7 +8,7 @@ use bench_harness::record::{
     self, CopiesRow, CostRow, Distribution, Error, FaultRow, Flag, LatencyRow, Proximity, Row, ThroughputRow,
     histograms,
 };
-use bench_harness::report::{self, matrix, tables};
+use bench_harness::report::{self, Rows, matrix, tables};
 use hdrhistogram::Histogram;
 use ipc_core::Wait;
 use std::{
@@ -192,7 +192,7 @@ fn cost_row(cell: &Cell) -> CostRow {
         placement: cell.placement,
         wait: cell.wait,
         access: cell.access,
-        pairs: 2,
+        pairs: 5,
         messages: 100_000,
         syscalls_send: calls,
         syscalls_recv: calls,
@@ -210,8 +210,15 @@ fn cost_row(cell: &Cell) -> CostRow {
         utilisation: Some(busy),
         round_trip_ns: Some(tenth(round_trip)),
         round_trip_cpu_ns: Some(tenth(round_trip * busy)),
-        energy_nj: None,
-        error: String::new(),
+        cpu_lo_ns: Some(tenth(0.9 * round_trip * busy / 4.0)),
+        cpu_hi_ns: Some(tenth(1.1 * round_trip * busy / 4.0)),
+        round_trip_lo_ns: Some(tenth(0.97 * round_trip)),
+        round_trip_hi_ns: Some(tenth(1.03 * round_trip)),
+        round_trip_cpu_lo_ns: Some(tenth(0.95 * round_trip * busy)),
+        round_trip_cpu_hi_ns: Some(tenth(1.05 * round_trip * busy)),
+        round_trip_flags: [Flag::Preempted].into_iter().collect(),
+        round_trip_pairs: Some(5),
+        ..CostRow::empty(cell)
     }
 }
 
@@ -498,9 +505,22 @@ fn what_messages_cost_is_shown_where_it_was_measured() {
     write_costs(dir.path());
     report::build(dir.path()).unwrap();
     let readme = fs::read_to_string(dir.path().join("README.md")).unwrap();
-    // Round trip, throughput, copies, system calls, processor time.
-    assert!(readme.contains("| vmsplice in place | 28.6 µs | 3.39 GB/s | 1 | 1 / 1 | 2.86 µs |"), "{readme}");
-    assert!(fs::read_to_string(dir.path().join("report.html")).unwrap().contains("id=\"glance\""));
+    // Round trip, throughput, copies, system calls, processor time one way and there and back; ranks before, doubts behind.
+    let line = "| vmsplice in place | **1** · 28.6 ± 0.6 µs · p99 31 µs | **11** · 3.39 ± 0.10 GB/s | 1 | 1/1 | **1** · 2.9 ± 0.3 \
+                µs | **1** · 11.4 ± 0.6 µs p |";
+    assert!(readme.contains(line), "{readme}");
+    let page = fs::read_to_string(dir.path().join("report.html")).unwrap();
+    assert!(page.contains("id=\"glance\""));
+    // Every table can be sorted, figures by what they are and not by how they read; the script is in the page.
+    assert_eq!(page.matches("<table").count(), page.matches("<table class=\"sortable\">").count());
+    let cell = Cell {
+        workload: Workload::Throughput,
+        mechanism: "pipe",
+        size: 65_536,
+        ..cells(Workload::Throughput, &[64])[0]
+    };
+    let key = format!("data-v=\"{}\"", throughput_row(&cell).bytes_per_s.unwrap());
+    assert!(page.contains(&key) && page.contains("aria-sort=\"ascending\"") && page.contains("head.tabIndex = 0"));
     for chart in ["copies-throughput.svg", "cpu-latency.svg"] {
         assert!(dir.path().join("charts").join(chart).exists(), "{chart}");
     }
@@ -591,7 +611,8 @@ fn a_report_of_failures_says_so() {
     assert_eq!(written.len(), 2, "no chart can be drawn: {written:?}");
     let page = fs::read_to_string(&written[0]).unwrap();
     assert!(page.contains("&lt;no&gt; &amp; never") && !page.contains("<no>"));
-    assert!(report::terminal(&failed, &[]).contains("<no> & never"));
+    let printed = report::terminal(&Rows { latency: &failed, ..Rows::default() }, 100);
+    assert!(printed.answer.contains("<no> & never"));
 }
 
 fn fault_row(mechanism: &str, fault: Fault) -> FaultRow {
@@ -639,7 +660,7 @@ fn faults_are_read_back_and_stand_in_the_report() {
         let text = fs::read_to_string(dir.path().join(file)).unwrap();
         for part in [
             "EPIPE, ECONNRESET",
-            "151 µs",
+            "150 µs",
             "64 KiB",
             "2/36",
             "24/24",
@@ -697,17 +718,76 @@ fn the_terminal_tables_fit_and_rank() {
         .collect();
     let throughput: Vec<_> = cells(Workload::Throughput, &[64, 4096]).iter().map(throughput_row).collect();
     for width in [60, 80, 100] {
-        let text = tables::terminal(&matrix::all(&rows, &throughput), width);
-        let widest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
-        assert!(widest.chars().count() <= width, "{width}: {widest}");
+        for table in tables::brief(&matrix::all(&rows, &throughput)) {
+            fits(&table.terminal(width), width);
+        }
     }
-    let text = report::terminal(&rows, &throughput);
-    assert!(text.lines().count() < 120, "{text}");
-    assert!(text.contains("posix-mq, sysv-msgq: a message of 65536 bytes cannot pass"), "{text}");
-    for mechanism in MECHANISMS {
-        assert!(text.contains(mechanism));
+    let rankings = Rows { latency: &rows, throughput: &throughput, ..Rows::default() };
+    let report::Printed { tables, answer } = report::terminal(&rankings, 100);
+    assert!(tables.lines().count() < 120, "{tables}");
+    assert!(tables.contains("posix-mq, sysv-msgq: a message of 65536 bytes cannot pass"), "{tables}");
+    // Without copies and costs the ranking of small messages answers.
+    assert!(answer.starts_with("Round trip, 64 B"), "{answer}");
+    assert!(MECHANISMS.iter().all(|mechanism| answer.contains(mechanism)));
+    assert_eq!(report::terminal(&Rows::default(), 100), report::Printed::default());
+}
+
+fn fits(text: &str, width: usize) {
+    let widest = text.lines().max_by_key(|line| line.chars().count()).unwrap_or_default();
+    assert!(widest.chars().count() <= width, "{width}: {widest}\n{text}");
+}
+
+/// The answer stands last, with its doubts; what cannot be told apart shares a rank, and everything fits the terminal.
+#[test]
+fn the_answer_is_printed_last_with_its_doubts() {
+    let dir = tempfile::tempdir().unwrap();
+    write_full(dir.path(), 100);
+    write_costs(dir.path());
+    let results = report::Results::read(dir.path()).unwrap();
+    for width in [80, 100, 120] {
+        let report::Printed { tables, answer } = report::terminal(&results.rows(), width);
+        fits(&tables, width);
+        fits(&answer, width);
+        assert!(!tables.contains("At a glance") && answer.starts_with("At a glance"), "{answer}");
     }
-    assert_eq!(report::terminal(&[], &[]), "");
+    let answer = report::terminal(&results.rows(), 120).answer;
+    let line = |name: &str| {
+        let line = answer.lines().find(|line| line.split_whitespace().next() == Some(name));
+        line.unwrap_or_else(|| panic!("no {name} in {answer}")).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("pipe"), "pipe 1 28.0 ±0.6 µs 11 3.39 ±0.10 GB/s 2 1/1 1 2.8 ±0.3 µs 1 11.2 ±0.6 µs p", "{answer}");
+    assert!(line("vmsplice*").starts_with("vmsplice* 1 28.6 ±0.6"), "{answer}");
+    let words = answer.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.ends_with("marks, explained above: p preempted, f far."), "{answer}");
+
+    // The program prints it behind everything else as well.
+    let report =
+        std::process::Command::new(env!("CARGO_BIN_EXE_ipc-bench")).arg("report").arg(dir.path()).output().unwrap();
+    let printed = String::from_utf8(report.stdout).unwrap();
+    assert!(report.status.success() && printed.ends_with(&report::terminal(&results.rows(), 100).answer), "{printed}");
+}
+
+/// One pair of a cell has no interval, so nothing is better beyond doubt: no ranks, and no word about them.
+#[test]
+fn rank_notes_stand_only_where_ranks_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let cells = cells(Workload::Latency, &[64]);
+    let mut rows: Vec<_> = cells.iter().map(|cell| latency_row(cell, &histogram(cell, 100))).collect();
+    record::write(dir.path(), &rows).unwrap();
+    let texts = |rows: &[LatencyRow]| {
+        record::write(dir.path(), rows).unwrap();
+        report::build(dir.path()).unwrap();
+        let files = ["README.md", "report.html"].map(|file| fs::read_to_string(dir.path().join(file)).unwrap());
+        let printed = report::terminal(&Rows { latency: rows, ..Rows::default() }, 100);
+        [&files[..], &[printed.tables + &printed.answer]].concat()
+    };
+    assert!(texts(&rows).iter().all(|text| text.contains("equal ranks")));
+    for row in &mut rows {
+        (row.p50_lo_ns, row.p50_hi_ns) = (None, None);
+    }
+    for text in texts(&rows) {
+        assert!(!text.contains("rank in") && !text.contains("equal ranks"), "{text}");
+    }
 }
 
 /// Leaves reports in the folder that `REPORT_DIR` names, to be looked at in a browser.
@@ -736,6 +816,7 @@ fn sample() {
     for name in ["full", "single", "sizes", "wide"] {
         report::build(&dir.join(name)).unwrap();
         let results = report::Results::read(&dir.join(name)).unwrap();
-        println!("{}", report::terminal(&results.latency, &results.throughput));
+        let report::Printed { tables, answer } = report::terminal(&results.rows(), 100);
+        println!("{tables}\n{answer}");
     }
 }

@@ -134,7 +134,7 @@ fn summarise(args: &Summary) -> anyhow::Result<ExitCode> {
         if args.markdown {
             print!("**{}.** {}", table.title, table.markdown_body());
         } else {
-            print!("{}", table.terminal(120));
+            print!("{}", table.unbroken(120));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -6,7 +6,7 @@ use crate::{
 };
 use bench_harness::{
     gate::report::Outcome,
-    report::table::{Column, Table},
+    report::table::{Column, Field, Table, texts},
 };
 use statrs::function::beta::inv_beta_reg;
 
@@ -71,7 +71,7 @@ fn right(trials: &[TrialRow]) -> Table {
             Column::Figures("minutes, median"),
             Column::Figures("longest"),
         ],
-        lines: Kind::ALL.into_iter().map(|kind| line(kind, &of(kind).collect::<Vec<_>>())).collect(),
+        lines: texts(Kind::ALL.into_iter().map(|kind| line(kind, &of(kind).collect::<Vec<_>>()))),
         notes,
     }
 }
@@ -218,7 +218,7 @@ fn beside(trials: &[TrialRow], cells: &[CellRow]) -> Table {
             Column::Figures("cells called slower"),
             Column::Figures("cells called faster"),
         ],
-        lines,
+        lines: texts(lines),
         notes: Vec::new(),
     }
 }
@@ -282,7 +282,8 @@ mod tests {
         rows.push(trial(Kind::PipeCall, 2, counted));
 
         let table = right(&rows);
-        let lines: Vec<String> = table.lines.iter().map(|line| line.join("|")).collect();
+        let lines: Vec<String> =
+            table.lines.iter().map(|line| line.iter().map(Field::text).collect::<Vec<_>>().join("|")).collect();
         assert_eq!(
             lines,
             [
@@ -313,8 +314,8 @@ mod tests {
     #[test]
     fn without_trials_every_line_says_so() {
         let tables = tables(&[], &[]);
-        assert!(tables[0].lines.iter().all(|line| line[1] == "not measured yet"));
-        assert!(tables[1].lines.iter().all(|line| line[2] == "not measured yet"));
+        assert!(tables[0].lines.iter().all(|line| line[1].text() == "not measured yet"));
+        assert!(tables[1].lines.iter().all(|line| line[2].text() == "not measured yet"));
         for table in &tables {
             assert!(table.lines.iter().all(|line| line.len() == table.columns.len()));
             assert!(!table.markdown_body().is_empty() && !table.terminal(100).is_empty());
@@ -332,8 +333,8 @@ mod tests {
         cells[2].head_ns = Some(1300.0);
         let table = beside(&trials, &cells);
         let line = |what: &str, threshold: &str| {
-            let line = table.lines.iter().find(|line| line[0] == what && line[1] == threshold).unwrap();
-            line[2..].join("|")
+            let line = table.lines.iter().find(|line| line[0].text() == what && line[1].text() == threshold).unwrap();
+            line[2..].iter().map(Field::text).collect::<Vec<_>>().join("|")
         };
         assert_eq!(line("this gate", "its own"), "0 % (0 of 3)|0 % (0 of 6)|0 % (0 of 6)");
         // Throughput heads are 400 ns a message against 500: faster.

@@ -69,7 +69,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         Format::Json => output::print(&output::json(&output::records(&rows)?)?)?,
         Format::Csv => output::print(&output::csv(&rows)?)?,
         Format::Table => {
-            output::print(&report::copies::table(&rows).terminal(100))?;
+            output::print(&report::copies::table(&rows).terminal(output::width()))?;
             if let Some(out) = &out {
                 println!("\nwritten to {}", out.join(CopiesRow::FILE).display());
             }

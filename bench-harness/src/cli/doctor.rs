@@ -6,7 +6,6 @@ use crate::{
     interrupt,
 };
 use anyhow::Context;
-use std::io::IsTerminal;
 
 /// Options of `doctor`.
 #[derive(clap::Args)]
@@ -29,15 +28,10 @@ pub fn main(args: &Args) -> anyhow::Result<super::Verdict> {
     match args.format {
         Format::Json => output::print(&output::json(&findings)?)?,
         Format::Csv => output::print(&output::csv(&findings)?)?,
-        Format::Table => output::print(&table(&findings, width()))?,
+        Format::Table => output::print(&table(&findings, output::width()))?,
     }
     let problems = findings.iter().any(|finding| finding.verdict == Verdict::Problem);
     Ok(if problems { super::Verdict::Negative } else { super::Verdict::Done })
-}
-
-/// Columns of the terminal, as far as lines of text can be read; of a file as many as the other tables have.
-fn width() -> usize {
-    if std::io::stdout().is_terminal() { textwrap::termwidth().clamp(40, 120) } else { 100 }
 }
 
 /// One line for each finding under the heading of its group; below it what it does, and what to do where there is something

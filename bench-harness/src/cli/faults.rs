@@ -53,7 +53,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         Format::Json => output::print(&output::json(&output::records(&results.rows)?)?)?,
         Format::Csv => output::print(&output::csv(&results.rows)?)?,
         Format::Table => {
-            output::print(&report::faults::terminal(&results.rows))?;
+            output::print(&report::faults::terminal(&results.rows, output::width()))?;
             let origin = report::faults::origin(&results.rows);
             println!("\n{origin} · written to {}", out.join(FaultRow::FILE).display());
         }

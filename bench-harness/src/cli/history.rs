@@ -140,7 +140,8 @@ fn show(args: &Show) -> anyhow::Result<Verdict> {
         }
         Format::Table => {
             let shown = whole.narrowed(None, Some(last.unwrap_or(BESIDE)));
-            output::print(&report::history::terminal(&shown, whole.runs.len(), &whole.recent(&warnings)))?;
+            let recent = whole.recent(&warnings);
+            output::print(&report::history::terminal(&shown, whole.runs.len(), &recent, output::width()))?;
         }
     }
     Ok(Verdict::Done)

@@ -72,20 +72,55 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     match args.format {
         Format::Json => output::print(&output::json(&rows)?)?,
         Format::Csv => output::print(&output::csv(&rows)?)?,
-        Format::Table => {
-            println!("{:<15} {:<8} {:<9} {:>11}  GOOD FOR", "MECHANISM", "FRAMING", "REACH", "MAX MESSAGE");
-            for row in rows {
-                let max = match (&row.error, row.max_message_bytes) {
-                    (Some(_), _) => "unavailable".into(),
-                    (None, None) => "any".into(),
-                    (None, Some(max)) => format!("{max} B"),
-                };
-                println!("{:<15} {:<8} {:<9} {max:>11}  {}", row.name, row.framing, row.reach, row.good_for);
-                if let Some(error) = row.error {
-                    println!("{:15} {error}", "");
-                }
+        Format::Table => output::print(&table(&rows, output::width()))?,
+    }
+    Ok(Verdict::Done)
+}
+
+/// Where the last column begins.
+const COLUMN: usize = 48;
+
+/// A line for each mechanism; what it is good for wraps within its column.
+fn table(rows: &[Row], width: usize) -> String {
+    let mut text = String::new();
+    let mut line = |[name, framing, reach, max]: [&str; 4], words: &str| {
+        let head = format!("{name:<15} {framing:<8} {reach:<9} {max:>11}  ");
+        let indent = " ".repeat(COLUMN);
+        let options = textwrap::Options::new(width).initial_indent(&head).subsequent_indent(&indent);
+        text.push_str(&textwrap::fill(words, options));
+        text.push('\n');
+    };
+    line(["MECHANISM", "FRAMING", "REACH", "MAX MESSAGE"], "GOOD FOR");
+    for row in rows {
+        let max = match (&row.error, row.max_message_bytes) {
+            (Some(_), _) => "unavailable".into(),
+            (None, None) => "any".into(),
+            (None, Some(max)) => format!("{max} B"),
+        };
+        line([row.name, row.framing, row.reach, &max], row.good_for);
+        if let Some(error) = &row.error {
+            line([""; 4], error);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_fit_the_terminal_and_lose_no_word() {
+        let mut rows: Vec<Row> = MECHANISMS.iter().map(Row::of).collect();
+        rows[0].error = Some("mq_open: EMFILE: too many open files in this process".into());
+        for width in [72, 80, 100, 120] {
+            let text = table(&rows, width);
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{width}:\n{text}");
+            let words: Vec<&str> = text.split_whitespace().collect();
+            for row in &rows {
+                let expected: Vec<&str> = row.good_for.split_whitespace().collect();
+                assert!(words.windows(expected.len()).any(|found| found == expected), "{width}: {}\n{text}", row.name);
             }
         }
     }
-    Ok(Verdict::Done)
 }

@@ -1,15 +1,15 @@
 //! What all verbs print alike: a table, CSV or one JSON document.
 
 use crate::{
-    record::{CopiesRow, CostRow, LatencyRow, LifecycleRow, RelayRow, Row, ThroughputRow},
-    report,
+    record::Row,
+    report::{self, Rows},
 };
 use anyhow::Context;
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
 };
 
@@ -47,23 +47,6 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     io::stdout().write_all(text.as_bytes()).context("stdout")
 }
 
-/// What a run has measured, or a folder holds.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rows<'a> {
-    /// The rows of `latency.csv`.
-    pub latency: &'a [LatencyRow],
-    /// The rows of `throughput.csv`.
-    pub throughput: &'a [ThroughputRow],
-    /// The rows of `cost.csv`.
-    pub cost: &'a [CostRow],
-    /// The rows of `copies.csv`.
-    pub copies: &'a [CopiesRow],
-    /// The rows of `lifecycle.csv`.
-    pub lifecycle: &'a [LifecycleRow],
-    /// The rows of `relay.csv`.
-    pub relay: &'a [RelayRow],
-}
-
 impl Rows<'_> {
     /// The rows of all kinds as one JSON value. In the CSV files a figure is text with fixed decimals, or empty; here it is a
     /// number, or null.
@@ -79,6 +62,11 @@ impl Rows<'_> {
     }
 }
 
+/// Columns of the terminal, as far as lines of text can be read; of a file 100.
+pub fn width() -> usize {
+    if io::stdout().is_terminal() { textwrap::termwidth().clamp(40, 120) } else { 100 }
+}
+
 /// Rows as a JSON array, figures as numbers.
 pub fn records<R: Row>(rows: &[R]) -> anyhow::Result<Value> {
     Ok(Value::Array(rows.iter().map(row).collect::<Result<_, _>>()?))
@@ -87,7 +75,7 @@ pub fn records<R: Row>(rows: &[R]) -> anyhow::Result<Value> {
 fn row<R: Row>(row: &R) -> anyhow::Result<Value> {
     let mut value = serde_json::to_value(row)?;
     for (column, field) in value.as_object_mut().into_iter().flatten() {
-        if column == "flags" {
+        if column.ends_with("flags") {
             let flags = field.as_str().unwrap_or_default().split(';').filter(|flag| !flag.is_empty());
             *field = flags.collect::<Vec<_>>().into();
         } else if field == "" {
@@ -99,18 +87,14 @@ fn row<R: Row>(row: &R) -> anyhow::Result<Value> {
     Ok(value)
 }
 
-/// Prints the rows of a run or of a folder.
-pub fn tables(format: Format, rows: &Rows<'_>) -> anyhow::Result<()> {
+/// Prints the rows of a run or of a folder. Of tables the last one, which is returned, is still to be [printed](answer): what
+/// else there is to say comes before it.
+pub fn tables(format: Format, rows: &Rows<'_>) -> anyhow::Result<String> {
     match format {
         Format::Table => {
-            // The rankings last, where they stay on the screen.
-            print(&joined(&[
-                report::lifecycle::terminal(rows.lifecycle),
-                report::relay::terminal(rows.relay),
-                report::copies::terminal(rows.copies),
-                report::cost::terminal(rows.cost),
-                report::terminal(rows.latency, rows.throughput),
-            ]))?;
+            let report::Printed { tables, answer } = report::terminal(rows, width());
+            print(&tables)?;
+            return Ok(answer);
         }
         Format::Json => print(&json(&rows.json()?)?)?,
         Format::Csv => print(&joined(&[
@@ -122,7 +106,12 @@ pub fn tables(format: Format, rows: &Rows<'_>) -> anyhow::Result<()> {
             csv(rows.relay)?,
         ]))?,
     }
-    Ok(())
+    Ok(String::new())
+}
+
+/// Prints the table that answers, last.
+pub fn answer(table: &str) -> anyhow::Result<()> {
+    if table.is_empty() { Ok(()) } else { print(&format!("\n{table}")) }
 }
 
 /// The parts that are not empty, an empty line between them.

@@ -1,10 +1,6 @@
 //! `ipc-bench report`: rebuilds everything that is made from the CSV files.
 
-use super::{
-    Format, Verdict,
-    output::{self, Rows},
-    run,
-};
+use super::{Format, Verdict, output, run};
 use crate::report::Results;
 use std::path::PathBuf;
 
@@ -26,11 +22,10 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let dir = args.dir.clone().unwrap_or_else(run::results_dir);
     let results = Results::read(&dir)?;
     let written = results.write(&dir)?;
-    let Results { latency, throughput, cost, copies, lifecycle, relay, .. } = &results;
-    let rows = Rows { latency, throughput, cost, copies, lifecycle, relay };
-    output::tables(args.format, &rows)?;
+    let answer = output::tables(args.format, &results.rows())?;
     if args.format == Format::Table {
         output::paths(&dir, &written);
     }
+    output::answer(&answer)?;
     Ok(Verdict::Done)
 }

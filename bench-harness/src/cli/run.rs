@@ -1,15 +1,13 @@
 //! `ipc-bench run` and the bench target `compare`: one engine with the same options.
 
-use super::{
-    Format, Verdict,
-    output::{self, Rows},
-};
+use super::{Format, Verdict, output};
 use crate::{
     beside,
     cell::{Access, Placement, Workload},
     interrupt,
     plan::{Depth, Plan, Selection},
     registry::{MECHANISMS, Mechanism},
+    report::Rows,
     run,
     topology::Topology,
 };
@@ -171,7 +169,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let run::Results { latency, throughput, cost, beside, .. } = &results;
     let beside::Rows { copies, lifecycle, relay, .. } = beside;
     let rows = Rows { latency, throughput, cost, copies, lifecycle, relay };
-    output::tables(args.format, &rows)?;
+    let answer = output::tables(args.format, &rows)?;
     if args.format == Format::Table {
         output::paths(&out, &written);
     }
@@ -182,6 +180,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     for verdict in &verdicts {
         eprintln!("{verdict}");
     }
+    output::answer(&answer)?;
     Ok(match (results.wrong_payload || !verdicts.is_empty(), results.interrupted) {
         (true, _) => Verdict::Negative,
         (_, true) => Verdict::Interrupted,

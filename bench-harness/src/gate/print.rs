@@ -5,7 +5,7 @@ use super::{
     wording,
 };
 use crate::report::{
-    table::{Column, Table},
+    table::{Column, Table, texts},
     tables::wrap,
 };
 use std::fmt::Write as _;
@@ -17,12 +17,12 @@ const WIDTH: usize = 100;
 pub fn text(report: &Report) -> String {
     let mut blocks = vec![findings(report), unjudged(report)];
     if !report.cells.is_empty() {
-        blocks.push(cells(report).terminal(WIDTH));
+        blocks.push(cells(report).unbroken(WIDTH));
     }
     blocks.push(controls(&report.controls));
     let counts = counts(report);
     if !counts.lines.is_empty() {
-        blocks.push(counts.terminal(WIDTH));
+        blocks.push(counts.unbroken(WIDTH));
     }
     blocks.push(verdict(report));
     let blocks: Vec<String> = blocks.into_iter().filter(|block| !block.is_empty()).collect();
@@ -91,7 +91,7 @@ pub(super) fn cells(report: &Report) -> Table {
             Column::Figures("rounds"),
             Column::Words("status"),
         ],
-        lines: report.cells.iter().map(cell_line).collect(),
+        lines: texts(report.cells.iter().map(cell_line)),
         notes: Vec::new(),
     }
 }
@@ -136,7 +136,7 @@ pub(super) fn counts(report: &Report) -> Table {
             count.note.as_deref().map(wording::one_line).unwrap_or_default(),
         ]
     });
-    let lines: Vec<_> = lines.collect();
+    let lines = texts(lines);
     Table {
         title: "Counts per message that differ".to_owned(),
         explanation: format!("{} of {}", lines.len(), counts().count()),

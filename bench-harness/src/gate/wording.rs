@@ -43,7 +43,7 @@ pub fn figures(report: &CellReport) -> String {
 
 /// One side's figure with its unit, or what stands where there is none.
 pub fn side(metric: Metric, value: Option<f64>) -> String {
-    value.map_or(NO_FIGURE.to_owned(), |value| metric.quantity().format(value))
+    value.map_or(NO_FIGURE.to_owned(), |value| metric.quantity().format_side(value))
 }
 
 /// The change with its interval, such as `+8.8 % [+6.9, +10.7]`, where there is one.

@@ -1,7 +1,6 @@
 //! One row of `cost.csv`: what a message of one cell costs beside its time.
 
-use super::Key;
-use super::{Row, field};
+use super::{Flags, Key, Proximity, Row, field};
 use crate::cell::{Access, Cell, Placement, Workload};
 use ipc_core::Wait;
 use serde::{Deserialize, Serialize};
@@ -85,6 +84,39 @@ pub struct CostRow {
     /// Why there are no figures; empty where there are.
     #[serde(with = "field::line")]
     pub error: String,
+    /// Lower end of the 95 % Student-t interval of the pairs' processor time per message.
+    #[serde(default, with = "field::tenths_low")]
+    pub cpu_lo_ns: Option<f64>,
+    /// Upper end of it.
+    #[serde(default, with = "field::tenths")]
+    pub cpu_hi_ns: Option<f64>,
+    /// Lower end of the 95 % Student-t interval of the pairs' mean round trips.
+    #[serde(default, with = "field::tenths_low")]
+    pub round_trip_lo_ns: Option<f64>,
+    /// Upper end of it.
+    #[serde(default, with = "field::tenths")]
+    pub round_trip_hi_ns: Option<f64>,
+    /// Lower end of the 95 % Student-t interval of the pairs' processor time per round trip.
+    #[serde(default, with = "field::tenths_low")]
+    pub round_trip_cpu_lo_ns: Option<f64>,
+    /// Upper end of it.
+    #[serde(default, with = "field::tenths")]
+    pub round_trip_cpu_hi_ns: Option<f64>,
+    /// Doubts about the figures of the pairs that sent one way.
+    #[serde(default, with = "field::name")]
+    pub flags: Flags,
+    /// Doubts about the figures of the pairs that played ping-pong.
+    #[serde(default, with = "field::name")]
+    pub round_trip_flags: Flags,
+    /// Forked pairs that played ping-pong and count.
+    #[serde(default, with = "field::maybe")]
+    pub round_trip_pairs: Option<u32>,
+    /// How far apart the two processors were of the pairs that sent one way.
+    #[serde(default, with = "field::maybe")]
+    pub proximity: Option<Proximity>,
+    /// The same of the pairs that played ping-pong.
+    #[serde(default, with = "field::maybe")]
+    pub round_trip_proximity: Option<Proximity>,
 }
 
 impl CostRow {
@@ -117,6 +149,17 @@ impl CostRow {
             round_trip_cpu_ns: None,
             energy_nj: None,
             error: String::new(),
+            cpu_lo_ns: None,
+            cpu_hi_ns: None,
+            round_trip_lo_ns: None,
+            round_trip_hi_ns: None,
+            round_trip_cpu_lo_ns: None,
+            round_trip_cpu_hi_ns: None,
+            flags: Flags::default(),
+            round_trip_flags: Flags::default(),
+            round_trip_pairs: None,
+            proximity: None,
+            round_trip_proximity: None,
         }
     }
 
@@ -167,8 +210,19 @@ impl Row for CostRow {
         "round_trip_cpu_ns",
         "energy_nj",
         "error",
+        "cpu_lo_ns",
+        "cpu_hi_ns",
+        "round_trip_lo_ns",
+        "round_trip_hi_ns",
+        "round_trip_cpu_lo_ns",
+        "round_trip_cpu_hi_ns",
+        "flags",
+        "round_trip_flags",
+        "round_trip_pairs",
+        "proximity",
+        "round_trip_proximity",
     ];
-    const REQUIRED: usize = Self::COLUMNS.len();
+    const REQUIRED: usize = 26;
 
     fn name(&self) -> String {
         self.key().to_string()
@@ -182,7 +236,7 @@ impl Row for CostRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Error, read, write};
+    use crate::record::{Error, Flag, read, write};
     use std::fs;
 
     fn row() -> CostRow {
@@ -215,7 +269,17 @@ mod tests {
             round_trip_ns: Some(178.9),
             round_trip_cpu_ns: Some(357.5),
             energy_nj: Some(1200.5),
-            error: String::new(),
+            cpu_lo_ns: Some(-1.5),
+            cpu_hi_ns: Some(40.0),
+            round_trip_lo_ns: Some(170.1),
+            round_trip_hi_ns: Some(190.2),
+            round_trip_cpu_lo_ns: Some(350.0),
+            round_trip_cpu_hi_ns: Some(360.9),
+            flags: Flags::from_iter([Flag::Unsteady, Flag::Bimodal]),
+            round_trip_flags: Flags::from_iter([Flag::Partial]),
+            round_trip_pairs: Some(4),
+            proximity: Some(Proximity::Near),
+            round_trip_proximity: Some(Proximity::Far),
             ..row()
         };
         let failed = CostRow { wait: Wait::Block, error: "no result, \"yet\"".into(), ..row() };
@@ -225,6 +289,17 @@ mod tests {
         let text = fs::read_to_string(dir.path().join(CostRow::FILE)).unwrap();
         assert!(text.lines().next() == Some(&CostRow::COLUMNS.join(",")), "{text}");
         assert!(text.contains("cost,memfd,64,cross-core,spin,in-place,2,1234567,1.00,2.25,"), "{text}");
+    }
+
+    #[test]
+    fn an_older_file_has_no_intervals() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), &[CostRow { cpu_ns: Some(36.0), ..row() }]).unwrap();
+        let path = dir.path().join(CostRow::FILE);
+        let text = fs::read_to_string(&path).unwrap();
+        let older = |line: &str| line.split(',').take(CostRow::REQUIRED).collect::<Vec<_>>().join(",") + "\n";
+        fs::write(&path, text.lines().map(older).collect::<String>()).unwrap();
+        assert_eq!(read::<CostRow>(dir.path()).unwrap(), [CostRow { cpu_ns: Some(36.0), ..row() }]);
     }
 
     #[test]

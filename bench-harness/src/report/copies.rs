@@ -1,8 +1,8 @@
 //! The table of copies: one line a mechanism, access and size, with the declared figure beside the measured one.
 
 use super::{
-    overview::count,
-    table::{Column, Table},
+    overview::calls,
+    table::{Column, Field, Table},
     tables::{NO_FIGURE, grouped},
     units,
 };
@@ -10,11 +10,6 @@ use crate::{
     copies,
     record::{CopiesRow, Row as _},
 };
-
-/// The table for a terminal of 100 columns; nothing where nothing was measured.
-pub fn terminal(rows: &[CopiesRow]) -> String {
-    if rows.is_empty() { String::new() } else { table(rows).terminal(100) }
-}
 
 /// The table, with how its figures were had and why others are missing below.
 pub fn table(rows: &[CopiesRow]) -> Table {
@@ -49,21 +44,20 @@ pub fn table(rows: &[CopiesRow]) -> Table {
     }
 }
 
-fn line(row: &CopiesRow) -> Vec<String> {
-    let figure = |value: Option<f64>| value.map_or(NO_FIGURE.into(), |value| format!("{value:.2}"));
+fn line(row: &CopiesRow) -> Vec<Field> {
+    let figure = |value: Option<f64>| Field::number(value, |value| format!("{value:.2}"));
     let yes = |value| if value { "yes" } else { "no" };
     let differs = if copies::verdict(row).is_some() { "≠ " } else { "" };
-    let calls = row.syscalls_send.zip(row.syscalls_recv);
     vec![
-        row.mechanism.clone(),
-        row.access.to_string(),
-        units::size(row.size),
+        row.mechanism.clone().into(),
+        row.access.to_string().into(),
+        Field::Number(row.size as f64, units::size(row.size)),
         figure(row.kernel_copies),
         figure(row.user_copies),
         figure(row.total_copies),
-        row.declared.map_or(NO_FIGURE.into(), |declared| format!("{differs}{declared}")),
+        Field::number(row.declared.map(f64::from), |declared| format!("{differs}{declared}")),
         figure(row.moved),
-        row.by_reference.map_or(NO_FIGURE, yes).to_owned(),
-        calls.map_or(NO_FIGURE.into(), |(send, recv)| format!("{} / {}", count(send), count(recv))),
+        row.by_reference.map_or(NO_FIGURE, yes).into(),
+        calls(row),
     ]
 }

@@ -1,9 +1,9 @@
 //! The fault tables: what a death, a close or a stop of one process does to the other, one line a mechanism.
 
 use super::{
-    table::{Column, Table},
-    tables::{NO_FIGURE, escape_markdown, time, wrap},
-    units,
+    table::{Column, Field, Table},
+    tables::{NO_FIGURE, escape_markdown, wrap},
+    units::{self, Quantity},
 };
 use crate::{
     faults::Fault,
@@ -34,10 +34,10 @@ pub fn tables(rows: &[FaultRow]) -> Vec<Table> {
             mechanisms.push(&row.mechanism);
         }
     }
-    let lines = |faults: &[Fault], line: fn(&Of<'_>) -> Vec<String>| -> Vec<Vec<String>> {
+    let lines = |faults: &[Fault], line: fn(&Of<'_>) -> Vec<Field>| -> Vec<Vec<Field>> {
         let all = mechanisms.iter().map(|&mechanism| Of { rows, mechanism });
         let some = all.filter(|of| faults.iter().any(|&fault| of.row(fault).is_some()));
-        some.map(|of| [vec![of.mechanism.to_owned()], line(&of)].concat()).collect()
+        some.map(|of| [vec![of.mechanism.into()], line(&of)].concat()).collect()
     };
     let killed = Table {
         title: "One process is killed".into(),
@@ -59,9 +59,9 @@ pub fn tables(rows: &[FaultRow]) -> Vec<Table> {
                 learned(sender).to_vec(),
                 learned(receiver).to_vec(),
                 vec![
-                    receiver.map_or(NO_FIGURE.into(), |row| units::size(row.lost_bytes as usize)),
-                    sender.map_or(NO_FIGURE.into(), |row| share(row.torn, row.trials)),
-                    both().map(|row| row.left).sum::<u32>().to_string(),
+                    Field::number(receiver.map(|row| row.lost_bytes as f64), |bytes| units::size(bytes as usize)),
+                    sender.map_or(Field::Missing(String::new()), |row| share(row.torn, row.trials)),
+                    both().map(|row| row.left).sum::<u32>().to_string().into(),
                     share(rebound, rebinds),
                 ],
             ]
@@ -81,15 +81,15 @@ pub fn tables(rows: &[FaultRow]) -> Vec<Table> {
             &[Fault::CloseSender, Fault::CloseReceiver, Fault::StopSender, Fault::StopReceiver, Fault::KillBinder],
             |of| {
                 let binder = of.row(Fault::KillBinder);
-                let median = |fault| time(of.row(fault).and_then(|row| row.p50_ns));
+                let median = |fault| Field::time(of.row(fault).and_then(|row| row.p50_ns));
                 [
                     learned(of.row(Fault::CloseSender)).to_vec(),
                     learned(of.row(Fault::CloseReceiver)).to_vec(),
                     vec![
                         median(Fault::StopSender),
                         median(Fault::StopReceiver),
-                        binder.map_or(NO_FIGURE.into(), |row| share(row.rebound, row.rebinds)),
-                        binder.map_or(NO_FIGURE.into(), |row| row.left_after_sweep.to_string()),
+                        binder.map_or(Field::Missing(String::new()), |row| share(row.rebound, row.rebinds)),
+                        Field::number(binder.map(|row| f64::from(row.left_after_sweep)), |left| left.to_string()),
                     ],
                 ]
                 .concat()
@@ -113,15 +113,16 @@ impl<'a> Of<'a> {
 }
 
 /// The signs, without their numbers, and the two times.
-fn learned(row: Option<&FaultRow>) -> [String; 3] {
-    let Some(row) = row else { return [NO_FIGURE; 3].map(str::to_owned) };
+fn learned(row: Option<&FaultRow>) -> [Field; 3] {
+    let Some(row) = row else { return [NO_FIGURE; 3].map(Field::from) };
     let signs = row.learned.split("; ").map(|sign| sign.rsplit_once(' ').map_or(sign, |(name, _)| name));
     let signs = signs.collect::<Vec<_>>().join(", ");
-    [if signs.is_empty() { NO_FIGURE.into() } else { signs }, time(row.p50_ns), time(row.max_ns)]
+    let signs = if signs.is_empty() { NO_FIGURE.into() } else { signs.into() };
+    [signs, Field::time(row.p50_ns), Field::time(row.max_ns)]
 }
 
-fn share(some: u32, all: u32) -> String {
-    if all == 0 { NO_FIGURE.into() } else { format!("{some}/{all}") }
+fn share(some: u32, all: u32) -> Field {
+    Field::number((all > 0).then_some(f64::from(some) / f64::from(all)), |_| format!("{some}/{all}"))
 }
 
 /// What is wrong with a row, in one line.
@@ -138,10 +139,10 @@ pub fn verdict(row: &FaultRow) -> String {
     format!("of {} trials: {}", row.trials, found.chain(error).collect::<Vec<_>>().join(", "))
 }
 
-/// Both tables as aligned text, with the verdict over all rows below.
-pub fn terminal(rows: &[FaultRow]) -> String {
-    let mut text: String = tables(rows).iter().map(|table| table.terminal(100) + "\n").collect();
-    wrap(&mut text, &summary(rows), "", 100);
+/// Both tables as aligned text of `width` columns, with the verdict over all rows below.
+pub fn terminal(rows: &[FaultRow], width: usize) -> String {
+    let mut text: String = tables(rows).iter().map(|table| table.terminal(width) + "\n").collect();
+    wrap(&mut text, &summary(rows), "", width);
     text
 }
 
@@ -154,7 +155,8 @@ pub fn summary(rows: &[FaultRow]) -> String {
     let (other, kernel): (Vec<&FaultRow>, Vec<_>) = kills.iter().partition(|row| row.learned.contains("hang-up"));
     let slowest = |rows: Vec<&FaultRow>, whose: &str| {
         let slowest = rows.into_iter().max_by(|a, b| a.p99_ns.unwrap_or(0.0).total_cmp(&b.p99_ns.unwrap_or(0.0)));
-        let said = |row: &FaultRow| Some(format!(" {} where {whose} ({})", time(Some(row.p99_ns?)), row.name()));
+        let said =
+            |row: &FaultRow| Some(format!(" {} where {whose} ({})", Quantity::Time.format(row.p99_ns?), row.name()));
         slowest.and_then(said)
     };
     let slowest: Vec<String> =

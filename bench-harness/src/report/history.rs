@@ -1,8 +1,8 @@
 //! The history as tables: the last runs, each cell's figures in them, and what changed and stayed so.
 
 use super::{
-    table::{Column, Table},
-    tables::{NO_FIGURE, wrap},
+    table::{Column, Field, Mark, Shown, Table},
+    tables::{legend, wrap},
     units::Quantity,
 };
 use crate::{
@@ -16,16 +16,15 @@ use crate::{
 };
 use std::collections::HashMap;
 
-/// Where words are wrapped.
-const WIDTH: usize = 100;
-
-/// What is printed of `book`, the last of `runs` runs.
-pub fn terminal(book: &Book, runs: usize, warnings: &[Warning]) -> String {
-    let mut text = of_runs(book, runs).terminal(WIDTH);
+/// What is printed of `book`, the last of `runs` runs, in `width` columns.
+pub fn terminal(book: &Book, runs: usize, warnings: &[Warning], width: usize) -> String {
+    let cells = of_cells(book, warnings);
+    let mut text = of_runs(book, runs).terminal(width);
     text.push('\n');
-    text.push_str(&of_cells(book, warnings).terminal(WIDTH));
+    text.push_str(&cells.terminal(width));
+    text.push_str(&legend(&[cells], width));
     text.push('\n');
-    text.push_str(&advice(warnings));
+    text.push_str(&advice(warnings, width));
     text
 }
 
@@ -40,13 +39,12 @@ pub fn letters(book: &Book) -> HashMap<&str, String> {
 
 fn of_runs(book: &Book, runs: usize) -> Table {
     let letters = letters(book);
-    let anchor = |run: &Run, anchor: Anchor| {
-        run.anchors.get(&anchor).map_or(NO_FIGURE.to_owned(), |ns| Quantity::Time.format(*ns))
-    };
+    let anchor = |run: &Run, anchor: Anchor| Field::time(run.anchors.get(&anchor).copied());
     let line = |run: &Run| {
-        let mut line = vec![run.run_id.clone(), run.revision(), letters[run.env_key.as_str()].clone()];
+        let words = [run.run_id.clone(), run.revision(), letters[run.env_key.as_str()].clone()];
+        let mut line: Vec<Field> = words.map(Field::from).into();
         line.extend(Anchor::ALL.iter().map(|&which| anchor(run, which)));
-        line.push(run.cells.to_string());
+        line.push(run.cells.to_string().into());
         line
     };
     let mut notes: Vec<String> = Vec::new();
@@ -84,13 +82,17 @@ fn of_runs(book: &Book, runs: usize) -> Table {
     }
 }
 
-/// A figure in the unit of its workload.
-fn figure(row: Option<&HistoryRow>) -> String {
-    let Some((row, figure)) = row.and_then(|row| Some((row, row.figure()?))) else { return NO_FIGURE.to_owned() };
-    match row.cell.workload {
-        Workload::Throughput => Quantity::Messages.format(figure),
-        _ => Quantity::Time.format(figure),
-    }
+/// A figure in the unit of its workload, with what makes it doubtful. The history keeps intervals of latencies only.
+fn figure(row: Option<&HistoryRow>) -> Field {
+    let Some((row, value)) = row.and_then(|row| Some((row, row.figure()?))) else {
+        return Field::Missing(String::new());
+    };
+    let (quantity, interval) = match row.cell.workload {
+        Workload::Throughput => (Quantity::Messages, None),
+        _ => (Quantity::Time, row.p50_lo_ns.zip(row.p50_hi_ns)),
+    };
+    let marks = row.flags.iter().map(Mark::Flag).collect();
+    Field::Figure(Shown { quantity, value, interval, rank: None, marks, beside: Vec::new() })
 }
 
 fn of_cells(book: &Book, warnings: &[Warning]) -> Table {
@@ -100,10 +102,10 @@ fn of_cells(book: &Book, warnings: &[Warning]) -> Table {
     let lines = book.cells().into_iter().map(|cell| {
         let name = cell.to_string();
         let rows = book.of_cell(cell);
-        let mut line: Vec<String> = rows.iter().map(|row| figure(*row)).collect();
-        line.insert(0, name.clone());
-        line.push(since_before(&rows));
-        line.push(if warnings.iter().any(|warning| warning.cell == name) { "!".into() } else { String::new() });
+        let mut line: Vec<Field> = rows.iter().map(|row| figure(*row)).collect();
+        line.insert(0, name.clone().into());
+        line.push(since_before(&rows).into());
+        line.push(if warnings.iter().any(|warning| warning.cell == name) { "!".into() } else { "".into() });
         line
     });
     let lines = lines.collect();
@@ -133,14 +135,14 @@ fn since_before(rows: &[Option<&HistoryRow>]) -> String {
 }
 
 /// What changed, a line each, or why nothing can be said.
-fn advice(warnings: &[Warning]) -> String {
+fn advice(warnings: &[Warning], width: usize) -> String {
     if warnings.is_empty() {
         let mut text = String::new();
         let rule = format!(
             "No lasting change found. One is told of where {IN_A_ROW} runs in a row lie beyond what {LEAST_RUNS} or more before them, of \
              the same environment, and the anchors lead one to expect."
         );
-        wrap(&mut text, &rule, "", WIDTH);
+        wrap(&mut text, &rule, "", width);
         return text;
     }
     warnings.iter().map(|warning| format!("warning: {warning}\n")).collect()

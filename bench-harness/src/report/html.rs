@@ -3,11 +3,17 @@
 //! Style and script are inline and nothing is fetched, so the page reads the same offline and years later. Without the
 //! script everything is there but the sorting.
 
-use super::charts::{Chart, escape};
-use super::matrix::{Entry, Matrix, Odd};
-use super::tables::{NO_FIGURE, capital, marks};
-use super::{Results, facts, faults, overview};
-use crate::record::{self, Flag, Row};
+use super::{
+    Results,
+    charts::{Chart, escape},
+    facts, faults,
+    matrix::Matrix,
+    model::Subject,
+    overview,
+    table::Table,
+    tables::{RANKS, have_ranks, marks},
+};
+use crate::record::{self, Row};
 use std::fmt::Write as _;
 
 /// The whole page.
@@ -23,7 +29,7 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
         lead = lead(results),
     );
     html.push_str("<nav>");
-    let glance = overview::table(results);
+    let glance = overview::table(&results.rows(), Subject::label);
     if glance.is_some() {
         html.push_str("<a href=\"#glance\">At a glance</a>");
     }
@@ -41,6 +47,12 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     html.push_str("<a href=\"#cells\">All cells</a><a href=\"#flags\">Flags</a><a href=\"#host\">Host</a></nav>\n");
 
     notes(&mut html, results, drawn);
+    let shown: Vec<Table> = results.shown();
+    html.push_str("<p>A click or Enter on a heading sorts a table.");
+    if have_ranks(&shown) {
+        let _ = write!(html, " The small number before a figure is its rank in the column: {RANKS}.");
+    }
+    html.push_str("</p>\n");
     if let Some(table) = glance {
         let _ = write!(html, "<h2 id=\"glance\">{}</h2>\n{}", table.title, table.html_body());
     }
@@ -48,17 +60,18 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     for chart in drawn {
         figure(&mut html, chart);
     }
-    html.push_str(
-        "<h2>Rankings</h2>\n<p>One column per placement and wait strategy: compare within a column. The small number is \
-         the rank in the column; equal ranks mean that the 95 % intervals (±, over pairs of processes) overlap, so that \
-         this run cannot tell them apart. Click on a heading to sort.</p>\n",
-    );
-    for table in tables {
-        ranking(&mut html, table);
+    let rankings: Vec<Table> = tables.iter().map(Matrix::table).collect();
+    if !rankings.is_empty() {
+        html.push_str(
+            "<h2>Rankings</h2>\n<p>One column per placement and wait strategy: compare within a column.</p>\n",
+        );
+    }
+    for (matrix, table) in tables.iter().zip(&rankings) {
+        html.push_str(&table.html(Some(&id(matrix))));
     }
     for (id, title, tables) in &costs {
         let _ = writeln!(html, "<h2 id=\"{id}\">{title}</h2>");
-        tables.iter().for_each(|table| html.push_str(&table.html()));
+        tables.iter().for_each(|table| html.push_str(&table.html(None)));
     }
     fault_tables(&mut html, results);
     html.push_str("<h2 id=\"cells\">All cells</h2>\n<p class=\"quiet\">The CSV files as they are.</p>\n");
@@ -69,7 +82,7 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     cells(&mut html, "Life cycle", &results.lifecycle);
     cells(&mut html, "Relay", &results.relay);
     cells(&mut html, "Faults", &results.faults);
-    flags(&mut html, tables);
+    flags(&mut html, &shown);
     host(&mut html, results);
     let _ = write!(html, "<script>\n{}</script>\n</body>\n</html>\n", include_str!("html/sort.js"));
     html
@@ -116,64 +129,6 @@ fn figure(html: &mut String, chart: &Chart) {
     }
 }
 
-fn ranking(html: &mut String, table: &Matrix) {
-    let title = format!("<h3 id=\"{}\">{}</h3>\n", id(table), escape(&table.title()));
-    let _ = write!(html, "{title}<p class=\"quiet\">{}.</p>\n<div class=\"scroll\">", capital(table.explanation()));
-    html.push_str("<table class=\"sortable\"><thead><tr><th>mechanism</th><th>access</th>");
-    let best_first = if table.quantity.less_is_better() { "ascending" } else { "descending" };
-    for (column, view) in table.views.iter().enumerate() {
-        let sorted =
-            if table.order_by == Some(column) { format!(" aria-sort=\"{best_first}\"") } else { String::new() };
-        let (label, caption) = (escape(&view.label()), escape(&view.caption()));
-        let _ =
-            write!(html, "<th class=\"figure\" data-first=\"{best_first}\"{sorted} title=\"{caption}\">{label}</th>");
-    }
-    html.push_str("</tr></thead>\n<tbody>\n");
-    for line in &table.lines {
-        let (mechanism, access) = (escape(&line.subject.mechanism), line.subject.access);
-        let _ = write!(html, "<tr><td>{mechanism}</td><td>{access}</td>");
-        for entry in &line.entries {
-            html.push_str(&field(table, entry.as_ref()));
-        }
-        html.push_str("</tr>\n");
-    }
-    html.push_str("</tbody></table></div>\n");
-    let failures = table.failures();
-    if !failures.is_empty() {
-        html.push_str("<ul class=\"quiet\">\n");
-        for (who, reason) in failures {
-            let _ = writeln!(html, "<li>{NO_FIGURE} {}: {}</li>", escape(&who), escape(&reason));
-        }
-        html.push_str("</ul>\n");
-    }
-}
-
-fn field(table: &Matrix, entry: Option<&Entry>) -> String {
-    let Some(entry) = entry else { return "<td class=\"figure\" data-v=\"\"></td>".to_owned() };
-    let Some(figure) = entry.figure else {
-        return format!("<td class=\"figure\" data-v=\"\" title=\"{}\">{NO_FIGURE}</td>", escape(&entry.error));
-    };
-    let mut html = format!("<td class=\"figure\" data-v=\"{}\">", figure.value);
-    if let Some(rank) = entry.rank {
-        let _ = write!(html, "<span class=\"rank{}\">{rank}</span>", if rank == 1 { " best" } else { "" });
-    }
-    html.push_str(&escape(&table.quantity.format(figure.value)));
-    if let Some(interval) = figure.interval {
-        let _ =
-            write!(html, " <span class=\"quiet\">{}</span>", table.quantity.format_half_width(figure.value, interval));
-    }
-    let marks = entry.marks();
-    if !marks.is_empty() {
-        let names: Vec<&str> = entry.flags.iter().map(Flag::name).chain(entry.odd.map(Odd::name)).collect();
-        let _ = write!(html, " <sup title=\"{}\">{}</sup>", names.join(", "), escape(&marks));
-    }
-    for (name, also) in figure.beside() {
-        let _ = write!(html, "<small>{name} {}</small>", table.quantity.format(also));
-    }
-    html.push_str("</td>");
-    html
-}
-
 fn fault_tables(html: &mut String, results: &Results) {
     if results.faults.is_empty() {
         return;
@@ -184,7 +139,7 @@ fn fault_tables(html: &mut String, results: &Results) {
         "<h2 id=\"faults\">Faults</h2>\n<p class=\"quiet\">Measured by <code>ipc-bench faults</code>, {origin}.</p>\n"
     );
     for table in faults::tables(&results.faults) {
-        html.push_str(&table.html());
+        html.push_str(&table.html(None));
     }
     let _ = writeln!(html, "<p>{}</p>", faults::summary(&results.faults));
 }
@@ -219,7 +174,7 @@ fn cells<R: Row>(html: &mut String, title: &str, rows: &[R]) {
     html.push_str("</tbody></table></div></details>\n");
 }
 
-fn flags(html: &mut String, tables: &[Matrix]) {
+fn flags(html: &mut String, tables: &[Table]) {
     html.push_str("<h2 id=\"flags\">Flags</h2>\n");
     let marks = marks(tables);
     if marks.is_empty() {
@@ -227,8 +182,9 @@ fn flags(html: &mut String, tables: &[Matrix]) {
         return;
     }
     html.push_str("<p>A mark behind a figure says why to doubt it:</p>\n<dl class=\"wide\">\n");
-    for (mark, name, meaning) in marks {
-        let _ = writeln!(html, "<dt><code>{mark}</code> {name}</dt><dd>{}</dd>", escape(meaning));
+    for mark in marks {
+        let (sign, name, meaning) = (mark.sign(), mark.name(), escape(mark.meaning()));
+        let _ = writeln!(html, "<dt><code>{sign}</code> {name}</dt><dd>{meaning}</dd>");
     }
     html.push_str("</dl>\n");
 }

@@ -1,31 +1,31 @@
 //! The life-cycle table: what a channel costs before and after its messages, one line a mechanism.
 
 use super::{
-    table::{Column, Table},
-    tables::{NO_FIGURE, time},
+    table::{Column, Field, Table},
+    tables::NO_FIGURE,
 };
 use crate::record::LifecycleRow;
 
 /// One line a mechanism, with the reasons for what is missing below.
 pub fn table(rows: &[LifecycleRow]) -> Table {
-    let count = |count: Option<u64>| count.map_or(NO_FIGURE.into(), |count| count.to_string());
+    let count = |count: Option<u64>| Field::number(count.map(|count| count as f64), |count| count.to_string());
     let line = |row: &LifecycleRow| {
         vec![
-            row.mechanism.clone(),
-            time(row.create_ns),
-            time(row.connect_ns),
-            time(row.first_message_ns),
-            time(row.teardown_ns),
+            row.mechanism.clone().into(),
+            Field::time(row.create_ns),
+            Field::time(row.connect_ns),
+            Field::time(row.first_message_ns),
+            Field::time(row.teardown_ns),
             count(row.descriptors),
             count(row.mappings),
-            row.mapped_bytes.map_or(NO_FIGURE.into(), |bytes| memory(bytes as f64)),
-            row.kernel_bytes.map_or(NO_FIGURE.into(), memory),
+            Field::number(row.mapped_bytes.map(|bytes| bytes as f64), memory),
+            Field::number(row.kernel_bytes, memory),
         ]
     };
     let wrong = rows.iter().filter(|row| !row.error.is_empty());
     Table {
         title: "Life cycle of a channel".into(),
-        explanation: "Medians. Create: both ends in one process. Connect: two processes that share only a name, from their start \
+        explanation: "Medians of channels made one after the other, without an interval and so in two digits. Create: both ends in one process. Connect: two processes that share only a name, from their start \
                       until both have their end. First message: 64 bytes over ends that nobody has used, from the call of send to \
                       its arrival at a receiver that sleeps on another core. Close: both ends, unused. Descriptors, mappings and \
                       mapped bytes: of both ends together. Kernel: its memory for one channel that nobody has used yet."
@@ -44,11 +44,6 @@ pub fn table(rows: &[LifecycleRow]) -> Table {
         lines: rows.iter().map(line).collect(),
         notes: wrong.map(|row| format!("{NO_FIGURE} {}: {}", row.mechanism, row.error)).collect(),
     }
-}
-
-/// The table for a terminal of 100 columns; nothing where nothing was measured.
-pub fn terminal(rows: &[LifecycleRow]) -> String {
-    if rows.is_empty() { String::new() } else { table(rows).terminal(100) }
 }
 
 /// An amount of memory with one decimal; nothing where there is none.
@@ -91,12 +86,12 @@ mod tests {
             error: String::new(),
             ..row.clone()
         };
-        let text = terminal(&[row, memory]);
+        let text = table(&[row, memory]).terminal(100);
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
         let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
         let fields: Vec<String> = line("memfd").split("  ").map(|field| field.trim().to_owned()).collect();
         let fields: Vec<&str> = fields.iter().map(String::as_str).filter(|field| !field.is_empty()).collect();
-        assert_eq!(fields, ["memfd", "123 µs", "–", "45.7 µs", "100 µs", "4", "2", "4.0 MiB", "5.4 KiB"]);
+        assert_eq!(fields, ["memfd", "120 µs", "–", "46 µs", "100 µs", "4", "2", "4.0 MiB", "5.4 KiB"]);
         assert!(line("unix-seqpacket").ends_with('–'));
         assert!(text.ends_with("– unix-seqpacket: kernel memory: lost in the noise\n"), "{text}");
     }

@@ -4,6 +4,7 @@
 //! share a rank: a figure's rank is one more than the number of figures that are better beyond doubt.
 
 use super::model::{Figure, Point, Subject, View, quantity, views};
+use super::table::{Field, Mark, Shown};
 use super::units::Quantity;
 use crate::cell::Workload;
 use crate::record::{Flag, Flags, LatencyRow, Proximity, ThroughputRow};
@@ -109,11 +110,32 @@ impl Odd {
 }
 
 impl Entry {
-    /// The characters that stand for its doubts, such as `~b`.
-    pub fn marks(&self) -> String {
+    /// Its doubts.
+    pub fn marks(&self) -> Vec<Mark> {
         // That a figure is unpinned its column says already.
         let flags = self.flags.iter().filter(|flag| *flag != Flag::Unpinned);
-        flags.map(Flag::mark).chain(self.odd.map(Odd::mark)).collect()
+        flags.map(Mark::Flag).chain(self.odd.map(Mark::Odd)).collect()
+    }
+
+    /// What a table shows of it.
+    pub fn field(&self, quantity: Quantity) -> Field {
+        let Some(figure) = self.figure else { return Field::Missing(self.error.clone()) };
+        Field::Figure(Shown {
+            quantity,
+            value: figure.value,
+            interval: figure.interval,
+            rank: self.rank,
+            marks: self.marks(),
+            beside: figure.beside().collect(),
+        })
+    }
+}
+
+impl Matrix {
+    /// What it has of `subject` under the circumstances `view`.
+    pub fn entry(&self, subject: &Subject, view: View) -> Option<&Entry> {
+        let column = self.views.iter().position(|known| *known == view)?;
+        self.lines.iter().find(|line| line.subject == *subject)?.entries[column].as_ref()
     }
 }
 
@@ -130,7 +152,8 @@ pub fn all(latency: &[LatencyRow], throughput: &[ThroughputRow]) -> Vec<Matrix> 
     tables.into_iter().map(|((workload, size), points)| of(workload, size, points)).collect()
 }
 
-fn of(workload: Workload, size: usize, points: Vec<Point>) -> Matrix {
+/// The table of `points`, all of one workload and size.
+pub fn of(workload: Workload, size: usize, points: Vec<Point>) -> Matrix {
     let quantity = quantity(workload, size);
     let views = views(&points);
     let order_by = leading(&views, &points);
@@ -250,7 +273,12 @@ mod tests {
                 row.proximity = Some(proximity);
             }
             let table = all(&rows, &[]).remove(0);
-            table.lines.iter().map(|l| l.entries[0].clone().unwrap()).map(|e| (e.rank, e.marks())).collect::<Vec<_>>()
+            table
+                .lines
+                .iter()
+                .map(|l| l.entries[0].clone().unwrap())
+                .map(|e| (e.rank, e.marks().into_iter().map(Mark::sign).collect()))
+                .collect::<Vec<_>>()
         };
         use Proximity::{Far, Near};
         let (first, none) = (Some(1), String::new());

@@ -33,6 +33,23 @@ use std::{
 };
 use table::Table;
 
+/// The rows of one run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rows<'a> {
+    /// The rows of `latency.csv`.
+    pub latency: &'a [LatencyRow],
+    /// The rows of `throughput.csv`.
+    pub throughput: &'a [ThroughputRow],
+    /// The rows of `cost.csv`.
+    pub cost: &'a [CostRow],
+    /// The rows of `copies.csv`.
+    pub copies: &'a [CopiesRow],
+    /// The rows of `lifecycle.csv`.
+    pub lifecycle: &'a [LifecycleRow],
+    /// The rows of `relay.csv`.
+    pub relay: &'a [RelayRow],
+}
+
 /// All that a run has written, read back.
 #[derive(Clone, Debug, Default)]
 pub struct Results {
@@ -85,6 +102,18 @@ impl Results {
             }
         }
         Ok(results)
+    }
+
+    /// The rows of the run.
+    pub fn rows(&self) -> Rows<'_> {
+        let Self { latency, throughput, cost, copies, lifecycle, relay, .. } = self;
+        Rows { latency, throughput, cost, copies, lifecycle, relay }
+    }
+
+    /// Every table with figures that may have ranks or marks.
+    fn shown(&self) -> Vec<Table> {
+        let rankings = self.tables().iter().map(Matrix::table).collect::<Vec<_>>();
+        rankings.into_iter().chain(cost::tables(&self.cost, usize::MAX)).collect()
     }
 
     /// The ranking tables of every workload and size.
@@ -142,9 +171,32 @@ impl Results {
     }
 }
 
-/// The ranking tables as they stand at the end of a run, for a terminal of 100 columns.
-pub fn terminal(latency: &[LatencyRow], throughput: &[ThroughputRow]) -> String {
-    tables::terminal(&matrix::all(latency, throughput), 100)
+/// What a terminal shows of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Printed {
+    /// All tables but the last, and what their ranks and marks mean.
+    pub tables: String,
+    /// The table that answers: it is printed last, where it stays on the screen.
+    pub answer: String,
+}
+
+/// The tables of `rows` for a terminal of `width` columns. Where there is no [main table](overview) the ranking of the
+/// smallest messages answers.
+pub fn terminal(rows: &Rows<'_>, width: usize) -> Printed {
+    let some = |table: Table| (!table.lines.is_empty() || !table.notes.is_empty()).then_some(table);
+    let mut tables: Vec<Table> = Vec::from_iter(some(lifecycle::table(rows.lifecycle)));
+    tables.extend(relay::table(rows.relay));
+    tables.extend(some(copies::table(rows.copies)));
+    tables.extend(cost::tables(rows.cost, cost::LEADERS));
+    tables.extend(tables::brief(&matrix::all(rows.latency, rows.throughput)));
+    let glance = overview::table(rows, overview::short);
+    let legend = tables::legend(&tables.iter().chain(&glance).cloned().collect::<Vec<_>>(), width);
+    let answer = match glance {
+        Some(table) => table.terminal(width) + &overview::key(&table, width),
+        None => tables.pop().map_or(String::new(), |table| table.terminal(width)),
+    };
+    let printed = tables.iter().map(|table| table.terminal(width)).chain((!legend.is_empty()).then_some(legend));
+    Printed { tables: printed.collect::<Vec<_>>().join("\n"), answer }
 }
 
 /// Reads the results in `dir` and [writes](Results::write) the report beside them.

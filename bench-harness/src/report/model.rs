@@ -2,7 +2,7 @@
 //! (a placement and a wait strategy), and one figure with its spread.
 
 use crate::cell::{Access, Placement, Workload};
-use crate::record::{Flags, Key, LatencyRow, Proximity, ThroughputRow};
+use crate::record::{CostRow, Flags, Key, LatencyRow, Proximity, ThroughputRow};
 use crate::report::units::Quantity;
 use ipc_core::Wait;
 
@@ -72,15 +72,15 @@ pub struct Figure {
     pub interval: Option<(f64, f64)>,
     /// The 99th percentile, for latency.
     pub p99: Option<f64>,
-    /// The mean from batches without clock reads, for round trips that the clock's own cost distorts.
-    pub batch_mean: Option<f64>,
+    /// The mean from batches without clock reads, for round trips that the clock's own cost distorts, and its interval.
+    pub batch_mean: Option<(f64, Option<(f64, f64)>)>,
 }
 
 impl Figure {
-    /// What is shown beside the figure, each with its name.
-    pub fn beside(&self) -> impl Iterator<Item = (&'static str, f64)> {
-        let named = [("p99", self.p99), ("batch mean", self.batch_mean)];
-        named.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    /// What is shown beside the figure, each with its name and its interval where it has one.
+    pub fn beside(&self) -> impl Iterator<Item = (&'static str, f64, Option<(f64, f64)>)> {
+        let p99 = self.p99.map(|p99| ("p99", p99, None));
+        p99.into_iter().chain(self.batch_mean.map(|(mean, interval)| ("batch mean", mean, interval)))
     }
 }
 
@@ -124,7 +124,7 @@ impl From<&LatencyRow> for Point {
             value,
             interval: row.p50_lo_ns.zip(row.p50_hi_ns),
             p99: row.p99_ns.map(|p99| p99.max(value)),
-            batch_mean: row.batch_mean_ns,
+            batch_mean: row.batch_mean_ns.map(|mean| (mean, row.batch_mean_lo_ns.zip(row.batch_mean_hi_ns))),
         });
         let (flags, error) = (row.flags.clone(), row.error.clone());
         Self { subject, size: row.size, view, figure, flags, proximity: row.proximity, error }
@@ -143,6 +143,35 @@ impl Point {
         let figure = value.map(|value| Figure { value, interval, p99: None, batch_mean: None });
         let (flags, error) = (row.flags.clone(), row.error.clone());
         Self { subject, size: row.size, view, figure, flags, proximity: row.proximity, error }
+    }
+}
+
+/// What a cost cell has that can be compared between mechanisms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// Processor time of a message that is sent one way, as fast as they go.
+    OneWay,
+    /// The mean round trip.
+    RoundTrip,
+    /// Processor time of a round trip.
+    RoundTripCpu,
+}
+
+impl Point {
+    /// One figure of a cost row.
+    pub fn of_cost(row: &CostRow, which: Cost) -> Self {
+        let (subject, view) = split(row.key());
+        let (value, lo, hi) = match which {
+            Cost::OneWay => (row.cpu_ns, row.cpu_lo_ns, row.cpu_hi_ns),
+            Cost::RoundTrip => (row.round_trip_ns, row.round_trip_lo_ns, row.round_trip_hi_ns),
+            Cost::RoundTripCpu => (row.round_trip_cpu_ns, row.round_trip_cpu_lo_ns, row.round_trip_cpu_hi_ns),
+        };
+        let (flags, proximity) = match which {
+            Cost::OneWay => (&row.flags, row.proximity),
+            Cost::RoundTrip | Cost::RoundTripCpu => (&row.round_trip_flags, row.round_trip_proximity),
+        };
+        let figure = value.map(|value| Figure { value, interval: lo.zip(hi), p99: None, batch_mean: None });
+        Self { subject, size: row.size, view, figure, flags: flags.clone(), proximity, error: row.error.clone() }
     }
 }
 

@@ -1,9 +1,14 @@
 //! `README.md` of a results folder: the command, the host, the charts and the ranking tables.
 
-use super::charts::{self, Chart};
-use super::matrix::Matrix;
-use super::tables::{escape_markdown, markdown, marks};
-use super::{Results, facts, faults, overview};
+use super::{
+    Results,
+    charts::{self, Chart},
+    facts, faults,
+    matrix::Matrix,
+    model::Subject,
+    overview,
+    tables::{RANKS, escape_markdown, have_ranks, marks},
+};
 use std::fmt::Write as _;
 
 /// The whole file.
@@ -25,7 +30,11 @@ pub fn text(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     );
     host(&mut text, results);
     notes(&mut text, results, drawn);
-    if let Some(table) = overview::table(results) {
+    let shown = results.shown();
+    if have_ranks(&shown) {
+        let _ = write!(text, "**Bold** before a figure is its rank in the column: {RANKS}.\n\n");
+    }
+    if let Some(table) = overview::table(&results.rows(), Subject::label) {
         let _ = write!(text, "## {}\n\n{}", table.title, table.markdown_body());
     }
     text.push_str("## Charts\n\n");
@@ -33,16 +42,13 @@ pub fn text(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
         let (title, caption) = (escape_markdown(&chart.title), escape_markdown(&chart.caption));
         let _ = write!(text, "![{title}]({}/{})\n\n*{caption}*\n\n", charts::FOLDER, chart.file);
     }
-    text.push_str("## Tables\n\n");
-    text.push_str(
-        "One column per placement and wait strategy; compare within a column. **Bold** is the rank in the column: equal \
-         ranks mean that the 95 % intervals (±, over pairs of processes) overlap, so that this run cannot tell them \
-         apart. The lines are ordered by one column, the first of those with the most figures that may be ranked.\n\n",
-    );
-    for table in tables {
-        text.push_str(&markdown(table));
-        text.push('\n');
+    if !tables.is_empty() {
+        text.push_str(
+            "## Tables\n\nOne column per placement and wait strategy; compare within a column. The lines are ordered by one \
+             column, the first of those with the most figures that may be ranked.\n\n",
+        );
     }
+    tables.iter().for_each(|matrix| text.push_str(&matrix.table().markdown()));
     for (_, title, tables) in results.costs() {
         let _ = write!(text, "## {title}\n\n");
         tables.iter().for_each(|table| text.push_str(&table.markdown()));
@@ -53,11 +59,11 @@ pub fn text(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
         text.push_str(&faults::markdown(&results.faults));
         text.push('\n');
     }
-    let marks = marks(tables);
+    let marks = marks(&shown);
     if !marks.is_empty() {
         text.push_str("## Marks behind figures\n\n");
-        for (mark, name, meaning) in marks {
-            let _ = writeln!(text, "- `{mark}` **{name}**: {}", escape_markdown(meaning));
+        for mark in marks {
+            let _ = writeln!(text, "- `{}` **{}**: {}", mark.sign(), mark.name(), escape_markdown(mark.meaning()));
         }
     }
     text.truncate(text.trim_end().len());

@@ -2,25 +2,17 @@
 
 use super::{
     overview::count,
-    table::{Column, Table},
+    table::{Column, Compared, Field, Table},
     tables::{NO_FIGURE, grouped},
-    units::{self, Quantity},
+    units::{self, Quantity, Rounded},
 };
 use crate::{record::RelayRow, relay::Relay};
-
-/// Columns of the terminal.
-const WIDTH: usize = 100;
 
 /// What every ratio is to.
 const BASE: Relay = Relay::ReadPipeWrite;
 
 /// How far a figure may lie from what books say: half of the last decimal shown, twice.
 const TOLERANCE: f64 = 0.01;
-
-/// The table as aligned text for 100 columns; nothing where nothing was measured.
-pub fn terminal(rows: &[RelayRow]) -> String {
-    table(rows).map_or(String::new(), |table| table.terminal(WIDTH))
-}
 
 /// The table, with how the copies were counted and why figures are missing below; `None` where nothing was measured.
 pub fn table(rows: &[RelayRow]) -> Option<Table> {
@@ -32,13 +24,14 @@ pub fn table(rows: &[RelayRow]) -> Option<Table> {
     };
     let how = said(rows, |row| &row.evidence).into_iter().map(|(how, names)| format!("Copies by: {how} ({names})"));
     let why = said(rows, |row| &row.error).into_iter().map(|(why, names)| format!("{NO_FIGURE} {names}: {why}"));
-    let base = rows.iter().find(|row| row.relay == BASE).and_then(|row| row.bytes_per_s);
+    let base = rows.iter().find(|row| row.relay == BASE);
     Some(Table {
         title: "Relay".into(),
         explanation: format!(
             "{file} carried into another, from page cache to page cache. Copies of each byte: by the kernel + by the \
              processes; books: what textbooks give, and whether that holds. Calls: system calls of all processes per \
-             chunk; CPU: their processor time. Ratio: throughput against {BASE}."
+             chunk; CPU: their processor time. Throughput: the median over the runs, ± half its 95 % interval; ratio: \
+             against {BASE}."
         ),
         columns: vec![
             Column::Words("relay"),
@@ -47,7 +40,12 @@ pub fn table(rows: &[RelayRow]) -> Option<Table> {
             Column::Figures("books"),
             Column::Figures("calls"),
             Column::Figures("CPU/KiB"),
-            Column::Figures("throughput"),
+            Column::Compared(Compared {
+                head: "throughput".into(),
+                caption: "bytes of the file per second".into(),
+                less_is_better: false,
+                leads: false,
+            }),
             Column::Figures("ratio"),
         ],
         lines: rows.iter().map(|row| line(row, base)).collect(),
@@ -55,26 +53,48 @@ pub fn table(rows: &[RelayRow]) -> Option<Table> {
     })
 }
 
-fn line(row: &RelayRow, base: Option<f64>) -> Vec<String> {
-    let or_none = |text: Option<String>| text.unwrap_or_else(|| NO_FIGURE.to_owned());
+fn line(row: &RelayRow, base: Option<&RelayRow>) -> Vec<Field> {
+    let or_none = |text: Option<String>| text.map_or(Field::Missing(String::new()), Field::Text);
+    let claimed = row.claimed.map(|claimed| match holds(row) {
+        Some(true) => format!("{claimed} ✓"),
+        Some(false) => format!("{claimed} ✗"),
+        None => format!("{claimed} ?"),
+    });
+    let ratio = base.and_then(|base| ratio(row, base));
     vec![
-        row.relay.to_string(),
-        units::size(row.chunk),
+        row.relay.to_string().into(),
+        Field::Number(row.chunk as f64, units::size(row.chunk)),
         or_none(copies(row)),
-        or_none(row.claimed.map(|claimed| match holds(row) {
-            Some(true) => format!("{claimed} ✓"),
-            Some(false) => format!("{claimed} ✗"),
-            None => format!("{claimed} ?"),
-        })),
-        or_none(row.syscalls.map(|calls| format!("{calls:.2}"))),
-        or_none(row.cpu_ns_per_kib.map(|ns| Quantity::Time.format(ns))),
-        or_none(row.bytes_per_s.map(|value| {
-            let spread = row.bytes_per_s_lo.zip(row.bytes_per_s_hi);
-            let spread = spread.map_or(String::new(), |ends| Quantity::Bytes.format_half_width(value, ends));
-            format!("{} {spread}", Quantity::Bytes.format(value)).trim_end().to_owned()
-        })),
-        or_none(row.bytes_per_s.zip(base).map(|(value, base)| format!("{:.2}", value / base))),
+        or_none(claimed),
+        Field::number(row.syscalls, |calls| format!("{calls:.2}")),
+        Field::time(row.cpu_ns_per_kib),
+        Field::of(Quantity::Bytes, row.bytes_per_s, interval(row)),
+        ratio.map_or(Field::Missing(String::new()), |(value, interval)| Field::Number(value, times(value, interval))),
     ]
+}
+
+fn interval(row: &RelayRow) -> Option<(f64, f64)> {
+    row.bytes_per_s_lo.zip(row.bytes_per_s_hi)
+}
+
+/// How many times as fast as `base` it is, with the interval that follows from both: the half widths of the logarithms add as
+/// those of independent figures do.
+pub(super) fn ratio(row: &RelayRow, base: &RelayRow) -> Option<(f64, Option<(f64, f64)>)> {
+    let value = row.bytes_per_s? / base.bytes_per_s?;
+    let half = |(lo, hi): (f64, f64)| (lo > 0.0).then(|| (hi / lo).ln() / 2.0);
+    let both = interval(row).and_then(half).zip(interval(base).and_then(half));
+    let both = both.filter(|_| row.relay != base.relay);
+    Some((value, both.map(|(a, b)| a.hypot(b)).map(|half| (value * (-half).exp(), value * half.exp()))))
+}
+
+/// A ratio, such as `1.08 ± 0.05`. That of something to itself has no doubt.
+pub(super) fn times(value: f64, interval: Option<(f64, f64)>) -> String {
+    let rounded = Rounded::of(value, interval);
+    match rounded.doubt(1.0) {
+        Some(doubt) => format!("{} ± {doubt}", rounded.number(1.0)),
+        None if value == 1.0 => "1".to_owned(),
+        None => rounded.number(1.0),
+    }
 }
 
 /// Whether what books say is what was measured; `None` where one of the two is missing.
@@ -130,13 +150,13 @@ mod tests {
         ];
         rows.push(RelayRow { error: "EPERM".into(), ..RelayRow::empty(Relay::ReadTcpWrite, 64 << 20, 64 << 10) });
         let fields: Vec<_> = table(&rows).unwrap().lines;
-        let fields: Vec<_> = fields.iter().map(|line| (&*line[2], &*line[3], &*line[7])).collect();
+        let fields: Vec<_> = fields.iter().map(|line| [2, 3, 7].map(|column| line[column].text())).collect();
         let expected = [
-            ("4 + 0 = 4", "4 ✓", "1.00"),
-            ("2 + 2 = 4", "2 ✗", "2.00"),
-            ("2 + 0 = 2", "2 ✓", "2.50"),
-            ("1.50 + 0 = 1.50", "–", "1.85"),
-            ("–", "4 ?", "–"),
+            ["4 + 0 = 4", "4 ✓", "1"],
+            ["2 + 2 = 4", "2 ✗", "2.0 ± 0.3"],
+            ["2 + 0 = 2", "2 ✓", "2.5 ± 0.4"],
+            ["1.50 + 0 = 1.50", "–", "1.9 ± 0.3"],
+            ["–", "4 ?", "–"],
         ];
         assert_eq!(fields, expected);
     }
@@ -148,17 +168,19 @@ mod tests {
             .map(|&relay| RelayRow { chunk: 1500 << 10, ..row(relay, 3.99, 1.99, 99.9e6) })
             .chain([RelayRow { error: "reason ".repeat(30), ..RelayRow::empty(Relay::Sendfile, 1, 1) }])
             .collect();
-        let text = terminal(&rows);
-        for line in text.lines() {
-            assert!(line.chars().count() <= WIDTH, "{line}");
+        for width in [80, 100] {
+            let text = table(&rows).unwrap().terminal(width);
+            for line in text.lines() {
+                assert!(line.chars().count() <= width, "{line}");
+            }
+            assert!(text.contains("read-unix-stream-write") && text.contains("– sendfile: reason"), "{text}");
         }
-        assert!(text.contains("read-unix-stream-write") && text.contains("– sendfile: reason"), "{text}");
-        assert_eq!(terminal(&[]), "");
+        assert_eq!(table(&[]), None);
     }
 
     #[test]
     fn without_a_pipe_there_is_no_ratio() {
         let table = table(&[row(Relay::Splice, 1.0, 0.0, 1e9)]).unwrap();
-        assert_eq!(table.lines[0].last().unwrap(), NO_FIGURE);
+        assert_eq!(table.lines[0].last().unwrap().text(), NO_FIGURE);
     }
 }

@@ -1,4 +1,6 @@
-//! Figures as text: three significant digits and a unit that keeps the number between 1 and 1000.
+//! Figures as text: as many digits as the interval supports, and a unit that keeps the number between 1 and 1000.
+//!
+//! Tables and charts round by [`Rounded`] and by nothing else.
 
 /// What kind of figure is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,28 +28,43 @@ impl Quantity {
     }
 
     /// The divisor and unit that suit `value`; 999.6 rounds to 1000 and takes the next unit.
-    fn unit(self, value: f64) -> (f64, &'static str) {
+    pub(crate) fn unit(self, value: f64) -> (f64, &'static str) {
         let units = self.units();
         units.iter().copied().find(|(divisor, _)| value.abs() / divisor < 999.5).unwrap_or(units[units.len() - 1])
     }
 
-    /// `value` with its unit, such as `4.21 µs`.
+    /// `value` without an interval, such as `4.2 µs`: two digits, because nobody knows whether a third would be true.
     pub fn format(self, value: f64) -> String {
+        self.format_within(value, None)
+    }
+
+    /// `value` with its interval, such as `45 ± 7 µs`.
+    pub fn format_within(self, value: f64, interval: Option<(f64, f64)>) -> String {
+        let rounded = Rounded::of(value, interval);
+        let unit = self.unit(rounded.value);
+        let doubt = rounded.doubt(unit.0).map_or(String::new(), |doubt| format!(" ± {doubt}"));
+        format!("{}{doubt} {}", rounded.number(unit.0), unit.1)
+    }
+
+    /// The figure of [`format_within`](Self::format_within) without the doubt: a label beside which the interval is drawn.
+    pub fn format_label(self, value: f64, interval: Option<(f64, f64)>) -> String {
+        let rounded = Rounded::of(value, interval);
+        let (divisor, unit) = self.unit(rounded.value);
+        format!("{} {unit}", rounded.number(divisor))
+    }
+
+    /// `value` in three digits: for tables where a change with an interval of its own stands beside it, which is often smaller
+    /// than the second digit.
+    pub fn format_side(self, value: f64) -> String {
         let (divisor, unit) = self.unit(value);
         format!("{:.*} {unit}", decimals(value / divisor), value / divisor)
     }
 
-    /// Two values in the unit that suits the larger, such as `5.21 → 5.67 µs`.
+    /// Two values in the unit that suits the larger, such as `5.21 → 5.67 µs`, as [`format_side`](Self::format_side).
     pub fn format_step(self, from: f64, to: f64) -> String {
         let (divisor, unit) = self.unit(from.abs().max(to.abs()));
         let number = |value: f64| format!("{:.*}", decimals(value / divisor), value / divisor);
         format!("{} → {} {unit}", number(from), number(to))
-    }
-
-    /// Half the width of `interval` in the unit and with the decimals of `value`, such as `±0.08`.
-    pub fn format_half_width(self, value: f64, (lo, hi): (f64, f64)) -> String {
-        let (divisor, _) = self.unit(value);
-        format!("±{:.*}", decimals(value / divisor), (hi - lo).abs() / 2.0 / divisor)
     }
 
     /// A round figure for an axis, such as `10 µs`, without superfluous decimals.
@@ -56,6 +73,65 @@ impl Quantity {
         let scaled = (value / divisor * 1e3).round() / 1e3;
         format!("{scaled} {unit}")
     }
+}
+
+/// A figure without more digits than are known of it.
+///
+/// Half the interval is rounded to one digit, to two where the first is a 1; the value ends at the same decimal place, with
+/// one digit at least and three at most. Without an interval it has two.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rounded {
+    /// The figure.
+    pub value: f64,
+    /// Half of its interval, at least one unit of the last place; `None` where there is no interval.
+    pub half: Option<f64>,
+    /// The power of ten of the last digit.
+    place: i32,
+}
+
+impl Rounded {
+    /// Rounds `value`, whose 95 % interval is `interval`.
+    pub fn of(value: f64, interval: Option<(f64, f64)>) -> Self {
+        let half = interval.map(|(lo, hi)| (hi - lo).abs() / 2.0);
+        let first = first_digit(value);
+        let place = match half {
+            Some(half) => last_of_doubt(half).clamp(first - 2, first),
+            None => first - 1,
+        };
+        let unit = 10f64.powi(place);
+        let round = |value: f64| (value / unit).round() * unit;
+        Self { value: round(value), half: half.map(|half| round(half).max(unit)), place }
+    }
+
+    /// The figure in units of `divisor`, a power of ten.
+    pub fn number(&self, divisor: f64) -> String {
+        format!("{:.*}", self.decimals(divisor), self.value / divisor)
+    }
+
+    /// Half the interval in units of `divisor`.
+    pub fn doubt(&self, divisor: f64) -> Option<String> {
+        Some(format!("{:.*}", self.decimals(divisor), self.half? / divisor))
+    }
+
+    fn decimals(&self, divisor: f64) -> usize {
+        (divisor.log10().round() as i32 - self.place).max(0) as usize
+    }
+}
+
+/// The power of ten of the first of two digits of `value`: 996 is 1000, and its first digit stands for thousands.
+fn first_digit(value: f64) -> i32 {
+    if value == 0.0 {
+        return 0;
+    }
+    let power = |value: f64| value.abs().log10().floor() as i32;
+    let unit = 10f64.powi(power(value) - 1);
+    power((value.abs() / unit).round() * unit * (1.0 + 1e-12))
+}
+
+/// The power of ten of the last digit that a doubt of `half` is shown with.
+fn last_of_doubt(half: f64) -> i32 {
+    let first = first_digit(half);
+    if (half / 10f64.powi(first)).round() < 2.0 { first - 1 } else { first }
 }
 
 /// Decimals for three significant digits.
@@ -82,21 +158,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_digits_and_a_fitting_unit() {
+    fn a_figure_has_the_digits_that_its_interval_supports() {
+        for (value, half, text) in [
+            (45_300.0, 7_200.0, "45 ± 7 µs"),
+            (666.0, 21.0, "670 ± 20 ns"),
+            (110_000.0, 61_000.0, "110 ± 60 µs"),
+            (12_340.0, 1_440.0, "12.3 ± 1.4 µs"),
+            (3_390.0, 96.0, "3.39 ± 0.10 µs"),
+            (996.0, 31.0, "1.00 ± 0.03 µs"),
+            (84.04, 0.8, "84.0 ± 0.8 ns"),
+            // Three digits are the most, and what lies below the last of them is not nothing.
+            (4_213.0, 0.2, "4.21 ± 0.01 µs"),
+            // One digit is the least, however wide the interval.
+            (4.0, 90.0, "4 ± 90 ns"),
+            (0.0, 0.0, "0.0 ± 0.1 ns"),
+        ] {
+            assert_eq!(Quantity::Time.format_within(value, Some((value - half, value + half))), text);
+        }
+        assert_eq!(Quantity::Bytes.format_within(22.2e9, Some((20.0e9, 24.4e9))), "22 ± 2 GB/s");
+        assert_eq!(Quantity::Time.format_label(45_300.0, Some((38_100.0, 52_500.0))), "45 µs");
+    }
+
+    #[test]
+    fn without_an_interval_there_are_two_digits() {
         for (value, text) in [
-            (0.0, "0.00 ns"),
-            (82.14, "82.1 ns"),
-            (999.4, "999 ns"),
-            (999.6, "1.00 µs"),
-            (4_213.0, "4.21 µs"),
+            (82.14, "82 ns"),
+            (999.4, "1.0 µs"),
+            (4_213.0, "4.2 µs"),
+            (213_400.0, "210 µs"),
             (99_960.0, "100 µs"),
-            (1.5e10, "15.0 s"),
+            (1.5e10, "15 s"),
         ] {
             assert_eq!(Quantity::Time.format(value), text);
         }
-        assert_eq!(Quantity::Bytes.format(12.34e9), "12.3 GB/s");
-        assert_eq!(Quantity::Messages.format(352_000.0), "352 k/s");
-        assert_eq!(Quantity::Time.format_half_width(4_213.0, (4_130.0, 4_290.0)), "±0.08");
+        assert_eq!(Quantity::Bytes.format(12.34e9), "12 GB/s");
+        assert_eq!(Quantity::Messages.format(352_000.0), "350 k/s");
+    }
+
+    #[test]
+    fn steps_and_ticks() {
         assert_eq!(Quantity::Time.format_step(5_213.0, 5_669.0), "5.21 → 5.67 µs");
         assert_eq!(Quantity::Time.format_step(990.0, 1_080.0), "0.99 → 1.08 µs");
         assert_eq!(Quantity::Time.format_tick(2e4), "20 µs");

@@ -7,7 +7,7 @@ use crate::{
         wording,
     },
     report::{
-        table::{Column, Table},
+        table::{Column, Table, texts},
         tables::escape_markdown,
     },
 };
@@ -76,7 +76,7 @@ fn changes(report: &Report, status: Status) -> Table {
             Column::Figures("rounds"),
             Column::Figures("margin"),
         ],
-        lines: report.cells.iter().filter(|cell| cell.status == status).map(line).collect(),
+        lines: texts(report.cells.iter().filter(|cell| cell.status == status).map(line)),
         notes: Vec::new(),
     }
 }
@@ -93,7 +93,7 @@ fn worse(report: &Report) -> Table {
         title: String::new(),
         explanation: "Counted, not timed.".to_owned(),
         columns: vec![Column::Words("counted"), Column::Words("base → head")],
-        lines,
+        lines: texts(lines),
         notes: Vec::new(),
     }
 }

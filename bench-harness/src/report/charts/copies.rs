@@ -1,7 +1,7 @@
 //! Copies against throughput: a panel per placement and wait strategy, a column per number of copies.
 
 use super::axis::{LogAxis, extent, widened};
-use super::canvas::{Align, Canvas, GRID, INK, QUIET, STRIPE, Spot, render, text_width};
+use super::canvas::{Align, Canvas, GRID, INK, QUIET, STRIPE, Spot, render, text_width, tint};
 use super::labels::spread;
 use super::palette::look;
 use super::{Chart, Header, MARGIN, fit};
@@ -30,6 +30,7 @@ struct Dot<'a> {
     subject: &'a Subject,
     copies: f64,
     bytes_per_s: f64,
+    interval: Option<(f64, f64)>,
 }
 
 /// Draws the throughput of 64 KiB messages over the copies that each was measured to make.
@@ -38,7 +39,7 @@ pub fn throughput(results: &Results) -> Chart {
     Chart {
         file: "copies-throughput.svg",
         caption: "A column per number of times that the payload is copied between the sender's and the receiver's \
-                  buffer, as measured; up is faster, on a logarithmic scale. Fewer copies help where copying is what a \
+                  buffer, as measured; up is faster, on a logarithmic scale. Bars: 95 % intervals over pairs of processes. Fewer copies help where copying is what a \
                   message waits for: compare the columns of a panel with the spread within each."
             .to_owned(),
         drawing: draw(results, &title),
@@ -77,11 +78,11 @@ fn draw(results: &Results, title: &str) -> Result<String, String> {
         title,
         machine: results.machine(),
         subjects,
-        hint: "copies: measured by tracing · throughput: median over pairs of processes · higher is better",
+        hint: "copies: measured by tracing · throughput: median over pairs of processes, bar: its 95 % interval · higher is better",
     };
     let top = header.height(width);
     let height = top + heights.iter().map(|height| HEAD + height + FOOT).sum::<f64>();
-    let range = widened(extent(all().map(|dot| dot.bytes_per_s)).unwrap_or((1.0, 10.0)));
+    let range = widened(extent(all().flat_map(ends)).unwrap_or((1.0, 10.0)));
     Ok(render(title, (width, height), |canvas| {
         let mut top = header.draw(canvas, width);
         for ((view, dots), height) in panels.iter().zip(&heights) {
@@ -101,6 +102,13 @@ fn draw(results: &Results, title: &str) -> Result<String, String> {
     }))
 }
 
+/// What the axis has to show of a dot; of an interval no more than this factor about its figure.
+fn ends(dot: &Dot<'_>) -> [f64; 3] {
+    const FURTHEST: f64 = 4.0;
+    let (value, (lo, hi)) = (dot.bytes_per_s, dot.interval.unwrap_or((dot.bytes_per_s, dot.bytes_per_s)));
+    [value, lo.max(value / FURTHEST), hi.min(value * FURTHEST)]
+}
+
 fn dots<'a>(points: impl Iterator<Item = &'a Point>, copies: &[CopiesRow]) -> Vec<Dot<'a>> {
     let of = |subject: &Subject| {
         let row = copies
@@ -110,8 +118,8 @@ fn dots<'a>(points: impl Iterator<Item = &'a Point>, copies: &[CopiesRow]) -> Ve
     };
     points
         .filter_map(|point| {
-            let (bytes_per_s, copies) = (point.figure?.value, of(&point.subject)?);
-            Some(Dot { subject: &point.subject, copies, bytes_per_s })
+            let (figure, copies) = (point.figure?, of(&point.subject)?);
+            Some(Dot { subject: &point.subject, copies, bytes_per_s: figure.value, interval: figure.interval })
         })
         .collect()
 }
@@ -146,6 +154,10 @@ fn draw_column(canvas: &Canvas<'_>, axis: &LogAxis, dots: &[&Dot<'_>], left: f64
         let look = look(dot.subject);
         let label = (spot.0 + LEADER, y);
         canvas.line(&[(spot.0 + 5.0, spot.1), (label.0 - 3.0, y)], look.family.color(), 0.5);
+        if let Some((lo, hi)) = dot.interval {
+            let bar = [(spot.0, axis.at(lo)), (spot.0, axis.at(hi))];
+            canvas.line(&bar, tint(look.family.color(), 0.5), 1.0);
+        }
         canvas.marker(*spot, look, 4.5);
         canvas.text(label, &dot.subject.label(), LABEL_SIZE, look.family.text_color(), Align::Start);
     }

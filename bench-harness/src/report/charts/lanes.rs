@@ -252,7 +252,7 @@ fn draw_lane(canvas: &Canvas<'_>, lane: &Lane, ticks: &[Tick], axis: Axis, (left
     }
     // Of the last run, and none where it has none: an older figure would pass for it.
     let latest = lane.readings.last().copied().flatten();
-    let latest = latest.map_or(NO_FIGURE.to_owned(), |(figure, _)| lane.quantity.format(figure));
+    let latest = latest.map_or(NO_FIGURE.to_owned(), |(figure, interval)| lane.quantity.format_label(figure, interval));
     canvas.bold((axis.to + 8.0, centre), &latest, 11.0, text_color, Align::Start);
 }
 

@@ -20,7 +20,7 @@ const PANEL_HEAD: f64 = 46.0;
 const PANEL_FOOT: f64 = 34.0;
 const GAP: f64 = 18.0;
 /// Room behind the whiskers for the figures.
-const FIGURE: f64 = 62.0;
+const FIGURE: f64 = 84.0;
 
 /// Draws the smallest measured size, 64 B in the default plan.
 pub fn latency(results: &Results) -> Chart {
@@ -55,7 +55,7 @@ fn draw(results: &Results, table: &Matrix, title: &str) -> String {
         title,
         machine: results.machine(),
         subjects: lines.iter().map(|line| &line.subject).collect(),
-        hint: "marker and figure: median over pairs of processes · line: up to the 99th percentile · further left is faster",
+        hint: "marker and figure: median over pairs of processes ± half its 95 % interval · line: up to the 99th percentile · further left is faster",
     };
     let block = PANEL_HEAD + lines.len() as f64 * ROW + PANEL_FOOT;
     let top = header.height(width);
@@ -127,7 +127,7 @@ fn draw_entry(canvas: &Canvas<'_>, axis: &LogAxis, entry: &Entry, look: Look, y:
         end = end.max(tip);
     }
     canvas.marker((x, y), look, 4.5);
-    let text = Quantity::Time.format(figure.value);
+    let text = Quantity::Time.format_within(figure.value, figure.interval);
     // A ground of its own keeps the grid from striking the figure out.
     let ground = (end + 4.0, end + 7.0 + text_width(&text, 11.0));
     canvas.rect((ground.0, y - 7.0), (ground.1, y + 7.0), if striped { STRIPE } else { WHITE });

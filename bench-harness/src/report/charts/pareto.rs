@@ -1,7 +1,7 @@
 //! Processor time against latency: a panel per placement and wait strategy, the Pareto front marked.
 
 use super::axis::{LogAxis, extent, widened};
-use super::canvas::{Align, Canvas, GRID, INK, QUIET, Spot, render, text_width};
+use super::canvas::{Align, Canvas, GRID, INK, QUIET, Spot, render, text_width, tint};
 use super::labels::spread;
 use super::palette::look;
 use super::{Chart, Header, MARGIN, fit};
@@ -23,11 +23,16 @@ const LABEL_SIZE: f64 = 11.0;
 const LABEL_GAP: f64 = 14.0;
 const LEADER: f64 = 30.0;
 
+/// Bars are shown this far about their figure, as a factor; what reaches further ends at the edge of the panel.
+const FURTHEST: f64 = 4.0;
+
 /// One cell.
 struct Dot {
     subject: Subject,
     round_trip_ns: f64,
+    round_trip: Option<(f64, f64)>,
     cpu_ns: f64,
+    cpu: Option<(f64, f64)>,
 }
 
 impl Dot {
@@ -46,8 +51,9 @@ pub fn cpu(results: &Results) -> Chart {
     Chart {
         file: "cpu-latency.svg",
         caption: "Processor time that both processes together spend on a round trip, over the time that it takes; \
-                  further left is faster, further down is cheaper, both on logarithmic scales. Labelled: the Pareto \
-                  front, mechanisms that no other of the panel beats in one without losing in the other. On the upper \
+                  further left is faster, further down is cheaper, both on logarithmic scales. Bars: 95 % intervals over pairs of \
+                  processes; where those of two mechanisms overlap this run cannot tell them apart. Labelled: the Pareto front of \
+                  the medians, mechanisms that no other of the panel beats in one without losing in the other. On the upper \
                   dotted line two processors are busy all the time: what polls lies there however few messages come."
             .to_owned(),
         drawing: match size {
@@ -82,7 +88,7 @@ fn draw<'a>(results: &Results, title: &str, rows: impl Iterator<Item = &'a CostR
         title,
         machine: results.machine(),
         subjects,
-        hint: "means over the messages of all pairs · further left is faster · further down is cheaper · each panel has its own scales",
+        hint: "marker: median over pairs of processes of a pair's mean · bars: 95 % interval · further left is faster · further down is cheaper · each panel has its own scales",
     };
     let block = HEAD + PLOT.1 + FOOT;
     let height = header.height(width) + panels.len().div_ceil(columns) as f64 * block;
@@ -94,8 +100,15 @@ fn draw<'a>(results: &Results, title: &str, rows: impl Iterator<Item = &'a CostR
             canvas.bold((left, top + 10.0), &view.label(), 13.0, INK, Align::Start);
             canvas.text((left, top + 28.0), &fit(&view.caption(), 11.0, panel), 11.0, QUIET, Align::Start);
             canvas.text((left, top + 50.0), "processor time of both, per round trip", 11.0, QUIET, Align::Start);
-            let range = |of: fn(&Dot) -> f64| widened(extent(dots.iter().map(of)).unwrap_or((1.0, 10.0)));
-            let (x_range, y_range) = (range(|dot| dot.round_trip_ns), range(|dot| dot.cpu_ns));
+            let range = |of: fn(&Dot) -> (f64, Option<(f64, f64)>)| {
+                let ends = dots.iter().map(of).flat_map(|(value, interval)| {
+                    let (lo, hi) = interval.unwrap_or((value, value));
+                    [value, lo.max(value / FURTHEST), hi.min(value * FURTHEST)]
+                });
+                widened(extent(ends).unwrap_or((1.0, 10.0)))
+            };
+            let x_range = range(|dot| (dot.round_trip_ns, dot.round_trip));
+            let y_range = range(|dot| (dot.cpu_ns, dot.cpu));
             let x_axis = LogAxis::new(x_range, (left + LEFT + INSET, left + LEFT + PLOT.0 - INSET));
             let y_axis = LogAxis::new(y_range, (top + HEAD + PLOT.1 - INSET, top + HEAD + INSET));
             grid(canvas, &x_axis, &y_axis, (left + LEFT, top + HEAD));
@@ -107,7 +120,13 @@ fn draw<'a>(results: &Results, title: &str, rows: impl Iterator<Item = &'a CostR
 
 fn dot(row: &CostRow) -> Option<Dot> {
     let subject = Subject { mechanism: row.mechanism.clone(), access: row.access };
-    Some(Dot { subject, round_trip_ns: row.round_trip_ns?, cpu_ns: row.round_trip_cpu_ns? })
+    Some(Dot {
+        subject,
+        round_trip_ns: row.round_trip_ns?,
+        round_trip: row.round_trip_lo_ns.zip(row.round_trip_hi_ns),
+        cpu_ns: row.round_trip_cpu_ns?,
+        cpu: row.round_trip_cpu_lo_ns.zip(row.round_trip_cpu_hi_ns),
+    })
 }
 
 fn grid(canvas: &Canvas<'_>, x_axis: &LogAxis, y_axis: &LogAxis, (left, top): Spot) {
@@ -169,6 +188,15 @@ fn draw_dots(
     let corners: Vec<Spot> = steps.windows(2).flat_map(|pair| [pair[0], (pair[1].0, pair[0].1)]).collect();
     let stairs: Vec<Spot> = corners.into_iter().chain(steps.last().copied()).collect();
     canvas.line(&stairs, INK, 1.0);
+    for dot in dots {
+        let ((x, y), color) = (spot(dot), tint(look(&dot.subject).family.color(), 0.5));
+        if let Some((lo, hi)) = dot.round_trip {
+            canvas.line(&[(x_axis.at(lo), y), (x_axis.at(hi), y)], color, 1.0);
+        }
+        if let Some((lo, hi)) = dot.cpu {
+            canvas.line(&[(x, y_axis.at(lo)), (x, y_axis.at(hi))], color, 1.0);
+        }
+    }
     for dot in dots {
         canvas.marker(spot(dot), look(&dot.subject), 4.0);
     }
