@@ -1,18 +1,19 @@
 //! `ipc-bench doctor` on the machine as it is, and on one that is made worse on purpose.
 
+mod common;
+
+use common::{PROGRAM, await_journal, kill_run, own_folder, program, start_run};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
-    unistd::{Pid, geteuid},
+    unistd::Pid,
 };
 use serde_json::Value;
 use std::{
     path::Path,
-    process::{Command, Output, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
+    process::{Command, Output},
+    thread,
 };
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_ipc-bench");
 const GROUPS: [&str; 10] =
     ["mechanisms", "placements", "queues", "pipes", "memory", "sockets", "process", "machine", "sandbox", "leftovers"];
 /// What has a row wherever the program runs.
@@ -81,8 +82,8 @@ fn findings(command: &mut Command) -> (Vec<Value>, i32) {
     (findings, code)
 }
 
-fn doctor() -> Command {
-    let mut command = Command::new(PROGRAM);
+fn doctor(dir: &Path) -> Command {
+    let mut command = program(dir);
     command.args(["doctor", "--format", "json"]);
     command
 }
@@ -98,8 +99,8 @@ fn says(finding: &Value, key: &str, part: &str) -> bool {
 
 #[test]
 fn everything_is_there_with_a_value_or_a_reason() {
-    let dir = tempfile::tempdir().unwrap();
-    let (findings, _) = findings(doctor().env("TMPDIR", dir.path()));
+    let dir = own_folder();
+    let (findings, _) = findings(&mut doctor(dir.path()));
     for group in GROUPS {
         assert!(findings.iter().any(|finding| finding["group"] == group), "{group} is missing");
     }
@@ -116,9 +117,9 @@ fn everything_is_there_with_a_value_or_a_reason() {
 
 #[test]
 fn table_and_csv_have_the_same_things() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let text = |format: &str| {
-        let output = output(Command::new(PROGRAM).args(["doctor", "--format", format]).env("TMPDIR", dir.path()));
+        let output = output(program(dir.path()).args(["doctor", "--format", format]));
         String::from_utf8(output.stdout).unwrap()
     };
     let (table, csv) = (text("table"), text("csv"));
@@ -132,9 +133,10 @@ fn table_and_csv_have_the_same_things() {
 
 #[test]
 fn what_is_cut_follows_from_what_the_mechanism_carries() {
-    let list = output(Command::new(PROGRAM).args(["list", "--format", "json"]));
+    let dir = own_folder();
+    let list = output(program(dir.path()).args(["list", "--format", "json"]));
     let list: Vec<Value> = serde_json::from_slice(&list.stdout).unwrap();
-    let (findings, _) = findings(&mut doctor());
+    let (findings, _) = findings(&mut doctor(dir.path()));
     for mechanism in ["sysv-msgq", "posix-mq", "unix-seqpacket", "udp"] {
         let row = list.iter().find(|row| row["name"] == mechanism).unwrap();
         let max = row["max_message_bytes"].as_u64().expect("a limit");
@@ -149,8 +151,11 @@ fn what_is_cut_follows_from_what_the_mechanism_carries() {
 fn too_few_descriptors_are_a_problem_with_its_name() {
     // What the caller left open would count as well.
     let alone = "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-";
+    let dir = own_folder();
     let mut command = Command::new("sh");
-    command.args(["-c", &format!("{alone}; ulimit -n 8 && exec '{PROGRAM}' doctor --format json")]);
+    command
+        .env("TMPDIR", dir.path())
+        .args(["-c", &format!("{alone}; ulimit -n 8 && exec '{PROGRAM}' doctor --format json")]);
     let (findings, code) = findings(&mut command);
     let limit = named(&findings, "RLIMIT_NOFILE");
     assert_eq!((code, &limit["verdict"]), (1, &"problem".into()), "{limit}");
@@ -163,7 +168,7 @@ fn too_few_descriptors_are_a_problem_with_its_name() {
 #[test]
 fn a_temporary_folder_that_cannot_be_used_is_a_problem_with_its_name() {
     for folder in ["/proc/nowhere", "/dev/null"] {
-        let (findings, code) = findings(doctor().env("TMPDIR", folder));
+        let (findings, code) = findings(&mut doctor(Path::new(folder)));
         let finding = named(&findings, "TMPDIR");
         assert_eq!((code, &finding["verdict"]), (1, &"problem".into()), "{finding}");
         assert!(says(finding, "advice", "TMPDIR="), "{finding}");
@@ -175,16 +180,20 @@ fn a_temporary_folder_that_cannot_be_used_is_a_problem_with_its_name() {
 
 #[test]
 fn one_processor_has_no_second_core() {
-    let (as_it_is, _) = findings(&mut doctor());
+    let dir = own_folder();
+    let (as_it_is, _) = findings(&mut doctor(dir.path()));
     let has_two = says(named(&as_it_is, "cross-core"), "value", "CPUs");
     let this = Pid::from_raw(0);
     let allowed = sched_getaffinity(this).unwrap();
     let first = (0..CpuSet::count()).find(|&cpu| allowed.is_set(cpu) == Ok(true)).unwrap();
     let mut one = CpuSet::new();
     one.set(first).unwrap();
-    // Of this thread, which the program inherits.
-    sched_setaffinity(this, &one).unwrap();
-    let (findings, _) = findings(&mut doctor());
+    // In a thread of its own, which the program inherits it from: the other tests keep theirs.
+    let on_one = thread::scope(|scope| {
+        let examine = || sched_setaffinity(this, &one).map(|()| findings(&mut doctor(dir.path())));
+        scope.spawn(examine).join().unwrap()
+    });
+    let (findings, _) = on_one.unwrap();
     assert!(says(named(&findings, "processors"), "used", "1 of "));
     assert_eq!(named(&findings, "same-core")["value"], format!("CPU {first}"));
     let finding = named(&findings, "cross-core");
@@ -196,23 +205,10 @@ fn one_processor_has_no_second_core() {
 
 /// Kills a run until it leaves a queue behind.
 fn leave_something(dir: &Path) {
-    let journal = dir.join(format!("ipc-bench-{}", geteuid()));
     for _ in 0..20 {
-        let mut run = Command::new(PROGRAM)
-            .args(["run", "--forks", "100", "--size", "64", "--mechanism", "sysv-msgq", "--out"])
-            .arg(dir.join("out"))
-            .env("TMPDIR", dir)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program starts");
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while !journal.read_dir().is_ok_and(|entries| entries.count() > 0) {
-            assert!(Instant::now() < deadline, "the run makes nothing");
-            sleep(Duration::from_millis(1));
-        }
-        run.kill().unwrap();
-        run.wait().unwrap();
+        let mut run = start_run(dir, "sysv-msgq");
+        await_journal(dir);
+        kill_run(&mut run);
         if sweep(dir, &["--dry-run"]).contains("sysv-msgq") {
             return;
         }
@@ -221,16 +217,16 @@ fn leave_something(dir: &Path) {
 }
 
 fn sweep(dir: &Path, more: &[&str]) -> String {
-    let output = output(Command::new(PROGRAM).arg("sweep").args(more).env("TMPDIR", dir));
+    let output = output(program(dir).arg("sweep").args(more));
     String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
 fn what_a_killed_run_left_is_listed_and_stays() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     leave_something(dir.path());
     let before = sweep(dir.path(), &["--dry-run"]);
-    let (findings, _) = findings(doctor().env("TMPDIR", dir.path()));
+    let (findings, _) = findings(&mut doctor(dir.path()));
     let journal = named(&findings, "journal");
     assert_eq!(journal["verdict"], "note");
     assert!(says(journal, "value", "sysv-msgq 0x") && says(journal, "advice", "ipc-bench sweep"), "{journal}");

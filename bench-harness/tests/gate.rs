@@ -9,6 +9,7 @@ use bench_harness::{
     },
     inject::Injection,
 };
+use ipc_core::conformance::surroundings::own;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::{
     fs,
@@ -30,7 +31,10 @@ fn main() -> ExitCode {
     if words.get(1).is_some_and(|word| word == "sample") {
         return answer(&words[2..]);
     }
-    libtest_mimic::run(&Arguments::from_args(), trials()).exit_code()
+    let folder = own().expect("surroundings of their own");
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials());
+    drop(folder);
+    conclusion.exit_code()
 }
 
 /// Whether this is the head's file.

@@ -1,6 +1,8 @@
 //! `ipc-bench history`: what is added is there to the byte and once, and what is wrong with a history or a run is said without a
 //! letter of either being lost.
 
+mod common;
+
 use bench_harness::{
     anchors::{Anchors, OfRun},
     cell::{Access, Cell, Placement, Workload},
@@ -8,15 +10,17 @@ use bench_harness::{
     host::{self, Host},
     record::{self, CopiesRow, CostRow, Flag, HistoryRow, LatencyRow, Row, ThroughputRow},
 };
+use common::{own_folder, program};
 use ipc_core::Wait;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Output, Stdio},
 };
 
 fn bench(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ipc-bench")).args(args).output().expect("the program starts")
+    let own = own_folder();
+    program(own.path()).args(args).output().expect("the program starts")
 }
 
 fn text(path: &Path) -> &str {
@@ -166,7 +170,7 @@ fn runs_that_are_added_at_once_are_all_there() {
             host.build.rustflags = Some(format!("-Ccodegen-units={index}"));
             host.environment = Some(host::Environment::of(&host));
             results(&run, &host, 5000.0);
-            Command::new(env!("CARGO_BIN_EXE_ipc-bench"))
+            program(dir.path())
                 .args(["history", "add", text(&run), "--history", text(&history)])
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped())

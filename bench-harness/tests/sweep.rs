@@ -1,5 +1,8 @@
 //! `ipc-bench sweep` as its user meets it: beside a run, beside another sweep, over a journal that something has damaged.
 
+mod common;
+
+use common::{own_folder, program};
 use ipc_core::objects::Object;
 use nix::{sys::stat::Mode, unistd::mkfifo};
 use std::{
@@ -11,8 +14,8 @@ use std::{
 };
 
 fn command(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ipc-bench"));
-    command.args(args).env("TMPDIR", dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = program(dir);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -46,7 +49,7 @@ impl DeadOwner {
         let pid = child.id();
         child.wait().expect("it ends");
         let digits = |kind: &str| {
-            let link = fs::read_link(format!("/proc/self/ns/{kind}")).expect("a namespace");
+            let link = fs::read_link(format!("/proc/thread-self/ns/{kind}")).expect("a namespace");
             link.to_string_lossy().chars().filter(char::is_ascii_digit).collect::<String>()
         };
         let folder = dir.join(format!("ipc-bench-{}", nix::unistd::geteuid()));
@@ -69,7 +72,7 @@ impl DeadOwner {
 
 #[test]
 fn a_run_is_not_disturbed() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let out = dir.path().join("out");
     let mechanisms = "fifo,sysv-msgq,posix-mq,sysv-shm,posix-shm,mmap-file,unix-dgram";
     let args =
@@ -95,7 +98,7 @@ fn a_run_is_not_disturbed() {
 
 #[test]
 fn a_dry_run_only_lists() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let owner = DeadOwner::new(dir.path());
     let left = owner.leave(0);
     for _ in 0..2 {
@@ -110,7 +113,7 @@ fn a_dry_run_only_lists() {
 
 #[test]
 fn two_sweeps_share_the_work() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     for _ in 0..5 {
         let owner = DeadOwner::new(dir.path());
         (0..50).for_each(|number| drop(owner.leave(number)));
@@ -128,7 +131,7 @@ fn two_sweeps_share_the_work() {
 
 #[test]
 fn a_damaged_journal_is_reported_and_the_rest_swept() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let owner = DeadOwner::new(dir.path());
     let victim = dir.path().join("victim");
     fs::write(&victim, "precious").unwrap();
@@ -162,7 +165,7 @@ fn a_damaged_journal_is_reported_and_the_rest_swept() {
 
 #[test]
 fn a_folder_that_is_not_private_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let owner = DeadOwner::new(dir.path());
     let left = owner.leave(0);
     fs::set_permissions(&owner.folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();

@@ -2,16 +2,22 @@
 
 use ipc_core::{
     Error,
-    conformance::{Suite, Verdict, on_time, run, surroundings::schedule},
+    conformance::{
+        Suite, Verdict, on_time, run,
+        surroundings::{own_namespaces, schedule},
+    },
     process::{self, Exit, PANICKED, Policy, Schedule, fork, with_watchdog},
 };
 use nix::{
     sys::signal::{Signal, raise},
-    unistd::Pid,
+    unistd::{Pid, getppid},
 };
 use std::{
+    env::temp_dir,
+    ffi::OsStr,
     fs,
     io::{Read, Write, pipe},
+    os::unix::ffi::OsStrExt,
     path::Path,
     thread::sleep,
     time::{Duration, Instant},
@@ -33,7 +39,9 @@ fn main() {
         .prepared("a_child_leaves_rr", schedule(Policy::RR, 1), || a_child_has(Schedule::ORDINARY))
         .prepared("a_child_stays_idle", schedule(Policy::IDLE, 0), || a_child_has(Schedule::current()))
         .prepared("a_child_stays_batch", schedule(Policy::BATCH, 0), || a_child_has(Schedule::current()))
-        .test("pinning", pinning)]);
+        .test("pinning", pinning)
+        .test("the_tests_have_a_folder_of_their_own", the_tests_have_a_folder_of_their_own)
+        .prepared("the_tests_have_a_namespace_of_their_own", own_namespaces, the_tests_have_a_namespace_of_their_own)]);
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -210,4 +218,24 @@ fn pinning() -> Verdict {
         }
     }
     Ok(())
+}
+
+/// The variable as the kernel keeps it is that of the program's start (proc_pid_environ(5)).
+fn the_tests_have_a_folder_of_their_own() -> Verdict {
+    let environment = fs::read("/proc/self/environ").map_err(text)?;
+    let at_start = environment.split(|&byte| byte == 0).find_map(|variable| variable.strip_prefix(b"TMPDIR="));
+    let shared = at_start.map_or(Path::new("/tmp"), |path| Path::new(OsStr::from_bytes(path)));
+    let own = temp_dir();
+    ensure(own != shared && own.parent() == Some(shared), format!("{} in {}", own.display(), shared.display()))?;
+    ensure(fs::read_dir(&own).map_err(text)?.count() == 0, "somebody else has left something there")
+}
+
+/// Where this process can have one, so could the test binary, its parent.
+fn the_tests_have_a_namespace_of_their_own() -> Verdict {
+    let binary = getppid();
+    let status = fs::read_to_string(format!("/proc/{binary}/status")).map_err(text)?;
+    let caller = status.lines().find_map(|line| line.strip_prefix("PPid:")).ok_or("no parent")?.trim();
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/ipc")).map_err(text);
+    let (own, callers) = (namespace(&binary.to_string())?, namespace(caller)?);
+    ensure(own != callers, format!("{} is the caller's as well", own.display()))
 }

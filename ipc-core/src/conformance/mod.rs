@@ -235,10 +235,12 @@ impl Suite {
 }
 
 /// The `main` of a test target with `harness = false`: runs `suites` as `cargo test` runs tests, with its filters, `--list`
-/// and exit code. A process with threads cannot fork, so all of it happens on the main thread.
+/// and exit code. A process with threads cannot fork, so all of it happens on the main thread, in
+/// [surroundings of its own](surroundings::own).
 pub fn run(suites: impl IntoIterator<Item = Suite>) -> ! {
     let suites: Vec<_> = suites.into_iter().collect();
     strangers::play_if_started_anew(&suites);
+    let folder = surroundings::own().unwrap_or_else(|error| panic!("a temporary folder: {error}"));
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let tests = suites.into_iter().flat_map(|suite| suite.tests.into_iter().map(move |test| (suite.limit, test)));
@@ -262,7 +264,9 @@ pub fn run(suites: impl IntoIterator<Item = Suite>) -> ! {
             }
         })
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit()
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    drop(folder);
+    conclusion.exit()
 }
 
 /// What libtest-mimic leaves of the tests.

@@ -1,5 +1,7 @@
-//! What a trial changes about the process that it runs in: its user, its namespaces, its limits. A trial is a process of its
-//! own, so nothing has to be put back.
+//! What tests change about the process that they run in: its temporary folder, its user, its namespaces, its limits. A trial is
+//! a process of its own, so nothing has to be put back.
+
+#![allow(unsafe_code)]
 
 use super::{Started, Suite, Verdict, stage::Stage};
 use crate::{
@@ -12,15 +14,23 @@ use nix::{
     sched::{CloneFlags, unshare},
     sys::{
         prctl,
-        resource::{Resource, getrlimit, rlim_t, setrlimit},
+        resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit},
         signal::Signal,
     },
     unistd::{Gid, Uid, getegid, geteuid, setgid, setgroups, setuid},
 };
-use std::{env::temp_dir, fs, path::Path};
+use std::{
+    env::{set_var, temp_dir},
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+use tempfile::TempDir;
 
 /// A user that owns nothing: `nobody`, or whoever has the number.
 pub const STRANGER: u32 = 65_534;
+/// Where user ids begin that no system gives to anybody.
+const UNUSED: u32 = 1_900_000_000;
 
 impl Suite {
     /// A test of a crate's own that first changes its surroundings. Where `prepare` returns [`Error::Unsupported`] the test
@@ -51,6 +61,61 @@ impl Suite {
     }
 }
 
+/// An empty temporary folder for one test binary, or for one test; dropping it removes it with its content. Other users can
+/// get in where this user can become one of them, as into `/tmp`.
+///
+/// # Errors
+/// [`Error::Os`], with the call.
+pub fn fresh_folder() -> Result<TempDir> {
+    // Sockets' paths are short (unix(7)), so its name is.
+    let folder = tempfile::Builder::new().prefix("t").tempdir().map_err(|e| Error::io("mkdir", &e))?;
+    let mode = if geteuid().is_root() { 0o1777 } else { 0o700 };
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).map_err(|e| Error::io("chmod", &e))?;
+    Ok(folder)
+}
+
+/// Gives this process surroundings of its own, so that neither other test binaries nor the user's own runs meet its tests: a
+/// [`fresh_folder`] as `TMPDIR`, and what [`own_namespaces`] gives. Call it first in `main`, while there is one thread.
+///
+/// # Errors
+/// [`Error::Os`].
+pub fn own() -> Result<TempDir> {
+    let folder = fresh_folder()?;
+    // SAFETY: the process has one thread, as the caller promises, so nobody reads the environment meanwhile.
+    unsafe { set_var("TMPDIR", folder.path()) };
+    if let Err(error) = own_namespaces() {
+        eprintln!("these tests share their user's objects: {error}");
+    }
+    Ok(folder)
+}
+
+/// Gives the calling thread, and what it starts, an IPC namespace of its own, with empty `/dev/shm` and `/dev/mqueue`, and as
+/// many bytes of POSIX queues as it may have: `RLIMIT_MSGQUEUE` counts those of all processes of the user.
+///
+/// That takes `CAP_SYS_ADMIN`. An ordinary user keeps the namespaces that he has: in a user namespace his tests would run with
+/// capabilities and other rules about users. Names are unique all the same. What can meet is two runs of the tests that need
+/// many POSIX queues.
+///
+/// # Errors
+/// [`Error::Unsupported`] where that is not permitted.
+pub fn own_namespaces() -> Result<()> {
+    let refuse = |call: &'static str| {
+        move |errno: Errno| Error::Unsupported { what: "an IPC namespace", why: format!("{call}: {errno:?}") }
+    };
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_MSGQUEUE) {
+        let _ = setrlimit(Resource::RLIMIT_MSGQUEUE, RLIM_INFINITY, RLIM_INFINITY)
+            .or_else(|_| setrlimit(Resource::RLIMIT_MSGQUEUE, hard, hard));
+    }
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC).map_err(refuse("unshare"))?;
+    let none = None::<&Path>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(refuse("mount"))?;
+    for (folder, kind) in [("/dev/shm", "tmpfs"), ("/dev/mqueue", "mqueue")] {
+        // Neither has to be there.
+        let _ = mount(none, folder, Some(kind), MsFlags::empty(), none);
+    }
+    Ok(())
+}
+
 /// Nothing to do where this process can become another user.
 ///
 /// # Errors
@@ -63,7 +128,9 @@ pub fn root() -> Result<()> {
     Err(Error::Unsupported { what: "a second user", why })
 }
 
-/// Becomes [`STRANGER`], without any privilege, where this process is root's; otherwise it has none anyway.
+/// Becomes a user without any privilege, where this process is root's; otherwise it has none anyway. It is nobody else's user,
+/// since some limits count what all processes of a user have: his number is made of the process's. Where there is no such
+/// number, as in some user namespaces, it is [`STRANGER`].
 ///
 /// # Errors
 /// [`Error::Os`].
@@ -73,13 +140,16 @@ pub fn become_ordinary() -> Result<()> {
     }
     setgroups(&[]).map_err(|e| Error::os("setgroups", e))?;
     setgid(Gid::from_raw(STRANGER)).map_err(|e| Error::os("setgid", e))?;
-    setuid(Uid::from_raw(STRANGER)).map_err(|e| Error::os("setuid", e))?;
+    setuid(Uid::from_raw(UNUSED + std::process::id()))
+        .or_else(|_| setuid(Uid::from_raw(STRANGER)))
+        .map_err(|e| Error::os("setuid", e))?;
     // Whoever changes his user loses that, too (prctl(2)).
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(|e| Error::os("prctl", e))
 }
 
 /// Moves into an IPC namespace and a mount namespace of its own, where the temporary folder, `/dev/shm` and `/dev/mqueue` are
-/// empty and the first two have room for `bytes` each; in a user namespace, too, where this process is not root's.
+/// empty and the first two have room for `bytes` each; in a user namespace, too, where this process is not root's. Every user
+/// can reach the temporary folder there.
 ///
 /// # Errors
 /// [`Error::Unsupported`] where that is not permitted.
@@ -112,10 +182,19 @@ pub fn isolate(bytes: usize) -> Result<()> {
     let none = None::<&Path>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(refuse("mount"))?;
     let room = format!("size={bytes},mode=1777");
-    for folder in [temp_dir().as_path(), Path::new("/dev/shm")] {
-        mount(none, folder, Some("tmpfs"), MsFlags::empty(), Some(room.as_str())).map_err(refuse("mount"))?;
+    let folder = temp_dir();
+    for place in [first_closed(&folder), Path::new("/dev/shm")] {
+        mount(none, place, Some("tmpfs"), MsFlags::empty(), Some(room.as_str())).map_err(refuse("mount"))?;
     }
-    Ok(())
+    // The mount may have covered a parent of the folder.
+    fs::create_dir_all(&folder).map_err(|e| Error::io("mkdir", &e))?;
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).map_err(|e| Error::io("chmod", &e))
+}
+
+/// The first folder on the way to `folder` that is closed to other users, or else `folder`.
+fn first_closed(folder: &Path) -> &Path {
+    let is_closed = |place: &&Path| place.metadata().is_ok_and(|found| found.permissions().mode() & 0o001 == 0);
+    folder.ancestors().filter(is_closed).last().unwrap_or(folder)
 }
 
 /// Sets a limit of the kernel, one that this process's namespaces have for themselves: a file under `/proc/sys`.
