@@ -1,6 +1,10 @@
 //! Whether the kernel killed a child for want of memory: it counts such kills, by control group and in all.
 
-use crate::{doctor::memory_group, host};
+use crate::{
+    doctor::{MemoryGroup, memory_group},
+    host,
+};
+use ipc_core::Error;
 use std::{
     path::PathBuf,
     sync::{
@@ -8,6 +12,9 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
+
+/// What every [`cause`] says.
+pub(crate) const KILLED: &str = "the kernel killed it";
 
 /// A counter of kills.
 struct Counter {
@@ -31,21 +38,40 @@ impl Counter {
     }
 }
 
+static GROUP: OnceLock<Option<MemoryGroup>> = OnceLock::new();
 static COUNTERS: OnceLock<Vec<Counter>> = OnceLock::new();
+
+fn group() -> Option<&'static MemoryGroup> {
+    GROUP.get_or_init(memory_group).as_ref()
+}
 
 fn counters() -> &'static [Counter] {
     COUNTERS.get_or_init(|| {
-        let group = memory_group().and_then(|group| {
+        let group = group().and_then(|group| {
             let file = group.folder.join(if group.version == 2 { "memory.events" } else { "memory.oom_control" });
-            let limit = group.limit.map_or("its memory limit".to_owned(), |(bytes, folder)| {
+            let limit = group.limit.as_ref().map_or("its memory limit".to_owned(), |(bytes, folder)| {
                 format!("the limit of {bytes} bytes of {}", folder.display())
             });
-            Counter::new(file, format!("{limit} was reached, and the kernel killed it"))
+            Counter::new(file, format!("{limit} was reached, and {KILLED}"))
         });
-        let machine =
-            Counter::new("/proc/vmstat".into(), "the machine ran out of memory, and the kernel killed it".into());
+        let machine = Counter::new("/proc/vmstat".into(), format!("the machine ran out of memory, and {KILLED}"));
         group.into_iter().chain(machine).collect()
     })
+}
+
+/// Whether this process may take `bytes` of memory for a `what`. Beyond the limit of its control group the kernel kills a process of the
+/// group, and while this one takes memory before any child is there it would be this one.
+///
+/// # Errors
+/// [`Error::Unsupported`] with what there is and what is needed.
+pub(crate) fn check_room(what: &'static str, bytes: u64) -> ipc_core::Result<()> {
+    let Some((group, room)) = group().and_then(|group| Some((group, group.room()?))) else { return Ok(()) };
+    if bytes <= room {
+        return Ok(());
+    }
+    let limit = group.limit.as_ref().map_or(String::new(), |(most, folder)| format!("{most} of {}", folder.display()));
+    let why = format!("needs {bytes} bytes of memory, of which the limit of {limit} leaves {room}: raise it");
+    Err(Error::Unsupported { what, why })
 }
 
 /// Takes down how many kills there were before the first child.

@@ -6,6 +6,7 @@
 
 use crate::{
     cell::Pattern,
+    oom,
     packed::Packed,
     seat::{self, Seat},
     topology::Cpus,
@@ -16,7 +17,7 @@ use crate::{
     },
 };
 use ipc_core::{
-    Channel, Endpoint, Error, Framing, Options, Reliability, Wait,
+    Channel, Endpoint, Error, Framing, Options, Reliability, Spec, Wait,
     process::{self, Exit, Schedule},
     shared::SharedPage,
 };
@@ -233,6 +234,7 @@ pub fn run<C: Channel, K: Courier<Endpoint = C::Endpoint>>(job: &Job) -> Result<
 }
 
 fn once<C: Channel, K: Courier<Endpoint = C::Endpoint>>(job: &Job) -> Result<Sample, PairError> {
+    oom::check_room(C::SPEC.name, ring_bytes(&C::SPEC, job.size)).map_err(PairError::Channel)?;
     let options = Options { wait: job.wait, max_message: Some(courier::longest(job.size)), ..Options::default() };
     let ends = C::pair(&options).map_err(PairError::Channel)?;
     ipc_core::transfer::check_len(job.size, ends.0.max_message()).map_err(PairError::Channel)?;
@@ -260,6 +262,11 @@ fn once<C: Channel, K: Courier<Endpoint = C::Endpoint>>(job: &Job) -> Result<Sam
     Ok(outcome?.into_iter().reduce(Sample::with_responder).expect("two children report"))
 }
 
+/// Memory that a pair takes for messages of `size` bytes where they go through a ring each way, which has room for eight.
+fn ring_bytes(spec: &Spec, size: usize) -> u64 {
+    if spec.limit.contains("eight times the longest message") { 2 * 8 * courier::longest(size) as u64 } else { 0 }
+}
+
 /// A child's part: everything from pinning to its sample.
 fn converse<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
     job: &Job,
@@ -285,4 +292,19 @@ fn converse<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
     let mut sample = played?;
     sample.migrated = cpu.is_some() && nix::sched::sched_getcpu().ok() != cpu;
     Ok(sample)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Mechanism;
+
+    #[test]
+    fn rings_take_memory_and_pipes_do_not() {
+        let bytes = |name| ring_bytes(&Mechanism::named(name).unwrap().spec, 1 << 20);
+        for name in ["sysv-shm", "posix-shm", "memfd", "mmap-file", "mmap-anon", "memfd-write", "process-vm"] {
+            assert!(bytes(name) >= 16 << 20, "{name}");
+        }
+        assert_eq!((bytes("pipe"), bytes("tcp")), (0, 0));
+    }
 }

@@ -106,7 +106,8 @@ fn fork_error(errno: Errno) -> Error {
 /// What a child does first. The calls are those of [`STEPS`].
 fn settle(parent: Pid) -> Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(|errno| Error::os(STEPS[0], errno))?;
-    if getppid() != parent {
+    // 0: the parent is outside of this child's namespace of process ids.
+    if ![parent, Pid::from_raw(0)].contains(&getppid()) {
         // Nobody is left to be told.
         return Err(Error::os(STEPS[0], Errno::ESRCH));
     }
@@ -189,7 +190,8 @@ impl Child {
         self.pidfd.as_fd()
     }
 
-    /// Sends it `signal`, through the pidfd, so that a process with a recycled id is never hit.
+    /// Sends it `signal`, through the pidfd, so that a process with a recycled id is never hit; where a sandbox refuses that, by its
+    /// id, which is its own until it is reaped.
     ///
     /// # Errors
     /// [`Error::Os`]; a child that has ended is none.
@@ -199,6 +201,9 @@ impl Child {
         let r = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal as i32, none, 0) };
         match if r == -1 { Errno::last() } else { return Ok(()) } {
             Errno::ESRCH => Ok(()),
+            Errno::EPERM | Errno::EACCES | Errno::ENOSYS if self.exit.is_none() => {
+                kill(self.pid, signal).map_err(|e| Error::os("kill", e))
+            }
             errno => Err(Error::os("pidfd_send_signal", errno)),
         }
     }
@@ -262,7 +267,7 @@ pub fn pin(cpu: usize) -> Result<()> {
     let refuse = |errno: Errno| {
         let allowed = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let allowed = allowed.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or("?");
-        let why = format!("cannot pin to CPU {cpu} ({errno}); allowed: {}", allowed.trim());
+        let why = format!("cannot pin to CPU {cpu} (sched_setaffinity: {errno}); allowed: {}", allowed.trim());
         Error::Unsupported { what: "placement", why }
     };
     let mut set = CpuSet::new();

@@ -46,8 +46,17 @@ fn table(findings: &[Finding], width: usize) -> String {
         text.push('\n');
     }
     let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
-    let (notes, problems) = (count(Verdict::Note), count(Verdict::Problem));
-    text.push_str(&format!("problems: {problems}, notes: {notes}\n"));
+    let problems: Vec<_> = findings.iter().filter(|finding| finding.verdict == Verdict::Problem).collect();
+    let names = problems.iter().map(|finding| finding.what.as_str()).collect::<Vec<_>>().join(", ");
+    let names = if names.is_empty() { names } else { format!(" ({names})") };
+    let counts =
+        [(Verdict::Symptom, "symptoms"), (Verdict::Note, "notes")].map(|(verdict, name)| match count(verdict) {
+            0 if verdict == Verdict::Symptom => String::new(),
+            count => format!(", {name}: {count}"),
+        });
+    for line in textwrap::wrap(&format!("problems: {}{names}{}", problems.len(), counts.concat()), width) {
+        text.push_str(&format!("{line}\n"));
+    }
     text
 }
 
@@ -86,14 +95,10 @@ mod tests {
 
     fn finding(what: &str, verdict: Verdict) -> Finding {
         Finding {
-            group: Group::Queues,
-            what: what.into(),
             verdict,
-            value: Some("8192 bytes".into()),
-            used: None,
             effect: Some("cuts cells of unix-seqpacket and others".into()),
             advice: Some("sysctl -w x=1".into()),
-            error: None,
+            ..Finding::new(Group::Queues, what, Ok("8192 bytes".into()))
         }
     }
 
@@ -114,6 +119,12 @@ mod tests {
         ];
         assert_eq!(lines, expected);
         assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
+    }
+
+    #[test]
+    fn problems_are_named_last() {
+        let all = [finding("a", Verdict::Problem), finding("b", Verdict::Symptom), finding("c", Verdict::Problem)];
+        assert!(table(&all, 100).ends_with("\nproblems: 2 (a, c), symptoms: 1, notes: 0\n"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the control groups grant this process: processor time, memory, processes (cgroups(7)), of either version.
 
-use super::{Finding, Group, Trials, mounts};
-use crate::host;
+use super::{Finding, Group, Trials, files, limits::LONGEST_FILE, mounts, usage::SEGMENT_BYTES};
+use crate::{host, lifecycle::MAPPED, oom::KILLED};
 use nix::errno::Errno;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,12 @@ struct Resource {
     /// What the limit is followed by, and what it does.
     unit: &'static str,
     effect: &'static str,
+    /// What a run needs beside what is in use.
+    need: fn() -> u64,
     /// How a pair fails beyond it.
     errno: Errno,
+    /// What a pair says that is killed beyond it.
+    death: Option<&'static str>,
     advice: &'static str,
 }
 
@@ -24,7 +28,9 @@ const RESOURCES: &[Resource] = &[
         files: [["memory.max", "memory.current"], ["memory.limit_in_bytes", "memory.usage_in_bytes"]],
         unit: " bytes",
         effect: "rings and queues count towards it; beyond it the kernel kills a process of the group",
+        need: plan_bytes,
         errno: Errno::ENOMEM,
+        death: Some(KILLED),
         advice: "give the container more memory (docker run --memory, systemctl set-property UNIT MemoryMax=)",
     },
     Resource {
@@ -32,7 +38,9 @@ const RESOURCES: &[Resource] = &[
         files: [["pids.max", "pids.current"]; 2],
         unit: " processes and threads",
         effect: "a run needs five at a time, a build more; beyond it fork fails",
+        need: || 5,
         errno: Errno::EAGAIN,
+        death: None,
         advice: "raise it (docker run --pids-limit, systemctl set-property UNIT TasksMax=)",
     },
 ];
@@ -88,6 +96,21 @@ pub(crate) fn memory_group() -> Option<MemoryGroup> {
 /// The files of limit and use.
 fn memory_files(version: usize) -> [&'static str; 2] {
     RESOURCES[0].files[2 - version]
+}
+
+impl MemoryGroup {
+    /// Bytes that its limit leaves, with those that the kernel can give up; `None` without a limit.
+    pub fn room(&self) -> Option<u64> {
+        let (most, group) = self.limit.as_ref()?;
+        Some(most.saturating_sub(held(group, self.version)?))
+    }
+}
+
+/// Bytes that the account of `group` holds and the kernel cannot give up.
+fn held(group: &Path, version: usize) -> Option<u64> {
+    let used: u64 = host::read(group.join(memory_files(version)[1])).ok()?.parse().ok()?;
+    // Pages of files are given up before anything is refused or killed.
+    Some(used.saturating_sub(cached(group).unwrap_or(0)))
 }
 
 /// The value of the file `name` that binds most, of the group and those above it: a group is bound by all of them.
@@ -159,14 +182,39 @@ fn amount(resource: &Resource, place: Result<Place, String>, trials: &Trials) ->
     let Some((most, group)) = tightest(&place, |group| bound(&host::read(group.join(limit)).ok()?)) else {
         return Finding::new(Group::Process, what, Ok("no limit".into()));
     };
-    let used = host::read(group.join(used)).ok();
-    let tight = used.as_ref().and_then(|used| used.parse().ok()).is_some_and(|used: u64| used > most / 10 * 9);
-    Finding::new(Group::Process, what, Ok(format!("{most}{} in {}", resource.unit, group.display())))
-        .used(used.map(|used| format!("{used} in use")))
+    let in_use = host::read(group.join(used)).ok().and_then(|used| used.parse::<u64>().ok());
+    let held = if resource.controller == "memory" { held(&group, place.version) } else { in_use };
+    let need = (resource.need)();
+    let short = held.unwrap_or(0).saturating_add(need) > most;
+    let finding = Finding::new(Group::Process, what, Ok(format!("{most}{} in {}", resource.unit, group.display())))
+        .used(in_use.map(|used| format!("{used} in use, a run needs {need} more")))
         .effect(resource.effect)
         .advice(resource.advice)
-        .note_if(tight)
-        .spent(trials.failing(&[], resource.errno))
+        .note_if(short);
+    let failure =
+        trials.failing(&[], resource.errno).filter(|_| short).or_else(|| trials.failure_with(resource.death?));
+    let finding = finding.spent(failure).blames(&[], format!("{:?}:", resource.errno));
+    resource.death.map_or(finding.clone(), |death| finding.blames(&[], death))
+}
+
+/// Bytes of files that the group's account holds and the kernel can give up, of either version.
+fn cached(group: &Path) -> Option<u64> {
+    let stat = host::read(group.join("memory.stat")).ok()?;
+    let field = |name: &str| {
+        let line = stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse::<u64>().ok())
+    };
+    let of = |kind: &str| field(&format!("total_{kind}")).or_else(|| field(kind));
+    Some(of("inactive_file")? + of("active_file")?)
+}
+
+/// Memory that the default plan needs at once, in bytes: the largest of a pair over rings of the longest message, the channels of a life
+/// cycle and the relay's two files, where these lie in memory; and what the program holds itself.
+fn plan_bytes() -> u64 {
+    /// Of the program and two children, figures and charts included.
+    const OWN: u64 = 64 << 20;
+    let files = if files::are_in_memory(&std::env::temp_dir()) { 2 * LONGEST_FILE } else { 0 };
+    OWN + [SEGMENT_BYTES, MAPPED, files].into_iter().max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -3,7 +3,15 @@
 use super::{Finding, Group, Trials, Verdict, mounts};
 use crate::{host, report::units::size};
 use ipc_core::objects;
-use nix::{errno::Errno, sys::statvfs::statvfs};
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, open},
+    sys::{
+        stat::{Mode, stat},
+        statvfs::statvfs,
+    },
+    unistd::write,
+};
 use std::path::Path;
 
 /// One finding for each of them.
@@ -46,6 +54,11 @@ impl Holder {
     }
 }
 
+/// Whether files in `folder` take memory.
+pub(super) fn are_in_memory(folder: &Path) -> bool {
+    Holder::of(folder).is_ok_and(|holder| holder.is_memory())
+}
+
 /// A size in whole units.
 fn whole(bytes: u64) -> String {
     let unit = [1 << 20, 1 << 10].into_iter().find(|unit| bytes >= *unit).unwrap_or(1);
@@ -57,10 +70,25 @@ fn posix_shm(trials: &Trials) -> Finding {
     let value = holder.as_ref().map(|h| format!("{}, {}", h.kind, whole(h.total))).map_err(Clone::clone);
     let finding = Finding::new(Group::Memory, "/dev/shm", value).used(holder.as_ref().ok().map(Holder::used));
     if let Some(failure) = trials.exhausted(&["posix-shm"], Errno::ENOSPC) {
-        return finding.is(Verdict::Problem).effect(failure).advice(
+        return finding.is(Verdict::Problem).effect(failure).blames(&["posix-shm"], "ENOSPC:").advice(
             "remove what nobody needs there, or mount -o remount,size=64M /dev/shm (may take as much memory; in a \
              container docker run --shm-size=64m)",
         );
+    }
+    let shut = [
+        (Errno::ENOENT, "mkdir -m 1777 /dev/shm && mount -t tmpfs tmpfs /dev/shm, as root"),
+        (
+            Errno::EROFS,
+            "mount -o remount,rw /dev/shm, as root; a container that is read-only needs a tmpfs there (docker run --tmpfs /dev/shm)",
+        ),
+        (Errno::EACCES, "chmod 1777 /dev/shm, as root"),
+    ];
+    for (errno, advice) in shut {
+        let text = format!("shm_open: {errno:?}:");
+        if let Some(failure) = trials.failure("posix-shm").filter(|failure| failure.contains(&text)) {
+            let effect = format!("posix-shm does not work: {failure}");
+            return finding.is(Verdict::Problem).effect(effect).blames(&["posix-shm"], text).advice(advice);
+        }
     }
     match holder {
         Ok(holder) if !holder.is_memory() => finding
@@ -81,10 +109,28 @@ fn temporary(trials: &Trials) -> Finding {
         return finding
             .is(Verdict::Problem)
             .effect(format!("the journal, FIFOs, sockets and mapped files have no place there: {error}"))
+            .blames(&[], error.to_string())
             .advice("TMPDIR=/var/tmp, or another folder that exists and is yours to write");
     }
+    if let Err(errno) = fill(&path) {
+        return finding
+            .is(Verdict::Problem)
+            .effect(format!("the journal and mapped files have no room there: {errno}"))
+            .blames(&[], format!("{errno:?}:"))
+            .advice("make room there, or TMPDIR=/var/tmp");
+    }
     if let Some(failure) = trials.exhausted(&["mmap-file"], Errno::ENOSPC) {
-        return finding.is(Verdict::Problem).effect(failure).advice("make room there, or TMPDIR=/var/tmp");
+        return finding
+            .is(Verdict::Problem)
+            .effect(failure)
+            .blames(&["mmap-file"], "ENOSPC:")
+            .advice("make room there, or TMPDIR=/var/tmp");
+    }
+    if is_open_to_others(&path) {
+        return finding
+            .is(Verdict::Note)
+            .effect("anybody may write to it and it lacks the sticky bit: others can remove or rename what is there, names in use included")
+            .advice(format!("chmod +t {}, or TMPDIR=/var/tmp", path.display()));
     }
     match holder {
         Ok(holder) if holder.is_memory() => finding
@@ -97,5 +143,45 @@ fn temporary(trials: &Trials) -> Finding {
             .advice("TMPDIR=/var/tmp, if that is on a disk of this machine"),
         Ok(_) => finding.effect("mmap-file lies on it; the kernel writes its dirty pages back"),
         Err(_) => finding,
+    }
+}
+
+/// Writes a page to a file without a name in `folder`, where the file system has such files.
+fn fill(folder: &Path) -> Result<(), Errno> {
+    match open(folder, OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::S_IRUSR | Mode::S_IWUSR) {
+        Ok(file) => write(&file, &[1; 4096]).map(drop),
+        Err(Errno::EOPNOTSUPP | Errno::EISDIR) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Whether others may write to `folder` and remove what is not theirs: it has no sticky bit (unlink(2)).
+fn is_open_to_others(folder: &Path) -> bool {
+    stat(folder).is_ok_and(|found| {
+        let mode = Mode::from_bits_truncate(found.st_mode);
+        mode.contains(Mode::S_IWOTH) && !mode.contains(Mode::S_ISVTX)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    #[test]
+    fn what_anybody_may_write_to_needs_the_sticky_bit() {
+        let dir = tempfile::tempdir().unwrap();
+        for (mode, open) in [(0o700, false), (0o777, true), (0o1777, false), (0o775, false)] {
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_open_to_others(dir.path()), open, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn room_is_tried_and_nothing_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(fill(dir.path()), Ok(()));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert_eq!(fill(&dir.path().join("none")), Err(Errno::ENOENT));
     }
 }

@@ -1,7 +1,7 @@
 //! The kernel's limits that are numbers: one table of where each stands, what uses it, what it bounds and what raising it
 //! costs.
 
-use super::{Finding, Group, Trials, Verdict, usage::Usage};
+use super::{Finding, Group, Trials, Verdict, trials::CUT, usage::Usage};
 use crate::host;
 use nix::{
     errno::Errno,
@@ -46,6 +46,11 @@ struct Limit {
     /// What raising it costs.
     price: &'static str,
 }
+
+/// The longest file of a complete run, in bytes: the relay's.
+pub(super) const LONGEST_FILE: u64 = 64 << 20;
+/// The longest complete run, in seconds.
+const LONGEST_RUN: u64 = 240;
 
 /// From here on a limit is none: RLIM_INFINITY, LONG_MAX (file-max) and ULONG_MAX less 16 MiB (SHMMAX, SHMALL) are such.
 const UNLIMITED: u64 = 1 << 62;
@@ -222,6 +227,39 @@ const LIMITS: &[Limit] = &[
     },
     Limit {
         group: Group::Process,
+        source: Source::Process(Resource::RLIMIT_NPROC, "RLIMIT_NPROC", "ulimit -u", 1),
+        unit: "processes and threads of this user",
+        bounds: Bounds::Anything(&[], Errno::EAGAIN),
+        usage: Usage::Processes,
+        price: "the user may start as many; root is not bound by it",
+    },
+    Limit {
+        group: Group::Process,
+        source: Source::Process(Resource::RLIMIT_FSIZE, "RLIMIT_FSIZE", "ulimit -f", 1024),
+        unit: "bytes",
+        // Of shared memory, too, which is a file to the kernel.
+        bounds: Bounds::Anything(&[], Errno::EFBIG),
+        usage: Usage::Longest(LONGEST_FILE),
+        price: "a program may fill the disk with one file",
+    },
+    Limit {
+        group: Group::Process,
+        source: Source::Process(Resource::RLIMIT_AS, "RLIMIT_AS", "ulimit -v", 1024),
+        unit: "bytes",
+        bounds: Bounds::Anything(&[], Errno::ENOMEM),
+        usage: Usage::File("/proc/self/status", Some("VmSize")),
+        price: "a program may map as much",
+    },
+    Limit {
+        group: Group::Process,
+        source: Source::Process(Resource::RLIMIT_CPU, "RLIMIT_CPU", "ulimit -t", 1),
+        unit: "seconds",
+        bounds: Bounds::Other("the kernel ends a process that has used as much processor time (SIGXCPU)"),
+        usage: Usage::Longest(LONGEST_RUN),
+        price: "costs nothing to speak of",
+    },
+    Limit {
+        group: Group::Process,
         source: Source::Process(Resource::RLIMIT_MEMLOCK, "RLIMIT_MEMLOCK", "ulimit -l", 1024),
         unit: "bytes",
         bounds: Bounds::Other("no mechanism here locks memory"),
@@ -295,20 +333,33 @@ impl Limit {
         let finding = finding.used(self.usage.text());
         let (finding, wanted) = match self.bounds {
             Bounds::Length(mechanisms, more) => match trials.cut(mechanisms, value.saturating_sub(more)) {
-                Some(cut) => (finding.is(cut.verdict).effect(cut.text), cut.longest_bytes as u64 + more),
+                Some(cut) => {
+                    (finding.is(cut.verdict).effect(cut.text).blames(mechanisms, CUT), cut.longest_bytes as u64 + more)
+                }
                 None => (finding, value.saturating_mul(2)),
             },
             Bounds::Amount(mechanisms, errno) => {
                 let failure =
                     trials.exhausted(mechanisms, errno).filter(|_| value < UNLIMITED && !self.usage.has_room(value));
-                (finding.spent(failure), self.more(value))
+                (finding.spent(failure).blames(mechanisms, format!("{errno:?}:")), self.more(value))
             }
-            Bounds::Anything(but, errno) => (finding.spent(trials.failing(but, errno)), self.more(value)),
+            Bounds::Anything(but, errno) => {
+                let failure = trials.failing(but, errno).filter(|_| value < UNLIMITED && !self.usage.has_room(value));
+                // Files that cannot be read say it in words.
+                let finding = finding.spent(failure).blames(&[], format!("{errno:?}:")).blames(&[], errno.desc());
+                (finding, self.more(value))
+            }
             Bounds::Other(effect) => (finding.effect(effect), self.more(value)),
         };
         if wanted >= UNLIMITED {
             return finding;
         }
+        let finding = match self.usage.is_short(value) && finding.verdict == Verdict::Ok {
+            true => {
+                finding.effect(format!("a complete run needs {} {}", self.usage.need(), self.unit)).is(Verdict::Note)
+            }
+            false => finding,
+        };
         finding.advice(format!("{} ({})", self.source.set(wanted), self.price))
     }
 

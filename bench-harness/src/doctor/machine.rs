@@ -1,14 +1,15 @@
 //! What bends figures: frequency, SMT, clock, hypervisor, mitigations and what else runs.
 
-use super::{Finding, Group, Verdict};
+use super::{Finding, Group, Trials, Verdict};
 use crate::{
     clock,
     host::{self, Host},
     report::units::Quantity,
 };
+use ipc_core::process::Schedule;
 
 /// One finding for each fact.
-pub(super) fn findings(host: &Host) -> Vec<Finding> {
+pub(super) fn findings(host: &Host, trials: &Trials) -> Vec<Finding> {
     let processors = host.cpu.threads.unwrap_or(1);
     vec![
         governor(host),
@@ -18,6 +19,7 @@ pub(super) fn findings(host: &Host) -> Vec<Finding> {
         hypervisor(host),
         mitigations(host),
         load(processors),
+        scheduling(Schedule::current(), trials),
     ]
 }
 
@@ -132,6 +134,35 @@ fn load(processors: u32) -> Finding {
             .advice("wait, or stop what runs: top"),
         _ => finding,
     }
+}
+
+/// How the scheduler treats this program, which whoever started it may have set.
+fn scheduling(own: Schedule, trials: &Trials) -> Finding {
+    let finding = fact("scheduling", Ok(own.to_string()));
+    if own == Schedule::ORDINARY {
+        return finding;
+    }
+    /// What `process::fork` says.
+    const CHILDLESS: &str = "a process of SCHED_DEADLINE";
+    if let Some(failure) = trials.failure_with(CHILDLESS) {
+        return finding
+            .is(Verdict::Problem)
+            .effect(format!("no pair can be forked: {failure}"))
+            .blames(&[], CHILDLESS)
+            .advice("start it without chrt, or with chrt -R");
+    }
+    let finding = finding.is(Verdict::Note);
+    if own.policy.is_real_time() {
+        return finding
+            .effect(format!(
+                "pairs run under {}, so that this program can end those that hang; rows are flagged real-time",
+                own.of_children()
+            ))
+            .advice("start it without chrt");
+    }
+    finding
+        .effect("pairs are treated likewise: other processes are favoured, or these are; rows are flagged niced")
+        .advice("start it without nice and chrt (below what it is started from only root can make a nice value)")
 }
 
 /// Whether fewer than two processors were free on average in the last minute, but for a little.

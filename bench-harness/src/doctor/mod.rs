@@ -1,8 +1,10 @@
 //! What of this machine limits or bends a run: limits of the kernel and their use, processor, clock, sandbox, leftovers.
 //!
 //! What a limit cuts is not written down here but asked of the mechanisms: [`Trials`] moves one message of every length of the
-//! default plan over every mechanism. Each thing is a [`Finding`]; what cannot be read is one, too, with the reason.
+//! default plan over every mechanism. Each thing is a [`Finding`]; what cannot be read is one, too, with the reason. What fails because
+//! of a thing that has a finding is its symptom, so that one cause is one problem.
 
+mod causes;
 mod cgroup;
 mod files;
 mod limits;
@@ -13,10 +15,11 @@ mod sandbox;
 mod trials;
 mod usage;
 
-pub(crate) use cgroup::memory_group;
+pub(crate) use cgroup::{MemoryGroup, memory_group};
 pub use trials::Trials;
 
-use crate::{host::Host, topology::Topology};
+use crate::{host::Host, plan::Selection, topology::Topology};
+pub(crate) use causes::Blame;
 use ipc_core::objects;
 use serde::Serialize;
 
@@ -72,6 +75,8 @@ pub enum Verdict {
     Ok,
     /// It cuts cells or bends figures, or cannot be told; the suite runs all the same.
     Note,
+    /// It does not work because of a problem that has a finding of its own.
+    Symptom,
     /// The suite does not run correctly.
     Problem,
 }
@@ -82,6 +87,7 @@ impl Verdict {
         match self {
             Verdict::Ok => "ok",
             Verdict::Note => "note",
+            Verdict::Symptom => "symptom",
             Verdict::Problem => "problem",
         }
     }
@@ -106,14 +112,43 @@ pub struct Finding {
     pub advice: Option<String>,
     /// Why there is no value.
     pub error: Option<String>,
+    /// What failed here, for which there may be a cause elsewhere.
+    #[serde(skip)]
+    pub(crate) failure: Option<String>,
+    /// What this explains where it is a problem.
+    #[serde(skip)]
+    pub(crate) blames: Vec<Blame>,
 }
 
 impl Finding {
     /// A thing that is as it should be, or that cannot be read, which is a note.
-    fn new(group: Group, what: impl Into<String>, value: Result<String, String>) -> Self {
+    pub(crate) fn new(group: Group, what: impl Into<String>, value: Result<String, String>) -> Self {
         let verdict = if value.is_ok() { Verdict::Ok } else { Verdict::Note };
         let (value, error) = value.map_or_else(|why| (None, Some(why)), |value| (Some(value), None));
-        Self { group, what: what.into(), verdict, value, used: None, effect: None, advice: None, error }
+        Self {
+            group,
+            what: what.into(),
+            verdict,
+            value,
+            used: None,
+            effect: None,
+            advice: None,
+            failure: error.clone(),
+            error,
+            blames: Vec::new(),
+        }
+    }
+
+    /// A problem: `failure`, which has its cause here or elsewhere.
+    fn fails(mut self, failure: impl Into<String>) -> Self {
+        self.failure = Some(failure.into());
+        self.is(Verdict::Problem)
+    }
+
+    /// As a problem, this explains failures whose text has `text` in it, of the findings in `of`, or of any where that is empty.
+    fn blames(mut self, of: &'static [&'static str], text: impl Into<String>) -> Self {
+        self.blames.push(Blame { of, text: text.into() });
+        self
     }
 
     fn used(mut self, used: impl Into<Option<String>>) -> Self {
@@ -145,13 +180,18 @@ impl Finding {
     }
 
     fn note_if(self, doubtful: bool) -> Self {
-        if doubtful { self.is(Verdict::Note) } else { self }
+        if doubtful { Self { verdict: self.verdict.max(Verdict::Note), ..self } } else { self }
     }
 }
 
 /// Examines the machine. Forks a pair for every mechanism and length of the default plan, which takes about a second; what
 /// they make in the kernel is gone afterwards.
 pub fn examine() -> Vec<Finding> {
+    examine_for(&Selection::default())
+}
+
+/// [`examine`], for the plan that `selection` makes.
+pub fn examine_for(selection: &Selection) -> Vec<Finding> {
     let host = Host::gather();
     let mut findings = Vec::new();
     let topology = Topology::here().unwrap_or_else(|error| {
@@ -159,15 +199,16 @@ pub fn examine() -> Vec<Finding> {
         findings.push(Finding::new(Group::Placements, "affinity", Err(error.to_string())).advice(advice));
         Topology::default()
     });
-    let trials = Trials::run(&topology);
+    let trials = Trials::run(selection, &topology);
     findings.extend(trials.findings());
     findings.extend(processor::placements(&trials, &topology));
     findings.extend(limits::findings(&trials));
     findings.extend(files::findings(&trials));
     findings.extend(cgroup::findings(&trials));
-    findings.extend(machine::findings(&host));
-    findings.extend(sandbox::findings(&host));
+    findings.extend(machine::findings(&host, &trials));
+    findings.extend(sandbox::findings(&host, &trials));
     findings.push(leftovers());
+    causes::attribute(&mut findings);
     // The parts are by where facts come from, the table is by what they are about. The sort keeps the order within a group.
     findings.sort_by_key(|finding| finding.group as u8);
     findings

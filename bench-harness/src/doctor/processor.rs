@@ -23,9 +23,8 @@ pub(super) fn placements(trials: &Trials, here: &Topology) -> Vec<Finding> {
                 Finding::new(Group::Placements, placement.name(), Ok(place(here, placement))).used(probe)
             }
             Some(Err(failure)) => Finding::new(Group::Placements, placement.name(), Ok(place(here, placement)))
-                .is(Verdict::Problem)
                 .effect(format!("a pair does not run there: {failure}"))
-                .advice("see what fails above and below; a sandbox may forbid sched_setaffinity"),
+                .fails(failure.to_string()),
             None => absent(placement, &machine, here),
         }
     }));

@@ -1,8 +1,9 @@
 //! What stands between this process and the kernel: container, namespaces, seccomp, Yama.
 
-use super::{Finding, Group, Verdict};
+use super::{Finding, Group, Trials, Verdict};
 use crate::host::{self, Host};
-use std::fs;
+use nix::sys::statvfs::{FsFlags, statvfs};
+use std::{fs, path::Path};
 
 /// The namespaces that matter: the name under `/proc/self/ns`, the inode number of the initial one, and what another one
 /// means.
@@ -21,15 +22,71 @@ const NAMESPACES: &[(&str, u32, &str)] = &[
 const ALL_FIXED: (u32, u32) = (6, 18);
 
 /// One finding for each fact.
-pub(super) fn findings(host: &Host) -> Vec<Finding> {
-    let mut findings = vec![container(host)];
+pub(super) fn findings(host: &Host, trials: &Trials) -> Vec<Finding> {
+    let mut findings = vec![container(host), proc(), sys()];
     let all_fixed = host.kernel.release.as_deref().and_then(version).is_some_and(|version| version >= ALL_FIXED);
     findings.extend(NAMESPACES.iter().map(|&(name, initial, meaning)| {
         let fixed = all_fixed || !matches!(name, "net" | "mnt");
         namespace(name, initial, fixed, meaning)
     }));
-    findings.extend([seccomp(), yama()]);
+    findings.extend([seccomp(trials), yama(), memory_files()]);
     findings
+}
+
+fn proc() -> Finding {
+    match fs::metadata("/proc/self/stat") {
+        Ok(_) => Finding::new(Group::Sandbox, "/proc", Ok("mounted".into())),
+        Err(error) => Finding::new(Group::Sandbox, "/proc", Err(host::reason(Path::new("/proc/self/stat"), &error)))
+            .is(Verdict::Problem)
+            .effect(
+                "which processes live, and what this one has open, is read there: sweep, copies and lifecycle need it",
+            )
+            .advice("mount -t proc proc /proc, as root")
+            .blames(&[], "/proc/")
+            // The journal says no more.
+            .blames(&[], "open: ENOENT:"),
+    }
+}
+
+fn sys() -> Finding {
+    const FOLDER: &str = "/sys/devices/system/cpu";
+    match fs::metadata(FOLDER) {
+        Ok(_) => Finding::new(Group::Sandbox, "/sys", Ok("mounted".into())),
+        Err(error) => Finding::new(Group::Sandbox, "/sys", Err(host::reason(Path::new(FOLDER), &error)))
+            .effect("which threads share a core is read there: without it each counts as a core of its own")
+            .advice("mount -t sysfs sysfs /sys, as root"),
+    }
+}
+
+/// What may be run of files in memory, which the gate makes of the builds that it compares.
+fn memory_files() -> Finding {
+    const FILE: &str = "vm/memfd_noexec";
+    let what = "vm.memfd_noexec";
+    let value = match host::limit(FILE) {
+        Ok(value) => value,
+        Err(_) if Path::new("/proc/sys/vm").exists() => {
+            return Finding::new(Group::Sandbox, what, Ok("not in this kernel".into()));
+        }
+        Err(why) => return Finding::new(Group::Sandbox, what, Err(why)),
+    };
+    let runs = match value {
+        0 => "0: files in memory may be run",
+        1 => "1: files in memory may be run where that is asked for",
+        _ => "2: no file in memory may be run",
+    };
+    let finding = Finding::new(Group::Sandbox, what, Ok(runs.into()));
+    let folder = std::env::temp_dir();
+    let is_noexec = statvfs(&folder).is_ok_and(|found| found.flags().contains(FsFlags::ST_NOEXEC));
+    if value < 2 || !is_noexec {
+        return finding;
+    }
+    finding
+        .is(Verdict::Note)
+        .effect(format!(
+            "gate runs copies of the builds, and the file system of {} is mounted noexec, too",
+            folder.display()
+        ))
+        .advice("set TMPDIR to a folder where programs may be run, or sysctl -w vm.memfd_noexec=1 (as root)")
 }
 
 fn container(host: &Host) -> Finding {
@@ -102,7 +159,7 @@ fn namespace(name: &str, initial: u32, fixed: bool, meaning: &str) -> Finding {
     }
 }
 
-fn seccomp() -> Finding {
+fn seccomp(trials: &Trials) -> Finding {
     let status = host::read("/proc/self/status");
     let mode = status.and_then(|status| {
         host::value_of(&status, "Seccomp").ok_or_else(|| "/proc/self/status: no line Seccomp (CONFIG_SECCOMP)".into())
@@ -118,6 +175,15 @@ fn seccomp() -> Finding {
             other => other.to_owned(),
         }),
     );
+    // What a child says that dies of one.
+    const KILLED: &str = "SIGSYS";
+    if let Some(failure) = trials.failure_with(KILLED) {
+        return finding
+            .is(Verdict::Problem)
+            .effect(failure)
+            .blames(&[], KILLED)
+            .advice("docker run --security-opt seccomp=unconfined; dmesg or the audit log has the number of the call");
+    }
     if !is_filtered {
         return finding;
     }

@@ -39,6 +39,9 @@ impl Trial {
     }
 }
 
+/// What becomes of cells whose length does not pass, in words by which the limit is found again.
+pub(super) const CUT: &str = "are rows without figures";
+
 /// What a limit on lengths takes from the plan.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cut {
@@ -53,6 +56,8 @@ pub struct Cut {
 /// The default plan, tried.
 #[derive(Debug, Default)]
 pub struct Trials {
+    /// The mechanisms of the plan; all, where there are none.
+    mechanisms: Vec<&'static Mechanism>,
     trials: Vec<Trial>,
     /// Why there is no plan.
     error: Option<String>,
@@ -61,9 +66,9 @@ pub struct Trials {
 }
 
 impl Trials {
-    /// Tries the default plan on `topology`.
-    pub fn run(topology: &Topology) -> Self {
-        let plan = match Plan::expand(&Selection::default(), topology) {
+    /// Tries the plan of `selection` on `topology`.
+    pub fn run(selection: &Selection, topology: &Topology) -> Self {
+        let plan = match Plan::expand(selection, topology) {
             Ok(plan) => plan,
             Err(error) => return Self { error: Some(error.to_string()), ..Self::default() },
         };
@@ -83,7 +88,7 @@ impl Trials {
         // Any mechanism shows whether two processes can be pinned, and how far apart they are.
         let placements = topology.placements().filter_map(|placement| Some((placement, topology.cpus(placement)?)));
         let placements = placements.map(|(placement, cpus)| (placement, pair(&MECHANISMS[0], 64, cpus))).collect();
-        Self { trials, error: None, placements }
+        Self { mechanisms: selection.mechanisms.clone(), trials, error: None, placements }
     }
 
     /// What became of a pair on `placement`, if that is here.
@@ -122,6 +127,18 @@ impl Trials {
         self.failures(errno).find(|(name, _)| !but.contains(name)).map(|(_, text)| text)
     }
 
+    /// The failure of `mechanism`, if it has one that is not its length.
+    pub fn failure(&self, mechanism: &str) -> Option<String> {
+        let of = self.trials.iter().filter(|trial| trial.mechanism == mechanism);
+        of.filter_map(Trial::broken).next().map(|(_, failure)| failure.to_string())
+    }
+
+    /// A failure of any mechanism that has `text` in it.
+    pub fn failure_with(&self, text: &str) -> Option<String> {
+        let failures = self.trials.iter().filter_map(Trial::broken).map(|(_, failure)| failure.to_string());
+        failures.into_iter().find(|failure| failure.contains(text))
+    }
+
     fn failures(&self, errno: Errno) -> impl Iterator<Item = (&'static str, String)> {
         self.trials.iter().filter_map(move |trial| {
             let failure = trial.failure.as_ref()?.to_string();
@@ -136,7 +153,10 @@ impl Trials {
         if let Some(error) = &self.error {
             return vec![Finding::new(Group::Mechanisms, "plan", Err(error.clone())).is(Verdict::Problem)];
         }
-        MECHANISMS.iter().map(|mechanism| self.finding(mechanism)).collect()
+        match &self.mechanisms[..] {
+            [] => MECHANISMS.iter().map(|mechanism| self.finding(mechanism)).collect(),
+            chosen => chosen.iter().map(|mechanism| self.finding(mechanism)).collect(),
+        }
     }
 
     fn finding(&self, mechanism: &Mechanism) -> Finding {
@@ -144,8 +164,7 @@ impl Trials {
         let of = || self.trials.iter().filter(|trial| trial.mechanism == name);
         if let Some((bytes, failure)) = of().find_map(Trial::broken) {
             let why = format!("does not work, tried with {}: {failure}", size(bytes));
-            let advice = "see the other problems; with none of them this kernel lacks it, or a filter forbids it";
-            return Finding::new(Group::Mechanisms, name, Err(why)).is(Verdict::Problem).advice(advice);
+            return Finding::new(Group::Mechanisms, name, Err(why)).is(Verdict::Problem);
         }
         // Rings grow with the message that they are asked to carry.
         let passed = of().filter(|trial| trial.failure.is_none()).map(|trial| trial.bytes).max().unwrap_or(0);
@@ -170,10 +189,9 @@ impl Trials {
             limits if limits.is_empty() => "nothing: it is the protocol's own limit".into(),
             limits => format!("raise {}, see there", limits.join(" and ")),
         };
-        finding
-            .is(if cells == all { Verdict::Problem } else { Verdict::Note })
-            .effect(format!("{cells} of {all} cells are rows without figures: {}", lengths(&cut)))
-            .advice(advice)
+        let effect = format!("{cells} of {all} cells {CUT}: {}", lengths(&cut));
+        let finding = if cells == all { finding.fails(effect.clone()) } else { finding.is(Verdict::Note) };
+        finding.effect(effect).advice(advice)
     }
 }
 

@@ -1,8 +1,8 @@
 //! How much of a limit is in use, as far as the kernel tells.
 
 use crate::host;
-use nix::unistd::{SysconfVar, sysconf};
-use std::fs;
+use nix::unistd::{SysconfVar, getuid, sysconf};
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 /// Where the use of a limit is read.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,10 @@ pub enum Usage {
     Most(&'static str, &'static str, &'static str),
     /// Names in a folder, less those that the look itself makes.
     Names(&'static str, usize),
+    /// Processes and threads of this user.
+    Processes,
+    /// It bounds single things, of which a complete run has one so long or large.
+    Longest(u64),
     /// The number or text that stands first in a file, or first after this name with a colon.
     File(&'static str, Option<&'static str>),
 }
@@ -31,7 +35,8 @@ impl Usage {
     /// The use in words, or why it cannot be known.
     pub fn text(self) -> Option<String> {
         let read = match self {
-            Usage::None => return None,
+            Usage::None | Usage::Longest(_) => return None,
+            Usage::Processes => processes().map(|count| format!("{count} in use")),
             Usage::Untold => Err("the kernel does not tell".to_owned()),
             Usage::Queues => {
                 Err(format!("the kernel does not tell; a pair of the largest queues takes {}", self.need()))
@@ -46,7 +51,7 @@ impl Usage {
             }
             Usage::Names(folder, own) => fs::read_dir(folder)
                 .map(|names| format!("{} in use", names.count().saturating_sub(own)))
-                .map_err(|error| format!("{folder}: {}", error.kind())),
+                .map_err(|error| host::reason(Path::new(folder), &error)),
             Usage::File(file, None) => {
                 host::read(file).map(|text| format!("{} in use", text.split_whitespace().next().unwrap_or_default()))
             }
@@ -62,8 +67,15 @@ impl Usage {
         match self {
             Usage::Lines(table) => lines(table).is_ok_and(|count| count + 2 <= limit),
             Usage::Segments => self.need() <= limit,
+            // A pair, its supervisor, and a thread of each.
+            Usage::Processes => processes().is_ok_and(|count| count + 5 <= limit),
             _ => false,
         }
+    }
+
+    /// Whether `limit` lets the default plan be tried, but not all of a complete run.
+    pub fn is_short(self, limit: u64) -> bool {
+        matches!(self, Usage::Longest(need) if limit < need)
     }
 
     /// The least that lets this suite run, where that is known.
@@ -72,13 +84,26 @@ impl Usage {
         match self {
             Usage::Queues => 2 * queue_bytes(limit("msg_max"), limit("msgsize_max")),
             Usage::Segments => segment_pages().unwrap_or(0) + SEGMENT_BYTES.div_ceil(page_bytes()),
+            Usage::Longest(need) => need,
             _ => 0,
         }
     }
 }
 
+/// Processes and threads of this process's real user, which is what the kernel counts (getrlimit(2)).
+fn processes() -> Result<u64, String> {
+    let user = getuid().as_raw();
+    let folder = fs::read_dir("/proc").map_err(|error| host::reason(Path::new("/proc"), &error))?;
+    let threads =
+        folder.flatten().filter(|entry| entry.metadata().is_ok_and(|found| found.uid() == user)).filter_map(|entry| {
+            let threads = fs::read_dir(entry.path().join("task")).ok()?;
+            Some(threads.count() as u64)
+        });
+    Ok(threads.sum())
+}
+
 /// The largest segment of the default plan: a header, and each way a ring of eight messages of 1 MiB (`ipc_shm::ring`).
-const SEGMENT_BYTES: u64 = 4096 + 2 * (8 << 20);
+pub(super) const SEGMENT_BYTES: u64 = 4096 + 2 * (8 << 20);
 
 /// What System V segments count towards kernel.shmall: whole pages of each (`newseg`, `ipc/shm.c`).
 fn segment_pages() -> Result<u64, String> {
@@ -134,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_known_has_the_reason() {
-        assert_eq!(Usage::Names("/no/such", 0).text().unwrap(), "use unknown: /no/such: entity not found");
+        assert_eq!(Usage::Names("/no/such", 0).text().unwrap(), "use unknown: /no/such: No such file or directory");
         assert_eq!(
             Usage::File("/proc/self/status", Some("NoSuch")).text().unwrap(),
             "use unknown: /proc/self/status: no line NoSuch"

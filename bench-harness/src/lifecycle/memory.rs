@@ -33,7 +33,7 @@ use std::{fs::File, io::Write, path::PathBuf, thread::sleep, time::Duration};
 /// Batches: an odd number, so that one of them is the median.
 const BATCHES: usize = 9;
 /// What all channels together may map, in bytes: they may take as much memory.
-const MAPPED: u64 = 64 << 20;
+pub const MAPPED: u64 = 64 << 20;
 /// Descriptors that are left to others.
 const SPARE: u64 = 64;
 /// Long enough for the kernel to free what is closed (it waits for all processors to have looked away, RCU).

@@ -22,6 +22,7 @@ use crate::{
 };
 use holdings::Holdings;
 use ipc_core::{Channel, Rendezvous};
+pub(crate) use memory::MAPPED;
 
 /// Channels that the time of each step is the median over.
 pub const TRIALS: u32 = 30;

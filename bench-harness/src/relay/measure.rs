@@ -3,7 +3,7 @@
 use super::{Carried, Crew, Files, Load, Relay, Traced, Uncounted, trace_once};
 use crate::{
     cell::Placement,
-    interrupt,
+    interrupt, oom,
     pair::PairError,
     record::RelayRow,
     seat::unstopped,
@@ -11,6 +11,7 @@ use crate::{
     topology::{Cpus, Topology},
 };
 use ipc_core::Error;
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use std::{path::PathBuf, time::Duration};
 
 /// What is carried, how, and how often.
@@ -114,6 +115,9 @@ fn lay_out(plan: &Plan) -> Result<Files, PairError> {
             let why = "of 0 bytes, by which nothing can be measured: use 1 or more".to_owned();
             return Err(PairError::Process(Error::Unsupported { what, why }));
         }
+    }
+    if statfs(&plan.dir).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC) {
+        oom::check_room("file", 2 * plan.bytes).map_err(PairError::Process)?;
     }
     Files::new(&plan.dir, plan.bytes).map_err(PairError::Process)
 }

@@ -197,6 +197,15 @@ fn first_closed(folder: &Path) -> &Path {
     folder.ancestors().filter(is_closed).last().unwrap_or(folder)
 }
 
+/// Hides what lies in `folder` behind an empty file system, in the mount namespace that [`isolate`] has made.
+///
+/// # Errors
+/// [`Error::Os`] of `mount`.
+pub fn hide(folder: &str, read_only: bool) -> Result<()> {
+    let flags = if read_only { MsFlags::MS_RDONLY } else { MsFlags::empty() };
+    mount(None::<&Path>, folder, Some("tmpfs"), flags, Some("size=1m,mode=1777")).map_err(|e| Error::os("mount", e))
+}
+
 /// Sets a limit of the kernel, one that this process's namespaces have for themselves: a file under `/proc/sys`.
 ///
 /// # Errors
