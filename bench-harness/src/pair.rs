@@ -215,6 +215,7 @@ pub(crate) fn cause_of(exit: Exit) -> String {
     };
     let why = match signal {
         Signal::SIGBUS => ": its shared object was cut, or the memory behind it is used up",
+        Signal::SIGABRT => ": it gave up, mostly for want of memory (see its message above)",
         Signal::SIGKILL => ": somebody killed it, perhaps for want of memory",
         Signal::SIGSYS => ": a seccomp filter forbids a system call that it made",
         Signal::SIGXCPU => ": its limit on processor time is used up (ulimit -t)",

@@ -225,7 +225,10 @@ mod tests {
     use super::*;
     use crate::cell::Access;
     use crate::packed::Packed;
-    use ipc_core::{Error, Wait, process::Exit};
+    use ipc_core::{
+        Error, Wait,
+        process::{Exit, Policy},
+    };
 
     fn tally(workload: Workload) -> Tally {
         let placement = Placement::CrossCore;
@@ -256,6 +259,22 @@ mod tests {
         assert_eq!(row.p50_ns, Some(1010.0));
         assert!(row.flags.contains(Flag::Unsteady) && !row.flags.contains(Flag::Partial));
         assert_eq!((row.proximity, row.probe_ns), (Some(Proximity::Near), Some(60.0)));
+    }
+
+    #[test]
+    fn how_the_scheduler_treated_a_pair_is_flagged() {
+        let flags = |policy, nice, stopped| {
+            let mut tally = tally(Workload::Latency);
+            let schedule = Schedule { policy, nice, ..Schedule::ORDINARY };
+            tally.add(Ok(Sample { schedule, stopped, ..sample(1000, 60.0) }));
+            let flags = tally.latency_row().flags;
+            [Flag::RealTime, Flag::Niced, Flag::Stopped].map(|flag| flags.contains(flag))
+        };
+        assert_eq!(flags(Policy::OTHER, 0, false), [false; 3]);
+        assert_eq!(flags(Policy::FIFO, 0, false), [true, false, false], "the pair itself ran as all do");
+        assert_eq!(flags(Policy::RR, 5, false), [true, true, false]);
+        assert_eq!(flags(Policy::IDLE, 0, false), [false, true, false]);
+        assert_eq!(flags(Policy::OTHER, -1, true), [false, true, true]);
     }
 
     #[test]

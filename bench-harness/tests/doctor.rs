@@ -58,6 +58,7 @@ const THINGS: &[&str] = &[
     "cgroup: cpu",
     "cgroup: memory",
     "cgroup: pids",
+    "kernel",
     "frequency governor",
     "turbo",
     "SMT",

@@ -100,6 +100,11 @@ fn fork_error(errno: Errno) -> Error {
         let why = "a process of SCHED_DEADLINE has no children, unless they begin at the ordinary policy (chrt -R -d)";
         return Error::Unsupported { what: "fork", why: why.into() };
     }
+    let namespace = |name| fs::read_link(format!("/proc/self/ns/{name}")).ok();
+    if errno == Errno::ENOMEM && namespace("pid") != namespace("pid_for_children") {
+        let why = "the first process of the namespace that children would enter has ended: unshare --pid needs --fork";
+        return Error::Unsupported { what: "fork", why: why.into() };
+    }
     Error::os("fork", errno)
 }
 

@@ -212,7 +212,7 @@ fn cached(group: &Path) -> Option<u64> {
 /// cycle and the relay's two files, where these lie in memory; and what the program holds itself.
 fn plan_bytes() -> u64 {
     /// Of the program and two children, figures and charts included.
-    const OWN: u64 = 64 << 20;
+    const OWN: u64 = 32 << 20;
     let files = if files::are_in_memory(&std::env::temp_dir()) { 2 * LONGEST_FILE } else { 0 };
     OWN + [SEGMENT_BYTES, MAPPED, files].into_iter().max().unwrap_or(0)
 }

@@ -321,6 +321,16 @@ impl Source {
     }
 }
 
+/// How a process dies that does not look at this error, or does not get it.
+fn death_of(errno: Errno) -> Option<&'static str> {
+    match errno {
+        // Rust's answer to an allocation that fails.
+        Errno::ENOMEM => Some("killed by SIGABRT"),
+        Errno::EFBIG => Some("killed by SIGXFSZ"),
+        _ => None,
+    }
+}
+
 impl Limit {
     fn finding(&self, trials: &Trials) -> Finding {
         let read = self.source.read();
@@ -344,9 +354,13 @@ impl Limit {
                 (finding.spent(failure).blames(mechanisms, format!("{errno:?}:")), self.more(value))
             }
             Bounds::Anything(but, errno) => {
-                let failure = trials.failing(but, errno).filter(|_| value < UNLIMITED && !self.usage.has_room(value));
+                let death = death_of(errno);
+                let failure = trials.failing(but, errno).or_else(|| trials.failure_with(death?));
+                let failure = failure.filter(|_| value < UNLIMITED && !self.usage.has_room(value));
                 // Files that cannot be read say it in words.
-                let finding = finding.spent(failure).blames(&[], format!("{errno:?}:")).blames(&[], errno.desc());
+                let texts = [Some(format!("{errno:?}:")), Some(errno.desc().to_owned()), death.map(str::to_owned)];
+                let finding =
+                    texts.into_iter().flatten().fold(finding.spent(failure), |finding, text| finding.blames(&[], text));
                 (finding, self.more(value))
             }
             Bounds::Other(effect) => (finding.effect(effect), self.more(value)),

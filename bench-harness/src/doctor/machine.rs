@@ -1,6 +1,6 @@
 //! What bends figures: frequency, SMT, clock, hypervisor, mitigations and what else runs.
 
-use super::{Finding, Group, Trials, Verdict};
+use super::{Finding, Group, Trials, Verdict, sandbox::version};
 use crate::{
     clock,
     host::{self, Host},
@@ -12,6 +12,7 @@ use ipc_core::process::Schedule;
 pub(super) fn findings(host: &Host, trials: &Trials) -> Vec<Finding> {
     let processors = host.cpu.threads.unwrap_or(1);
     vec![
+        kernel(host),
         governor(host),
         boost(host),
         smt(host),
@@ -30,6 +31,29 @@ fn fact(what: &str, value: Result<String, String>) -> Finding {
 /// A fact of the host, or where it is not.
 fn known(fact: &Option<String>, file: &str) -> Result<String, String> {
     fact.clone().ok_or_else(|| host::read(file).err().unwrap_or_else(|| format!("{file} is empty")))
+}
+
+/// The first kernel that has all that every run needs: pidfd_open(2), on which the supervisor waits for its children.
+pub const LEAST_KERNEL: (u32, u32) = (5, 3);
+/// The first that has close_range(2) with `CLOSE_RANGE_UNSHARE`, by which the threads that watch for a peer's death are not felt.
+const NEWER_KERNEL: (u32, u32) = (5, 9);
+
+fn kernel(host: &Host) -> Finding {
+    let release = known(&host.kernel.release, "/proc/sys/kernel/osrelease");
+    let finding = fact("kernel", release.map(|release| format!("Linux {release}")));
+    let Some(version) = host.kernel.release.as_deref().and_then(version) else { return finding };
+    let advice =
+        |(major, minor)| format!("Linux {major}.{minor} or later, unless this one was given the call later on");
+    if version < LEAST_KERNEL {
+        return finding
+            .is(Verdict::Note)
+            .effect("it lacks pidfd_open, without which nothing runs")
+            .advice(advice(LEAST_KERNEL));
+    }
+    finding
+        .note_if(version < NEWER_KERNEL)
+        .effect("it lacks close_range: queues and datagrams are up to 3 % slower than they need be")
+        .advice(advice(NEWER_KERNEL))
 }
 
 fn governor(host: &Host) -> Finding {
@@ -173,6 +197,22 @@ fn is_busy(load: f64, processors: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_least_kernel_is_noted_and_in_the_readme() {
+        let verdict = |release: &str| {
+            let mut host = Host::default();
+            host.kernel.release = Some(release.into());
+            kernel(&host).verdict
+        };
+        assert_eq!(
+            ["5.2.21", "5.4.0-200-generic", "5.9.0", "6.18.44"].map(verdict),
+            [Verdict::Note, Verdict::Note, Verdict::Ok, Verdict::Ok]
+        );
+        let (major, minor) = LEAST_KERNEL;
+        let readme = include_str!("../../../README.md");
+        assert!(readme.contains(&format!("Linux {major}.{minor} or later")));
+    }
 
     #[test]
     fn a_pair_needs_two_processors() {

@@ -27,11 +27,20 @@ pub(super) fn findings(host: &Host, trials: &Trials) -> Vec<Finding> {
     let all_fixed = host.kernel.release.as_deref().and_then(version).is_some_and(|version| version >= ALL_FIXED);
     findings.extend(NAMESPACES.iter().map(|&(name, initial, meaning)| {
         let fixed = all_fixed || !matches!(name, "net" | "mnt");
-        namespace(name, initial, fixed, meaning)
+        let finding = namespace(name, initial, fixed, meaning);
+        match trials.failure_with(ORPHANED).filter(|_| name == "pid") {
+            Some(failure) => {
+                finding.is(Verdict::Problem).effect(failure).blames(&[], ORPHANED).advice("unshare --pid --fork")
+            }
+            None => finding,
+        }
     }));
     findings.extend([seccomp(trials), yama(), memory_files()]);
     findings
 }
+
+/// What `process::fork` says of a namespace of process ids without a first process.
+const ORPHANED: &str = "unshare --pid needs --fork";
 
 fn proc() -> Finding {
     match fs::metadata("/proc/self/stat") {
@@ -123,7 +132,7 @@ fn whose(own: u32, initial: u32, first: Option<u32>, fixed: bool) -> Whose {
 }
 
 /// Major and minor version of a kernel's release.
-fn version(release: &str) -> Option<(u32, u32)> {
+pub(super) fn version(release: &str) -> Option<(u32, u32)> {
     let mut parts = release.split(|c: char| !c.is_ascii_digit());
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }

@@ -82,7 +82,7 @@ pub struct Reading {
     pub lost: u64,
     /// How far apart the two hardware threads were, where there are two.
     pub proximity: Option<Proximity>,
-    /// Whether that changed meanwhile, or a process moved to another thread: then the pair says nothing.
+    /// Whether that changed meanwhile, a process moved to another thread, or the pair was stopped: then it says nothing.
     pub disturbed: bool,
     /// The stamped round trips.
     pub histogram: Option<Packed>,
@@ -106,7 +106,7 @@ impl Reading {
             msgs_per_s: (cell.workload == Workload::Throughput).then(|| sample.msgs_per_s()),
             lost: sample.lost,
             proximity: proximity(sample),
-            disturbed: is_relocated(sample) || sample.migrated,
+            disturbed: is_relocated(sample) || sample.migrated || sample.stopped,
             histogram: sample.histogram.clone(),
             ..Self::default()
         }
