@@ -35,7 +35,7 @@ struct Group {
 }
 
 /// How fast short messages follow each other on one core hangs on how many of them the scheduler has to a turn: that stays for
-/// seconds, and is up to six times another the next time. So throughput is only that of long ones.
+/// seconds, and differed up to six-fold the next time on an AMD EPYC virtual machine. So throughput is only that of long ones.
 const GROUPS: [Group; 2] = [
     Group { workload: Workload::Latency, sizes: &[64, 64 << 10], noise: 0.3 },
     Group { workload: Workload::Throughput, sizes: &[64 << 10], noise: 0.5 },

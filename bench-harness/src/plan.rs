@@ -53,8 +53,8 @@ impl Depth {
     /// What goes into each timed cell.
     fn timed(self) -> Effort {
         let (pairs, warm_up, measure) = match self {
-            Depth::Quick => (3, 3, 10),
-            Depth::Default => (5, 5, 40),
+            Depth::Quick => (3, 3, 8),
+            Depth::Default => (5, 5, 32),
             Depth::Full => (15, 10, 60),
         };
         let (warm_up, measure) = (Duration::from_millis(warm_up), Duration::from_millis(measure));
@@ -65,8 +65,8 @@ impl Depth {
     /// shorter stretches, because nothing within one is kept but the sums.
     fn cost(self) -> Effort {
         let (warm_up, measure) = match self {
-            Depth::Quick => (2, 5),
-            Depth::Default => (3, 8),
+            Depth::Quick => (2, 4),
+            Depth::Default => (2, 7),
             Depth::Full => (3, 15),
         };
         let (warm_up, measure) = (Duration::from_millis(warm_up), Duration::from_millis(measure));

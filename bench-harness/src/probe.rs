@@ -1,7 +1,7 @@
 //! How far apart two hardware threads are right now: the round trip of a bare cache line between them.
 //!
-//! On a virtual machine the hypervisor moves the virtual CPUs under a run, and the same two can be 60 ns apart in one second
-//! and 470 ns in the next. Every pair on two hardware threads is probed at its start and at its end, so that a figure
+//! On a virtual machine the hypervisor moves the virtual CPUs under a run, and the same two have been seen 60 ns apart in one
+//! second and 470 ns in the next (AMD EPYC). Every pair on two hardware threads is probed at its start and at its end, so that a figure
 //! can be judged by the distance it was taken at.
 
 use ipc_core::shared::Line;

@@ -790,6 +790,65 @@ fn rank_notes_stand_only_where_ranks_are() {
     }
 }
 
+/// No figure of README is older than the CSV files that it is said to be from, and no conclusion is left over.
+#[test]
+fn the_measured_parts_of_readme_are_those_of_their_folder() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let page = fs::read_to_string(root.join("README.md")).unwrap();
+    let folders = report::blocks::folders(&page).unwrap();
+    let [folder] = &folders[..] else { panic!("README mixes the figures of {folders:?}") };
+    let results = report::Results::read(&root.join(folder)).unwrap();
+    let made = report::blocks::rewritten(&page, &results, folder).unwrap();
+    let stale = page.lines().zip(made.lines()).find(|(old, new)| old != new);
+    assert!(made == page, "run `ipc-bench report {folder} --blocks README.md`; the first difference: {stale:#?}");
+    for (_, path) in page
+        .match_indices("](results")
+        .map(|(at, _)| page[at + 2..].split_once([')', '#']))
+        .map(|p| p.unwrap().0)
+        .enumerate()
+    {
+        assert!(root.join(path).exists(), "README leads to {path}, and there is nothing");
+    }
+}
+
+/// The command rewrites a page in place, and refuses one whose links would lead nowhere.
+#[test]
+fn report_rewrites_the_measured_parts_of_a_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let results = dir.path().join("results/machines/one");
+    fs::create_dir_all(&results).unwrap();
+    write_full(&results, 100);
+    write_costs(&results);
+    let page = dir.path().join("PAGE.md");
+    fs::write(&page, "# Title\n<!-- mechanisms of elsewhere -->\n<!-- /mechanisms -->\nend\n").unwrap();
+    let report = |page: &Path| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ipc-bench"));
+        command.arg("report").arg(&results).arg("--blocks").arg(page).output().unwrap()
+    };
+    assert!(report(&page).status.success());
+    let text = fs::read_to_string(&page).unwrap();
+    assert!(text.starts_with("# Title\n<!-- mechanisms of results/machines/one -->\n| mechanism |"), "{text}");
+    assert!(text.ends_with("\n<!-- /mechanisms -->\nend\n"), "{text}");
+    // One way and there and back are named for what they are, with doubts.
+    assert!(
+        text.contains("| CPU, one way | CPU, round trip |")
+            && text.contains("| pipe | 2 |  | 1/1 | **1** · 2.8 ± 0.3 µs |"),
+        "{text}"
+    );
+    assert!(
+        text.contains("Example CPU <7> & Sons, 2 cores (virtual machine) · Linux 6.12.0-example, 2026-03-01"),
+        "{text}"
+    );
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let page = elsewhere.path().join("PAGE.md");
+    fs::write(&page, &text).unwrap();
+    let refused = report(&page);
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && why.contains("does not lie below the folder of"), "{why}");
+    assert_eq!(fs::read_to_string(&page).unwrap(), text);
+}
+
 /// Leaves reports in the folder that `REPORT_DIR` names, to be looked at in a browser.
 #[test]
 #[ignore = "writes to $REPORT_DIR"]

@@ -1,13 +1,13 @@
 //! A thread that notices a dead peer while this process sleeps in a call that cannot.
 //!
 //! A receiver asleep on a queue is not told when the last sender dies. A timed call that looks around now and then would
-//! tell, but arming the timer costs 4 % of a round trip over a datagram socket and 14 % over a POSIX queue (measured on
-//! one core, kernel 6.18), and System V queues have no timed call. So the first call of an end that sleeps without a
+//! tell, but arming the timer has its price in every message: 4 % of a round trip over a datagram socket and 14 % over a
+//! POSIX queue on one core of an AMD EPYC virtual machine with Linux 6.18. System V queues have no timed call at all. So the first call of an end that sleeps without a
 //! deadline starts a thread, which sleeps in poll(2) on the [`Liveness`] socket and does whatever wakes the sleeper when
 //! the peer has gone. Messages never meet it: they cost what they would without.
 //!
 //! Two things would make the thread felt. The kernel counts references to descriptors as soon as two threads share a
-//! table (`fs/file.c`, `__fget_light`), 3 % of a round trip; so the thread takes a table of its own, with nothing in it
+//! table (`fs/file.c`, `__fget_light`), 3 % of a round trip on that machine; so the thread takes a table of its own, with nothing in it
 //! but what it needs. And a signal that the process gets must find the sleeping call; so the thread blocks all signals.
 //!
 //! It runs from an end's first sleep, after the fork, until the end is dropped or gets a deadline. A process with a

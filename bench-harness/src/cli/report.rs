@@ -1,14 +1,24 @@
 //! `ipc-bench report`: rebuilds everything that is made from the CSV files.
 
 use super::{Format, Verdict, output, run};
-use crate::report::Results;
-use std::path::PathBuf;
+use crate::{
+    record::write_atomically,
+    report::{Results, blocks},
+};
+use anyhow::Context;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Options of `report`.
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder with the CSV files of a run; the suite's own `results/` by default
     dir: Option<PathBuf>,
+    /// Rewrite the measured blocks of this Markdown page, such as README.md, from DIR, and print no tables
+    #[arg(long, value_name = "PAGE")]
+    blocks: Option<PathBuf>,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -22,10 +32,34 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let dir = args.dir.clone().unwrap_or_else(run::results_dir);
     let results = Results::read(&dir)?;
     let written = results.write(&dir)?;
+    if let Some(page) = &args.blocks {
+        rewrite(page, &results, &dir)?;
+        return Ok(Verdict::Done);
+    }
     let answer = output::tables(args.format, &results.rows())?;
     if args.format == Format::Table {
         output::paths(&dir, &written);
     }
     output::answer(&answer)?;
     Ok(Verdict::Done)
+}
+
+/// Makes the blocks of `page` anew. Its links are relative, so the results must lie below its folder.
+fn rewrite(page: &Path, results: &Results, dir: &Path) -> anyhow::Result<()> {
+    let real = |path: &Path| path.canonicalize().with_context(|| path.display().to_string());
+    let (whole, from) = (real(dir)?, real(page)?);
+    let beside = from.parent().unwrap_or(Path::new("/"));
+    let folder = whole.strip_prefix(beside).ok().and_then(Path::to_str).filter(|folder| !folder.is_empty());
+    let folder = folder.with_context(|| {
+        format!(
+            "'{}' does not lie below the folder of '{}', to which its links would lead",
+            dir.display(),
+            page.display()
+        )
+    })?;
+    let text = fs::read_to_string(page).with_context(|| page.display().to_string())?;
+    let made = blocks::rewritten(&text, results, folder).with_context(|| page.display().to_string())?;
+    write_atomically(&from, made.as_bytes())?;
+    println!("rewritten from {folder}: the measured blocks of {}", page.display());
+    Ok(())
 }

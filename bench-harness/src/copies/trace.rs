@@ -11,7 +11,7 @@
 //!   and the kernel kills them if this process dies first (`PTRACE_O_EXITKILL`).
 //! - All of this must happen in the thread that forked them (ptrace(2)).
 //!
-//! A call that is followed costs its caller about 30 µs, so nothing of this is fit for timing.
+//! A call that is followed costs its caller several context switches, so nothing of this is fit for timing.
 
 pub use super::sys::Watched;
 use super::{

@@ -10,7 +10,7 @@ use crate::{
     record::RelayRow,
 };
 
-/// As much of the file is carried under the tracer, at most: a call that is followed takes some 30 µs.
+/// As much of the file is carried under the tracer, at most: a call that is followed takes several context switches.
 const TRACED_BYTES: u64 = 4 << 20;
 
 /// What the tracer saw of one run, of all processes together.

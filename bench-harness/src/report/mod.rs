@@ -3,6 +3,7 @@
 //! Everything here is a function of the result files: [`build`] reads them back and writes the rest, so that a report
 //! can be made again at any time, anywhere, and two reports of the same results are the same to the byte.
 
+pub mod blocks;
 pub mod charts;
 pub mod copies;
 pub mod cost;

@@ -206,11 +206,9 @@ fn draw_dots(
         let dot = &dots[index];
         let (look, from) = (look(&dot.subject), spot(dot));
         let label = left + PLOT.0 + LEADER;
-        canvas.line(
-            &[(from.0 + 6.0, from.1), (left + PLOT.0 + 6.0, from.1), (label - 14.0, y)],
-            look.family.color(),
-            0.5,
-        );
+        // Dotted: a line would pass for a bar.
+        let leader = [(from.0 + 6.0, from.1), (left + PLOT.0 + 6.0, from.1), (label - 14.0, y)];
+        canvas.dashed(&leader, look.family.color(), 0.5, (1.0, 4.0));
         canvas.marker((label - 8.0, y), look, 4.0);
         canvas.text((label, y), &dot.subject.label(), LABEL_SIZE, look.family.text_color(), Align::Start);
     }
