@@ -4,6 +4,7 @@ use bench_harness::{
     cell::{Pattern, Placement},
     energy::Packages,
     pair::{self, Budget, Job, Sample},
+    record::{self, CostRow},
     topology::{Cpus, Topology},
     usage::Usage,
     workload::courier::{Copying, Courier, Direct},
@@ -17,7 +18,7 @@ use ipc_core::{
 use ipc_pipe::Pipe;
 use ipc_shm::{Memfd, RingEnd};
 use nix::unistd::getppid;
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, time::Duration};
 
 /// A pipe that makes one system call too many for every message it sends, and enters it.
 struct Nosy;
@@ -207,6 +208,32 @@ fn a_metered_stretch_is_long_enough() -> Verdict {
     Ok(())
 }
 
+/// A cost cell has as many pairs of either kind as a latency cell, and what is compared has an interval about it.
+fn a_run_has_intervals_of_both_kinds() -> Verdict {
+    let words = |error: std::io::Error| error.to_string();
+    let dir = tempfile::tempdir().map_err(words)?;
+    let program = env!("CARGO_BIN_EXE_ipc-bench");
+    let choice = "run --quick --workload cost --mechanism pipe --size 64 --placement same-core --wait block --out";
+    let mut command = Command::new(program);
+    let run = command.args(choice.split(' ')).arg(dir.path()).env("TMPDIR", dir.path()).output().map_err(words)?;
+    let rows: Vec<CostRow> = record::read(dir.path()).map_err(|error| format!("{error}: {run:?}"))?;
+    let [row] = &rows[..] else { return Err(format!("{rows:?}")) };
+    if (row.pairs, row.round_trip_pairs) != (3, Some(3)) {
+        return Err(format!("{row:?}"));
+    }
+    for (lo, value, hi) in [
+        (row.cpu_lo_ns, row.cpu_ns, row.cpu_hi_ns),
+        (row.round_trip_lo_ns, row.round_trip_ns, row.round_trip_hi_ns),
+        (row.round_trip_cpu_lo_ns, row.round_trip_cpu_ns, row.round_trip_cpu_hi_ns),
+    ] {
+        let ordered = lo.zip(value).zip(hi).is_some_and(|((lo, value), hi)| lo <= value && value <= hi);
+        if !ordered {
+            return Err(format!("{lo:?}, {value:?}, {hi:?}: {row:?}"));
+        }
+    }
+    Ok(())
+}
+
 fn energy_that_may_not_be_read_says_so() -> Verdict {
     let words = |error: std::io::Error| error.to_string();
     let dir = tempfile::tempdir().map_err(words)?;
@@ -241,5 +268,6 @@ fn main() {
         .test("the_two_accounts_of_time_agree", the_two_accounts_of_time_agree)
         .test("timed_pairs_are_not_metered", timed_pairs_are_not_metered)
         .test("a_metered_stretch_is_long_enough", a_metered_stretch_is_long_enough)
+        .test("a_run_has_intervals_of_both_kinds", a_run_has_intervals_of_both_kinds)
         .test("energy_that_may_not_be_read_says_so", energy_that_may_not_be_read_says_so)]);
 }

@@ -55,7 +55,7 @@ pub fn table(rows: &Rows<'_>, name: fn(&Subject) -> String) -> Option<Table> {
         let entry = |subject| view.and_then(|view| matrix.entry(subject, view));
         subjects
             .iter()
-            .map(|subject| entry(subject).map_or(Field::Missing(String::new()), |e| e.field(matrix.quantity)))
+            .map(|subject| entry(subject).map_or(Field::Missing(String::new()), |e| e.field(matrix.quantity).alone()))
             .collect()
     };
     let mut columns: Vec<(Column, Vec<Field>)> = compared

@@ -154,6 +154,14 @@ impl Field {
         value.map_or(Field::Missing(String::new()), |value| Field::Number(value, text(value)))
     }
 
+    /// Without the figures beside it.
+    pub fn alone(mut self) -> Self {
+        if let Field::Figure(shown) = &mut self {
+            shown.beside.clear();
+        }
+        self
+    }
+
     const fn shown(&self) -> Option<&Shown> {
         match self {
             Field::Figure(shown) => Some(shown),
