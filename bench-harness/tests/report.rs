@@ -801,12 +801,8 @@ fn the_measured_parts_of_readme_are_those_of_their_folder() {
     let made = report::blocks::rewritten(&page, &results, folder).unwrap();
     let stale = page.lines().zip(made.lines()).find(|(old, new)| old != new);
     assert!(made == page, "run `ipc-bench report {folder} --blocks README.md`; the first difference: {stale:#?}");
-    for (_, path) in page
-        .match_indices("](results")
-        .map(|(at, _)| page[at + 2..].split_once([')', '#']))
-        .map(|p| p.unwrap().0)
-        .enumerate()
-    {
+    for (at, _) in page.match_indices("](results") {
+        let path = page[at + 2..].split([')', '#']).next().unwrap();
         assert!(root.join(path).exists(), "README leads to {path}, and there is nothing");
     }
 }

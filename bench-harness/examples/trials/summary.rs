@@ -6,7 +6,7 @@ use crate::{
 };
 use bench_harness::{
     gate::report::Outcome,
-    report::table::{Column, Field, Table, texts},
+    report::table::{Column, Table, texts},
 };
 use statrs::function::beta::inv_beta_reg;
 
@@ -230,7 +230,10 @@ mod tests {
         judge,
         sample::{cell, control, count, report},
     };
-    use bench_harness::gate::report::{Report, Status};
+    use bench_harness::{
+        gate::report::{Report, Status},
+        report::table::Field,
+    };
 
     #[test]
     fn bounds_are_those_of_scipy() {

@@ -11,7 +11,6 @@ use super::{
     overview::{SMALL, USUAL, calls, capital, copies_of, count},
     relay,
     table::{Column, Field, Mark, Table},
-    tables::grouped,
     units::{self, Quantity},
 };
 use crate::{
@@ -21,7 +20,7 @@ use crate::{
     relay::Relay,
 };
 use ipc_core::Wait;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 /// What a block is made by: its text, or the file that is missing.
 type Make = fn(&Results, &str) -> Result<String, &'static str>;
@@ -65,8 +64,15 @@ pub enum Error {
     },
 }
 
-/// The blocks of `page`: name, folder, and where the text between the markers begins and ends, the markers apart.
-fn blocks(page: &str) -> Result<Vec<(&str, &str, std::ops::Range<usize>)>, Error> {
+/// One block of a page.
+struct Block<'a> {
+    name: &'a str,
+    folder: &'a str,
+    /// From the first marker's start to the last one's end.
+    range: Range<usize>,
+}
+
+fn blocks(page: &str) -> Result<Vec<Block<'_>>, Error> {
     let mut blocks = Vec::new();
     let mut at = 0;
     while let Some(start) = page[at..].find("<!-- ").map(|found| at + found) {
@@ -79,7 +85,7 @@ fn blocks(page: &str) -> Result<Vec<(&str, &str, std::ops::Range<usize>)>, Error
         let Some((name, folder)) = page[start + "<!-- ".len()..end].split_once(" of ") else { continue };
         let last = format!("\n<!-- /{name} -->");
         let length = page[at..].find(&last).ok_or_else(|| Error::Endless(name.to_owned()))?;
-        blocks.push((name, folder, start..at + length + last.len()));
+        blocks.push(Block { name, folder, range: start..at + length + last.len() });
         at += length + last.len();
     }
     if blocks.is_empty() { Err(Error::None) } else { Ok(blocks) }
@@ -90,11 +96,8 @@ fn blocks(page: &str) -> Result<Vec<(&str, &str, std::ops::Range<usize>)>, Error
 /// # Errors
 /// [`Error::None`] and [`Error::Endless`].
 pub fn folders(page: &str) -> Result<Vec<String>, Error> {
-    let of = blocks(page)?;
-    Ok(grouped(of.iter().map(|(name, folder, _)| (*folder, (*name).to_owned())))
-        .into_iter()
-        .map(|g| g.0.to_owned())
-        .collect())
+    let folders: BTreeSet<String> = blocks(page)?.into_iter().map(|block| block.folder.to_owned()).collect();
+    Ok(folders.into_iter().collect())
 }
 
 /// `page` with every block made from `results`, which lie in `folder` as seen from the page.
@@ -104,7 +107,7 @@ pub fn folders(page: &str) -> Result<Vec<String>, Error> {
 pub fn rewritten(page: &str, results: &Results, folder: &str) -> Result<String, Error> {
     let mut text = String::with_capacity(page.len());
     let mut at = 0;
-    for (name, _, range) in blocks(page)? {
+    for Block { name, range, .. } in blocks(page)? {
         let known = || BLOCKS.map(|(name, _)| name).join(", ");
         let (_, make) = BLOCKS
             .iter()

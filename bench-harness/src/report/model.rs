@@ -3,7 +3,7 @@
 
 use crate::cell::{Access, Placement, Workload};
 use crate::record::{CostRow, Flags, Key, LatencyRow, Proximity, ThroughputRow};
-use crate::report::units::Quantity;
+use crate::report::{table::Beside, units::Quantity};
 use ipc_core::Wait;
 
 /// What a figure is of: one line of a table, one curve of a chart.
@@ -78,9 +78,10 @@ pub struct Figure {
 
 impl Figure {
     /// What is shown beside the figure, each with its name and its interval where it has one.
-    pub fn beside(&self) -> impl Iterator<Item = (&'static str, f64, Option<(f64, f64)>)> {
-        let p99 = self.p99.map(|p99| ("p99", p99, None));
-        p99.into_iter().chain(self.batch_mean.map(|(mean, interval)| ("batch mean", mean, interval)))
+    pub fn beside(&self) -> impl Iterator<Item = Beside> {
+        let p99 = self.p99.map(|value| Beside { name: "p99", value, interval: None });
+        let batch_mean = self.batch_mean.map(|(value, interval)| Beside { name: "batch mean", value, interval });
+        p99.into_iter().chain(batch_mean)
     }
 }
 

@@ -81,8 +81,19 @@ pub struct Shown {
     pub rank: Option<usize>,
     /// What makes it doubtful.
     pub marks: Vec<Mark>,
-    /// Further figures of the same cell, each with its name and interval.
-    pub beside: Vec<(&'static str, f64, Option<(f64, f64)>)>,
+    /// Further figures of the same cell.
+    pub beside: Vec<Beside>,
+}
+
+/// A figure that is shown beside another one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Beside {
+    /// What it is called.
+    pub name: &'static str,
+    /// The figure.
+    pub value: f64,
+    /// Its 95 % interval.
+    pub interval: Option<(f64, f64)>,
 }
 
 /// A doubt, as tables show it.
@@ -185,7 +196,7 @@ impl Field {
     fn markdown(&self) -> String {
         let Some(shown) = self.shown() else { return escape_markdown(&self.text()) };
         let rank = shown.rank.map_or(String::new(), |rank| format!("**{rank}** · "));
-        let figure = |(name, value, interval): &(&str, f64, _)| {
+        let figure = |Beside { name, value, interval }: &Beside| {
             format!(" · {name} {}", shown.quantity.format_within(*value, *interval))
         };
         let beside: String = shown.beside.iter().map(figure).collect();
@@ -249,7 +260,7 @@ impl Shown {
             let names: Vec<&str> = self.marks.iter().map(|mark| mark.name()).collect();
             let _ = write!(html, " <sup title=\"{}\">{}</sup>", names.join(", "), escape(&self.signs()));
         }
-        for (name, value, interval) in &self.beside {
+        for Beside { name, value, interval } in &self.beside {
             let _ = write!(html, "<small>{name} {}</small>", self.quantity.format_within(*value, *interval));
         }
         html
@@ -505,7 +516,7 @@ mod tests {
             interval: Some((ns - half, ns + half)),
             rank: Some(rank),
             marks: marks.iter().copied().map(Mark::Flag).collect(),
-            beside: vec![("p99", 2.0 * ns, None)],
+            beside: vec![Beside { name: "p99", value: 2.0 * ns, interval: None }],
         })
     }
 

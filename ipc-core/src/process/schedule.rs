@@ -75,7 +75,7 @@ impl Schedule {
         Self { policy, priority: parameters.sched_priority, nice }
     }
 
-    /// That of a child that is forked now: see [`step_down`](Self::step_down).
+    /// That of a child that is forked now: it steps down.
     pub fn of_children(self) -> Self {
         if self.policy.is_real_time() { Self { policy: Policy::OTHER, priority: 0, ..self } } else { self }
     }

@@ -2,9 +2,9 @@
 
 use super::axis::{LogAxis, extent, widened};
 use super::canvas::{Align, Canvas, GRID, INK, QUIET, Spot, render, text_width, tint};
-use super::labels::spread;
 use super::palette::look;
 use super::{Chart, Header, MARGIN, fit};
+use super::{labels::spread, lanes::Reading};
 use crate::{
     record::CostRow,
     report::{
@@ -100,7 +100,7 @@ fn draw<'a>(results: &Results, title: &str, rows: impl Iterator<Item = &'a CostR
             canvas.bold((left, top + 10.0), &view.label(), 13.0, INK, Align::Start);
             canvas.text((left, top + 28.0), &fit(&view.caption(), 11.0, panel), 11.0, QUIET, Align::Start);
             canvas.text((left, top + 50.0), "processor time of both, per round trip", 11.0, QUIET, Align::Start);
-            let range = |of: fn(&Dot) -> (f64, Option<(f64, f64)>)| {
+            let range = |of: fn(&Dot) -> Reading| {
                 let ends = dots.iter().map(of).flat_map(|(value, interval)| {
                     let (lo, hi) = interval.unwrap_or((value, value));
                     [value, lo.max(value / FURTHEST), hi.min(value * FURTHEST)]
