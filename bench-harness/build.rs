@@ -1,7 +1,10 @@
-//! Tells the program what it was built by and from: compiler, optimisation, target and git revision.
+//! Tells the program what it was built by and from: compiler, optimisation, profile, target and git revision.
 //!
 //! What cannot be found out is "unknown". The script runs again when a source file or git's own state changes, and
 //! not otherwise: cargo rebuilds this package in the first case anyway.
+
+#[path = "src/host/profile.rs"]
+mod profile;
 
 use std::{
     env, fs,
@@ -26,15 +29,50 @@ fn main() {
     set("OPT_LEVEL", env::var("OPT_LEVEL").ok());
     // Cargo sets it for build scripts, empty where there are no flags; they are separated by 0x1f.
     set("RUSTFLAGS", env::var("CARGO_ENCODED_RUSTFLAGS").ok().map(|flags| flags.replace('\u{1f}', " ")));
+    set("SETTINGS", settings(&workspace));
     set("TARGET", env::var("TARGET").ok());
+    set("TARGET_FEATURES", env::var("CARGO_CFG_TARGET_FEATURE").ok());
     set("REVISION", revision);
     set("DIRTY", dirty);
     watch(&workspace);
 }
 
+/// Settings of a profile by whose variables alone cargo does not run this script again.
+const SETTINGS: [&str; 8] =
+    ["CODEGEN_UNITS", "DEBUG_ASSERTIONS", "INCREMENTAL", "LTO", "OPT_LEVEL", "OVERFLOW_CHECKS", "PANIC", "RPATH"];
+
+/// What is set for the profile that this build is of, by the manifest, the files of cargo's configuration and the environment.
+fn settings(workspace: &Path) -> Option<String> {
+    let manifest = fs::read_to_string(workspace.join("Cargo.toml")).ok()?;
+    let documents: Vec<String> = std::iter::once(manifest)
+        .chain(configuration(workspace).iter().filter_map(|path| fs::read_to_string(path).ok()))
+        .collect();
+    // TARGET/PROFILE/build/PACKAGE/out: cargo says no more than whether it is like `release` or like `debug`.
+    let folder = env::var_os("OUT_DIR").map(PathBuf::from);
+    let folder = folder.as_deref().and_then(|out| out.ancestors().nth(3)?.file_name()?.to_str());
+    let name = match folder? {
+        "debug" => "dev",
+        name => name,
+    };
+    for setting in SETTINGS {
+        println!("cargo::rerun-if-env-changed=CARGO_PROFILE_{}_{setting}", name.to_uppercase().replace('-', "_"));
+    }
+    let variables =
+        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    profile::settings(name, &documents, &variables.collect::<Vec<_>>()).ok()
+}
+
+/// The files of cargo's configuration that hold for `workspace`, the nearest last.
+fn configuration(workspace: &Path) -> Vec<PathBuf> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let above: Vec<PathBuf> = workspace.ancestors().map(|folder| folder.join(".cargo")).collect();
+    home.into_iter().chain(above.into_iter().rev()).map(|folder| folder.join("config.toml")).collect()
+}
+
 /// Names what the figures above depend on. A path that does not exist would make cargo run the script every time.
 fn watch(workspace: &Path) {
-    let mut paths = vec![workspace.join("Cargo.toml"), workspace.join("Cargo.lock")];
+    let mut paths = configuration(workspace);
+    paths.extend([workspace.join("Cargo.toml"), workspace.join("Cargo.lock")]);
     for entry in fs::read_dir(workspace).into_iter().flatten().flatten() {
         paths.push(entry.path().join("Cargo.toml"));
         paths.push(entry.path().join("src"));
@@ -48,7 +86,7 @@ fn watch(workspace: &Path) {
             paths.push(folder.join(branch));
         }
     }
-    println!("cargo::rerun-if-changed=build.rs");
+    paths.extend(["build.rs", "src/host/profile.rs"].map(PathBuf::from));
     for path in paths.iter().filter(|path| path.exists()) {
         println!("cargo::rerun-if-changed={}", path.display());
     }

@@ -6,6 +6,8 @@
 mod build;
 mod environment;
 mod gather;
+#[cfg(test)]
+mod profile;
 mod time;
 
 pub use build::Build;

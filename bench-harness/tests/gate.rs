@@ -12,8 +12,10 @@ use bench_harness::{
 use ipc_core::conformance::surroundings::own;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::{
+    collections::BTreeSet,
     fs,
     io::{Read, Seek, SeekFrom, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Output, Stdio},
     time::{Duration, Instant},
@@ -61,17 +63,30 @@ fn answer(words: &[String]) -> ExitCode {
         None => "",
     };
     let identity = Identity::current();
+    if wrong == "hangs" || (wrong == "hangs-later" && words[0] != "--identify") {
+        std::thread::sleep(Duration::from_secs(300));
+    }
     if words[0] == "--identify" {
         let text = match wrong {
+            "crashes-at-once" => std::process::abort(),
             "old" => {
                 eprintln!("error: unrecognized subcommand 'sample'");
                 return ExitCode::from(2);
             }
             "schema" => serde_json::to_string(&Identity { schema: 99, ..identity }),
             "program" => serde_json::to_string(&Identity { program: "other".into(), ..identity }),
-            "debug" => {
+            // What a build of another profile says, and the slower one that it is.
+            "opt-level" | "assertions" | "rustflags" | "settings" | "features" | "old-base" => {
                 let mut identity = identity;
-                identity.build.opt_level = Some("z".into());
+                let build = &mut identity.build;
+                match wrong {
+                    "opt-level" => build.opt_level = Some("z".into()),
+                    "assertions" => build.debug_assertions = build.debug_assertions.map(|on| !on),
+                    "rustflags" => build.rustflags = Some("-Ctarget-cpu=z15".into()),
+                    "settings" => build.settings = Some("lto = never".into()),
+                    "features" => build.target_features = Some("vector-z".into()),
+                    _ => (build.settings, build.target_features) = (None, None),
+                }
                 serde_json::to_string(&identity)
             }
             "lacks" => {
@@ -86,10 +101,15 @@ fn answer(words: &[String]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let cell = words[0].clone();
+    if wrong == "crashes-always" {
+        std::process::abort();
+    }
     if cell.starts_with("copies/") {
         let syscalls = if wrong == "more-calls" && cell.starts_with("copies/pipe/") { 3.0 } else { 2.0 };
+        let mistakes = wrong == "mistakes";
         let reading = ExactReading {
-            name: cell,
+            wrong_payload: mistakes && cell == "copies/pipe/4096/copy",
+            name: if mistakes && cell == "copies/pipe/64/copy" { "copies/fifo/64/copy".into() } else { cell },
             evidence: Some(Evidence::Traced),
             syscalls: Some(syscalls),
             ..ExactReading::default()
@@ -105,10 +125,15 @@ fn answer(words: &[String]) -> ExitCode {
     let noise = if wrong == "noisy" { noise * (4.0 * (random.f64() - 0.5)).exp() } else { noise };
     let is_slower = match wrong {
         "biased" => true,
+        "biased-by-15" => true,
         "slower-at-first" => cell.starts_with("latency/pipe/") && count("calls") <= SCREEN_ROUNDS,
         _ => false,
     };
-    let bias = if is_slower { 1.3 } else { 1.0 };
+    let bias = match is_slower {
+        true if wrong == "biased-by-15" => 1.15,
+        true => 1.3,
+        false => 1.0,
+    };
     let ns = 5000.0 * (1.0 + slow) * noise * bias;
     let mut reading = Reading { cell: cell.clone(), ..Reading::default() };
     if cell.starts_with("throughput/") {
@@ -127,6 +152,11 @@ fn answer(words: &[String]) -> ExitCode {
         "flaky" if struck && count("calls").is_multiple_of(4) => {
             reading = Reading { cell, error: Some("no answer".into()), ..Reading::default() };
         }
+        "mistakes" if struck => reading.wrong_payload = true,
+        "mistakes" if cell.starts_with("latency/posix-mq/") => {
+            reading.cell = "latency/pipe/64/same-core/block/copy".into()
+        }
+        "mistakes" if cell.starts_with("throughput/") => (reading.p50_ns, reading.msgs_per_s) = (Some(ns), None),
         "timeless" if struck => reading.p50_ns = Some(0.0),
         "crashes" if struck => std::process::abort(),
         "garbage" if struck => {
@@ -174,8 +204,13 @@ impl Stage {
         command
     }
 
+    /// Compares, the marked build as the head, or as the base where what is wrong starts with `base:`.
     fn run(&self, wrong: &str, more: &[&str]) -> (Output, Option<Report>) {
-        let output = self.command("base", "head", more).env(STUB, wrong).output().unwrap();
+        let (base, head, wrong) = match wrong.strip_prefix("base:") {
+            Some(wrong) => ("head", "base", wrong),
+            None => ("base", "head", wrong),
+        };
+        let output = self.command(base, head, more).env(STUB, wrong).output().unwrap();
         (output, self.report())
     }
 
@@ -195,7 +230,12 @@ fn status(report: &Report, cell: &str) -> Status {
 
 /// Expects exit code `code`, and each of `words` in what is said; returns the report.
 fn expect(stage: &Stage, wrong: &str, code: i32, words: &[&str]) -> Result<Option<Report>, Failed> {
-    let (output, report) = stage.run(wrong, &[]);
+    expect_with(stage, wrong, &[], code, words)
+}
+
+/// Likewise, with options.
+fn expect_with(stage: &Stage, wrong: &str, more: &[&str], code: i32, words: &[&str]) -> Result<Option<Report>, Failed> {
+    let (output, report) = stage.run(wrong, more);
     let text = said(&output);
     if output.status.code() != Some(code) {
         return Err(format!("{wrong}: {:?} instead of {code}: {text}", output.status).into());
@@ -229,10 +269,20 @@ fn a_head_that_is_slowed_down_is_found_and_the_base_is_not_slowed_down() -> Resu
     Ok(())
 }
 
+/// What all cells have in common is not taken for the machine's, however many builds there are.
 fn a_slower_head_is_found_everywhere() -> Result<(), Failed> {
-    let report = expect(&Stage::new(), "biased", 1, &["REGRESSED"])?.expect("a report");
-    assert!(report.cells.iter().all(|cell| cell.status == Status::Regressed));
-    assert!(report.controls.iter().all(|control| control.held), "controls say nothing about the head");
+    let stage = Stage::new();
+    let [base, head] = ["base", "head"].map(|side| {
+        let other = stage.path(&format!("{side}-2"));
+        fs::copy(stage.path(side), &other).unwrap();
+        other.into_os_string().into_string().unwrap()
+    });
+    for (wrong, more) in [("biased", &[][..]), ("biased-by-15", &["--base", &base, "--head", &head])] {
+        let report = expect_with(&stage, wrong, more, 1, &["REGRESSED"])?.expect("a report");
+        let mut typical = report.cells.iter().filter(|cell| cell.metric != Metric::P99);
+        assert!(typical.all(|cell| cell.status == Status::Regressed), "{wrong}: {:?}", report.cells);
+        assert!(report.controls.iter().all(|control| control.held), "controls say nothing about the head");
+    }
     Ok(())
 }
 
@@ -269,13 +319,61 @@ fn a_head_that_cannot_what_the_base_can_is_a_regression() -> Result<(), Failed> 
     Ok(())
 }
 
+fn a_reading_of_something_else_is_none() -> Result<(), Failed> {
+    let stage = Stage::new();
+    let (output, report) = stage.run("mistakes", &[]);
+    let report = report.expect("a report");
+    assert_eq!((output.status.code(), report.outcome), (Some(1), Outcome::Regressed), "{}", said(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for (cell, word) in [
+        ("latency/posix-mq/64/same-core/block/copy", "it answers for"),
+        ("latency/posix-shm/64/same-core/block/in-place", "wrong payload"),
+        ("throughput/pipe/65536/same-core/block/copy", "no figure"),
+    ] {
+        assert_eq!(status(&report, cell), Status::Failed);
+        let line = text.lines().position(|line| line.starts_with(&format!("FAILED {cell}"))).expect("a line");
+        assert!(text.lines().skip(line).take(3).any(|line| line.contains(word)), "{word}: {text}");
+        // Once with its reason, and once in the table.
+        assert_eq!(text.matches(cell).count(), 2, "{cell}: {text}");
+    }
+    for (name, word) in [("copies/pipe/64/copy", "it answers for"), ("copies/pipe/4096/copy", "wrong payload")] {
+        let exact = report.exact.iter().find(|exact| exact.name == name).expect("its counts");
+        let mut worse = exact.counts.iter().filter(|count| count.worse);
+        assert!(worse.any(|count| count.note.as_ref().is_some_and(|note| note.contains(word))), "{exact:?}");
+    }
+    Ok(())
+}
+
+/// Wrong payloads are a finding, even if they are all that there is; a head without any figure is none.
+fn a_head_that_cannot_be_measured_is_no_head() -> Result<(), Failed> {
+    for (wrong, only, code, word) in [
+        ("crashes-always", "", 2, "no pair of the head yielded a figure: killed by SIGABRT"),
+        ("base:crashes-always", "", 4, "no pair of the base yielded a figure: killed by SIGABRT"),
+        ("hangs-later", "posix-shm", 2, "no pair of the head yielded a figure: no answer within 5s"),
+        ("garbage", "posix-shm", 2, "no pair of the head yielded a figure: it prints what is no line"),
+        ("payload", "posix-shm", 1, "the head fails in 1 of 1 cells"),
+        ("mistakes", "posix-shm", 1, "the head fails in 1 of 1 cells"),
+    ] {
+        let report = expect_with(&Stage::new(), wrong, &[only], code, &[word])?.expect("a report");
+        let expected = match code {
+            1 => Outcome::Regressed,
+            2 => Outcome::HeadUnmeasured,
+            _ => Outcome::BaseUnmeasured,
+        };
+        assert_eq!(report.outcome, expected, "{wrong}");
+        assert_eq!(report.head.pairs == 0, code != 4, "{wrong}");
+        assert!(report.controls.is_empty() && report.exact.is_empty(), "{wrong}");
+    }
+    Ok(())
+}
+
 fn what_both_cannot_is_no_regression() -> Result<(), Failed> {
     for (wrong, word) in [("fails-both", "no room"), ("payload-both", "byte 3"), ("timeless-both", "no figure")] {
         let report = expect(&Stage::new(), wrong, 0, &[word])?.expect("a report");
         assert_eq!(status(&report, "latency/posix-shm"), Status::Failed);
     }
     let output = Stage::new().command("base", "head", &["posix-shm"]).env(STUB, "fails-both").output().unwrap();
-    assert_eq!(output.status.code(), Some(3), "nothing was compared: {}", said(&output));
+    assert_eq!(output.status.code(), Some(2), "nothing was measured: {}", said(&output));
     Ok(())
 }
 
@@ -299,18 +397,46 @@ fn a_cell_that_one_side_lacks_is_named_and_the_others_compared() -> Result<(), F
     let report = expect(&Stage::new(), "lacks", 0, &["posix-mq", "the head has no"])?.expect("a report");
     assert_eq!(status(&report, "latency/posix-mq"), Status::Lacking);
     assert_eq!(report.cells.iter().filter(|cell| cell.status == Status::Unchanged).count(), 3);
-    expect(&Stage::new(), "lacks-all", 4, &["no cell of the plan in common"]).map(drop)
+    expect(&Stage::new(), "lacks-all", 2, &["no cell of the plan"])?;
+    expect(&Stage::new(), "base:lacks-all", 4, &["no cell of the plan in common"]).map(drop)
 }
 
-fn what_is_not_comparable_is_refused_and_nothing_is_written() -> Result<(), Failed> {
-    for (wrong, word) in
-        [("old", "before"), ("schema", "version 99"), ("program", "'other'"), ("debug", "optimisation")]
-    {
+/// 2 where it is the head, 4 where it is the base.
+fn what_cannot_be_measured_is_refused_and_nothing_is_written() -> Result<(), Failed> {
+    let wrongs = [
+        ("old", "before"),
+        ("schema", "version 99"),
+        ("program", "'other'"),
+        ("crashes-at-once", "SIGABRT"),
+        ("hangs", "5s"),
+    ];
+    for (wrong, word) in wrongs {
         let stage = Stage::new();
-        assert!(expect(&stage, wrong, 4, &[word])?.is_none());
+        assert!(expect(&stage, wrong, 2, &["error: head: ", word])?.is_none());
+        if wrong != "hangs" {
+            assert!(expect(&stage, &format!("base:{wrong}"), 4, &["base: ", word])?.is_none());
+        }
         assert!(!stage.path("out/gate.json").exists());
     }
     Ok(())
+}
+
+fn other_flags_are_named_and_refused_unless_allowed() -> Result<(), Failed> {
+    let stage = Stage::new();
+    for (wrong, what, value) in [
+        ("opt-level", "opt-level of", ": z"),
+        ("assertions", "debug assertions of", ": off"),
+        ("rustflags", "RUSTFLAGS of", ": -Ctarget-cpu=z15"),
+        ("settings", "profile settings of", ": lto = never"),
+        ("features", "target features of", ": vector-z"),
+    ] {
+        let words = [what, value, "/base'", "/head'", "--allow-other-flags"];
+        assert!(expect(&stage, wrong, 2, &words)?.is_none(), "{wrong}");
+        assert!(!stage.path("out/gate.json").exists());
+    }
+    expect_with(&stage, "settings", &["--allow-other-flags", "posix-shm"], 0, &["profile settings of", "passed"])?;
+    // A base of before programs said it.
+    expect_with(&stage, "base:old-base", &["posix-shm"], 0, &["passed"]).map(drop)
 }
 
 /// The start of an executable for another architecture: 64-bit little-endian ELF for s390 (elf(5)).
@@ -332,17 +458,29 @@ fn files_that_are_no_build_are_refused() -> Result<(), Failed> {
     fs::write(stage.path("foreign"), FOREIGN).unwrap();
     fs::copy("/bin/true", stage.path("true")).unwrap();
     fs::copy("/bin/false", stage.path("false")).unwrap();
-    for (base, head, code, word) in [
-        ("nowhere", "head", 4, "nowhere"),
-        ("base", "nowhere", 2, "nowhere"),
-        ("text", "head", 4, "text"),
-        ("empty", "head", 4, "empty"),
-        ("base", "foreign", 4, "architecture"),
-        ("true", "head", 4, "true"),
-        ("false", "head", 4, "false"),
-        (".", "head", 4, "no file"),
-        ("base", "base", 2, "one file"),
-    ] {
+    fs::write(stage.path("script"), "#!/bin/sh\necho nonsense\n").unwrap();
+    fs::set_permissions(stage.path("script"), fs::Permissions::from_mode(0o755)).unwrap();
+    // As long as none can be, and a program as far as its start goes.
+    fs::write(stage.path("long"), FOREIGN).unwrap();
+    fs::File::options().write(true).open(stage.path("long")).unwrap().set_len(1 << 40).unwrap();
+    nix::unistd::mkfifo(&stage.path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(stage.path("socket")).unwrap();
+    let files = [
+        ("nowhere", "nowhere"),
+        ("text", "ELF header"),
+        ("empty", "is empty"),
+        ("script", "a script"),
+        ("long", "bytes"),
+        ("foreign", "architecture"),
+        ("true", "no ipc-bench"),
+        ("false", "no ipc-bench"),
+        (".", "a folder"),
+        ("fifo", "a FIFO"),
+        ("socket", "a socket"),
+        ("/dev/zero", "a device"),
+    ];
+    let sides = files.into_iter().flat_map(|(file, word)| [(file, "head", 4, word), ("base", file, 2, word)]);
+    for (base, head, code, word) in sides.chain([("base", "base", 2, "one file")]) {
         let output = stage.command(base, head, &[]).output().unwrap();
         let text = said(&output);
         assert_eq!(output.status.code(), Some(code), "{base} {head}: {text}");
@@ -351,6 +489,50 @@ fn files_that_are_no_build_are_refused() -> Result<(), Failed> {
     }
     std::os::unix::fs::symlink(stage.path("base"), stage.path("link")).unwrap();
     assert_eq!(stage.command("base", "link", &[]).output().unwrap().status.code(), Some(2), "a link is the same file");
+    Ok(())
+}
+
+/// Runs `words` where the kernel runs nothing from memory: in a PID namespace of its own, whose `vm.memfd_noexec` is 2.
+fn without_programs_in_memory(words: &[&str], dir: &Path) -> Output {
+    let set = "echo 2 >/proc/sys/vm/memfd_noexec && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--ipc", "sh", "-c", set, "sh"]).args(words);
+    command.env("TMPDIR", dir).env(STUB, "lacks-all").output().unwrap_or_else(|error| panic!("unshare: {error}"))
+}
+
+/// Why that cannot be done here.
+fn no_namespace() -> Option<String> {
+    if !Path::new("/proc/sys/vm/memfd_noexec").exists() {
+        return Some("this kernel has no vm.memfd_noexec (Linux 6.3)".into());
+    }
+    let tried = without_programs_in_memory(&["true"], &std::env::temp_dir());
+    (!tried.status.success()).then(|| said(&tried).trim().to_owned())
+}
+
+/// The builds then run from files in TMPDIR, of which nothing is left; memory for messages needs no such permission.
+fn where_nothing_runs_from_memory_it_runs_from_a_file() -> Result<(), Failed> {
+    let stage = Stage::new();
+    let [base, head, out] =
+        ["base", "head", "out"].map(|name| stage.path(name).into_os_string().into_string().unwrap());
+    let program = env!("CARGO_BIN_EXE_ipc-bench");
+    let words = [program, "gate", "--base", &base, "--head", &head, "--plan", "smoke", "--out", &out];
+    let output = without_programs_in_memory(&words, stage.dir.path());
+    // The stub says so, asked what it is.
+    assert!(said(&output).contains("it has no cell of the plan"), "{}", said(&output));
+    let left: BTreeSet<_> = stage.dir.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["base", "head", "out"].map(Into::into).into());
+
+    let output = without_programs_in_memory(&words, Path::new("/proc/nowhere"));
+    assert_eq!(output.status.code(), Some(2));
+    for word in ["base: '", "/proc/nowhere", "memfd_create: EACCES", "set TMPDIR", "vm.memfd_noexec to 0 or 1"] {
+        assert!(said(&output).contains(word), "no '{word}' in: {}", said(&output));
+    }
+    for cell in ["latency/memfd/64/same-core/block/copy", "latency/splice/64/same-core/block/in-place"] {
+        let output = without_programs_in_memory(&[program, "sample", cell], stage.dir.path());
+        let reading: Reading =
+            serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {}", said(&output)))?;
+        assert_eq!(reading.error, None, "{cell}");
+    }
     Ok(())
 }
 
@@ -410,6 +592,7 @@ fn the_program_itself_is_measured() -> Result<(), Failed> {
         Outcome::Passed => 0,
         Outcome::Regressed => 1,
         Outcome::Inconclusive => 3,
+        other => return Err(format!("{other}: {}", said(&output)).into()),
     };
     assert_eq!(output.status.code(), Some(code), "{}", said(&output));
     // A tail that looked worse has a line of its own.
@@ -428,7 +611,7 @@ fn trials() -> Vec<Trial> {
     macro_rules! all {
         ($($test:ident),+ $(,)?) => { vec![$(Trial::test(stringify!($test), $test)),+] };
     }
-    all![
+    let mut trials = all![
         unchanged_code_passes,
         a_head_that_is_slowed_down_is_found_and_the_base_is_not_slowed_down,
         a_slower_head_is_found_everywhere,
@@ -441,10 +624,23 @@ fn trials() -> Vec<Trial> {
         a_head_that_fails_at_times_is_a_regression_unless_the_base_does_too,
         a_count_that_grew_is_found_whatever_the_timing,
         a_cell_that_one_side_lacks_is_named_and_the_others_compared,
-        what_is_not_comparable_is_refused_and_nothing_is_written,
+        a_head_that_cannot_be_measured_is_no_head,
+        a_reading_of_something_else_is_none,
+        what_cannot_be_measured_is_refused_and_nothing_is_written,
+        other_flags_are_named_and_refused_unless_allowed,
         files_that_are_no_build_are_refused,
         options_that_make_no_sense_are_refused,
         ctrl_c_prints_what_is_known,
         the_program_itself_is_measured,
-    ]
+    ];
+    let why_not = no_namespace();
+    if let Some(why) = &why_not {
+        eprintln!("where_nothing_runs_from_memory_it_runs_from_a_file is ignored: {why}");
+    }
+    let test = Trial::test(
+        "where_nothing_runs_from_memory_it_runs_from_a_file",
+        where_nothing_runs_from_memory_it_runs_from_a_file,
+    );
+    trials.push(test.with_ignored_flag(why_not.is_some()));
+    trials
 }

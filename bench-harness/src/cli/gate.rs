@@ -9,9 +9,10 @@ use crate::{
     gate::{
         engine::{self, Request},
         export,
+        image::Unfit,
         plan::Plan,
         print,
-        program::{Program, Unfit, all_have},
+        program::{Program, all_have},
         report::{CellReport, Metric, Outcome, Status},
     },
     inject::{self, Injection},
@@ -44,6 +45,9 @@ pub struct Args {
     /// smoke, twelve, full
     #[arg(long, default_value = "full")]
     plan: Plan,
+    /// Compare builds whose compiler flags or profiles differ, which is refused otherwise
+    #[arg(long)]
+    allow_other_flags: bool,
     /// The seed of all random choices; by default another one each time
     #[arg(long)]
     seed: Option<u64>,
@@ -110,16 +114,25 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let out = folder(Some(&args.out.clone().unwrap_or_else(gate_dir)), false)?;
     let base = match load(&args.base) {
         Ok(base) => base,
-        Err(unfit) => return incomparable("base", unfit),
+        Err(unfit @ Unfit::System { .. }) => bail!("base: {unfit}"),
+        Err(unfit) => {
+            eprintln!("base: {unfit}");
+            return Ok(Verdict::Incomparable);
+        }
     };
-    let head = match load(&args.head) {
-        Ok(head) => head,
-        Err(missing @ Unfit::Missing { .. }) => bail!("head: {missing}"),
-        Err(unfit) => return incomparable("head", unfit),
-    };
-    if let Some(why) = differ(&base, &head) {
-        eprintln!("base and head cannot be compared: {why}");
-        return Ok(Verdict::Incomparable);
+    let head = load(&args.head).map_err(|unfit| anyhow!("head: {unfit}"))?;
+    let others = other_flags(&base, &head);
+    if !others.is_empty() && !args.allow_other_flags {
+        bail!(
+            "the builds have other flags, and a difference may be theirs: {}. Build all alike; or compare them all the same with \
+             --allow-other-flags",
+            others.join("; ")
+        );
+    }
+    notes.extend(others);
+    let has = |side: &[Program]| cells.iter().any(|cell| all_have(side, cell.mechanism, cell.access));
+    if !has(&head) {
+        bail!("head: '{}' cannot be measured: it has no cell of the plan", head[0].path.display());
     }
     if !cells.iter().any(|cell| [&base, &head].iter().all(|side| all_have(side, cell.mechanism, cell.access))) {
         eprintln!("base and head cannot be compared: they have no cell of the plan in common");
@@ -155,22 +168,14 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     Ok(match report.outcome {
         Outcome::Passed => Verdict::Done,
         Outcome::Regressed => Verdict::Negative,
+        Outcome::HeadUnmeasured => bail!("the head cannot be measured: {}", report.reasons[0]),
         Outcome::Inconclusive => Verdict::Inconclusive,
+        Outcome::BaseUnmeasured => Verdict::Incomparable,
     })
 }
 
 fn load(paths: &[PathBuf]) -> Result<Vec<Program>, Unfit> {
     paths.iter().map(|path| Program::load(path)).collect()
-}
-
-fn incomparable(side: &str, unfit: Unfit) -> anyhow::Result<Verdict> {
-    match unfit {
-        Unfit::System(error) => Err(error.into()),
-        unfit => {
-            eprintln!("{side}: {unfit}");
-            Ok(Verdict::Incomparable)
-        }
-    }
 }
 
 /// A file compared with itself would pass, and say nothing.
@@ -185,21 +190,19 @@ fn refuse_itself(base: &[PathBuf], head: &[PathBuf]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Why two sides are no fair comparison.
-fn differ(base: &[Program], head: &[Program]) -> Option<String> {
-    let first = &base[0].identity.build;
-    for program in base.iter().chain(head) {
-        let build = &program.identity.build;
-        for (what, one, other) in
-            [("target", &first.target, &build.target), ("optimisation", &first.opt_level, &build.opt_level)]
-        {
-            if one != other {
-                let name = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
-                let (one, other) = (name(one), name(other));
-                let (a, b) = (base[0].path.display(), program.path.display());
-                return Some(format!("the {what} of '{a}' is {one}, that of '{b}' {other}"));
-            }
-        }
-    }
-    None
+/// In what the builds differ from the first of the base beside their source. What that does not say of itself, as it was built
+/// before programs did, is no difference.
+fn other_flags(base: &[Program], head: &[Program]) -> Vec<String> {
+    let first = &base[0];
+    let others = base[1..].iter().chain(head).flat_map(|program| {
+        let flags = first.identity.build.flags().into_iter().zip(program.identity.build.flags());
+        flags.filter(|((_, one), (_, other))| one.is_some() && one != other).map(move |((what, one), (_, other))| {
+            let [one, other] = [one, other].map(|value| match value {
+                Some("") => "none",
+                value => value.unwrap_or("unknown"),
+            });
+            format!("{what} of '{}': {one}, of '{}': {other}", first.path.display(), program.path.display())
+        })
+    });
+    others.collect()
 }

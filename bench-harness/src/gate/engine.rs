@@ -8,6 +8,7 @@ use super::{
     reading::{Reading, Stretch},
     report::{CellReport, Change, Control, ExactReport, Expectation, Figures, Metric, Outcome, Report, Side, Status},
     rounds::{Couple, Rounds},
+    wording,
 };
 use crate::{
     cell::{Cell, Workload},
@@ -16,7 +17,7 @@ use crate::{
     progress::Progress,
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -76,6 +77,8 @@ struct Subject {
     failed: [u32; 2],
     error: [Option<String>; 2],
     wrong_payload: [bool; 2],
+    /// Pairs of base and head that yielded a figure.
+    yielded: [u32; 2],
 }
 
 impl Subject {
@@ -90,6 +93,7 @@ impl Subject {
             failed: [0; 2],
             error: [None, None],
             wrong_payload: [false; 2],
+            yielded: [0; 2],
         }
     }
 
@@ -145,29 +149,42 @@ pub fn compare(request: &Request) -> Report {
     subjects.extend(controls.into_iter().filter(|control| has(&request.base, &control.cell)));
 
     run.screen(&mut subjects);
-    run.confirm(&mut subjects);
-    // What the head cannot do at all is found already, and counting it may take as long as its deadline.
-    let works = |cell: &Cell| !subjects.iter().any(|subject| subject.cell == *cell && subject.is_broken());
-    let counted: Vec<Cell> = shared.iter().copied().filter(works).collect();
-    let exact = run.count(&counted);
+    let mut exact = Vec::new();
+    if is_worthwhile(&subjects) {
+        run.confirm(&mut subjects);
+        // What the head cannot do at all is found already, and counting it may take as long as its deadline.
+        let works = |cell: &Cell| !subjects.iter().any(|subject| subject.cell == *cell && subject.is_broken());
+        let counted: Vec<Cell> = shared.iter().copied().filter(works).collect();
+        exact = run.count(&counted);
+    } else {
+        // They have not had their rounds.
+        subjects.retain(|subject| subject.purpose == Purpose::Comparison);
+    }
 
     let (compared, controls): (Vec<Subject>, Vec<Subject>) =
         subjects.into_iter().partition(|subject| subject.purpose == Purpose::Comparison);
     let mut cells: Vec<CellReport> = judge(&compared, &rules).iter().map(|line| report(line, &rules)).collect();
     cells.extend(lacking.iter().map(|cell| lacking_report(cell, has(&request.head, cell))));
     let controls: Vec<Control> = controls.iter().filter_map(|control| judge_control(control, &rules)).collect();
-    let of = |is_broken: bool| {
-        let compared = compared.iter().filter(move |subject| subject.is_broken() == is_broken);
-        compared.filter_map(|subject| Some(format!("{}: {}", subject.cell, subject.trouble()?)))
+    let failed_controls = if is_worthwhile(&compared) { failed(&controls) } else { Vec::new() };
+    let yielded = |side: usize| compared.iter().map(|subject| subject.yielded[side]).sum();
+    let side = |builds: &[Program], side| Side {
+        identity: builds[0].identity.clone(),
+        builds: builds.len() as u32,
+        pairs: yielded(side),
     };
-    let (outcome, mut reasons) = verdict(&cells, &of(true).collect::<Vec<_>>(), &controls, &exact);
-    reasons.extend(of(false).chain(request.notes.iter().cloned()));
-    let side = |builds: &[Program]| Side { identity: builds[0].identity.clone(), builds: builds.len() as u32 };
+    let [base, head] = [side(&request.base, 0), side(&request.head, 1)];
+    let (outcome, mut reasons) = verdict(&compared, [base.pairs, head.pairs], &cells, failed_controls, &exact);
+    // Beside a verdict nobody sees what failed now and then; a cell without one tells itself.
+    let judged = |cell: &Cell| cells.iter().any(|report| report.cell == *cell && wording::unjudged(report).is_none());
+    let troubled = compared.iter().filter(|subject| judged(&subject.cell));
+    reasons.extend(troubled.filter_map(|subject| Some(format!("{}: {}", subject.cell, subject.trouble()?))));
+    reasons.extend(request.notes.iter().cloned());
     Report {
         outcome,
         reasons,
-        base: side(&request.base),
-        head: side(&request.head),
+        base,
+        head,
         plan: request.plan.to_string(),
         seed: request.seed,
         started: rfc3339(started),
@@ -192,6 +209,9 @@ impl Run<'_> {
                 progress.begin(&subjects[index].cell);
                 self.round(&mut subjects[index]);
                 progress.advance(1);
+            }
+            if !is_worthwhile(subjects) {
+                break;
             }
         }
         progress.finish();
@@ -253,13 +273,15 @@ impl Run<'_> {
             let (error, wrong_payload) = match self.sample(subject, side, builds[side]) {
                 // Stopping is no fault of the cell.
                 _ if interrupt::requested() => return None,
-                Ok(Reading { error: Some(error), wrong_payload, .. }) => (error, wrong_payload),
-                Ok(reading) if !reading.has_figure() => (format!("no figure, {} messages lost", reading.lost), false),
-                Ok(reading) => {
-                    subject.failures[side] = 0;
-                    readings[side] = Some(reading);
-                    continue;
-                }
+                Ok(reading) => match reading.fault(&subject.cell) {
+                    Some(fault) => (fault, reading.wrong_payload),
+                    None => {
+                        subject.failures[side] = 0;
+                        subject.yielded[side] += 1;
+                        readings[side] = Some(reading);
+                        continue;
+                    }
+                },
                 Err(error) => (error.to_string(), false),
             };
             subject.failures[side] += 1;
@@ -330,6 +352,11 @@ impl Run<'_> {
         progress.finish();
         found
     }
+}
+
+/// Whether anything can still be compared.
+fn is_worthwhile(subjects: &[Subject]) -> bool {
+    subjects.iter().any(|subject| subject.purpose == Purpose::Comparison && !subject.is_hopeless())
 }
 
 /// `CELL:PERCENT` with a percentage of nothing, and just as long: an environment of another length shifts the stack.
@@ -500,30 +527,8 @@ fn judge_control(control: &Subject, rules: &Rules) -> Option<Control> {
     Some(Control { expectation, held, report })
 }
 
-/// The verdict and what it rests on, findings first.
-fn verdict(
-    cells: &[CellReport],
-    broken: &[String],
-    controls: &[Control],
-    exact: &[ExactReport],
-) -> (Outcome, Vec<String>) {
-    // Tails gate, but that one is open leaves no cell open.
-    let own = || cells.iter().filter(|cell| cell.metric != Metric::P99);
-    let mut findings = broken.to_vec();
-    for report in exact {
-        for count in report.counts.iter().filter(|count| count.worse) {
-            let text = |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.2}"));
-            let note = count.note.as_ref().map_or(String::new(), |note| format!(" ({note})"));
-            let (base, head) = (text(count.base), text(count.head));
-            findings.push(format!("{}: {} per message {base} → {head}{note}", report.name, count.what));
-        }
-    }
-    let certain = !findings.is_empty();
-    let slower = cells.iter().filter(|cell| cell.status == Status::Regressed);
-    let regressed = slower.map(|cell| cell.cell).collect::<BTreeSet<_>>().len();
-    if regressed > 0 {
-        findings.push(format!("{regressed} of {} cells are slower, confirmed on fresh rounds", own().count()));
-    }
+/// What is wrong with the controls.
+fn failed(controls: &[Control]) -> Vec<String> {
     let failed = controls.iter().filter(|control| !control.held).map(|control| {
         let Control { expectation, report, .. } = control;
         match expectation {
@@ -544,6 +549,58 @@ fn verdict(
             failed.push(format!("the base can run no control that has to be {expectation}"));
         }
     }
+    failed
+}
+
+/// The text that is there most often.
+fn commonest<'a>(texts: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut counted = BTreeMap::<&str, usize>::new();
+    texts.for_each(|text| *counted.entry(text).or_default() += 1);
+    counted.into_iter().max_by_key(|&(_, count)| count).map(|(text, _)| text)
+}
+
+/// The verdict and what it rests on, findings first. Of `pairs` there are so many of base and head that yielded a figure.
+fn verdict(
+    compared: &[Subject],
+    pairs: [u32; 2],
+    cells: &[CellReport],
+    failed_controls: Vec<String>,
+    exact: &[ExactReport],
+) -> (Outcome, Vec<String>) {
+    // Tails gate, but that one is open leaves no cell open.
+    let own = || cells.iter().filter(|cell| cell.metric != Metric::P99);
+    let corrupts = |subject: &&Subject| subject.wrong_payload[1] && !subject.wrong_payload[0];
+    if !interrupt::requested() && !compared.iter().any(|subject| corrupts(&subject)) {
+        let unmeasured = |name, side: usize| {
+            let errors = compared.iter().filter_map(|subject| subject.error[side].as_deref());
+            let why = commonest(errors).unwrap_or("it has no cell of the plan");
+            vec![format!("no pair of the {name} yielded a figure: {why}")]
+        };
+        match pairs {
+            [_, 0] => return (Outcome::HeadUnmeasured, unmeasured("head", 1)),
+            [0, _] => return (Outcome::BaseUnmeasured, unmeasured("base", 0)),
+            _ => {}
+        }
+    }
+    let broken = compared.iter().filter(|subject| subject.is_broken()).count();
+    let mut findings = Vec::new();
+    if broken > 0 {
+        findings.push(format!("the head fails in {broken} of {} cells where the base does not", own().count()));
+    }
+    for report in exact {
+        for count in report.counts.iter().filter(|count| count.worse) {
+            let text = |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.2}"));
+            let note = count.note.as_ref().map_or(String::new(), |note| format!(" ({note})"));
+            let (base, head) = (text(count.base), text(count.head));
+            findings.push(format!("{}: {} per message {base} → {head}{note}", report.name, count.what));
+        }
+    }
+    let certain = !findings.is_empty();
+    let slower = cells.iter().filter(|cell| cell.status == Status::Regressed);
+    let regressed = slower.map(|cell| cell.cell).collect::<BTreeSet<_>>().len();
+    if regressed > 0 {
+        findings.push(format!("{regressed} of {} cells are slower, confirmed on fresh rounds", own().count()));
+    }
     let measured = own().filter(|cell| !matches!(cell.status, Status::Failed | Status::Lacking)).count();
     let unresolved = own().filter(|cell| cell.status == Status::Unresolved).count();
     let mut open = Vec::new();
@@ -555,12 +612,12 @@ fn verdict(
     let outcome = match () {
         () if interrupt::requested() => Outcome::Inconclusive,
         () if certain => Outcome::Regressed,
-        () if !failed.is_empty() => Outcome::Inconclusive,
+        () if !failed_controls.is_empty() => Outcome::Inconclusive,
         () if regressed > 0 => Outcome::Regressed,
         () if !open.is_empty() => Outcome::Inconclusive,
         () => Outcome::Passed,
     };
-    findings.extend(failed);
+    findings.extend(failed_controls);
     findings.extend(interrupt::requested().then(|| "the run was interrupted".to_owned()));
     findings.extend(open);
     (outcome, findings)

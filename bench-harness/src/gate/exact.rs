@@ -219,10 +219,23 @@ const fn tolerance(quantity: Quantity) -> f64 {
 ///
 /// A count is worse where the least of the head's is larger than the largest of the base's by more than is noise, and where the
 /// head has none any more, as where it makes a call that the rules do not know. Readings without a count are passed over where
-/// others of the same side have it.
+/// others of the same side have it. A wrong payload of the head alone is worse, whatever was counted.
 pub fn compare(base: &[ExactReading], head: &[ExactReading]) -> ExactReport {
     let name = base.iter().chain(head).next().map(|reading| reading.name.clone()).unwrap_or_default();
-    let counts = Quantity::ALL.iter().map(|&quantity| compare_one(quantity, base, head)).collect();
+    let wrong = |side: &[ExactReading]| side.iter().position(|reading| reading.wrong_payload);
+    let counts = match (wrong(base), wrong(head)) {
+        (None, Some(index)) => {
+            let note = head[index].error.clone().unwrap_or("wrong payload".into());
+            vec![Count {
+                what: "right payloads".into(),
+                base: Some(1.0),
+                head: Some(0.0),
+                worse: true,
+                note: Some(note),
+            }]
+        }
+        _ => Quantity::ALL.iter().map(|&quantity| compare_one(quantity, base, head)).collect(),
+    };
     ExactReport { name, counts }
 }
 
@@ -368,6 +381,22 @@ mod tests {
             assert!(!find(quantity, &[], &[traced(2.0)]).worse, "{quantity}");
         }
         assert_eq!(compare(&[], &[]).name, "");
+    }
+
+    /// However many right ones there were beside it.
+    #[test]
+    fn a_wrong_payload_of_the_head_alone_is_worse() {
+        let wrong = ExactReading { wrong_payload: true, ..failed("wrong payload: byte 3") };
+        let worse = |base: &[ExactReading], head: &[ExactReading]| {
+            compare(base, head).counts.into_iter().find(|count| count.worse).and_then(|count| count.note)
+        };
+        let of_the_head = worse(&[traced(2.0)], &[traced(2.0), wrong.clone()]);
+        assert_eq!(of_the_head.as_deref(), Some("wrong payload: byte 3"));
+        let counted = ExactReading { wrong_payload: true, ..traced(2.0) };
+        assert!(worse(&[traced(2.0)], &[counted]).is_some());
+        let wrong = std::slice::from_ref(&wrong);
+        assert_eq!(worse(wrong, wrong), None);
+        assert_eq!(worse(wrong, &[traced(2.0)]), None);
     }
 
     #[test]

@@ -117,6 +117,7 @@ pub fn empty() -> Report {
             build: Build { revision: Some(revision.into()), dirty: Some(false), ..Build::default() },
         },
         builds: 3,
+        pairs: 2_100,
     };
     Report {
         outcome: Outcome::Inconclusive,

@@ -1,8 +1,8 @@
 //! The regression gate: did this commit make any mechanism slower?
 //!
 //! Two builds of this program, base and head, are measured in turns in one run ([`engine`]), by what a [`plan`] asks for. A
-//! [`program`] is one build, a [`reading`] what it says of one pair, [`rounds`] what the pairs of a cell add up to; [`exact`] counts
-//! what hardly varies. [`judge`] decides, by the [`stats`], what the differences mean; [`report`] is what comes of all of them.
+//! [`program`] is one build, run from an [`image`] of its file. A [`reading`] is what it says of one pair, [`rounds`] what the
+//! pairs of a cell add up to; [`exact`] counts what hardly varies. [`judge`] decides, by the [`stats`], what the differences mean; [`report`] is what comes of all of them.
 //! [`print`](mod@print) shows that to a person, [`export`] writes it for other tools, both in the words of [`wording`].
 
 pub mod engine;
@@ -10,6 +10,7 @@ pub mod exact;
 #[cfg(test)]
 mod example;
 pub mod export;
+pub mod image;
 pub mod judge;
 pub mod plan;
 pub mod print;

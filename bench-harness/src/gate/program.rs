@@ -1,11 +1,8 @@
-//! A build of this program that the gate runs, over and over.
-//!
-//! Its file is copied into memory once (memfd_create(2), sealed), and what runs is that copy. So it does not matter where the
-//! file lies and how long its path is, which would shift the stack of one side against the other's; and whoever rebuilds it
-//! meanwhile disturbs nothing.
+//! A build of this program that the gate runs, over and over: a [copy](super::image) of its file.
 
 use super::{
     exact::ExactReading,
+    image::{self, Unfit},
     reading::{Identity, PROGRAM, Reading, SCHEMA, Stretch},
 };
 use crate::{
@@ -19,16 +16,12 @@ use ipc_core::{
 };
 use nix::{
     errno::Errno,
-    fcntl::{FcntlArg, SealFlag, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        memfd::{MFdFlags, memfd_create},
-        stat::{Mode, fchmod},
-    },
     unistd::{dup2_stderr, dup2_stdin, dup2_stdout, execve},
 };
 use serde::de::DeserializeOwned;
 use std::{
+    cell::Cell as Mutable,
     ffi::CString,
     fs::File,
     io::{self, PipeReader, Read, pipe},
@@ -40,8 +33,12 @@ use std::{
     time::Duration,
 };
 
-/// A call is given up after this: later than the deadline of the pair in it.
-const DEADLINE: Duration = Duration::from_secs(20);
+/// A program that does not say what it is, or what a pair took, is given up after this. A pair gives itself up after three seconds.
+const ANSWER: Duration = Duration::from_secs(5);
+/// A program that counts is given up after this. A traced pair gives itself up after twenty seconds.
+const COUNT: Duration = Duration::from_secs(30);
+/// A build that has not answered so often is not asked again, so that one that always hangs ends the run in bounded time.
+const SILENCES: u32 = 3;
 /// The most that is read of what a program prints; a reading has some 20 KiB.
 const MOST_OUTPUT: usize = 4 << 20;
 
@@ -53,30 +50,8 @@ pub struct Program {
     /// What it says of itself.
     pub identity: Identity,
     file: OwnedFd,
-}
-
-/// Why a file cannot take part.
-#[derive(Debug, thiserror::Error)]
-pub enum Unfit {
-    /// There is no such file, or it cannot be read.
-    #[error("cannot read '{}': {source}", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is no build of this program, or one that cannot be compared with another.
-    #[error("'{}' cannot be compared: {why}", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// What it is instead.
-        why: String,
-    },
-    /// The gate itself could not go on.
-    #[error("{0}")]
-    System(Error),
+    /// Calls without an answer.
+    silences: Mutable<u32>,
 }
 
 /// Why a call of a program yielded nothing.
@@ -97,6 +72,12 @@ pub enum CallError {
     /// It hung.
     #[error("no answer within {0:?}")]
     Hung(Duration),
+    /// It hung too often before.
+    #[error("not asked again, as {SILENCES} calls had no answer")]
+    GivenUp,
+    /// It answered another question.
+    #[error("it answers for {0:?}, which it was not asked for")]
+    Mistaken(String),
 }
 
 /// How a called program ended, and what it printed.
@@ -120,24 +101,16 @@ impl Program {
     /// # Errors
     /// [`Unfit`].
     pub fn load(path: &Path) -> Result<Self, Unfit> {
-        let missing = |source| Unfit::Missing { path: path.into(), source };
-        let mut source = File::open(path).map_err(missing)?;
-        if !source.metadata().map_err(missing)?.is_file() {
-            return Err(missing(io::Error::other("it is no file")));
-        }
-        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-        let system = |call| move |errno| Unfit::System(Error::os(call, errno));
-        let mut file = File::from(memfd_create(c"ipc-bench-build", flags).map_err(system("memfd_create"))?);
-        fchmod(&file, Mode::S_IRUSR | Mode::S_IXUSR).map_err(system("fchmod"))?;
-        io::copy(&mut source, &mut file).map_err(missing)?;
-        let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
-        fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).map_err(system("fcntl"))?;
-
+        let file = image::copy(path)?;
         let foreign = |why: String| Unfit::Foreign { path: path.into(), why };
-        let identity: Identity = ask(&file, &["sample", "--identify"], None).map_err(|error| match error {
-            CallError::System(error) => Unfit::System(error),
+        let asked = ask(&file, &["sample", "--identify"], None, ANSWER);
+        let identity: Identity = asked.map_err(|error| match error {
+            CallError::System(error) => Unfit::System { path: path.into(), why: error.to_string() },
             CallError::NoProgram(Errno::ENOEXEC) => {
                 foreign("it is no program for this machine's architecture (ENOEXEC)".into())
+            }
+            CallError::NoProgram(Errno::ENOENT) => {
+                foreign("the dynamic linker it asks for is not here (ENOENT)".into())
             }
             CallError::Ended(how, said) if said.contains("unrecognized subcommand") => {
                 foreign(format!("{how}: it has no verb 'sample', so it was built before there was this gate"))
@@ -151,7 +124,7 @@ impl Program {
             let theirs = identity.schema;
             return Err(foreign(format!("its readings have version {theirs}, those of this program version {SCHEMA}")));
         }
-        Ok(Self { path: path.into(), identity, file: file.into() })
+        Ok(Self { path: path.into(), identity, file, silences: Mutable::new(0) })
     }
 
     /// Measures one pair of `cell`, with `injection` as what [`inject`] reads.
@@ -162,22 +135,48 @@ impl Program {
         let milliseconds = |time: Duration| time.as_millis().to_string();
         let (warm_up, measure) = (milliseconds(stretch.warm_up), milliseconds(stretch.measure));
         let name = cell.to_string();
-        ask(&self.file, &["sample", &name, "--warm-up", &warm_up, "--measure", &measure], injection)
+        let words = ["sample", &name, "--warm-up", &warm_up, "--measure", &measure];
+        let reading: Reading = self.ask(&words, injection, ANSWER)?;
+        if reading.cell == name { Ok(reading) } else { Err(CallError::Mistaken(reading.cell)) }
     }
 
     /// Counts what a message of `subject` takes; whatever befalls it is in the reading.
     pub fn count(&self, subject: &str) -> ExactReading {
-        ask(&self.file, &["sample", subject], None).unwrap_or_else(|error| ExactReading {
+        let reading = self.ask(&["sample", subject], None, COUNT).and_then(|reading: ExactReading| {
+            if reading.name == subject { Ok(reading) } else { Err(CallError::Mistaken(reading.name)) }
+        });
+        reading.unwrap_or_else(|error| ExactReading {
             name: subject.to_owned(),
             error: Some(error.to_string()),
             ..ExactReading::default()
         })
     }
+
+    fn ask<T: DeserializeOwned>(
+        &self,
+        words: &[&str],
+        injection: Option<&str>,
+        limit: Duration,
+    ) -> Result<T, CallError> {
+        if self.silences.get() >= SILENCES {
+            return Err(CallError::GivenUp);
+        }
+        let answer = ask(&self.file, words, injection, limit);
+        if matches!(answer, Err(CallError::Hung(_))) {
+            self.silences.set(self.silences.get() + 1);
+        }
+        answer
+    }
 }
 
 /// Runs the program in `file` with `words`, and reads the one line of JSON that it prints.
-fn ask<T: DeserializeOwned>(file: &impl AsFd, words: &[&str], injection: Option<&str>) -> Result<T, CallError> {
-    let called = call(file.as_fd(), words, injection)?;
+fn ask<T: DeserializeOwned>(
+    file: &OwnedFd,
+    words: &[&str],
+    injection: Option<&str>,
+    limit: Duration,
+) -> Result<T, CallError> {
+    let called = call(file.as_fd(), words, injection, limit)?;
     let said = || {
         let text = String::from_utf8_lossy(&called.complained);
         text.lines().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned()
@@ -200,7 +199,7 @@ fn ask<T: DeserializeOwned>(file: &impl AsFd, words: &[&str], injection: Option<
     })
 }
 
-fn call(file: BorrowedFd<'_>, words: &[&str], injection: Option<&str>) -> Result<Called, CallError> {
+fn call(file: BorrowedFd<'_>, words: &[&str], injection: Option<&str>, limit: Duration) -> Result<Called, CallError> {
     let string = |text: &str| CString::new(text).expect("names hold no NUL");
     let program = string(&format!("/proc/self/fd/{}", file.as_raw_fd()));
     let words: Vec<CString> = std::iter::once(PROGRAM).chain(words.iter().copied()).map(string).collect();
@@ -217,10 +216,10 @@ fn call(file: BorrowedFd<'_>, words: &[&str], injection: Option<&str>) -> Result
     })
     .map_err(CallError::System)?;
     drop((stdout, stderr));
-    let mut deadline = Deadline::after(DEADLINE);
-    let [printed, complained] = drain([printed, complained], &mut deadline)?;
+    let mut deadline = Deadline::after(limit);
+    let [printed, complained] = drain([printed, complained], &mut deadline)?.ok_or(CallError::Hung(limit))?;
     let exit = child.wait(deadline.left()).map_err(CallError::System)?;
-    Ok(Called { exit: exit.ok_or(CallError::Hung(DEADLINE))?, printed, complained })
+    Ok(Called { exit: exit.ok_or(CallError::Hung(limit))?, printed, complained })
 }
 
 /// This process's environment, with `injection` in place of its own.
@@ -231,14 +230,14 @@ fn environment(injection: Option<&str>) -> Vec<CString> {
     pairs.chain(injected).map(|pair| CString::new(pair).expect("the environment holds no NUL")).collect()
 }
 
-/// Reads both to their end.
-fn drain(pipes: [PipeReader; 2], deadline: &mut Deadline) -> Result<[Vec<u8>; 2], CallError> {
+/// Reads both to their end; `None` where that is not there by the deadline.
+fn drain(pipes: [PipeReader; 2], deadline: &mut Deadline) -> Result<Option<[Vec<u8>; 2]>, CallError> {
     let mut texts = [Vec::new(), Vec::new()];
     let mut open = [true; 2];
     while open.contains(&true) {
         let slice = deadline.slice();
         if slice.is_zero() {
-            return Err(CallError::Hung(DEADLINE));
+            return Ok(None);
         }
         let which: Vec<usize> = (0..2).filter(|&index| open[index]).collect();
         let mut fds: Vec<_> = which.iter().map(|&i| PollFd::new(pipes[i].as_fd(), PollFlags::POLLIN)).collect();
@@ -261,5 +260,5 @@ fn drain(pipes: [PipeReader; 2], deadline: &mut Deadline) -> Result<[Vec<u8>; 2]
             }
         }
     }
-    Ok(texts)
+    Ok(Some(texts))
 }

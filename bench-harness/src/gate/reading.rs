@@ -117,10 +117,23 @@ impl Reading {
         self.p50_ns.or_else(|| Some(1e9 / self.msgs_per_s?))
     }
 
-    /// Whether there is a figure, and a time: nothing arrives in no time.
-    pub fn has_figure(&self) -> bool {
+    /// What is wrong with it as a measurement of `cell`: nothing that it says beside that is worth anything.
+    pub fn fault(&self, cell: &Cell) -> Option<String> {
         let is_time = |ns: f64| ns.is_finite() && ns > 0.0;
-        self.stamped_ns().is_some_and(is_time) && self.batch_p50_ns.is_none_or(is_time)
+        let wanted = match cell.workload {
+            Workload::Throughput => self.msgs_per_s,
+            _ => self.p50_ns,
+        };
+        let others = [self.batch_p50_ns, self.p99_ns];
+        match &self.error {
+            Some(error) => Some(error.clone()),
+            None if self.wrong_payload => Some("wrong payload".into()),
+            // Nothing arrives in no time.
+            None if !wanted.is_some_and(is_time) || !others.into_iter().flatten().all(is_time) => {
+                Some(format!("no figure, {} messages lost", self.lost))
+            }
+            None => None,
+        }
     }
 
     fn failed(cell: &Cell, error: &PairError) -> Self {

@@ -15,8 +15,12 @@ named! {
         Passed = "passed",
         /// At least one cell did, by time or by a count, or the head fails where the base does not. Exit code 1.
         Regressed = "regressed",
+        /// No pair of the head yielded a figure. Exit code 2.
+        HeadUnmeasured = "head-unmeasured",
         /// The run cannot tell: interrupted, its controls failed, or too much could not be excluded. Exit code 3.
         Inconclusive = "inconclusive",
+        /// No pair of the base yielded a figure, though pairs of the head did. Exit code 4.
+        BaseUnmeasured = "base-unmeasured",
     }
 }
 
@@ -143,7 +147,7 @@ pub struct Control {
 /// A count that hardly varies, per message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Count {
-    /// What is counted: `syscalls`, `copies`, `touches`, `faults`.
+    /// What is counted: `syscalls`, `copies`, `touches`, `faults`; `payload`, without counts, where the head's arrived wrong.
     pub what: String,
     /// The base's count per message.
     pub base: Option<f64>,
@@ -171,6 +175,9 @@ pub struct Side {
     pub identity: Identity,
     /// Builds of it, each with its sections in another order.
     pub builds: u32,
+    /// Pairs of it that yielded a figure, controls aside.
+    #[serde(default)]
+    pub pairs: u32,
 }
 
 /// All that a run of the gate found.

@@ -14,8 +14,13 @@ pub struct Build {
     pub debug_assertions: Option<bool>,
     /// The flags given to the compiler beside cargo's own (`RUSTFLAGS`), separated by spaces; empty where there were none.
     pub rustflags: Option<String>,
+    /// What is set for cargo's profile, `lto = thin; panic = abort`; empty where nothing is. What cargo's own command line set is
+    /// not among it.
+    pub settings: Option<String>,
     /// The target triple.
     pub target: Option<String>,
+    /// What the compiler takes the processor to have, separated by commas.
+    pub target_features: Option<String>,
     /// The git revision.
     pub revision: Option<String>,
     /// Whether files differed from that revision, results aside.
@@ -31,10 +36,24 @@ impl Build {
             opt_level: known(env!("IPC_BENCH_OPT_LEVEL")),
             debug_assertions: Some(cfg!(debug_assertions)),
             rustflags: known(env!("IPC_BENCH_RUSTFLAGS")),
+            settings: known(env!("IPC_BENCH_SETTINGS")),
             target: known(env!("IPC_BENCH_TARGET")),
+            target_features: known(env!("IPC_BENCH_TARGET_FEATURES")),
             revision: known(env!("IPC_BENCH_REVISION")),
             dirty: env!("IPC_BENCH_DIRTY").parse().ok(),
         }
+    }
+
+    /// What decides how the same source is compiled, by name. Debug assertions are "on" or "off".
+    pub fn flags(&self) -> [(&'static str, Option<&str>); 6] {
+        [
+            ("target", self.target.as_deref()),
+            ("opt-level", self.opt_level.as_deref()),
+            ("debug assertions", self.debug_assertions.map(|on| if on { "on" } else { "off" })),
+            ("RUSTFLAGS", self.rustflags.as_deref()),
+            ("target features", self.target_features.as_deref()),
+            ("profile settings", self.settings.as_deref()),
+        ]
     }
 
     /// Revision and dirtiness in one short text.

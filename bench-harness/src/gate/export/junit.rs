@@ -66,7 +66,9 @@ fn verdict(report: &Report) -> TestCase {
     let status = match report.outcome {
         Outcome::Passed => TestCaseStatus::success(),
         Outcome::Regressed => failure(report.outcome.name(), &reasons),
-        Outcome::Inconclusive => error(report.outcome.name(), &reasons),
+        Outcome::HeadUnmeasured | Outcome::Inconclusive | Outcome::BaseUnmeasured => {
+            error(report.outcome.name(), &reasons)
+        }
     };
     let mut case = case("verdict", "verdict", status);
     case.set_system_out(wording::run(report));
