@@ -18,8 +18,9 @@
 # Where history was cut off (a shallow clone), what is missing is fetched, if there is a remote. Neither the checkout nor the index
 # is touched; the builds lie in worktrees under the target folder, and go when this ends.
 #
-# Exit code: the gate's. 0 no regression; 1 a regression; 2 usage or environment, head does not build; 3 inconclusive, also
-# Ctrl-C; 4 no base, base does not build or cannot be compared.
+# Exit code: the gate's. 0 no regression; 1 a regression; 2 usage or environment, head does not build, cannot be measured or has
+# other compiler flags than base (`-- --allow-other-flags` compares all the same); 3 inconclusive, also Ctrl-C; 4 no base, base
+# does not build or cannot be measured.
 #
 # shellcheck disable=SC2329  # functions that traps and `run` call
 set -euo pipefail
@@ -339,7 +340,11 @@ program=$run/head-0
 exec 8>"$work/ci-latency.measuring"
 flock -n 8 || { say "another run is measuring: waiting for it" && run flock 8; } || fail 3 "interrupted while waiting: inconclusive"
 code=0
+rm -f -- "$out/gate.json" || fail 2 "cannot remove the report of an earlier run: $out/gate.json"
 run "$program" gate "${sides[@]}" --plan "$plan" --out "$out" ${filter:+"$filter"} "${gate_options[@]}" || code=$?
+# The program that judges is of the head, too: that it ends with 0 does not yet show that it measured.
+[ "$code" != 0 ] || grep -q '"outcome":"passed"' "$out/gate.json" 2>/dev/null ||
+    fail 2 "head $(short "$head") ended with 0 and left no report that says so: nothing was measured"
 case $code in 0 | 1 | 3) say "reports: $out" ;; esac
 finish "$code"
 }
