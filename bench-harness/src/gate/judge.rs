@@ -92,8 +92,6 @@ pub struct Confirmed {
     pub p: f64,
     /// The change, with six rounds or more.
     pub change: Option<Change>,
-    /// The least change that both stages together find 19 times in 20.
-    pub detectable: Option<f64>,
 }
 
 /// How often a change of the size called detectable is found, and how often each of two stages must then find it.
@@ -149,12 +147,15 @@ impl Rules {
                 regressed,
                 p: *p,
                 change: hodges_lehmann(cell.differences).map(relative),
-                detectable: Noise::of(cell.differences).and_then(|noise| {
-                    let taken = [self.screen_rounds, cell.differences.len() as u32];
-                    self.detectable(&noise, cell.margin, taken, candidates.len())
-                }),
             })
             .collect()
+    }
+
+    /// The least change that both stages together find 19 times in 20 in one of so many candidates, of which the screen took
+    /// `screened` rounds and `fresh` are all that the second stage took.
+    pub fn detectable_by(&self, screened: usize, fresh: &Rounds, candidates: usize) -> Option<f64> {
+        let taken = [screened as u32, fresh.differences.len() as u32];
+        self.detectable(&Noise::of(fresh.differences)?, fresh.margin, taken, candidates)
     }
 
     /// The change that fresh rounds are planned to find in a cell: where its margin is wide, one that lies well beyond.
@@ -274,12 +275,18 @@ mod tests {
         let of = |n| screen(&around(0.0, 0.2, n)).detectable;
         assert!(of(20) > of(80), "{:?} {:?}", of(20), of(80));
         assert_eq!(of(4), None);
+        let by = |screened, fresh| {
+            let fresh = Rounds { differences: &around(0.0, 0.2, fresh), margin: 0.02 };
+            Rules::default().detectable_by(screened, &fresh, 1)
+        };
+        assert!(by(20, 100) > by(80, 100), "{:?} {:?}", by(20, 100), by(80, 100));
+        assert!(by(80, 60) > by(80, 100) && by(80, 0).is_none(), "{:?} {:?}", by(80, 60), by(80, 100));
     }
 
     #[test]
     fn nothing_measured_is_no_finding() {
         assert_eq!(screen(&[]), Screened { p: 1.0, candidate: None, change: None, detectable: None });
-        assert_eq!(confirm(&[], 0.02), Confirmed { regressed: false, p: 1.0, change: None, detectable: None });
+        assert_eq!(confirm(&[], 0.02), Confirmed { regressed: false, p: 1.0, change: None });
         assert!(!confirm(&[f64::NAN; 100], 0.02).regressed);
         assert_eq!(Rules::default().screen(&[]), []);
         assert_eq!(Rules::default().confirm(&[]), []);

@@ -19,4 +19,6 @@ pub mod reading;
 pub mod report;
 pub mod rounds;
 pub mod stats;
+mod subject;
+mod verdict;
 pub mod wording;
