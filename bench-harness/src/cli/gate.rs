@@ -28,8 +28,20 @@ use std::{
 };
 
 /// What `gate --help` ends with.
-pub const EXIT_CODES: &str = "Exit codes: 0 no regression, 1 regression or head fails where base does not, 2 usage or environment, 3 inconclusive, \
-                              4 base missing or not comparable";
+pub const AFTER_HELP: &str = "\
+Not looked at, and no reason for a red run:
+  - tails beyond p99: p99.9 and the maximum are only reported
+  - making, connecting and closing a channel; its memory, descriptors and processor time
+  - sizes other than 64 B, 4 KiB and 64 KiB, waiting by hybrid, more than one pair at a time
+  - what begins later than some milliseconds after the start of a pair
+The other verbs measure most of this; none of them compares two builds.
+
+Exit codes:
+  0  no regression: the head was measured, and is not slower than each cell says could be seen
+  1  a regression, or the head fails where the base does not
+  2  usage or environment; the head cannot be measured; the builds have other compiler flags
+  3  inconclusive
+  4  the base is missing or cannot be measured";
 
 /// Options of `gate`.
 #[derive(clap::Args)]
@@ -97,7 +109,8 @@ impl<'a> Row<'a> {
 /// Compares, writes, prints.
 ///
 /// # Errors
-/// A head that is not there, files that are the same, a filter that leaves nothing, a folder that cannot be written.
+/// A head that is not there or cannot be measured, other flags, files that are the same, a filter that leaves nothing, a folder
+/// that cannot be written.
 pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let injection = Injection::from_environment().map_err(|why| anyhow!(why))?;
     let topology = Topology::here()?;

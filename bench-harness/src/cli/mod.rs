@@ -36,7 +36,7 @@ enum Verb {
     /// Measure
     Run(run::Args),
     /// Compare two builds of this program: did this commit make a mechanism slower?
-    #[command(after_help = gate::EXIT_CODES)]
+    #[command(after_help = gate::AFTER_HELP)]
     Gate(gate::Args),
     /// Measure one pair of a cell, or count what a message takes, and print one line of JSON
     Sample(sample::Args),

@@ -78,14 +78,13 @@ pub fn compare(request: &Request) -> Report {
     cells.extend(lacking.iter().map(|cell| lacking_report(cell, has(&request.head, cell))));
     let controls: Vec<Control> = controls.iter().filter_map(|control| judge_control(control, &rules)).collect();
     let failed_controls = if is_worthwhile(&compared) { failed(&controls) } else { Vec::new() };
-    let yielded = |side: usize| compared.iter().map(|subject| subject.yielded[side]).sum();
     let side = |builds: &[Program], side| Side {
         identity: builds[0].identity.clone(),
         builds: builds.len() as u32,
-        pairs: yielded(side),
+        pairs: compared.iter().map(|subject| subject.yielded[side]).sum(),
     };
     let [base, head] = [side(&request.base, 0), side(&request.head, 1)];
-    let (outcome, mut reasons) = verdict(&compared, [base.pairs, head.pairs], &cells, failed_controls, &exact);
+    let (outcome, mut reasons) = verdict(&compared, &cells, failed_controls, &exact);
     // Beside a verdict nobody sees what failed now and then; a cell without one tells itself.
     let judged = |cell: &Cell| cells.iter().any(|report| report.cell == *cell && wording::unjudged(report).is_none());
     let troubled = compared.iter().filter(|subject| judged(&subject.cell));
@@ -188,7 +187,8 @@ impl Run<'_> {
                     Some(fault) => (fault, reading.wrong_payload),
                     None => {
                         subject.failures[side] = 0;
-                        subject.yielded[side] += 1;
+                        let counted = if reading.disturbed { &mut subject.disturbed } else { &mut subject.yielded };
+                        counted[side] += 1;
                         readings[side] = Some(reading);
                         continue;
                     }

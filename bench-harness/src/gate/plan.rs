@@ -145,6 +145,16 @@ mod tests {
         }
     }
 
+    /// `ipc-bench gate --help`, README.md and METHODOLOGY.md say so.
+    #[test]
+    fn only_what_is_said_is_timed() {
+        let all: Vec<Cell> = Plan::ALL.iter().flat_map(|&plan| cells(plan, 2).0).collect();
+        assert_eq!(all.iter().map(|cell| cell.size).collect::<BTreeSet<_>>(), [64, 4 << 10, 64 << 10].into());
+        assert!(all.iter().all(|cell| Workload::TIMED.contains(&cell.workload) && cell.wait != Wait::Hybrid));
+        let near = [Placement::SameCore, Placement::CrossCore];
+        assert!(all.iter().all(|cell| near.contains(&cell.placement)));
+    }
+
     #[test]
     fn one_core_has_fewer_cells_and_all_controls() {
         let (cells, notes) = cells(Plan::Full, 1);

@@ -175,7 +175,7 @@ pub struct Side {
     pub identity: Identity,
     /// Builds of it, each with its sections in another order.
     pub builds: u32,
-    /// Pairs of it that yielded a figure, controls aside.
+    /// Pairs of it that yielded a figure and were not disturbed, controls aside.
     #[serde(default)]
     pub pairs: u32,
 }

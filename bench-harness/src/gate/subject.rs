@@ -9,7 +9,7 @@ use crate::cell::{Cell, Workload};
 /// A side that fails this often in a row cannot measure the cell.
 const FAILURES: u32 = 3;
 /// A head that fails this often altogether, and a base that never does: that is no accident of the machine.
-const FLAWS: u32 = 6;
+pub(super) const FLAWS: u32 = 6;
 
 /// What a cell is timed for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,8 +32,9 @@ pub(super) struct Subject {
     pub(super) failed: [u32; 2],
     pub(super) error: [Option<String>; 2],
     pub(super) wrong_payload: [bool; 2],
-    /// Pairs of base and head that yielded a figure.
+    /// Pairs of base and head that yielded a figure, and those whose figure says nothing, as they were disturbed.
     pub(super) yielded: [u32; 2],
+    pub(super) disturbed: [u32; 2],
 }
 
 impl Subject {
@@ -49,6 +50,7 @@ impl Subject {
             error: [None, None],
             wrong_payload: [false; 2],
             yielded: [0; 2],
+            disturbed: [0; 2],
         }
     }
 

@@ -4,7 +4,7 @@ use super::{
     judge::{Confirmed, Rounds as Series, Rules, Screened},
     plan::CONTROL_PERCENT,
     report::{CellReport, Change, Control, ExactReport, Expectation, Figures, Metric, Outcome, Status},
-    subject::{Purpose, Subject},
+    subject::{FLAWS, Purpose, Subject},
 };
 use crate::{
     cell::{Cell, Workload},
@@ -217,28 +217,35 @@ fn commonest<'a>(texts: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     counted.into_iter().max_by_key(|&(_, count)| count).map(|(text, _)| text)
 }
 
-/// The verdict and what it rests on, findings first. Of `pairs` there are so many of base and head that yielded a figure.
+/// The side of which no pair could be measured, and why. Where the machine disturbs both, neither is at fault.
+fn unmeasured(compared: &[Subject]) -> Option<(Outcome, String)> {
+    if compared.iter().any(|subject| subject.wrong_payload[1] && !subject.wrong_payload[0]) {
+        return None;
+    }
+    let sum = |of: fn(&Subject) -> [u32; 2], side: usize| compared.iter().map(|subject| of(subject)[side]).sum::<u32>();
+    [(Outcome::HeadUnmeasured, "head", 1), (Outcome::BaseUnmeasured, "base", 0)].into_iter().find_map(
+        |(outcome, name, side)| {
+            let yielded = |side| sum(|subject| subject.yielded, side);
+            let disturbed = sum(|subject| subject.disturbed, side);
+            let at_fault = yielded(side) == 0 && (disturbed == 0 || yielded(1 - side) >= FLAWS);
+            let errors = compared.iter().filter_map(|subject| subject.error[side].as_deref());
+            let why = commonest(errors).unwrap_or("all were disturbed");
+            at_fault.then(|| (outcome, format!("no pair of the {name} yielded a figure: {why}")))
+        },
+    )
+}
+
+/// The verdict and what it rests on, findings first.
 pub(super) fn verdict(
     compared: &[Subject],
-    pairs: [u32; 2],
     cells: &[CellReport],
     failed_controls: Vec<String>,
     exact: &[ExactReport],
 ) -> (Outcome, Vec<String>) {
     // Tails gate, but that one is open leaves no cell open.
     let own = || cells.iter().filter(|cell| cell.metric != Metric::P99);
-    let corrupts = |subject: &&Subject| subject.wrong_payload[1] && !subject.wrong_payload[0];
-    if !interrupt::requested() && !compared.iter().any(|subject| corrupts(&subject)) {
-        let unmeasured = |name, side: usize| {
-            let errors = compared.iter().filter_map(|subject| subject.error[side].as_deref());
-            let why = commonest(errors).unwrap_or("it has no cell of the plan");
-            vec![format!("no pair of the {name} yielded a figure: {why}")]
-        };
-        match pairs {
-            [_, 0] => return (Outcome::HeadUnmeasured, unmeasured("head", 1)),
-            [0, _] => return (Outcome::BaseUnmeasured, unmeasured("base", 0)),
-            _ => {}
-        }
+    if let Some((outcome, why)) = unmeasured(compared).filter(|_| !interrupt::requested()) {
+        return (outcome, vec![why]);
     }
     let broken = compared.iter().filter(|subject| subject.is_broken()).count();
     let mut findings = Vec::new();
@@ -279,4 +286,47 @@ pub(super) fn verdict(
     findings.extend(interrupt::requested().then(|| "the run was interrupted".to_owned()));
     findings.extend(open);
     (outcome, findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(yielded: [u32; 2], disturbed: [u32; 2], errors: [&str; 2]) -> Subject {
+        let cell = "latency/pipe/64/same-core/block/copy".parse().unwrap();
+        let error = errors.map(|error| (!error.is_empty()).then(|| error.to_owned()));
+        Subject { yielded, disturbed, error, ..Subject::new(cell, Purpose::Comparison) }
+    }
+
+    #[test]
+    fn a_side_without_a_figure_is_named_with_the_commonest_reason() {
+        let of = |subjects: &[Subject]| unmeasured(subjects);
+        let dead = || subject([9, 0], [0, 0], ["", "killed"]);
+        let (outcome, why) = of(&[dead(), subject([9, 0], [0, 0], ["", "hung"]), dead()]).unwrap();
+        assert_eq!((outcome, why.as_str()), (Outcome::HeadUnmeasured, "no pair of the head yielded a figure: killed"));
+        let (outcome, why) = of(&[subject([0, 9], [0, 0], ["killed", ""])]).unwrap();
+        assert_eq!((outcome, why.as_str()), (Outcome::BaseUnmeasured, "no pair of the base yielded a figure: killed"));
+        let neither = of(&[subject([0, 0], [0, 0], ["killed", "killed"])]);
+        assert_eq!(neither.unwrap().0, Outcome::HeadUnmeasured);
+        // One figure of one cell is enough.
+        assert_eq!(of(&[dead(), subject([9, 1], [0, 0], ["", ""])]), None);
+    }
+
+    #[test]
+    fn what_disturbs_both_is_no_fault_of_either() {
+        assert_eq!(unmeasured(&[subject([0, 0], [9, 9], ["", ""])]), None);
+        let (outcome, why) = unmeasured(&[subject([9, 0], [0, 9], ["", ""])]).unwrap();
+        assert_eq!((outcome, why.ends_with(": all were disturbed")), (Outcome::HeadUnmeasured, true));
+    }
+
+    /// That is worse than no figure.
+    #[test]
+    fn a_wrong_payload_of_the_head_alone_is_a_finding() {
+        let mut wrong = subject([9, 0], [0, 0], ["", "wrong payload"]);
+        wrong.wrong_payload = [false, true];
+        let (outcome, why) = verdict(std::slice::from_ref(&wrong), &[], Vec::new(), &[]);
+        assert_eq!(outcome, Outcome::Regressed, "{why:?}");
+        wrong.wrong_payload = [true, true];
+        assert_eq!(verdict(&[wrong], &[], Vec::new(), &[]).0, Outcome::HeadUnmeasured);
+    }
 }
