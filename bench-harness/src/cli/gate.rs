@@ -125,6 +125,8 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     }
     refuse_itself(&args.base, &args.head)?;
     let out = folder(Some(&args.out.clone().unwrap_or_else(gate_dir)), false)?;
+    // First: without a base a CI may stay green, without a head it may not.
+    let head = load(&args.head).map_err(|unfit| anyhow!("head: {unfit}"))?;
     let base = match load(&args.base) {
         Ok(base) => base,
         Err(unfit @ Unfit::System { .. }) => bail!("base: {unfit}"),
@@ -133,7 +135,6 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
             return Ok(Verdict::Incomparable);
         }
     };
-    let head = load(&args.head).map_err(|unfit| anyhow!("head: {unfit}"))?;
     let others = other_flags(&base, &head);
     if !others.is_empty() && !args.allow_other_flags {
         bail!(
