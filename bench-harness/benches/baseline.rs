@@ -43,7 +43,7 @@ const GROUPS: [Group; 2] = [
 
 fn main() {
     // `cargo bench -- OPTIONS` hands the same words to every target; criterion would fail on ours.
-    let words: Vec<String> = std::env::args().collect();
+    let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
     let kept = without_ours(&words);
     if kept.len() < words.len() {
         let error = Command::new(std::env::current_exe().expect("this program's path")).args(&kept[1..]).exec();

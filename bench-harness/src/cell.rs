@@ -10,10 +10,10 @@ use std::{fmt, str::FromStr};
 
 /// Declares an enum whose variants have one name each, used by the command line, the CSV files and the tables.
 macro_rules! named {
-    ($(#[$meta:meta])* $what:literal $type:ident { $($(#[$doc:meta])* $variant:ident = $name:literal,)+ }) => {
+    ($(#[$meta:meta])* $what:literal $type:ident { $($(#[doc = $doc:literal])* $variant:ident = $name:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $type { $($(#[$doc])* $variant,)+ }
+        pub enum $type { $($(#[doc = $doc])* $variant,)+ }
 
         impl $type {
             /// Every variant, in the order tables show them.
@@ -39,6 +39,17 @@ macro_rules! named {
                     let names: Vec<_> = $type::ALL.iter().map(|v| v.name()).collect();
                     format!("unknown {} '{text}': use one of {}", $what, names.join(", "))
                 })
+            }
+        }
+
+        impl clap::ValueEnum for $type {
+            fn value_variants<'a>() -> &'a [Self] {
+                Self::ALL
+            }
+
+            fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+                let help = match self { $($type::$variant => concat!($($doc),*),)+ };
+                Some(clap::builder::PossibleValue::new(self.name()).help(help.trim()))
             }
         }
 

@@ -6,8 +6,10 @@
 //! closes and stops one process of a pair and sees what becomes of the other. [`copies`] traces a pair, [`lifecycle`] measures
 //! what a channel costs before and after its messages, [`relay`] carries a file from process to process: what a run measures
 //! [`beside`] its cells. [`anchors`] measure the machine itself, and [`history`] keeps the figures of run after run. [`gate`] compares two builds,
-//! and [`inject`] makes one slower on purpose. [`registry`] is the one table of mechanisms. The program `ipc-bench` and the bench
+//! and [`inject`] makes one slower on purpose. [`registry`] is the one table of mechanisms, [`streams`] the one place that writes to stdout and stderr. The program `ipc-bench` and the bench
 //! targets are thin callers of this library.
+
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod anchors;
 pub mod beside;
@@ -39,6 +41,7 @@ pub mod report;
 pub mod run;
 mod seat;
 pub mod stats;
+pub mod streams;
 pub mod tally;
 pub mod topology;
 pub mod usage;

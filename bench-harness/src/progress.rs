@@ -1,6 +1,7 @@
 //! How far a run is: a bar on a terminal, a plain line every few seconds elsewhere. On stderr, so that stdout holds
 //! results only. No thread draws it: the process must stay single-threaded to fork.
 
+use crate::streams::say;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     fmt::Display,
@@ -51,7 +52,7 @@ impl Progress {
                 if printed.elapsed() >= EVERY {
                     *printed = Instant::now();
                     let left = started.elapsed().as_secs_f64() * (*total - *done) as f64 / (*done).max(1) as f64;
-                    eprintln!("{done}/{total} {pieces}, {left:.0} s left, now {what}");
+                    say!("{done}/{total} {pieces}, {left:.0} s left, now {what}");
                 }
             }
         }

@@ -11,6 +11,13 @@ use crate::{
 };
 use ipc_core::{Channel, Error, InPlace, Options, Rendezvous, SendInPlace, Spec};
 
+/// By their names, which are unique.
+impl PartialEq for Mechanism {
+    fn eq(&self, other: &Self) -> bool {
+        self.spec.name == other.spec.name
+    }
+}
+
 /// Measures one pair.
 type Run = fn(&Job) -> Result<Sample, PairError>;
 

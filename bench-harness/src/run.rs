@@ -102,8 +102,8 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
     host.run.anchors = plan.has_anchors().then_some(anchors);
     host.run.notes.clone_from(&plan.notes);
     host.run.notes.extend(schedule_note(Schedule::current()));
-    if interrupt::requested() {
-        host.run.notes.push("the run was interrupted: cells have fewer pairs than planned, or none".into());
+    if let Some(cause) = interrupt::cause() {
+        host.run.notes.push(format!("the run was stopped by {cause}: cells have fewer pairs than planned, or none"));
     }
 
     let of = |workload| tallies.iter().flatten().filter(move |tally: &&Tally| tally.cell.workload == workload);

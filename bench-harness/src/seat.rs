@@ -112,6 +112,11 @@ pub(crate) fn supervise<T: Serialize + DeserializeOwned>(
     seats: &mut [Seat<T>],
     limit: Duration,
 ) -> Result<Vec<T>, PairError> {
+    // Whoever stops the whole process group stops the children as well.
+    listen(seats, limit).map_err(|error| if interrupt::requested() { PairError::Interrupted } else { error })
+}
+
+fn listen<T: Serialize + DeserializeOwned>(seats: &mut [Seat<T>], limit: Duration) -> Result<Vec<T>, PairError> {
     let mut deadline = Deadline::after(limit);
     while seats.iter().any(|seat| seat.report.is_none()) {
         if interrupt::requested() {

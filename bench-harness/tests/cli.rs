@@ -1,15 +1,19 @@
-//! The program as its user meets it: errors of one line that name the value and what is valid, exit codes, formats.
+//! The program as its user meets it: errors that name the value and what is valid, exit codes, formats, streams.
 
 mod common;
 
 use bench_harness::{
     cell::Cell,
     gate::exact::ExactReading,
+    host::Host,
     record::{self, CostRow, LatencyRow, ThroughputRow},
     registry::MECHANISMS,
 };
 use common::{own_folder, program};
 use std::{
+    ffi::OsStr,
+    fs::File,
+    os::unix::ffi::OsStrExt,
     path::Path,
     process::{Child, Output, Stdio},
 };
@@ -29,7 +33,9 @@ fn refused(args: &[&str], names: &[&str]) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
     assert!(output.stdout.is_empty(), "{args:?} printed {:?}", String::from_utf8_lossy(&output.stdout));
-    assert!(text.starts_with("error: ") && text.lines().count() == 1, "{args:?}: {text}");
+    // An error of ours is one line; the parser's ends with where there is help.
+    let whole = text.lines().count() == 1 || text.ends_with("\nFor more information, try '--help'.\n");
+    assert!(text.starts_with("error: ") && whole, "{args:?}: {text}");
     for name in names {
         assert!(text.contains(name), "{args:?} does not name '{name}': {text}");
     }
@@ -46,11 +52,178 @@ fn run_one(dir: &Path, more: &[&str]) -> Output {
 #[test]
 fn unknown_names_are_refused() {
     refused(&["run", "--mechanism", "tube"], &["tube", "pipe", "udp"]);
+    refused(&["run", "--mechanism", "pip"], &["'pip'", "a similar value exists: 'pipe'"]);
     refused(&["run", "--workload", "speed"], &["speed", "latency", "throughput"]);
     refused(&["run", "--placement", "moon"], &["moon", "same-core", "cross-core"]);
     refused(&["run", "--wait", "nap"], &["nap", "block", "spin", "hybrid"]);
     refused(&["run", "--access", "osmosis"], &["osmosis", "copy", "in-place"]);
     refused(&["run", "no/such/cell"], &["no/such/cell", "latency/pipe/64"]);
+}
+
+#[test]
+fn a_wrong_command_line_is_explained_whole() {
+    refused(&["run", "--format", "xml"], &["--format <FORMAT>", "[possible values: table, csv, json]"]);
+    refused(&["gate", "--plan", "half"], &["[possible values: smoke, twelve, full]"]);
+    refused(&["gate"], &["--base <BIN>", "--head <BIN>", "Usage: ipc-bench gate"]);
+    refused(&["export"], &["<FORMAT>", "Usage: ipc-bench export <FORMAT> [DIR]"]);
+    refused(&["sample"], &["<NAME>", "Usage: ipc-bench sample"]);
+    refused(&["run", "--wiat", "spin"], &["'--wiat'", "a similar argument exists: '--wait'"]);
+    refused(&["rnu"], &["'rnu'", "Usage: ipc-bench <COMMAND>"]);
+    for (args, verbs) in
+        [(&[][..], &["list", "run", "history", "doctor"][..]), (&["history"], &["add", "show", "plot"])]
+    {
+        let output = bench(args);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{text}");
+        assert!(verbs.iter().all(|verb| text.contains(&format!("\n  {verb} "))), "{text}");
+    }
+}
+
+#[test]
+fn what_is_given_twice_is_measured_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let twice = "--mechanism pipe,pipe --mechanism pipe --size 1K,1024 --workload latency,latency --access copy,copy \
+                 --wait block,block --placement same-core,same-core --forks 1";
+    let mut args = vec!["run", "--quick", "--out", dir.path().to_str().unwrap()];
+    args.extend(twice.split_whitespace());
+    let output = bench(&args);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(record::read::<LatencyRow>(dir.path()).expect("a cell once").len(), 1);
+
+    let output = bench(&["copies", "fifo", "--size", "4K,4096", "--format", "csv"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2, "a header and a row");
+}
+
+/// For each verb what it is called with where it prints to stdout, on results that lie in `dir`.
+fn printing(dir: &str) -> Vec<Vec<String>> {
+    let lines = [
+        "--help",
+        "--version",
+        "help",
+        "list",
+        "list --format json",
+        "run --help",
+        "run --quick --forks 1 --mechanism pipe --size 64 --workload latency --placement same-core --wait block --out DIR",
+        "gate --help",
+        "sample --identify",
+        "sample copies/pipe/64/copy",
+        "copies copies/pipe/4096",
+        "faults pipe/close --kills 2 --out DIR/faults",
+        "report DIR",
+        "report DIR --format json",
+        "export bencher DIR",
+        "history show --history DIR/history.csv",
+        "history show --history DIR/history.csv --format csv",
+        "history plot --history DIR/history.csv --out DIR/plots",
+        "sweep --dry-run",
+        "doctor",
+    ];
+    lines.map(|line| line.replace("DIR", dir).split(' ').map(str::to_owned).collect()).into()
+}
+
+/// Runs the program with the streams that are given, in a temporary folder of its own.
+fn with_streams(dir: &Path, args: &[String], stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ipc-bench"));
+    command.args(args).env("TMPDIR", dir).stdout(stdout).stderr(stderr);
+    command.spawn().and_then(Child::wait_with_output).expect("the program starts")
+}
+
+/// In every verb a reader that went away is no error, a full device is one, and no stream makes it panic.
+#[test]
+fn streams_that_cannot_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    assert_eq!(run_one(dir.path(), &["latency/pipe/64"]).status.code(), Some(0));
+    let book = format!("{path}/history.csv");
+    assert_eq!(bench(&["history", "add", path, "--history", &book]).status.code(), Some(0));
+    let lines = printing(path);
+    let help = bench(&["--help"]);
+    let help = String::from_utf8_lossy(&help.stdout);
+    let verbs =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).map_while(|line| line.split_whitespace().next());
+    for verb in verbs {
+        assert!(lines.iter().any(|line| line[0] == verb), "no line tries the verb {verb}");
+    }
+
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    for args in &lines {
+        // What the doctor and the machine have to say is not the point.
+        let usual = with_streams(dir.path(), args, Stdio::null(), Stdio::null()).status.code();
+        assert!(matches!(usual, Some(0 | 1)), "{args:?}: {usual:?}");
+
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = with_streams(dir.path(), args, writer, Stdio::piped());
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), usual, "{args:?} into a closed pipe: {text}");
+        assert!(!text.contains("panic") && !text.contains("error"), "{args:?} into a closed pipe: {text}");
+
+        let output = with_streams(dir.path(), args, full(), Stdio::piped());
+        let text = String::from_utf8_lossy(&output.stderr);
+        let last = text.lines().last();
+        assert_eq!(output.status.code(), Some(2), "{args:?} to a full device: {text}");
+        assert_eq!(last, Some("error: stdout: No space left on device (os error 28)"), "{args:?}: {text}");
+
+        let output = with_streams(dir.path(), args, Stdio::null(), full());
+        assert_eq!(output.status.code(), usual, "{args:?} with a full stderr");
+        let output = with_streams(dir.path(), args, full(), full());
+        assert_eq!(output.status.code(), Some(2), "{args:?} with both full");
+
+        let mut closed = vec!["-c".to_owned(), "exec \"$0\" \"$@\" >&- 2>&-".into()];
+        closed.push(env!("CARGO_BIN_EXE_ipc-bench").into());
+        closed.extend(args.iter().cloned());
+        let status = Command::new("sh").args(&closed).env("TMPDIR", dir.path()).status().unwrap();
+        assert_eq!(status.code(), usual, "{args:?} with streams that are closed");
+    }
+    // An error that nobody can be told is still an error.
+    let wrong = ["run".to_owned(), "--nonsense".into()];
+    assert_eq!(with_streams(dir.path(), &wrong, full(), full()).status.code(), Some(2));
+}
+
+#[test]
+fn a_path_may_have_any_bytes_and_nothing_else_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let strange = dir.path().join(OsStr::from_bytes(b"caf\xe9 'x'"));
+    let strange_file = strange.join("h\u{1}.csv");
+    let os = |words: &[&str], paths: &[&Path]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ipc-bench"));
+        let output = command.args(words).args(paths).env("TMPDIR", dir.path()).output().expect("the program starts");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let quick =
+        "run --quick --forks 1 --mechanism pipe --size 64 --placement same-core --wait block --workload latency --out";
+    let quick: Vec<&str> = quick.split(' ').collect();
+    assert_eq!(os(&quick, &[&strange]).0, Some(0));
+    let host = Host::read(&strange).unwrap().expect("the facts");
+    let command = host.run.command.unwrap();
+    assert!(command.starts_with("ipc-bench run --quick") && command.contains(r"caf\xe9\x20\x27x\x27'"), "{command}");
+    for (words, paths) in [
+        (&["report"][..], &[&*strange][..]),
+        (&["export", "bencher"], &[&strange]),
+        (&["copies", "pipe/4096", "--out"], &[&strange]),
+        (&["faults", "pipe/close", "--kills", "2", "--out"], &[&strange]),
+        (&["history", "add", "--history"], &[&strange_file, &strange]),
+        (&["history", "show", "--history"], &[&strange_file]),
+        (&["history", "plot", "--history"], &[&strange_file]),
+    ] {
+        let outcome = os(words, paths);
+        assert!(outcome.0 == Some(0) && !outcome.1.contains("error"), "{words:?}: {outcome:?}");
+    }
+    for words in [
+        &["run"][..],
+        &["run", "--mechanism"],
+        &["run", "--size"],
+        &["run", "--wait"],
+        &["copies"],
+        &["faults"],
+        &["sample"],
+        &["list", "--format"],
+        &["history", "show"],
+        &[],
+    ] {
+        let (code, text) = os(words, &[&strange]);
+        assert!(code == Some(2) && text.starts_with("error: ") && !text.contains("panic"), "{words:?}: {text}");
+    }
 }
 
 #[test]

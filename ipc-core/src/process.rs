@@ -53,10 +53,10 @@ const OOM_STEP: i32 = 500;
 
 /// Forks; the child runs `main` and ends in `_exit` with what it returned.
 ///
-/// The child dies with its parent (`PR_SET_PDEATHSIG`), ignores `SIGINT` (the terminal sends it to the whole group; the
-/// parent decides) and takes `SIGTERM` as it comes. It never outranks its parent, who has to see to it that it ends: it leaves a
-/// real-time policy for the ordinary one ([`Schedule`]), and the kernel kills it first where memory runs out. System calls: `mmap`, `fork`,
-/// `pidfd_open`; in the child `prctl`, `sched_getscheduler`, and `openat` and `write` of `/proc/self/oom_score_adj`.
+/// The child dies with its parent (`PR_SET_PDEATHSIG`), ignores `SIGINT` and `SIGHUP` (the terminal sends them to the whole
+/// group; the parent decides) and takes `SIGTERM` as it comes. It never outranks its parent, who has to see to it that it ends: it
+/// leaves a real-time policy for the ordinary one ([`Schedule`]), and the kernel kills it first where memory runs out. System calls:
+/// `mmap`, `fork`, `pidfd_open`; in the child `prctl`, `sched_getscheduler`, and `openat` and `write` of `/proc/self/oom_score_adj`.
 ///
 /// # Errors
 /// [`Error::Unsupported`] where this process has more than one thread: the child would inherit locks that nobody
@@ -125,6 +125,7 @@ fn settle(parent: Pid) -> Result<()> {
     // SAFETY: no handler is installed, only dispositions are set.
     unsafe {
         let _ = signal(Signal::SIGINT, SigHandler::SigIgn);
+        let _ = signal(Signal::SIGHUP, SigHandler::SigIgn);
         let _ = signal(Signal::SIGTERM, SigHandler::SigDfl);
     }
     Ok(())

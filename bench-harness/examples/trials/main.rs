@@ -100,7 +100,7 @@ fn main() -> ExitCode {
         Verb::Summary(args) => summarise(&args),
     };
     ended.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", bench_harness::streams::told(&error));
         ExitCode::from(2)
     })
 }

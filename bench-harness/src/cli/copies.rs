@@ -1,11 +1,12 @@
 //! `ipc-bench copies`: counts how often each mechanism copies a payload, and compares that with what it declares.
 
-use super::{Format, Verdict, output, run};
+use super::{Format, Verdict, distinct, output, run};
 use crate::{
     copies, interrupt,
     progress::Progress,
     record::{self, CopiesRow, Row as _},
     report,
+    streams::say,
 };
 use anyhow::{Context, bail};
 use std::path::PathBuf;
@@ -40,8 +41,8 @@ fn size(text: &str) -> Result<usize, String> {
 /// # Errors
 /// A filter that leaves nothing, a folder that cannot be written.
 pub fn main(args: &Args) -> anyhow::Result<Verdict> {
-    let sizes = if args.size.is_empty() { &copies::SIZES[..] } else { &args.size };
-    let mut subjects = copies::subjects(sizes);
+    let sizes = if args.size.is_empty() { copies::SIZES.to_vec() } else { distinct(&args.size) };
+    let mut subjects = copies::subjects(&sizes);
     if let Some(filter) = &args.filter {
         subjects.retain(|subject| subject.to_string().contains(filter.as_str()));
         if subjects.is_empty() {
@@ -49,7 +50,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         }
     }
     let out = args.out.as_deref().map(|out| run::folder(Some(out), false)).transpose()?;
-    interrupt::install().context("cannot handle Ctrl-C")?;
+    interrupt::install().context("sigaction")?;
 
     let mut progress = Progress::new(subjects.len() as u64, "subjects");
     let mut rows: Vec<CopiesRow> = Vec::new();
@@ -71,13 +72,13 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         Format::Table => {
             output::print(&report::copies::table(&rows).terminal(output::width()))?;
             if let Some(out) = &out {
-                println!("\nwritten to {}", out.join(CopiesRow::FILE).display());
+                output::print(&format!("\nwritten to {}\n", out.join(CopiesRow::FILE).display()))?;
             }
         }
     }
     let verdicts: Vec<_> = rows.iter().filter_map(|row| Some((row.name(), copies::verdict(row)?))).collect();
     for (name, verdict) in &verdicts {
-        eprintln!("{name}: {verdict}");
+        say!("{name}: {verdict}");
     }
     Ok(match (verdicts.is_empty(), interrupt::requested()) {
         (false, _) => Verdict::Negative,

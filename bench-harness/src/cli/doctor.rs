@@ -20,7 +20,7 @@ pub struct Args {
 /// # Errors
 /// Where signals cannot be handled, or a document cannot be made.
 pub fn main(args: &Args) -> anyhow::Result<super::Verdict> {
-    interrupt::install().context("cannot handle Ctrl-C")?;
+    interrupt::install().context("sigaction")?;
     let findings = doctor::examine();
     if interrupt::requested() {
         return Ok(super::Verdict::Interrupted);

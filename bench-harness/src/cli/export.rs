@@ -8,6 +8,7 @@ use crate::{
         wording,
     },
     record::{self, Error, LatencyRow, Row, ThroughputRow},
+    streams::say,
 };
 use anyhow::bail;
 use std::path::{Path, PathBuf};
@@ -75,7 +76,7 @@ fn measurements<R: Row>(
         let Some(measurement) = of(row) else {
             let error = wording::one_line(error(row));
             let why = if error.is_empty() { "not measured" } else { &error };
-            eprintln!("left out: {}: {why}", row.name());
+            say!("left out: {}: {why}", row.name());
             continue;
         };
         measurements.push(measurement);

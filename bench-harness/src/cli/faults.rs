@@ -5,6 +5,7 @@ use crate::{
     faults, interrupt,
     record::{self, FaultRow, Row as _},
     report,
+    streams::say,
     topology::Topology,
 };
 use anyhow::{Context, bail};
@@ -33,7 +34,7 @@ pub struct Args {
 pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let complete = args.filter.is_none() && args.kills >= faults::KILLS;
     run::folder(args.out.as_deref(), complete)?;
-    interrupt::install().context("cannot handle Ctrl-C")?;
+    interrupt::install().context("sigaction")?;
 
     let results = faults::inflict(args.kills, &Topology::here()?, |name| {
         args.filter.as_ref().is_none_or(|part| name.contains(part))
@@ -55,12 +56,12 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         Format::Table => {
             output::print(&report::faults::terminal(&results.rows, output::width()))?;
             let origin = report::faults::origin(&results.rows);
-            println!("\n{origin} · written to {}", out.join(FaultRow::FILE).display());
+            output::print(&format!("\n{origin} · written to {}\n", out.join(FaultRow::FILE).display()))?;
         }
     }
     let bad: Vec<&FaultRow> = results.rows.iter().filter(|row| row.is_bad()).collect();
     for row in &bad {
-        eprintln!("{}: {}", row.name(), report::faults::verdict(row));
+        say!("{}: {}", row.name(), report::faults::verdict(row));
     }
     Ok(match (bad.is_empty(), results.interrupted) {
         (false, _) => Verdict::Negative,

@@ -17,6 +17,7 @@ use crate::{
     },
     inject::{self, Injection},
     interrupt,
+    streams::say,
     topology::Topology,
 };
 use anyhow::{Context, anyhow, bail};
@@ -131,7 +132,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         Ok(base) => base,
         Err(unfit @ Unfit::System { .. }) => bail!("base: {unfit}"),
         Err(unfit) => {
-            eprintln!("base: {unfit}");
+            say!("base: {unfit}");
             return Ok(Verdict::Incomparable);
         }
     };
@@ -149,14 +150,14 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         bail!("head: '{}' cannot be measured: it has no cell of the plan", head[0].path.display());
     }
     if !cells.iter().any(|cell| [&base, &head].iter().all(|side| all_have(side, cell.mechanism, cell.access))) {
-        eprintln!("base and head cannot be compared: they have no cell of the plan in common");
+        say!("base and head cannot be compared: they have no cell of the plan in common");
         return Ok(Verdict::Incomparable);
     }
     let compilers = [&base, &head].map(|side| side[0].identity.build.rustc.as_deref().unwrap_or("unknown"));
     if compilers[0] != compilers[1] {
         notes.push(format!("the base was compiled by {}, the head by {}", compilers[0], compilers[1]));
     }
-    interrupt::install().context("cannot handle Ctrl-C")?;
+    interrupt::install().context("sigaction")?;
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
     if let Some(injection) = &injection {
         if !cells.iter().any(|cell| injection.part(&cell.to_string()).is_some()) {
@@ -174,9 +175,9 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         Format::Json => output::json(&report)?,
     });
     let written = export::write(&out, &report)?;
-    eprintln!("{} files written to {}", written.len(), out.display());
+    say!("{} files written to {}", written.len(), out.display());
     if let Err(error) = export::append_step_summary(&report) {
-        eprintln!("note: {error}");
+        say!("note: {error}");
     }
     printed?;
     Ok(match report.outcome {

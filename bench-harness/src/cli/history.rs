@@ -2,9 +2,10 @@
 
 use super::{Format, Verdict, output, run};
 use crate::{
-    history::{self, Book},
+    history::{self, Added, Book},
     record::{HistoryRow, Row as _},
     report,
+    streams::say,
 };
 use anyhow::bail;
 use std::{
@@ -90,9 +91,10 @@ fn add(args: &Add) -> anyhow::Result<Verdict> {
     let path = file(args.history.as_deref());
     let added = history::add(&dir, &path)?;
     let cells = if added.rows == 1 { "one cell".to_owned() } else { format!("{} cells", added.rows) };
-    println!("run {}: {cells}, {} with a figure, added to {}", added.run_id, added.figures, path.display());
+    let Added { run_id, figures, .. } = &added;
+    output::print(&format!("run {run_id}: {cells}, {figures} with a figure, added to {}\n", path.display()))?;
     for note in added.notes {
-        eprintln!("note: {note}");
+        say!("note: {note}");
     }
     Ok(Verdict::Done)
 }
@@ -125,7 +127,7 @@ fn show(args: &Show) -> anyhow::Result<Verdict> {
     match args.format {
         Format::Csv => {
             output::print(&crate::record::to_csv(&whole.narrowed(None, last).rows))?;
-            whole.recent(&warnings).iter().for_each(|warning| eprintln!("warning: {warning}"));
+            whole.recent(&warnings).iter().for_each(|warning| say!("warning: {warning}"));
         }
         Format::Json => {
             let shown = whole.narrowed(None, last);
@@ -154,9 +156,10 @@ fn plot(args: &Plot) -> anyhow::Result<Verdict> {
     let out = args.out.clone().unwrap_or_else(|| run::results_dir().join(report::charts::history::FOLDER));
     let written = report::charts::history::write(&shown, &warnings, &out)?;
     let runs = if shown.runs.len() == 1 { "one run".to_owned() } else { format!("{} runs", shown.runs.len()) };
-    println!("{} charts of {runs} written to {}", written.len(), out.display());
+    let mut text = format!("{} charts of {runs} written to {}\n", written.len(), out.display());
     for warning in whole.recent(&warnings) {
-        println!("warning: {warning}");
+        text += &format!("warning: {warning}\n");
     }
+    output::print(&text)?;
     Ok(Verdict::Done)
 }

@@ -1,7 +1,7 @@
 //! The command line of `ipc-bench`: one file a verb.
 //!
 //! Exit codes: 0 done; 1 a measured verdict is negative; 2 usage or environment; 3 the gate cannot tell; 4 the gate has nothing to
-//! compare with; 130 interrupted.
+//! compare with; 130 stopped by a signal.
 
 mod copies;
 mod doctor;
@@ -18,8 +18,13 @@ mod sweep;
 
 pub use output::Format;
 
+use crate::{
+    interrupt,
+    streams::{self, say},
+};
+use anyhow::Context;
 use clap::{Parser, Subcommand};
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 /// Compares Linux IPC mechanisms: latency, throughput, and what they cost.
 #[derive(Parser)]
@@ -66,14 +71,17 @@ pub enum Verdict {
     Inconclusive,
     /// 4; what is not comparable has been said.
     Incomparable,
-    /// 130, as shells report a SIGINT.
+    /// 130: a signal asked to stop.
     Interrupted,
 }
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let verb = parse::<Cli>(std::env::args()).verb;
-    finish(match &verb {
+    finish(interrupt::prepare().context("sigaction").and_then(|()| run_verb()))
+}
+
+fn run_verb() -> anyhow::Result<Verdict> {
+    match &parse::<Cli>(std::env::args_os()).verb {
         Verb::List(args) => list::main(args),
         Verb::Run(args) => run::main(args),
         Verb::Gate(args) => gate::main(args),
@@ -85,20 +93,34 @@ pub fn main() -> ExitCode {
         Verb::History(args) => history::main(args),
         Verb::Sweep(args) => sweep::main(args),
         Verb::Doctor(args) => doctor::main(args),
+    }
+}
+
+/// Parses the command line. Ends the process where there is nothing to do: with 0 after help or version, with 2 after an error.
+fn parse<P: Parser>(words: impl IntoIterator<Item = OsString>) -> P {
+    P::try_parse_from(words).unwrap_or_else(|message| {
+        let attempt = message.print();
+        let code = match (message.use_stderr(), streams::printed(attempt)) {
+            (true, _) => 2,
+            (false, Ok(())) => 0,
+            (false, Err(error)) => {
+                say!("error: {error}");
+                2
+            }
+        };
+        std::process::exit(code)
     })
 }
 
-/// Parses the command line; what is wrong with it is one line on stderr and exit code 2.
-fn parse<P: Parser>(words: impl IntoIterator<Item = String>) -> P {
-    P::try_parse_from(words).unwrap_or_else(|error| {
-        if !error.use_stderr() {
-            // Help and version were asked for.
-            error.exit();
+/// What `list` names, each once: what is given twice is meant once.
+fn distinct<T: PartialEq + Clone>(list: &[T]) -> Vec<T> {
+    let mut kept: Vec<T> = Vec::new();
+    for value in list {
+        if !kept.contains(value) {
+            kept.push(value.clone());
         }
-        let text = error.to_string();
-        eprintln!("{} (try --help)", text.lines().next().unwrap_or("error: wrong options"));
-        std::process::exit(2)
-    })
+    }
+    kept
 }
 
 /// Turns a verb's outcome into an exit code; an error is one line on stderr.
@@ -108,9 +130,12 @@ pub fn finish(outcome: anyhow::Result<Verdict>) -> ExitCode {
         Ok(Verdict::Negative) => ExitCode::from(1),
         Ok(Verdict::Inconclusive) => ExitCode::from(3),
         Ok(Verdict::Incomparable) => ExitCode::from(4),
-        Ok(Verdict::Interrupted) => ExitCode::from(130),
+        Ok(Verdict::Interrupted) => {
+            say!("stopped by {}", interrupt::cause().unwrap_or_default());
+            ExitCode::from(interrupt::EXIT_CODE as u8)
+        }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            say!("error: {}", streams::told(&error));
             ExitCode::from(2)
         }
     }

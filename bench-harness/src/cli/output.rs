@@ -4,14 +4,15 @@ use crate::{
     record::Row,
     report::{self, Rows},
 };
-use anyhow::Context;
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
 };
+
+pub use crate::streams::print;
 
 /// How a verb prints its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
@@ -37,14 +38,6 @@ pub fn csv(records: impl IntoIterator<Item = impl Serialize>) -> anyhow::Result<
 /// Prints a value as an indented JSON document.
 pub fn json(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
-}
-
-/// Prints to stdout. A reader that goes away, such as `head`, is an error and no panic.
-///
-/// # Errors
-/// What writing returns.
-pub fn print(text: &str) -> anyhow::Result<()> {
-    io::stdout().write_all(text.as_bytes()).context("stdout")
 }
 
 impl Rows<'_> {
@@ -121,8 +114,9 @@ fn joined(parts: &[String]) -> String {
 }
 
 /// Prints where everything was written: the report and the folder, not each chart.
-pub fn paths(dir: &Path, written: &[PathBuf]) {
+pub fn paths(dir: &Path, written: &[PathBuf]) -> anyhow::Result<()> {
     let charts = written.iter().filter(|path| path.extension().is_some_and(|e| e == "svg")).count();
-    println!("\nwritten to {}: CSV files, histograms, {charts} charts, README.md and", dir.display());
-    println!("  {}", dir.join("report.html").display());
+    let page = dir.join("report.html");
+    let dir = dir.display();
+    print(&format!("\nwritten to {dir}: CSV files, histograms, {charts} charts, README.md and\n  {}\n", page.display()))
 }

@@ -38,7 +38,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     }
     let answer = output::tables(args.format, &results.rows())?;
     if args.format == Format::Table {
-        output::paths(&dir, &written);
+        output::paths(&dir, &written)?;
     }
     output::answer(&answer)?;
     Ok(Verdict::Done)

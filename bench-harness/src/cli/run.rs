@@ -1,6 +1,6 @@
 //! `ipc-bench run` and the bench target `compare`: one engine with the same options.
 
-use super::{Format, Verdict, output};
+use super::{Format, Verdict, distinct, output};
 use crate::{
     beside,
     cell::{Access, Placement, Workload},
@@ -9,12 +9,20 @@ use crate::{
     registry::{MECHANISMS, Mechanism},
     report::Rows,
     run,
+    streams::say,
     topology::Topology,
 };
 use anyhow::Context;
-use clap::Parser;
+use clap::{
+    Parser,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use ipc_core::Wait;
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 /// Options of `run`. Lists are separated by commas.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -28,21 +36,21 @@ pub struct Args {
     #[arg(long)]
     full: bool,
     /// Mechanisms, see `ipc-bench list`
-    #[arg(long, value_delimiter = ',', value_parser = mechanism)]
+    #[arg(long, value_delimiter = ',', value_parser = mechanism())]
     mechanism: Vec<&'static Mechanism>,
-    /// latency, throughput, copies, cost, lifecycle, relay
+    /// What to measure
     #[arg(long, value_delimiter = ',')]
     workload: Vec<Workload>,
     /// Message lengths in bytes; K and M stand for 1024 and 1024²
     #[arg(long, value_delimiter = ',', value_parser = size)]
     size: Vec<usize>,
-    /// same-core, smt, cross-core, cross-socket, unpinned
+    /// On which hardware threads the two processes run
     #[arg(long, value_delimiter = ',')]
     placement: Vec<Placement>,
-    /// block, spin, hybrid
-    #[arg(long, value_delimiter = ',')]
+    /// How a process waits
+    #[arg(long, value_delimiter = ',', value_parser = wait())]
     wait: Vec<Wait>,
-    /// copy, in-place
+    /// How the payload gets into and out of the channel
     #[arg(long, value_delimiter = ',')]
     access: Vec<Access>,
     /// Forked pairs a cell
@@ -59,11 +67,13 @@ pub struct Args {
     format: Format,
 }
 
-fn mechanism(name: &str) -> Result<&'static Mechanism, String> {
-    Mechanism::named(name).ok_or_else(|| {
-        let names: Vec<_> = MECHANISMS.iter().map(|mechanism| mechanism.spec.name).collect();
-        format!("unknown mechanism '{name}': use one of {}", names.join(", "))
-    })
+fn mechanism() -> impl TypedValueParser<Value = &'static Mechanism> {
+    let names = PossibleValuesParser::new(MECHANISMS.iter().map(|mechanism| mechanism.spec.name));
+    names.map(|name| Mechanism::named(&name).expect("one of the possible values"))
+}
+
+fn wait() -> impl TypedValueParser<Value = Wait> {
+    PossibleValuesParser::new(Wait::ALL.map(Wait::name)).map(|name| name.parse().expect("one of the possible values"))
 }
 
 /// The longest message that can be asked for: rings have room for eight, twice (see [`ipc_shm`]).
@@ -102,12 +112,12 @@ impl Args {
                 _ => Depth::Default,
             },
             filter: self.filter.clone(),
-            mechanisms: self.mechanism.clone(),
-            workloads: self.workload.clone(),
-            sizes: self.size.clone(),
-            placements: self.placement.clone(),
-            waits: self.wait.clone(),
-            accesses: self.access.clone(),
+            mechanisms: distinct(&self.mechanism),
+            workloads: distinct(&self.workload),
+            sizes: distinct(&self.size),
+            placements: distinct(&self.placement),
+            waits: distinct(&self.wait),
+            accesses: distinct(&self.access),
             pairs: self.forks,
         }
     }
@@ -161,7 +171,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let plan = Plan::expand(&args.selection(), &topology)?;
     // Before measuring for minutes: can it be kept?
     folder(args.out.as_deref(), args.is_complete())?;
-    interrupt::install().context("cannot handle Ctrl-C")?;
+    interrupt::install().context("sigaction")?;
 
     let results = run::measure(&plan, &topology, command());
     let out = folder(args.out.as_deref(), args.is_complete() && !results.interrupted)?;
@@ -171,14 +181,14 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let rows = Rows { latency, throughput, cost, copies, lifecycle, relay };
     let answer = output::tables(args.format, &rows)?;
     if args.format == Format::Table {
-        output::paths(&out, &written);
+        output::paths(&out, &written)?;
     }
     for note in &results.host.run.notes {
-        eprintln!("note: {note}");
+        say!("note: {note}");
     }
     let verdicts = beside.verdicts();
     for verdict in &verdicts {
-        eprintln!("{verdict}");
+        say!("{verdict}");
     }
     output::answer(&answer)?;
     Ok(match (results.wrong_payload || !verdicts.is_empty(), results.interrupted) {
@@ -197,14 +207,28 @@ fn ensure_writable(dir: &Path) -> anyhow::Result<()> {
 
 /// How this process was called, with the program's file name only.
 fn command() -> String {
-    let mut words = std::env::args();
+    let mut words = std::env::args_os();
     let program = words.next().unwrap_or_default();
-    let program = Path::new(&program).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if program.starts_with("compare-") {
-        let rest: Vec<_> = words.filter(|word| word != "--bench").collect();
-        return if rest.is_empty() { "cargo bench".into() } else { format!("cargo bench -- {}", rest.join(" ")) };
+    let program = quoted(Path::new(&program).file_name().unwrap_or_default());
+    let rest: Vec<_> = words.filter(|word| word != "--bench").map(|word| quoted(&word)).collect();
+    let (program, between) =
+        if program.starts_with("compare-") { ("cargo bench", " -- ") } else { (program.as_str(), " ") };
+    if rest.is_empty() { program.into() } else { format!("{program}{between}{}", rest.join(" ")) }
+}
+
+/// `word` as a shell takes it, whatever bytes it holds.
+fn quoted(word: &OsStr) -> String {
+    let bytes = word.as_bytes();
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_=+,./:@%".contains(byte);
+    match word.to_str() {
+        Some(text) if !bytes.is_empty() && bytes.iter().all(plain) => text.into(),
+        Some(text) if !text.contains(char::is_control) => format!("'{}'", text.replace('\'', r"'\''")),
+        // As Bash and others read it: every byte that is not plain by its number.
+        _ => {
+            let escaped = |byte: &u8| if plain(byte) { char::from(*byte).into() } else { format!("\\x{byte:02x}") };
+            format!("$'{}'", bytes.iter().map(escaped).collect::<String>())
+        }
     }
-    std::iter::once(program).chain(words).collect::<Vec<_>>().join(" ")
 }
 
 /// Options that `cargo bench` users give for criterion, with and without a value; `compare` passes over them.
@@ -244,21 +268,23 @@ const CRITERION_SWITCHES: [&str; 13] = [
 ];
 
 /// The options among `words` that are ours, criterion's left out.
-pub fn without_criterion(words: impl IntoIterator<Item = String>) -> Vec<String> {
+pub fn without_criterion<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Vec<W> {
     without(words, &CRITERION_VALUES, &CRITERION_SWITCHES)
 }
 
 /// `words` without options called as one of `values` (and the word after, unless it is `--name=value`) or `switches`.
-fn without(words: impl IntoIterator<Item = String>, values: &[&str], switches: &[&str]) -> Vec<String> {
+fn without<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>, values: &[&str], switches: &[&str]) -> Vec<W> {
     let mut kept = Vec::new();
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
-        let name = word.split('=').next().unwrap_or_default();
-        if values.contains(&name) {
-            if !word.contains('=') {
+        let bytes = word.as_ref().as_bytes();
+        let name = bytes.split(|byte| *byte == b'=').next().unwrap_or_default();
+        let is_of = |options: &[&str]| options.iter().any(|option| option.as_bytes() == name);
+        if is_of(values) {
+            if name.len() == bytes.len() {
                 words.next();
             }
-        } else if !switches.contains(&name) {
+        } else if !is_of(switches) {
             kept.push(word);
         }
     }
@@ -281,8 +307,8 @@ const OUR_VALUES: [&str; 10] = [
 const OUR_SWITCHES: [&str; 1] = ["--full"];
 
 /// The options among `words` that criterion knows, ours left out.
-pub fn without_ours(words: &[String]) -> Vec<String> {
-    without(words.iter().cloned(), &OUR_VALUES, &OUR_SWITCHES)
+pub fn without_ours<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Vec<W> {
+    without(words, &OUR_VALUES, &OUR_SWITCHES)
 }
 
 /// The command line of the bench target `compare`.
@@ -299,9 +325,10 @@ struct Compare {
 /// # Errors
 /// As [`main`].
 pub fn compare() -> anyhow::Result<Verdict> {
-    let words: Vec<String> = std::env::args().collect();
+    interrupt::prepare().context("sigaction")?;
+    let words: Vec<OsString> = std::env::args_os().collect();
     if words.iter().any(|word| word == "--list") {
-        println!("compare: benchmark");
+        output::print("compare: benchmark\n")?;
         return Ok(Verdict::Done);
     }
     if !words.iter().any(|word| word == "--bench") {
@@ -323,6 +350,21 @@ mod tests {
     fn options_of_criterion_are_passed_over() {
         let line = "compare --bench --save-baseline main --quick --noise-threshold=0.05 -n latency/pipe";
         assert_eq!(without_criterion(words(line)), words("compare --quick latency/pipe"));
+    }
+
+    #[test]
+    fn a_command_is_quoted_for_a_shell() {
+        for (word, shell) in [
+            ("--size=64,4K", "--size=64,4K"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("größe", "'größe'"),
+            ("a\nb", r"$'a\x0ab'"),
+        ] {
+            assert_eq!(quoted(OsStr::new(word)), shell);
+        }
+        assert_eq!(quoted(OsStr::from_bytes(b"/tmp/\xff")), r"$'/tmp/\xff'");
     }
 
     #[test]

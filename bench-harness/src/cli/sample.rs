@@ -1,6 +1,6 @@
 //! `ipc-bench sample NAME`: one pair, timed or counted, as one line of JSON. What the regression gate is made of.
 
-use super::Verdict;
+use super::{Verdict, output};
 use crate::{
     cell::{Cell, Workload},
     copies::Subject,
@@ -64,10 +64,10 @@ impl FromStr for Wanted {
 /// A cell that cannot be measured here.
 pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let Some(wanted) = args.wanted.as_ref().filter(|_| !args.identify) else {
-        println!("{}", serde_json::to_string(&Identity::current())?);
+        output::print(&format!("{}\n", serde_json::to_string(&Identity::current())?))?;
         return Ok(Verdict::Done);
     };
-    interrupt::install().context("cannot handle Ctrl-C")?;
+    interrupt::install().context("sigaction")?;
     let (line, wrong_payload) = match wanted {
         Wanted::Cell(cell) => {
             let injection = Injection::from_environment().map_err(|why| anyhow!(why))?;
@@ -82,7 +82,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
             (serde_json::to_string(&reading)?, reading.wrong_payload)
         }
     };
-    println!("{line}");
+    output::print(&format!("{line}\n"))?;
     Ok(if interrupt::requested() {
         Verdict::Interrupted
     } else if wrong_payload {

@@ -44,12 +44,13 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     match args.format {
         Format::Json => output::print(&output::json(&rows)?)?,
         Format::Csv => output::print(&output::csv(&rows)?)?,
-        Format::Table if rows.is_empty() => println!("nothing left behind"),
+        Format::Table if rows.is_empty() => output::print("nothing left behind\n")?,
         Format::Table => {
-            for row in &rows {
+            let line = |row: &Row| {
                 let object = row.object.as_deref().unwrap_or("?");
-                println!("{} {object} (process {}, dead) {}", row.fate, row.pid, row.error.as_deref().unwrap_or(""));
-            }
+                format!("{} {object} (process {}, dead) {}\n", row.fate, row.pid, row.error.as_deref().unwrap_or(""))
+            };
+            output::print(&rows.iter().map(line).collect::<String>())?;
         }
     }
     Ok(if rows.iter().any(|row| row.error.is_some()) { Verdict::Negative } else { Verdict::Done })

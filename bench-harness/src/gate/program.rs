@@ -8,6 +8,7 @@ use super::{
 use crate::{
     cell::{Access, Cell},
     inject,
+    streams::say,
 };
 use ipc_core::{
     Error,
@@ -211,7 +212,7 @@ fn call(file: BorrowedFd<'_>, words: &[&str], injection: Option<&str>, limit: Du
     let mut child = process::fork(|| {
         let redirected = dup2_stdin(&null).and_then(|()| dup2_stdout(&stdout)).and_then(|()| dup2_stderr(&stderr));
         let Err(errno) = redirected.and_then(|()| execve(&program, &words, &environment));
-        eprintln!("{}", errno as i32);
+        say!("{}", errno as i32);
         NOT_EXECUTED
     })
     .map_err(CallError::System)?;

@@ -1,5 +1,6 @@
 //! What can be wrong with a result file. Each message is one line that names the file and what belongs there.
 
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use std::{io, path::Path, path::PathBuf};
 
 /// A result file that cannot be read or written.
@@ -7,7 +8,7 @@ use std::{io, path::Path, path::PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), reason(source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -79,6 +80,15 @@ pub enum Error {
         /// What is wrong with it and what was expected.
         what: String,
     },
+}
+
+/// The text of the system's error, with the limit where that is what was met (getrlimit(2)).
+pub(crate) fn reason(error: &io::Error) -> String {
+    let limit = getrlimit(Resource::RLIMIT_FSIZE).map_or(RLIM_INFINITY, |(soft, _)| soft);
+    if error.kind() == io::ErrorKind::FileTooLarge && limit != RLIM_INFINITY {
+        return format!("{error}: this process may write files of {limit} bytes (ulimit -f)");
+    }
+    error.to_string()
 }
 
 impl Error {

@@ -20,6 +20,7 @@ pub mod throughput;
 pub use copies::CopiesRow;
 pub use cost::CostRow;
 pub use error::Error;
+pub(crate) use error::reason;
 pub use faults::FaultRow;
 pub use field::yes;
 pub use flag::{Flag, Flags, Proximity};
