@@ -3,6 +3,7 @@
 use bench_harness::{
     anchors::{self, Anchor},
     cell::Pattern,
+    interrupt,
     pair::{self, Budget, Job, PairError, Sample},
     topology::Topology,
     workload::courier::Copying,
@@ -18,7 +19,7 @@ use ipc_core::{
 use ipc_pipe::Pipe;
 use ipc_shm::{PosixShm, RingEnd};
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{Signal, kill, raise},
     unistd::{Pid, getpid, setpgid},
 };
 use std::{
@@ -249,6 +250,37 @@ fn anchors_are_measured_where_there_are_threads_for_them() -> std::result::Resul
     if alone && reason(Anchor::CacheLine) && reason(Anchor::Pipe) { Ok(()) } else { Err(format!("{taken:?}")) }
 }
 
+/// `timeout` sends a signal to its child and then to the group, which is one request; a person who asks again wants the end.
+fn signals_ask_to_stop() -> std::result::Result<(), String> {
+    let words = |error: &dyn std::fmt::Display| error.to_string();
+    interrupt::install().map_err(|error| words(&error))?;
+    let raise = |signal| raise(signal).map_err(|error| words(&error));
+    for signal in [Signal::SIGXCPU, Signal::SIGALRM, Signal::SIGUSR1, Signal::SIGUSR2] {
+        let asked = || i32::from(raise(signal).is_err() || interrupt::cause().is_none());
+        let mut child = process::fork(asked).map_err(|error| words(&error))?;
+        match child.wait(Duration::from_secs(20)).map_err(|error| words(&error))? {
+            Some(Exit::Code(0)) => {}
+            other => return Err(format!("{signal}: {other:?}")),
+        }
+    }
+    let mut child = process::fork(|| {
+        // A child has SIGTERM as it comes.
+        let done = interrupt::install().is_ok() && raise(Signal::SIGTERM).is_ok() && raise(Signal::SIGTERM).is_ok();
+        thread::sleep(Duration::from_millis(300));
+        let hang_ups = raise(Signal::SIGHUP).is_ok() && raise(Signal::SIGXCPU).is_ok();
+        if !(done && hang_ups && interrupt::cause().as_deref() == Some("SIGTERM")) {
+            return 1;
+        }
+        let _ = raise(Signal::SIGTERM);
+        2
+    })
+    .map_err(|error| words(&error))?;
+    match child.wait(Duration::from_secs(20)).map_err(|error| words(&error))? {
+        Some(Exit::Code(interrupt::EXIT_CODE)) => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
 fn main() {
     run([Suite::new("pair")
         .within(Duration::from_secs(60))
@@ -266,6 +298,7 @@ fn main() {
             let sample = measure::<5>(Pattern::RoundTrip, [0, 0]).map_err(|error| error.to_string())?;
             if sample.lost > 0 { Ok(()) } else { Err(format!("none lost of {}", sample.messages)) }
         })
+        .test("signals_ask_to_stop_and_a_second_one_ends_at_once", signals_ask_to_stop)
         .test("anchors_are_measured", anchors_are_measured_where_there_are_threads_for_them)
         .test("a_cpu_that_is_not_there_fails_the_pair", || match measure::<0>(Pattern::RoundTrip, [0, 4095]) {
             Err(PairError::Failed(why)) if why.contains("4095") => Ok(()),

@@ -1,6 +1,9 @@
 //! The one error type of every mechanism.
 
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    sys::resource::{RLIM_INFINITY, Resource, getrlimit},
+};
 use std::fmt;
 
 /// What [`Channel`](crate::Channel) and [`Endpoint`](crate::Endpoint) calls return.
@@ -11,7 +14,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// A system call failed for a reason that has no variant of its own.
-    #[error("{call}: {source}")]
+    #[error("{call}: {source}{}", limit_of(*source))]
     Os {
         /// The call's name, as in section 2 of the manual.
         call: &'static str,
@@ -49,6 +52,15 @@ pub enum Error {
         /// Why it cannot be had, with the value and what would be right.
         why: String,
     },
+}
+
+/// The limit that an errno stands for, where this process has it (getrlimit(2)); else nothing.
+fn limit_of(errno: Errno) -> String {
+    let limit = || getrlimit(Resource::RLIMIT_FSIZE).map_or(RLIM_INFINITY, |(soft, _)| soft);
+    match errno {
+        Errno::EFBIG if limit() != RLIM_INFINITY => format!(": the limit on files is {} bytes (ulimit -f)", limit()),
+        _ => String::new(),
+    }
 }
 
 /// How a call learned that its peer is gone. It depends on what the call was doing when that happened, so only

@@ -175,13 +175,14 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
 
     let results = run::measure(&plan, &topology, command());
     let out = folder(args.out.as_deref(), args.is_complete() && !results.interrupted)?;
-    let written = results.write(&out)?;
+    let written = results.write(&out);
     let run::Results { latency, throughput, cost, beside, .. } = &results;
     let beside::Rows { copies, lifecycle, relay, .. } = beside;
     let rows = Rows { latency, throughput, cost, copies, lifecycle, relay };
-    let answer = output::tables(args.format, &rows)?;
-    if args.format == Format::Table {
-        output::paths(&out, &written)?;
+    // What was measured is shown whatever becomes of the files, and what is wrong with it whatever becomes of stdout.
+    let mut printed = output::tables(args.format, &rows);
+    if let (Format::Table, Ok(_), Ok(written)) = (args.format, &printed, &written) {
+        printed = output::paths(&out, written).and(printed);
     }
     for note in &results.host.run.notes {
         say!("note: {note}");
@@ -190,7 +191,9 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     for verdict in &verdicts {
         say!("{verdict}");
     }
-    output::answer(&answer)?;
+    let printed = printed.and_then(|answer| output::answer(&answer));
+    written?;
+    printed?;
     Ok(match (results.wrong_payload || !verdicts.is_empty(), results.interrupted) {
         (true, _) => Verdict::Negative,
         (_, true) => Verdict::Interrupted,

@@ -86,7 +86,7 @@ pub enum Error {
 pub(crate) fn reason(error: &io::Error) -> String {
     let limit = getrlimit(Resource::RLIMIT_FSIZE).map_or(RLIM_INFINITY, |(soft, _)| soft);
     if error.kind() == io::ErrorKind::FileTooLarge && limit != RLIM_INFINITY {
-        return format!("{error}: this process may write files of {limit} bytes (ulimit -f)");
+        return format!("{error}: the limit on files is {limit} bytes (ulimit -f)");
     }
     error.to_string()
 }
