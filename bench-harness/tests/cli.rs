@@ -13,6 +13,7 @@ use common::{own_folder, program};
 use std::{
     ffi::OsStr,
     fs::File,
+    io::Write,
     os::unix::ffi::OsStrExt,
     path::Path,
     process::{Child, Output, Stdio},
@@ -117,6 +118,9 @@ fn printing(dir: &str) -> Vec<Vec<String>> {
         "history plot --history DIR/history.csv --out DIR/plots",
         "sweep --dry-run",
         "doctor",
+        "completions bash",
+        "man",
+        "man --out DIR/man",
     ];
     lines.map(|line| line.replace("DIR", dir).split(' ').map(str::to_owned).collect()).into()
 }
@@ -178,6 +182,41 @@ fn streams_that_cannot_be_written() {
     // An error that nobody can be told is still an error.
     let wrong = ["run".to_owned(), "--nonsense".into()];
     assert_eq!(with_streams(dir.path(), &wrong, full(), full()).status.code(), Some(2));
+}
+
+#[test]
+fn shells_complete_every_verb_and_manual_pages_say_what_help_says() {
+    let verbs = ["run", "gate", "sample", "copies", "history", "completions", "man"];
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = bench(&["completions", shell]);
+        let script = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(verbs.iter().all(|verb| script.contains(verb)), "{script}");
+        // The others complete no values.
+        assert!(["elvish", "powershell"].contains(&shell) || script.contains("unix-seqpacket"), "{script}");
+    }
+    refused(&["completions", "tcsh"], &["'tcsh'", "bash", "zsh", "fish"]);
+    refused(&["completions"], &["<SHELL>"]);
+    // Where there is such a shell it takes the script.
+    if let Ok(mut bash) = Command::new("bash").args(["-n"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn() {
+        bash.stdin.take().unwrap().write_all(&bench(&["completions", "bash"]).stdout).unwrap();
+        let output = bash.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("pages");
+    let page = bench(&["man"]).stdout;
+    let text = String::from_utf8_lossy(&page);
+    assert!(text.starts_with(".ie") || text.starts_with(".TH"), "{text}");
+    assert!(text.contains(".SH SYNOPSIS") && text.contains("Exit codes"), "{text}");
+    assert_eq!(bench(&["man", "--out", out.to_str().unwrap()]).status.code(), Some(0));
+    for verb in verbs {
+        let text = std::fs::read_to_string(out.join(format!("ipc-bench-{verb}.1"))).expect("a page of the verb");
+        assert!(text.contains(".SH OPTIONS"), "{text}");
+    }
+    assert!(out.join("ipc-bench.1").exists() && out.join("ipc-bench-history-add.1").exists());
+    refused(&["man", "--out", "/proc/nowhere"], &["/proc/nowhere"]);
 }
 
 #[test]

@@ -158,6 +158,28 @@ fn a_run_is_added_once_and_what_was_there_stays_to_the_byte() {
     assert_eq!(left.len(), 2, "the history and its environments: {left:?}");
 }
 
+/// As a spreadsheet saves it: lines that end with CR and LF, perhaps a byte order mark before the first.
+#[test]
+fn a_history_that_was_edited_elsewhere_is_read_and_goes_on_as_it_was() {
+    for mark in ["", "\u{feff}"] {
+        let (_keep, dir, path) = folder(&host(0));
+        done(&["history", "add", text(&dir), "--history", text(&path)]);
+        let edited = mark.to_owned() + &fs::read_to_string(&path).unwrap().replace('\n', "\r\n");
+        fs::write(&path, &edited).unwrap();
+        assert_eq!(Book::read(&path).unwrap().runs.len(), 1);
+        results(&dir, &host(7), 5000.0);
+        done(&["history", "add", text(&dir), "--history", text(&path)]);
+        let longer = fs::read_to_string(&path).unwrap();
+        assert!(longer.starts_with(&edited) && longer.lines().count() > edited.lines().count(), "{longer}");
+        assert!(longer.split_inclusive('\n').all(|line| line.ends_with("\r\n")), "{longer}");
+        assert_eq!(Book::read(&path).unwrap().runs.len(), 2);
+        refused(&["history", "add", text(&dir), "--history", text(&path)], &["history.csv", "is here already"]);
+
+        fs::write(&path, &longer[..longer.len() - 2]).unwrap();
+        refused(&["history", "show", "--history", text(&path)], &["history.csv", "cut off"]);
+    }
+}
+
 #[test]
 fn runs_that_are_added_at_once_are_all_there() {
     let dir = tempfile::tempdir().unwrap();

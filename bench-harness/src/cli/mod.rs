@@ -14,6 +14,7 @@ mod output;
 mod report;
 pub mod run;
 mod sample;
+mod shell;
 mod sweep;
 
 pub use output::Format;
@@ -23,12 +24,16 @@ use crate::{
     streams::{self, say},
 };
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::{ffi::OsString, process::ExitCode};
+
+/// What `--help` ends with.
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 a measured verdict is negative, 2 usage or environment, \
+                          130 stopped by a signal; for those of the gate see `ipc-bench gate --help`";
 
 /// Compares Linux IPC mechanisms: latency, throughput, and what they cost.
 #[derive(Parser)]
-#[command(name = "ipc-bench", version, max_term_width = 100)]
+#[command(name = "ipc-bench", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -59,6 +64,10 @@ enum Verb {
     Sweep(sweep::Args),
     /// Show what of this machine limits or bends a run, and what to do about it
     Doctor(doctor::Args),
+    /// Print what makes a shell complete the words of this program
+    Completions(shell::Completions),
+    /// Print the manual page, or write the pages of all verbs
+    Man(shell::Manual),
 }
 
 /// How a verb ended; errors end with code 2.
@@ -93,6 +102,8 @@ fn run_verb() -> anyhow::Result<Verdict> {
         Verb::History(args) => history::main(args),
         Verb::Sweep(args) => sweep::main(args),
         Verb::Doctor(args) => doctor::main(args),
+        Verb::Completions(args) => shell::completions(args, Cli::command()),
+        Verb::Man(args) => shell::manual(args, Cli::command()),
     }
 }
 

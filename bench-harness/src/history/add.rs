@@ -58,8 +58,9 @@ pub fn add(dir: &Path, path: &Path) -> Result<Added, Error> {
             }
             let new = record::to_csv(&rows);
             let (_, new) = new.split_once('\n').expect("a header");
-            // What was there stays as it is, to the byte.
-            String::from_utf8(bytes).expect("it was read as text") + new
+            // What was there stays as it is, to the byte, and what is new ends its lines in the same way.
+            let text = String::from_utf8(bytes).expect("it was read as text");
+            if text.ends_with("\r\n") { text + &new.replace('\n', "\r\n") } else { text + new }
         }
     };
     remember(&beside(&path), environment)?;

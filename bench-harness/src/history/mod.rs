@@ -206,6 +206,9 @@ fn read_rows(path: &Path) -> Result<Option<Text>, Error> {
     };
     let expected = HistoryRow::COLUMNS.join(",");
     let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    // A spreadsheet may have put a mark before the text, and another end of the line after it.
+    let first = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first);
+    let first = first.strip_suffix(b"\r").unwrap_or(first);
     if first != expected.as_bytes() {
         // Rows are appended to it, so its columns must be these and no others.
         let found: String = String::from_utf8_lossy(first).chars().take(60).collect();
