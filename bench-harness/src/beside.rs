@@ -123,9 +123,11 @@ fn subjects(
     notes: &mut Vec<String>,
 ) -> Vec<copies::Subject> {
     let asked = if selection.sizes.is_empty() { selection.depth.sizes(Workload::Copies) } else { &selection.sizes };
-    let sizes: Vec<usize> = asked.iter().copied().filter(|&size| size >= copies::SHORTEST).collect();
-    if sizes.len() < asked.len() {
-        notes.push(format!("copies are counted of messages of {} bytes or more", copies::SHORTEST));
+    let (sizes, short): (Vec<usize>, Vec<usize>) = asked.iter().partition(|size| **size >= copies::SHORTEST);
+    if !short.is_empty() {
+        let short = short.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        notes
+            .push(format!("copies of {short} bytes are left out: they are counted from {} bytes on", copies::SHORTEST));
     }
     let mut subjects = copies::subjects(&sizes);
     subjects.retain(|subject| {

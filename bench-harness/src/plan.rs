@@ -185,7 +185,20 @@ impl Plan {
                 }
             }
         }
+        let of_cells = notes.len();
         let mut beside = Beside::of(selection, topology, &mut notes);
+        if cells.is_empty() && beside.steps() == 0 {
+            let mut accesses = or(&selection.mechanisms, &all).iter().flat_map(|mechanism| mechanism.accesses());
+            if !selection.accesses.is_empty() && !accesses.any(|access| selection.accesses.contains(&access)) {
+                let wanted = selection.accesses.iter().map(|access| access.name()).collect::<Vec<_>>().join(", ");
+                return Err(PlanError::Nothing(format!(
+                    "none of the mechanisms has access {wanted} (see `ipc-bench list`)"
+                )));
+            }
+            // What was left out has been noted, of what is measured beside the cells last.
+            let left_out = if notes.len() > of_cells { &notes[of_cells..] } else { &notes[..] };
+            return Err(PlanError::Nothing(left_out.join("; ")));
+        }
         if let Some(filter) = &selection.filter {
             let example = cells.first().map(Cell::to_string).or_else(|| beside.example()).unwrap_or_default();
             cells.retain(|cell| cell.to_string().contains(filter.as_str()));
@@ -193,11 +206,6 @@ impl Plan {
             if cells.is_empty() && beside.steps() == 0 {
                 return Err(PlanError::NoMatch { filter: filter.clone(), example });
             }
-        }
-        if cells.is_empty() && beside.steps() == 0 {
-            let why = "no mechanism has all that the options ask for (in-place access is for mechanisms with memory of \
-                       their own; spin does not go with same-core unless both are asked for)";
-            return Err(PlanError::Nothing(why.into()));
         }
         let effort = |usual: Effort| Effort { pairs: selection.pairs.unwrap_or(usual.pairs), ..usual };
         Ok(Self { cells, beside, timed: effort(depth.timed()), cost: effort(depth.cost()), notes })

@@ -266,6 +266,16 @@ fn a_path_may_have_any_bytes_and_nothing_else_may() {
 }
 
 #[test]
+fn what_leaves_nothing_to_measure_is_told() {
+    let why = ["64, 512 bytes", "from 1024 bytes on"];
+    refused(&["run", "--workload", "copies", "--size", "64,512"], &why);
+    refused(&["run", "copies/pipe", "--workload", "copies", "--size", "64,512"], &why);
+    refused(&["run", "--workload", "relay", "--size", "64"], &["relay is left out: it has no size"]);
+    refused(&["run", "--workload", "relay,lifecycle", "--wait", "spin"], &["relay", "lifecycle", "no wait"]);
+    refused(&["run", "--access", "in-place", "--mechanism", "pipe"], &["mechanisms has access in-place"]);
+}
+
+#[test]
 fn impossible_numbers_are_refused() {
     refused(&["run", "--size", "0"], &["'0'", "1 to"]);
     refused(&["run", "--size", "64,1T"], &["1T", "4K"]);

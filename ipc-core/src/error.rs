@@ -4,7 +4,10 @@ use nix::{
     errno::Errno,
     sys::resource::{RLIM_INFINITY, Resource, getrlimit},
 };
-use std::fmt;
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// What [`Channel`](crate::Channel) and [`Endpoint`](crate::Endpoint) calls return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -18,6 +21,16 @@ pub enum Error {
     Os {
         /// The call's name, as in section 2 of the manual.
         call: &'static str,
+        /// Its errno.
+        source: Errno,
+    },
+    /// The same of a call on the file at a path.
+    #[error("{call} {}: {source}{}", path.display(), limit_of(*source))]
+    At {
+        /// The call's name.
+        call: &'static str,
+        /// The file.
+        path: PathBuf,
         /// Its errno.
         source: Errno,
     },
@@ -105,6 +118,12 @@ impl Error {
             Errno::EIDRM => Self::PeerGone { sign: Sign::Errno(source) },
             _ => Self::Os { call, source },
         }
+    }
+
+    /// An [`Error::At`] of `call` on the file at `path`.
+    #[cold]
+    pub fn at(call: &'static str, path: &Path, source: Errno) -> Self {
+        Self::At { call, path: path.into(), source }
     }
 
     /// An [`Error::Os`] of `call` from the standard library's error.

@@ -163,7 +163,7 @@ pub fn check_found(file: impl AsFd, kind: SFlag, name: impl fmt::Display) -> Res
 ///
 /// # Errors
 /// [`Error::Unsupported`] where something else stands in its place (another user's folder, a link, wider permissions);
-/// [`Error::Os`] where it cannot be made.
+/// [`Error::At`] where it cannot be made.
 pub fn directory() -> Result<PathBuf> {
     open_directory().map(|(path, _)| path)
 }
@@ -175,14 +175,14 @@ fn open_directory() -> Result<(PathBuf, OwnedFd)> {
     let folder = loop {
         match nix::unistd::mkdir(&path, Mode::S_IRWXU) {
             Ok(()) | Err(Errno::EEXIST) => {}
-            Err(errno) => return Err(Error::os("mkdir", errno)),
+            Err(errno) => return Err(Error::at("mkdir", &path, errno)),
         }
         match open(&path, OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()) {
             Ok(folder) => break folder,
             Err(Errno::ENOTDIR | Errno::ELOOP) => return Err(refuse("is not a folder; remove it or set TMPDIR")),
             // Whoever emptied the folder has removed it since; perhaps somebody has even made it again.
             Err(Errno::ENOENT) => {}
-            Err(errno) => return Err(Error::os("open", errno)),
+            Err(errno) => return Err(Error::at("open", &path, errno)),
         }
     };
     let status = fstat(&folder).map_err(|e| Error::os("fstat", e))?;

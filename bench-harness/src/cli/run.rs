@@ -204,7 +204,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
 fn ensure_writable(dir: &Path) -> anyhow::Result<()> {
     let cannot = || format!("cannot write to '{}': choose another folder with --out", dir.display());
     std::fs::create_dir_all(dir).with_context(cannot)?;
-    crate::record::write_atomically(&dir.join(".probe"), b"").with_context(cannot)?;
+    std::fs::write(dir.join(".probe"), b"").with_context(cannot)?;
     std::fs::remove_file(dir.join(".probe")).with_context(cannot)
 }
 
