@@ -211,6 +211,16 @@ impl Plan {
         Ok(Self { cells, beside, timed: effort(depth.timed()), cost: effort(depth.cost()), notes })
     }
 
+    /// What is measured, each once, in the order of [`Workload::ALL`].
+    pub fn workloads(&self) -> impl Iterator<Item = Workload> {
+        Workload::ALL.iter().copied().filter(|&workload| match workload {
+            Workload::Copies => !self.beside.copies.is_empty(),
+            Workload::Lifecycle => !self.beside.lifecycles.is_empty(),
+            Workload::Relay => !self.beside.relays.relays.is_empty(),
+            _ => self.cells.iter().any(|cell| cell.workload == workload),
+        })
+    }
+
     /// What goes into each cell of `workload`.
     pub fn effort(&self, workload: Workload) -> Effort {
         match workload {

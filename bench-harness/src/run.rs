@@ -165,31 +165,38 @@ fn measure_steady(plan: &Plan, topology: &Topology, tally: &Tally) -> Result<Sam
 
 impl Results {
     /// Writes rows, histograms and host to `dir`, then everything that [`report`](crate::report) makes of them, and returns
-    /// the paths of that. A file
-    /// of an earlier run that this one has no rows for is removed: the report would mix the two.
+    /// the paths of all of it, of the histograms that of their log. A file of an earlier run that this one has no rows for is removed: the report would mix the two.
     ///
     /// # Errors
     /// [`record::Error`] naming the file.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, record::Error> {
-        write_or_remove(dir, &self.latency)?;
-        write_or_remove(dir, &self.throughput)?;
-        write_or_remove(dir, &self.cost)?;
-        write_or_remove(dir, &self.beside.copies)?;
-        write_or_remove(dir, &self.beside.lifecycle)?;
-        write_or_remove(dir, &self.beside.relay)?;
+        let mut written: Vec<PathBuf> = [
+            write_or_remove(dir, &self.latency)?,
+            write_or_remove(dir, &self.throughput)?,
+            write_or_remove(dir, &self.cost)?,
+            write_or_remove(dir, &self.beside.copies)?,
+            write_or_remove(dir, &self.beside.lifecycle)?,
+            write_or_remove(dir, &self.beside.relay)?,
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         histograms::write(dir, self.started, &self.histograms)?;
+        written.push(dir.join(histograms::FOLDER).join(histograms::LOG));
         self.host.write(dir)?;
-        crate::report::build(dir)
+        written.push(dir.join(crate::host::FILE));
+        written.extend(crate::report::build(dir)?);
+        Ok(written)
     }
 }
 
-fn write_or_remove<R: record::Row>(dir: &Path, rows: &[R]) -> Result<(), record::Error> {
-    if !rows.is_empty() {
-        return record::write(dir, rows);
-    }
+fn write_or_remove<R: record::Row>(dir: &Path, rows: &[R]) -> Result<Option<PathBuf>, record::Error> {
     let path = dir.join(R::FILE);
+    if !rows.is_empty() {
+        return record::write(dir, rows).map(|()| Some(path));
+    }
     match std::fs::remove_file(&path) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(record::Error::Io { path, source }),
-        _ => Ok(()),
+        _ => Ok(None),
     }
 }

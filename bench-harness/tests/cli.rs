@@ -344,9 +344,72 @@ fn run_and_report_print_json_and_csv() {
     assert!(latency["p50_ns"].as_f64().is_some_and(|ns| ns > 100.0), "{latency}");
     assert!(rows["throughput"][0]["bytes_per_s"].as_f64().is_some_and(|rate| rate > 0.0), "{rows}");
 
-    let output = bench(&["report", dir.path().to_str().unwrap(), "--format", "csv"]);
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.starts_with("workload,mechanism,size,placement,wait,access,pairs,samples,min_ns"), "{text}");
+    assert_eq!(rows["schema"], 1);
+    assert!(rows["host"]["kernel"]["release"].is_string() && rows["host"]["run"]["started"].is_string(), "{rows}");
+    assert_eq!(rows["faults"], serde_json::json!([]));
+
+    // A folder has what others measured as well.
+    let path = dir.path().to_str().unwrap();
+    let output = bench(&["faults", "pipe/close-sender", "--kills", "2", "--out", path]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = bench(&["report", path, "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    assert_eq!((&report["faults"][0]["mechanism"], &report["faults"][0]["hung"]), (&"pipe".into(), &0.into()));
+    for key in ["schema", "host", "latency", "throughput", "cost", "copies", "lifecycle", "relay"] {
+        assert_eq!(report[key], rows[key], "{key}");
+    }
+}
+
+#[test]
+fn csv_on_stdout_is_one_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    // It is known before anything is measured.
+    let run = ["run", "pipe/64", "--quick", "--workload", "latency,throughput", "--format", "csv", "--out", path];
+    refused(&run, &["CSV is one table", "--table", "latency, throughput"]);
+    refused(&[&run[..], &["--table", "cost"]].concat(), &["no table 'cost' here", "latency, throughput"]);
+    refused(&["run", "--table", "cost"], &["--format csv"]);
+    refused(&["run", "--table", "tables"], &["'tables'", "[possible values: latency, throughput,"]);
+    assert!(!dir.path().join("latency.csv").exists());
+    let one = ["--placement", "same-core", "--wait", "block", "--forks", "1", "--table", "throughput"];
+    let output = bench(&[&run[..], &one].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout, std::fs::read(dir.path().join("throughput.csv")).unwrap(), "what the file holds");
+
+    refused(&["report", path, "--format", "csv"], &["--table", "latency, throughput"]);
+    refused(&["report", path, "--format", "csv", "--table", "relay"], &["no table 'relay' here"]);
+    let output = bench(&["report", path, "--format", "csv", "--table", "latency"]);
+    assert_eq!(output.stdout, std::fs::read(dir.path().join("latency.csv")).unwrap());
+    // Where there is one, it need not be named.
+    std::fs::remove_file(dir.path().join("latency.csv")).unwrap();
+    // As a spreadsheet saves it.
+    let csv = dir.path().join("throughput.csv");
+    let text = std::fs::read_to_string(&csv).unwrap();
+    std::fs::write(&csv, text.replace('\n', "\r\n")).unwrap();
+    let output = bench(&["report", path, "--format", "csv"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), text);
+}
+
+/// What is told of files is true of each of them.
+#[test]
+fn only_files_that_were_written_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let told = |args: &[&str]| {
+        let output = bench(args);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("written to {path}"))).expect("a line");
+        line.to_owned()
+    };
+    let copies = told(&["run", "--workload", "copies", "--mechanism", "pipe", "--size", "4K", "--out", path]);
+    assert!(copies.starts_with(": copies.csv, host.json, ") && !copies.contains("latency"), "{copies}");
+    for name in copies.trim_start_matches(": ").split(", ").filter(|name| name.contains('.')) {
+        assert!(dir.path().join(name).exists(), "{name} is not there");
+    }
+    let report = told(&["report", path]);
+    assert!(report.ends_with("README.md, report.html") && !report.contains(".csv"), "{report}");
+    assert_eq!(told(&["copies", "copies/pipe/4096", "--out", path]), "/copies.csv");
 }
 
 #[test]

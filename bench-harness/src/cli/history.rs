@@ -134,6 +134,7 @@ fn show(args: &Show) -> anyhow::Result<Verdict> {
             let environments: BTreeMap<_, _> =
                 shown.env_keys().into_iter().map(|key| (key, shown.environments.get(key))).collect();
             output::print(&output::json(&serde_json::json!({
+                "schema": output::SCHEMA,
                 "runs": shown.runs,
                 "rows": output::records(&shown.rows)?,
                 "environments": environments,

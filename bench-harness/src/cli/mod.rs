@@ -11,6 +11,7 @@ mod gate;
 mod history;
 mod list;
 mod output;
+mod printing;
 mod report;
 pub mod run;
 mod sample;

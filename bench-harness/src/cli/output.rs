@@ -1,7 +1,8 @@
 //! What all verbs print alike: a table, CSV or one JSON document.
 
+use super::printing::Table;
 use crate::{
-    record::Row,
+    record::{Row, to_csv},
     report::{self, Rows},
 };
 use clap::ValueEnum;
@@ -40,18 +41,52 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
+/// The version of the JSON of `run`, `report` and `history show`. Keys may be added to it; where one goes or means something else, it
+/// is raised.
+pub const SCHEMA: u32 = 1;
+
 impl Rows<'_> {
     /// The rows of all kinds as one JSON value. In the CSV files a figure is text with fixed decimals, or empty; here it is a
     /// number, or null.
     fn json(&self) -> anyhow::Result<Value> {
         let mut all = Map::new();
+        all.insert("schema".into(), SCHEMA.into());
+        all.insert("host".into(), serde_json::to_value(self.host)?);
         all.insert("latency".into(), records(self.latency)?);
         all.insert("throughput".into(), records(self.throughput)?);
         all.insert("cost".into(), records(self.cost)?);
         all.insert("copies".into(), records(self.copies)?);
         all.insert("lifecycle".into(), records(self.lifecycle)?);
         all.insert("relay".into(), records(self.relay)?);
+        all.insert("faults".into(), records(self.faults)?);
         Ok(Value::Object(all))
+    }
+
+    /// The text of the file of `table`.
+    fn csv(&self, table: Table) -> String {
+        match table {
+            Table::Latency => to_csv(self.latency),
+            Table::Throughput => to_csv(self.throughput),
+            Table::Cost => to_csv(self.cost),
+            Table::Copies => to_csv(self.copies),
+            Table::Lifecycle => to_csv(self.lifecycle),
+            Table::Relay => to_csv(self.relay),
+            Table::Faults => to_csv(self.faults),
+        }
+    }
+
+    /// The tables that have rows.
+    pub fn tables(&self) -> Vec<Table> {
+        let has_rows = |table: &Table| match table {
+            Table::Latency => !self.latency.is_empty(),
+            Table::Throughput => !self.throughput.is_empty(),
+            Table::Cost => !self.cost.is_empty(),
+            Table::Copies => !self.copies.is_empty(),
+            Table::Lifecycle => !self.lifecycle.is_empty(),
+            Table::Relay => !self.relay.is_empty(),
+            Table::Faults => !self.faults.is_empty(),
+        };
+        Table::ALL.iter().copied().filter(has_rows).collect()
     }
 }
 
@@ -80,24 +115,17 @@ fn row<R: Row>(row: &R) -> anyhow::Result<Value> {
     Ok(value)
 }
 
-/// Prints the rows of a run or of a folder. Of tables the last one, which is returned, is still to be [printed](answer): what
-/// else there is to say comes before it.
-pub fn tables(format: Format, rows: &Rows<'_>) -> anyhow::Result<String> {
-    match format {
-        Format::Table => {
+/// Prints the rows of a run or of a folder: of `table` alone, where one was chosen. Of all tables the last one, which is returned, is
+/// still to be [printed](answer): what else there is to say comes before it.
+pub fn tables(format: Format, table: Option<Table>, rows: &Rows<'_>) -> anyhow::Result<String> {
+    match (format, table) {
+        (_, Some(table)) => print(&rows.csv(table))?,
+        (Format::Json, None) => print(&json(&rows.json()?)?)?,
+        (Format::Table | Format::Csv, None) => {
             let report::Printed { tables, answer } = report::terminal(rows, width());
             print(&tables)?;
             return Ok(answer);
         }
-        Format::Json => print(&json(&rows.json()?)?)?,
-        Format::Csv => print(&joined(&[
-            csv(rows.latency)?,
-            csv(rows.throughput)?,
-            csv(rows.cost)?,
-            csv(rows.copies)?,
-            csv(rows.lifecycle)?,
-            csv(rows.relay)?,
-        ]))?,
     }
     Ok(String::new())
 }
@@ -107,16 +135,25 @@ pub fn answer(table: &str) -> anyhow::Result<()> {
     if table.is_empty() { Ok(()) } else { print(&format!("\n{table}")) }
 }
 
-/// The parts that are not empty, an empty line between them.
-fn joined(parts: &[String]) -> String {
-    let parts: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
-    parts.join("\n")
-}
-
-/// Prints where everything was written: the report and the folder, not each chart.
+/// Prints where everything was written, the page last: what there is one of by its name, the rest by its number.
 pub fn paths(dir: &Path, written: &[PathBuf]) -> anyhow::Result<()> {
-    let charts = written.iter().filter(|path| path.extension().is_some_and(|e| e == "svg")).count();
-    let page = dir.join("report.html");
-    let dir = dir.display();
-    print(&format!("\nwritten to {dir}: CSV files, histograms, {charts} charts, README.md and\n  {}\n", page.display()))
+    let kind = |extension: &str, one: &str| {
+        let of_kind = |path: &&PathBuf| path.extension().is_some_and(|it| it == extension);
+        let found: Vec<&PathBuf> = written.iter().filter(of_kind).collect();
+        match found[..] {
+            [] => None,
+            [only] => Some(only.strip_prefix(dir).unwrap_or(only).display().to_string()),
+            _ => Some(format!("{} {one}s", found.len())),
+        }
+    };
+    let kinds = [
+        ("csv", "CSV file"),
+        ("json", "JSON file"),
+        ("hlog", "log"),
+        ("svg", "chart"),
+        ("md", "text"),
+        ("html", "page"),
+    ];
+    let names: Vec<String> = kinds.iter().filter_map(|(extension, one)| kind(extension, one)).collect();
+    print(&format!("\nwritten to {}: {}\n", dir.display(), names.join(", ")))
 }

@@ -1,6 +1,6 @@
 //! `ipc-bench report`: rebuilds everything that is made from the CSV files.
 
-use super::{Format, Verdict, output, run};
+use super::{Format, Verdict, output, printing::Printing, run};
 use crate::{
     record::write_atomically,
     report::{Results, blocks},
@@ -19,25 +19,26 @@ pub struct Args {
     /// Rewrite the measured blocks of this Markdown page, such as README.md, from DIR, and print no tables
     #[arg(long, value_name = "PAGE")]
     blocks: Option<PathBuf>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    printing: Printing,
 }
 
 /// Rebuilds and prints the tables.
 ///
 /// # Errors
-/// A missing or broken file, by name and line.
+/// A missing or broken file, by name and line; CSV of several tables without the name of one.
 pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let dir = args.dir.clone().unwrap_or_else(run::results_dir);
     let results = Results::read(&dir)?;
+    let rows = results.rows();
+    let table = args.printing.choose(&rows.tables())?;
     let written = results.write(&dir)?;
     if let Some(page) = &args.blocks {
         rewrite(page, &results, &dir)?;
         return Ok(Verdict::Done);
     }
-    let answer = output::tables(args.format, &results.rows())?;
-    if args.format == Format::Table {
+    let answer = output::tables(args.printing.format, table, &rows)?;
+    if args.printing.format == Format::Table {
         output::paths(&dir, &written)?;
     }
     output::answer(&answer)?;

@@ -1,6 +1,9 @@
 //! `ipc-bench run` and the bench target `compare`: one engine with the same options.
 
-use super::{Format, Verdict, distinct, output};
+use super::{
+    Format, Verdict, distinct, output,
+    printing::{Printing, Table},
+};
 use crate::{
     beside,
     cell::{Access, Placement, Workload},
@@ -62,9 +65,8 @@ pub struct Args {
     /// Where to write; by default results/ for a complete run and target/ipc-bench for a partial one
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// How to print the tables
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    printing: Printing,
 }
 
 fn mechanism() -> impl TypedValueParser<Value = &'static Mechanism> {
@@ -169,6 +171,12 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         None => Topology::here()?,
     };
     let plan = Plan::expand(&args.selection(), &topology)?;
+    let tables: Vec<Table> = plan
+        .workloads()
+        .map(|workload| workload.name().parse())
+        .collect::<Result<_, _>>()
+        .map_err(anyhow::Error::msg)?;
+    let table = args.printing.choose(&tables)?;
     // Before measuring for minutes: can it be kept?
     folder(args.out.as_deref(), args.is_complete())?;
     interrupt::install().context("sigaction")?;
@@ -178,10 +186,10 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let written = results.write(&out);
     let run::Results { latency, throughput, cost, beside, .. } = &results;
     let beside::Rows { copies, lifecycle, relay, .. } = beside;
-    let rows = Rows { latency, throughput, cost, copies, lifecycle, relay };
+    let rows = Rows { host: Some(&results.host), latency, throughput, cost, copies, lifecycle, relay, faults: &[] };
     // What was measured is shown whatever becomes of the files, and what is wrong with it whatever becomes of stdout.
-    let mut printed = output::tables(args.format, &rows);
-    if let (Format::Table, Ok(_), Ok(written)) = (args.format, &printed, &written) {
+    let mut printed = output::tables(args.printing.format, table, &rows);
+    if let (Format::Table, Ok(_), Ok(written)) = (args.printing.format, &printed, &written) {
         printed = output::paths(&out, written).and(printed);
     }
     for note in &results.host.run.notes {
@@ -295,7 +303,7 @@ fn without<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>, values: &[&str],
 }
 
 /// The options of ours that criterion does not know, with and without a value.
-const OUR_VALUES: [&str; 10] = [
+const OUR_VALUES: [&str; 11] = [
     "--mechanism",
     "--workload",
     "--size",
@@ -306,6 +314,7 @@ const OUR_VALUES: [&str; 10] = [
     "--cpus",
     "--out",
     "--format",
+    "--table",
 ];
 const OUR_SWITCHES: [&str; 1] = ["--full"];
 

@@ -34,9 +34,11 @@ use std::{
 };
 use table::Table;
 
-/// The rows of one run.
+/// The rows of one run, and where it was taken.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rows<'a> {
+    /// The facts of `host.json`.
+    pub host: Option<&'a Host>,
     /// The rows of `latency.csv`.
     pub latency: &'a [LatencyRow],
     /// The rows of `throughput.csv`.
@@ -49,6 +51,8 @@ pub struct Rows<'a> {
     pub lifecycle: &'a [LifecycleRow],
     /// The rows of `relay.csv`.
     pub relay: &'a [RelayRow],
+    /// The rows of `faults.csv`.
+    pub faults: &'a [FaultRow],
 }
 
 /// All that a run has written, read back.
@@ -107,8 +111,8 @@ impl Results {
 
     /// The rows of the run.
     pub fn rows(&self) -> Rows<'_> {
-        let Self { latency, throughput, cost, copies, lifecycle, relay, .. } = self;
-        Rows { latency, throughput, cost, copies, lifecycle, relay }
+        let Self { host, latency, throughput, cost, copies, lifecycle, relay, faults, .. } = self;
+        Rows { host: host.as_ref(), latency, throughput, cost, copies, lifecycle, relay, faults }
     }
 
     /// Every table with figures that may have ranks or marks.

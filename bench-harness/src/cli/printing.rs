@@ -1,0 +1,55 @@
+//! How `run` and `report` print what they have: tables, one table as CSV, or one JSON document.
+
+use super::Format;
+use crate::cell::named;
+use anyhow::bail;
+
+named! {
+    /// A table of results, which is called as its file is.
+    "table" Table {
+        /// Round trips.
+        Latency = "latency",
+        /// Messages one way.
+        Throughput = "throughput",
+        /// What a message costs beside its time.
+        Cost = "cost",
+        /// How often a payload is copied.
+        Copies = "copies",
+        /// What a channel costs before and after its messages.
+        Lifecycle = "lifecycle",
+        /// A file carried into another file.
+        Relay = "relay",
+        /// What becomes of a process whose peer dies.
+        Faults = "faults",
+    }
+}
+
+/// Options of a verb that has several tables.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct Printing {
+    /// How to print the tables
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Which table to print as CSV, where there are several
+    #[arg(long, value_name = "NAME")]
+    table: Option<Table>,
+}
+
+impl Printing {
+    /// Chooses the table to be printed as CSV, one of `there`; none in other formats.
+    ///
+    /// # Errors
+    /// A table that is not there, several of which none is named, a table named for another format.
+    pub fn choose(self, there: &[Table]) -> anyhow::Result<Option<Table>> {
+        let names = || there.iter().map(|table| table.name()).collect::<Vec<_>>().join(", ");
+        match (self.format, self.table, there) {
+            (Format::Csv, Some(table), _) if !there.contains(&table) => {
+                bail!("no table '{table}' here: there is {}", names())
+            }
+            (Format::Csv, Some(table), _) | (Format::Csv, None, &[table]) => Ok(Some(table)),
+            (Format::Csv, None, _) => bail!("CSV is one table: choose one with --table, of {}", names()),
+            (_, Some(table), _) => bail!("--table {table} goes with --format csv"),
+            (_, None, _) => Ok(None),
+        }
+    }
+}
