@@ -16,7 +16,7 @@ use std::{
     io::Write,
     os::unix::ffi::OsStrExt,
     path::Path,
-    process::{Child, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 /// Runs the program in surroundings of its own, where it must leave nothing.
