@@ -125,7 +125,6 @@ mod tests {
             times.min().unwrap()
         };
         // Whoever shares the core may slow down one calibration; what is wrong by itself is so each time.
-        let took: Vec<u128> = (0..5).map(attempt).collect();
-        assert!(took.iter().any(|ns| (14_000..40_000).contains(ns)), "{took:?} ns");
+        assert!((0..20).map(attempt).any(|ns| (14_000..40_000).contains(&ns)), "never about 20 µs");
     }
 }

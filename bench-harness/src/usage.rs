@@ -124,9 +124,11 @@ mod tests {
 
     #[test]
     fn work_takes_processor_time_and_sleep_does_not() {
+        // So long by the clock, and by that of this thread: others may use its processor.
+        let worked = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().num_nanoseconds();
         let spun = usage(|| {
-            let end = clock::now_ns() + 20_000_000;
-            while black_box(clock::now_ns()) < end {}
+            let (end, begun) = (clock::now_ns() + 20_000_000, worked());
+            while black_box(clock::now_ns()) < end || worked() < begun + 2_000_000 {}
         });
         assert!(spun.elapsed_ns >= 20_000_000 && spun.cpu_ns > 1_000_000, "{spun:?}");
         // The two clocks are read in different calls.

@@ -396,6 +396,16 @@ fn two_sweeps_at_once(folder: &Path) -> Verdict {
 
 /// Objects that come and go are never swept, and neither side fails when the other has removed the empty folder.
 fn sweeping_beside_the_living(folder: &Path) -> Verdict {
+    let mut sweeps = 0;
+    // An owner may have finished before a sweep came to its turn.
+    while sweeps <= 10 {
+        sweeps += sweeps_beside_an_owner()?;
+    }
+    ensure(entries(folder) == 0, "the journal is not empty")
+}
+
+/// How many sweeps there were beside an owner of 2000 objects, one after the other.
+fn sweeps_beside_an_owner() -> Result<u32, String> {
     let mut owner = fork(|| {
         let come_and_go = || {
             let object = Object::Path(objects::path(&Name::unique(), "test").map_err(text)?);
@@ -425,8 +435,7 @@ fn sweeping_beside_the_living(folder: &Path) -> Verdict {
         }
     };
     ensure(exit == ipc_core::process::Exit::Code(0), format!("the owner ended with {exit:?}"))?;
-    ensure(sweeps > 10, format!("only {sweeps} sweeps"))?;
-    ensure(entries(folder) == 0, "the journal is not empty")
+    Ok(sweeps)
 }
 
 /// A process that is stopped while it holds the folder's lock costs others a moment, not for ever.

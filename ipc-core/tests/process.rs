@@ -9,7 +9,12 @@ use ipc_core::{
     process::{self, Exit, PANICKED, Policy, Schedule, fork, with_watchdog},
 };
 use nix::{
-    sys::signal::{Signal, raise},
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        signal::{Signal, raise},
+        wait::{WaitPidFlag, waitpid},
+    },
     unistd::{Pid, getppid},
 };
 use std::{
@@ -17,7 +22,7 @@ use std::{
     ffi::OsStr,
     fs,
     io::{Read, Write, pipe},
-    os::unix::ffi::OsStrExt,
+    os::{fd::AsFd, unix::ffi::OsStrExt},
     path::Path,
     thread::sleep,
     time::{Duration, Instant},
@@ -70,25 +75,16 @@ fn a_child_dies_with_its_parent() -> Verdict {
     drop(writer);
     let mut pid = [0; 4];
     reader.read_exact(&mut pid).map_err(text)?;
-    let pid = i32::from_ne_bytes(pid);
-    ensure(runs(pid), format!("the child {pid} does not run"))?;
+    // Unlike its number, which can be another's later, the descriptor stays with the child.
+    let child = process::pidfd_open(Pid::from_raw(i32::from_ne_bytes(pid))).map_err(text)?;
+    let ends_within = |limit: PollTimeout| {
+        poll(&mut [PollFd::new(child.as_fd(), PollFlags::POLLIN)], limit).map(|ready| ready == 1).map_err(text)
+    };
+    ensure(!ends_within(PollTimeout::ZERO)?, "the child does not run")?;
     parent.kill().map_err(text)?;
     // Both processes hold the writing end: its end is theirs.
     ensure(reader.read(&mut [0]).map_err(text)? == 0, "the child wrote something")?;
-    ensure(eventually(|| !runs(pid)), format!("the child {pid} outlives its parent"))
-}
-
-/// Whether `pid` is a process that has not ended; one that waits to be reaped has.
-fn runs(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-}
-
-fn eventually(mut holds: impl FnMut() -> bool) -> bool {
-    (0..1000).any(|_| {
-        sleep(Duration::from_millis(1));
-        holds()
-    })
+    ensure(ends_within(PollTimeout::try_from(LONG / 2).map_err(text)?)?, "the child outlives its parent")
 }
 
 fn a_child_ends_as_it_says() -> Verdict {
@@ -118,7 +114,8 @@ fn a_dropped_child_is_killed_and_reaped() -> Verdict {
     .map_err(text)?;
     let pid = child.pid();
     drop(child);
-    ensure(!Path::new(&format!("/proc/{pid}")).exists(), "the child is still there")
+    let found = waitpid(pid, Some(WaitPidFlag::WNOHANG));
+    ensure(found == Err(Errno::ECHILD), format!("the child is still there: {found:?}"))
 }
 
 fn wait_gives_up_at_its_limit() -> Verdict {

@@ -20,6 +20,7 @@ fn main() {
         .test("ready_gives_up_at_the_deadline", ready_gives_up_at_the_deadline)
         .test("step_gives_up_at_the_deadline", step_gives_up_at_the_deadline)
         .test("only_spin_never_sleeps", only_spin_never_sleeps)
+        .test("hybrid_spins_before_it_sleeps", hybrid_spins_before_it_sleeps)
         .test("ready_returns_when_it_is_ready", ready_returns_when_it_is_ready)
         .test("the_peer_may_go", the_peer_may_go)
         .test("only_a_bare_block_may_block", only_a_bare_block_may_block)]);
@@ -71,12 +72,13 @@ fn step_gives_up_at_the_deadline() -> Verdict {
 fn only_spin_never_sleeps() -> Verdict {
     for wait in Wait::ALL {
         let (began, spin) = (Instant::now(), Options::default().spin);
+        let limit = if wait == Wait::Spin { 2 * TIMEOUT } else { AMPLE };
         let mut turn = Turn::new(&patience(wait, None), None);
         let mut retries = 0_u64;
         let slept = loop {
             match turn.step().map_err(|e| e.to_string())? {
                 Step::Sleep(None) => break true,
-                Step::Retry if began.elapsed() > 2 * TIMEOUT => break false,
+                Step::Retry if began.elapsed() > limit => break false,
                 Step::Retry => retries += 1,
                 other => return Err(format!("{wait}: {other:?} without a deadline")),
             }
@@ -84,13 +86,19 @@ fn only_spin_never_sleeps() -> Verdict {
         let right = match wait {
             Wait::Block => slept && retries == 0,
             Wait::Spin => !slept,
-            Wait::Hybrid => slept && retries > 0 && began.elapsed() >= spin,
+            Wait::Hybrid => slept && began.elapsed() >= spin,
         };
         if !right {
             return Err(format!("{wait}: slept: {slept}, after {retries} retries and {:?}", began.elapsed()));
         }
     }
     Ok(())
+}
+
+/// One attempt is enough: a process that is held up for longer than it would spin sleeps at once.
+fn hybrid_spins_before_it_sleeps() -> Verdict {
+    let spins = |_| matches!(Turn::new(&patience(Wait::Hybrid, None), None).step(), Ok(Step::Retry));
+    if (0..20).any(spins) { Ok(()) } else { Err("it sleeps at once".into()) }
 }
 
 fn ready_returns_when_it_is_ready() -> Verdict {

@@ -37,14 +37,6 @@ impl Storm {
     pub fn signals(&self) -> u64 {
         SIGNALS.load(Relaxed)
     }
-
-    /// Fails where it was less than `signals`: then the clause has tested nothing.
-    pub fn must_have_raged(&self, signals: u64) -> Result<(), String> {
-        match self.signals() {
-            had if had >= signals => Ok(()),
-            had => Err(format!("only {had} signals came of {signals}: the clause has tested nothing")),
-        }
-    }
 }
 
 impl Drop for Storm {
