@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs under Miri what it can run: the ring over ordinary memory, with both threads, and the message buffer. It has no
-# shared mappings, no fork and no sockets, so everything else is left to the sanitizers.
+# shared mappings, no memory files, no fork and no sockets, so everything else is left to the sanitizers.
 #
 #   scripts/miri.sh
 #
@@ -13,5 +13,5 @@ cargo +nightly --version >/dev/null 2>&1 || lacks "no nightly compiler; 'rustup 
 cargo +nightly miri --version >/dev/null 2>&1 || lacks "no Miri; 'rustup component add --toolchain nightly miri' brings it"
 
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/miri"
-cargo +nightly miri test --locked -p ipc-shm --lib
+cargo +nightly miri test --locked -p ipc-shm --lib -- protocol:: ring::
 cargo +nightly miri test --locked -p ipc-core --lib -- buffer

@@ -30,8 +30,6 @@ use std::{
 
 const MAGIC: u64 = u64::from_ne_bytes(*b"ipcring\0");
 const VERSION: u32 = 1;
-#[cfg(target_arch = "x86_64")]
-const LINE: usize = 64;
 
 /// What a mapping says of itself, so that a stranger's memory or another version is refused.
 #[repr(C)]
@@ -301,10 +299,12 @@ impl Area {
     /// Asks for the second line of the record at `position` while the first is on its way: where a message ends is only known
     /// once its word has arrived, and by then a short message could have arrived as a whole.
     #[inline]
+    #[cfg_attr(not(all(target_arch = "x86_64", not(miri))), expect(unused_variables))]
     pub fn prefetch_second_line(&self, position: u64) {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            const LINE: usize = 64;
             // SAFETY: a prefetch reads nothing and cannot fault, whatever the address.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(self.word_at(position).as_ptr().cast::<i8>().wrapping_add(LINE)) };
         }
