@@ -3,9 +3,8 @@
 #
 #   scripts/flaky.sh [N [FILTER]]      default 10; only binaries whose PACKAGE-KIND-NAME contains FILTER
 #
-# A binary that takes a second or longer runs N times, a faster one 20 N times, and so do the doctests. Half of the runs are
-# quiet: one at a time. The others are beside one busy process for each processor, as many at a time as there are processors.
-# N = 3 takes about 15 minutes on two cores.
+# A binary that takes a second or longer runs N times, a faster one 20 N times. Half of the runs are quiet: one at a time. The
+# other half run in parallel, one per processor, beside one busy process per processor.
 #
 # Exit code 1: something failed; what it printed is kept in target/flaky.
 set -euo pipefail
@@ -16,7 +15,7 @@ if [[ $# -gt 2 || ! $n =~ ^[1-9][0-9]{0,3}$ ]]; then
     echo "usage: scripts/flaky.sh [N [FILTER]], with N from 1 to 9999 and not '$*'" >&2
     exit 2
 fi
-# A run that takes longer hangs.
+# A run that takes longer is hung.
 export LIMIT_S=900
 OUT=$(realpath -m "${CARGO_TARGET_DIR:-target}/flaky")
 export OUT

@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn work_takes_processor_time_and_sleep_does_not() {
-        // So long by the clock, and by that of this thread: others may use its processor.
+        // Also by this thread's CPU clock: others may be using the processor.
         let worked = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().num_nanoseconds();
         let spun = usage(|| {
             let (end, begun) = (clock::now_ns() + 20_000_000, worked());

@@ -19,7 +19,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-/// Runs the program in surroundings of its own, where it must leave nothing.
+/// Runs the program with its own temporary folder, in which it must leave nothing.
 fn bench(args: &[&str]) -> Output {
     let own = own_folder();
     let output = program(own.path()).args(args).output().expect("the program starts");

@@ -198,7 +198,7 @@ fn one_processor_has_no_second_core() {
     let first = (0..CpuSet::count()).find(|&cpu| allowed.is_set(cpu) == Ok(true)).unwrap();
     let mut one = CpuSet::new();
     one.set(first).unwrap();
-    // In a thread of its own, which the program inherits it from: the other tests keep theirs.
+    // The program inherits the affinity of this thread; other tests keep theirs.
     let on_one = thread::scope(|scope| {
         let examine = || sched_setaffinity(this, &one).map(|()| findings(&mut doctor(dir.path())));
         scope.spawn(examine).join().unwrap()

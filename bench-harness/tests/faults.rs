@@ -119,7 +119,7 @@ fn expect<const B: usize>(fault: Fault, judge: fn(&Outcome) -> bool) -> impl FnO
     }
 }
 
-/// [`expect`] of a breach that only some message shows: in one of some trials, since on a busy machine a trial may have none.
+/// [`expect`], for a breach that only a message can show. On a busy machine a trial may move none, so one of ten trials counts.
 fn tells<const B: usize>(fault: Fault, judge: fn(&Outcome) -> bool) -> impl FnOnce() -> Verdict + Send + 'static {
     move || (0..9).find_map(|_| expect::<B>(fault, judge)().ok()).map_or_else(expect::<B>(fault, judge), Ok)
 }

@@ -105,12 +105,12 @@ fn copies_are_those_of_the_kernels_source() -> Verdict {
     })
 }
 
-/// Whether copy_file_range(2) need not copy there.
+/// Whether files in the plan's folder can share blocks: copy_file_range(2) then copies nothing.
 fn files_share_blocks(plan: &Plan) -> std::result::Result<bool, String> {
     Files::new(&plan.dir, 1).map(|files| files.can_share_blocks()).map_err(words)
 }
 
-/// Nothing to do where this process may trace its children.
+/// Checks that this process may trace its children.
 fn can_trace() -> Result<()> {
     match Tracee::fork(|| 0).and_then(|child| trace([child], Duration::from_secs(10))) {
         Err(refused @ Untraced::Refused { .. }) => Err(Error::Unsupported { what: "ptrace", why: refused.to_string() }),
@@ -118,8 +118,8 @@ fn can_trace() -> Result<()> {
     }
 }
 
-/// Whether the row has all its figures, save the number of copies: that takes a tracer, and a file system that does not share
-/// blocks.
+/// Whether the row has all its figures. The number of copies may be missing: it needs ptrace, and a file system that does not
+/// share blocks.
 fn is_whole(row: &RelayRow) -> bool {
     row.error.is_empty() || row.error.starts_with("copies: ")
 }

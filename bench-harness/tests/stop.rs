@@ -170,7 +170,7 @@ fn what_kill_9_leaves_is_swept_and_no_child_lives() {
     let dir = own_folder();
     let mut left = 0;
     for round in 0..40 {
-        // More only where no kill has met a moment at which there is something to leave.
+        // Continues until at least one kill has left something.
         if round >= 10 && left > 0 {
             break;
         }

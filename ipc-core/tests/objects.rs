@@ -397,14 +397,14 @@ fn two_sweeps_at_once(folder: &Path) -> Verdict {
 /// Objects that come and go are never swept, and neither side fails when the other has removed the empty folder.
 fn sweeping_beside_the_living(folder: &Path) -> Verdict {
     let mut sweeps = 0;
-    // An owner may have finished before a sweep came to its turn.
+    // An owner may finish before enough sweeps have run.
     while sweeps <= 10 {
         sweeps += sweeps_beside_an_owner()?;
     }
     ensure(entries(folder) == 0, "the journal is not empty")
 }
 
-/// How many sweeps there were beside an owner of 2000 objects, one after the other.
+/// Sweeps beside an owner that creates and removes 2000 objects; returns how many sweeps ran.
 fn sweeps_beside_an_owner() -> Result<u32, String> {
     let mut owner = fork(|| {
         let come_and_go = || {

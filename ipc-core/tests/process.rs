@@ -75,7 +75,7 @@ fn a_child_dies_with_its_parent() -> Verdict {
     drop(writer);
     let mut pid = [0; 4];
     reader.read_exact(&mut pid).map_err(text)?;
-    // Unlike its number, which can be another's later, the descriptor stays with the child.
+    // A pidfd stays with the child; its process id may be reused.
     let child = process::pidfd_open(Pid::from_raw(i32::from_ne_bytes(pid))).map_err(text)?;
     let ends_within = |limit: PollTimeout| {
         poll(&mut [PollFd::new(child.as_fd(), PollFlags::POLLIN)], limit).map(|ready| ready == 1).map_err(text)
@@ -217,7 +217,7 @@ fn pinning() -> Verdict {
     Ok(())
 }
 
-/// The variable as the kernel keeps it is that of the program's start (proc_pid_environ(5)).
+/// `/proc/self/environ` holds the environment at the start of the program (proc_pid_environ(5)).
 fn the_tests_have_a_folder_of_their_own() -> Verdict {
     let environment = fs::read("/proc/self/environ").map_err(text)?;
     let at_start = environment.split(|&byte| byte == 0).find_map(|variable| variable.strip_prefix(b"TMPDIR="));
@@ -227,7 +227,7 @@ fn the_tests_have_a_folder_of_their_own() -> Verdict {
     ensure(fs::read_dir(&own).map_err(text)?.count() == 0, "somebody else has left something there")
 }
 
-/// Where this process can have one, so could the test binary, its parent.
+/// If this process can have one, so could its parent, the test binary.
 fn the_tests_have_a_namespace_of_their_own() -> Verdict {
     let binary = getppid();
     let status = fs::read_to_string(format!("/proc/{binary}/status")).map_err(text)?;

@@ -95,7 +95,7 @@ fn only_spin_never_sleeps() -> Verdict {
     Ok(())
 }
 
-/// One attempt is enough: a process that is held up for longer than it would spin sleeps at once.
+/// One success is enough: a process that is preempted for longer than the spin time sleeps at once.
 fn hybrid_spins_before_it_sleeps() -> Verdict {
     let spins = |_| matches!(Turn::new(&patience(Wait::Hybrid, None), None).step(), Ok(Step::Retry));
     if (0..20).any(spins) { Ok(()) } else { Err("it sleeps at once".into()) }

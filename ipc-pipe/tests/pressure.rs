@@ -17,7 +17,7 @@ fn main() {
         Suite::pressed::<Pipe>()
             // Root may pass both limits.
             .prepared("over_pipe_max_size", become_ordinary, over_pipe_max_size)
-            // Of a user of its own, or it would take the pages from what else this user runs.
+            // As a separate user: the limit counts the pipes of all processes of a user.
             .prepared(
                 "over_the_users_pages",
                 || is_limited().and_then(|()| root()).and_then(|()| become_ordinary()),

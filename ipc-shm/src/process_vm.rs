@@ -261,8 +261,8 @@ mod tests {
         assert_eq!(forged(&mut a, &mut b, 1024, sent), Ok(1000));
     }
 
-    /// The second page of the mapping lies beyond the end of its file, so nobody can read it. The address range stays taken: in
-    /// a hole another thread could map something.
+    /// The second page of the mapping lies beyond the end of its file, so it cannot be read. The range stays mapped: another
+    /// thread could map something into a hole.
     #[test]
     fn a_payload_that_is_there_in_part_is_no_message() {
         for (there, expected) in [(4096, None), (8192, Some(1000))] {

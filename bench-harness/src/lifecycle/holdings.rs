@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_is_opened_is_listed() {
-        // Other tests may open something meanwhile, and close it: not this file.
+        // Other tests open and close descriptors meanwhile, but not of this file.
         let file = tempfile::NamedTempFile::new().unwrap();
         let opened = descriptors().unwrap();
         let target = format!("({})", file.path().canonicalize().unwrap().display());

@@ -103,7 +103,7 @@ fn binder<C: Rendezvous>(stage: &Stage, name: &Name) -> Result<(Child, Vec<Objec
     }
 }
 
-/// Whether the process waits for something, and not for a processor (proc_pid_stat(5)).
+/// Whether the process is asleep, as opposed to waiting for a processor (proc_pid_stat(5)).
 fn sleeps(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))

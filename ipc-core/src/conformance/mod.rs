@@ -235,8 +235,8 @@ impl Suite {
 }
 
 /// The `main` of a test target with `harness = false`: runs `suites` as `cargo test` runs tests, with its filters, `--list`
-/// and exit code. A process with threads cannot fork, so all of it happens on the main thread, in
-/// [surroundings of its own](surroundings::own).
+/// and exit code. A process with threads cannot fork, so all of it happens on the main thread. The tests get
+/// [their own temporary folder and namespaces](surroundings::own).
 pub fn run(suites: impl IntoIterator<Item = Suite>) -> ! {
     let suites: Vec<_> = suites.into_iter().collect();
     strangers::play_if_started_anew(&suites);

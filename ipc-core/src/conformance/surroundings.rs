@@ -1,5 +1,5 @@
-//! What tests change about the process that they run in: its temporary folder, its user, its namespaces, its limits. A trial is
-//! a process of its own, so nothing has to be put back.
+//! What tests change about their own process: temporary folder, user, namespaces, limits. Each trial is a process of its own, so
+//! nothing has to be restored.
 
 #![allow(unsafe_code)]
 
@@ -29,7 +29,7 @@ use tempfile::TempDir;
 
 /// A user that owns nothing: `nobody`, or whoever has the number.
 pub const STRANGER: u32 = 65_534;
-/// Where user ids begin that no system gives to anybody.
+/// The first of a range of user ids that no distribution assigns.
 const UNUSED: u32 = 1_900_000_000;
 
 impl Suite {
@@ -61,21 +61,22 @@ impl Suite {
     }
 }
 
-/// An empty temporary folder for one test binary, or for one test; dropping it removes it with its content. Other users can
-/// get in where this user can become one of them, as into `/tmp`.
+/// Creates an empty temporary folder for one test binary or one test. Dropping it removes the folder and its content.
+///
+/// As root the folder is open to everybody, like `/tmp`: tests that switch to another user need it.
 ///
 /// # Errors
-/// [`Error::Os`], with the call.
+/// [`Error::Os`].
 pub fn fresh_folder() -> Result<TempDir> {
-    // Sockets' paths are short (unix(7)), so its name is.
+    // The path of a Unix socket has at most 107 bytes (unix(7)), so the name is short.
     let folder = tempfile::Builder::new().prefix("t").tempdir().map_err(|e| Error::io("mkdir", &e))?;
     let mode = if geteuid().is_root() { 0o1777 } else { 0o700 };
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).map_err(|e| Error::io("chmod", &e))?;
     Ok(folder)
 }
 
-/// Gives this process surroundings of its own, so that neither other test binaries nor the user's own runs meet its tests: a
-/// [`fresh_folder`] as `TMPDIR`, and what [`own_namespaces`] gives. Call it first in `main`, while there is one thread.
+/// Separates this process from other test binaries and from the user's own runs: `TMPDIR` becomes a [`fresh_folder`], and
+/// [`own_namespaces`] is applied where permitted. Call it first in `main`, while the process has one thread.
 ///
 /// # Errors
 /// [`Error::Os`].
@@ -84,20 +85,21 @@ pub fn own() -> Result<TempDir> {
     // SAFETY: the process has one thread, as the caller promises, so nobody reads the environment meanwhile.
     unsafe { set_var("TMPDIR", folder.path()) };
     if let Err(error) = own_namespaces() {
-        eprintln!("these tests share their user's objects: {error}");
+        eprintln!("these tests share IPC objects with other processes: {error}");
     }
     Ok(folder)
 }
 
-/// Gives the calling thread, and what it starts, an IPC namespace of its own, with empty `/dev/shm` and `/dev/mqueue`, and as
-/// many bytes of POSIX queues as it may have: `RLIMIT_MSGQUEUE` counts those of all processes of the user.
+/// Moves the calling thread and its future children into a new IPC namespace, with an empty `/dev/shm` and `/dev/mqueue`.
 ///
-/// That takes `CAP_SYS_ADMIN`. An ordinary user keeps the namespaces that he has: in a user namespace his tests would run with
-/// capabilities and other rules about users. Names are unique all the same. What can meet is two runs of the tests that need
-/// many POSIX queues.
+/// This needs `CAP_SYS_ADMIN`. No user namespace is used to get it: in one, tests would run with capabilities that an ordinary
+/// user lacks.
+///
+/// Also raises `RLIMIT_MSGQUEUE` of the process as far as permitted. The kernel compares it with the bytes of all POSIX queues
+/// of the user, so the default is too low for two test runs at once.
 ///
 /// # Errors
-/// [`Error::Unsupported`] where that is not permitted.
+/// [`Error::Unsupported`] where the namespace is not permitted.
 pub fn own_namespaces() -> Result<()> {
     let refuse = |call: &'static str| {
         move |errno: Errno| Error::Unsupported { what: "an IPC namespace", why: format!("{call}: {errno:?}") }
@@ -110,7 +112,7 @@ pub fn own_namespaces() -> Result<()> {
     let none = None::<&Path>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(refuse("mount"))?;
     for (folder, kind) in [("/dev/shm", "tmpfs"), ("/dev/mqueue", "mqueue")] {
-        // Neither has to be there.
+        // Best effort: either may be absent.
         let _ = mount(none, folder, Some(kind), MsFlags::empty(), none);
     }
     Ok(())
@@ -128,9 +130,10 @@ pub fn root() -> Result<()> {
     Err(Error::Unsupported { what: "a second user", why })
 }
 
-/// Becomes a user without any privilege, where this process is root's; otherwise it has none anyway. It is nobody else's user,
-/// since some limits count what all processes of a user have: his number is made of the process's. Where there is no such
-/// number, as in some user namespaces, it is [`STRANGER`].
+/// Drops all privileges if this process runs as root; otherwise it has none anyway.
+///
+/// The new user id is derived from the process id, so no other process has it. Some limits count what all processes of a user
+/// hold, and another test could use them up. Where that id is not mapped (user namespaces), it is [`STRANGER`].
 ///
 /// # Errors
 /// [`Error::Os`].
@@ -148,8 +151,8 @@ pub fn become_ordinary() -> Result<()> {
 }
 
 /// Moves into an IPC namespace and a mount namespace of its own, where the temporary folder, `/dev/shm` and `/dev/mqueue` are
-/// empty and the first two have room for `bytes` each; in a user namespace, too, where this process is not root's. Every user
-/// can reach the temporary folder there.
+/// empty and the first two have room for `bytes` each; in a user namespace, too, where this process is not root's. The temporary
+/// folder is open to every user there.
 ///
 /// # Errors
 /// [`Error::Unsupported`] where that is not permitted.
@@ -186,12 +189,12 @@ pub fn isolate(bytes: usize) -> Result<()> {
     for place in [first_closed(&folder), Path::new("/dev/shm")] {
         mount(none, place, Some("tmpfs"), MsFlags::empty(), Some(room.as_str())).map_err(refuse("mount"))?;
     }
-    // The mount may have covered a parent of the folder.
+    // The mount may cover a parent of the folder.
     fs::create_dir_all(&folder).map_err(|e| Error::io("mkdir", &e))?;
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).map_err(|e| Error::io("chmod", &e))
 }
 
-/// The first folder on the way to `folder` that is closed to other users, or else `folder`.
+/// The topmost ancestor of `folder` that other users cannot enter, or `folder` if they can enter all.
 fn first_closed(folder: &Path) -> &Path {
     let is_closed = |place: &&Path| place.metadata().is_ok_and(|found| found.permissions().mode() & 0o001 == 0);
     folder.ancestors().filter(is_closed).last().unwrap_or(folder)

@@ -248,7 +248,7 @@ pub(super) fn converse_in_storm<C: Channel>(
     )
 }
 
-/// The same for a sender that a full channel holds back: for as long as it takes until enough signals have come.
+/// The same for a sender that a full channel holds back. Runs until enough signals have come.
 fn interrupted_while_full<C: Channel>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
