@@ -48,13 +48,18 @@ impl DeadOwner {
         let mut child = Command::new("true").spawn().expect("a process");
         let pid = child.id();
         child.wait().expect("it ends");
-        let digits = |kind: &str| {
-            let link = fs::read_link(format!("/proc/thread-self/ns/{kind}")).expect("a namespace");
-            link.to_string_lossy().chars().filter(char::is_ascii_digit).collect::<String>()
-        };
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("a boot id");
         let folder = dir.join(format!("ipc-bench-{}", nix::unistd::geteuid()));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).expect("a folder");
-        Self { folder, name: format!("{pid}-1-{}_{}", digits("pid"), digits("ipc")) }
+        // A path has no other place than the folder.
+        Self { folder, name: format!("{pid}-b{}-n1-p0", boot.trim().replace('-', "")) }
+    }
+
+    /// One of another boot, of which nothing is known here.
+    fn elsewhere(dir: &Path) -> Self {
+        let Self { folder, name } = Self::new(dir);
+        let pid = name.split('-').next().expect("a process id").to_owned();
+        Self { folder, name: format!("{pid}-b00112233445566778899aabbccddeeff-n1-p0") }
     }
 
     fn entry(&self, number: usize) -> PathBuf {
@@ -109,6 +114,26 @@ fn a_dry_run_only_lists() {
     assert_eq!(with_fate(&sweep(dir.path(), &[], 0), "removed").len(), 1);
     assert!(!owner.folder.exists(), "the folder is left");
     assert!(sweep(dir.path(), &["--dry-run"], 0).is_empty());
+}
+
+#[test]
+fn what_is_in_doubt_is_named_and_goes_on_request() {
+    let dir = own_folder();
+    let owner = DeadOwner::elsewhere(dir.path());
+    let left = owner.leave(0);
+    for _ in 0..2 {
+        let rows = sweep(dir.path(), &[], 0);
+        let kept = with_fate(&rows, "kept");
+        let told = kept.iter().filter(|row| row["doubt"].as_str().is_some_and(|why| why.contains("00112233")));
+        assert_eq!((told.count(), rows.len()), (1, 1), "{rows:?}");
+        assert!(left.exists() && owner.entry(0).exists());
+    }
+    let table = String::from_utf8(output(command(dir.path(), &["sweep"]).spawn()).stdout).unwrap();
+    assert!(table.contains("sweep --foreign") && table.contains(left.to_str().unwrap()), "{table}");
+    assert_eq!(with_fate(&sweep(dir.path(), &["--foreign", "--dry-run"], 0), "found").len(), 1);
+    assert!(left.exists());
+    assert_eq!(with_fate(&sweep(dir.path(), &["--foreign"], 0), "removed").len(), 1);
+    assert!(!owner.folder.exists(), "the folder is left");
 }
 
 #[test]

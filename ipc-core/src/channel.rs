@@ -129,14 +129,16 @@ pub trait InPlace: SendInPlace {
 ///
 /// - One process binds, one connects, in either order; both calls return when the link stands, or
 ///   [`Error::TimedOut`](crate::Error::TimedOut) after [`Options::timeout`] (10 s where that is `None`).
-/// - The name is gone from the system when both hold the link.
+/// - One connector gets the link; another one gets `PeerGone`, or goes on waiting for a binder of its own.
+/// - The name is gone from the system when both hold the link. What a binder leaves that is killed before, the next one
+///   takes over.
 /// - Both sides open with the same [`Options`].
 pub trait Rendezvous: Channel {
     /// Creates the objects under `name` and waits for a peer.
     ///
     /// # Errors
-    /// `Os` with `EEXIST` or `EADDRINUSE` where the name is taken (a planted file, link or queue is never opened),
-    /// else as for [`Channel::pair`].
+    /// [`Error::Taken`](crate::Error::Taken) where the name is taken (a planted file, link or queue is never opened), else as
+    /// for [`Channel::pair`].
     fn bind(name: &Name, options: &Options) -> Result<Self::Endpoint>;
 
     /// Waits for `name` to appear and connects to it.

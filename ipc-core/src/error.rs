@@ -57,6 +57,15 @@ pub enum Error {
         /// What was found wrong.
         what: &'static str,
     },
+    /// The name is taken: by a living process, or by what may be one's. What a dead process left does not count, if the
+    /// [journal](crate::objects) shows that it is dead.
+    #[error("{object} is taken: {why}")]
+    Taken {
+        /// What has the name.
+        object: String,
+        /// Who has it as far as that is known, and what to do.
+        why: String,
+    },
     /// The running system, or this mechanism, cannot do what was asked.
     #[error("{what}: {why}")]
     Unsupported {

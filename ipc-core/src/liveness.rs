@@ -9,14 +9,17 @@
 //! Datagram sockets also leave [notes](Liveness::note) on it, since their receivers cannot tell an empty message from the
 //! end. And where one process has to know which one the other is, that one [introduces itself](Liveness::introduce).
 
-use crate::{Error, Name, Result, Sign, ledger, objects};
+use crate::{
+    Error, Name, Result, Sign, ledger,
+    objects::{self, Object, Owned, SocketAddress},
+};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll, ppoll},
     sys::{
         socket::{
-            AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
-            UnixCredentials, bind, getsockopt, listen, recv, recvmsg, send, sendmsg, setsockopt, socket, sockopt,
+            AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixCredentials,
+            bind, getsockopt, listen, recv, recvmsg, send, sendmsg, setsockopt, socket, sockopt,
         },
         stat::{Mode, fchmod},
         time::TimeSpec,
@@ -26,7 +29,7 @@ use nix::{
 use std::{
     io::{IoSlice, IoSliceMut, Write},
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::net::{UnixListener, UnixStream},
     },
     path::Path,
@@ -63,6 +66,20 @@ impl Liveness {
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(Error::os("poll", errno)),
             }
+        }
+    }
+
+    /// What opening the peer's objects returned while the link is set up. They are missing where the peer has gone, or has let
+    /// in another one and removed their names; then it is [`Error::PeerGone`].
+    ///
+    /// # Errors
+    /// As `opened`, else.
+    pub fn or_gone<T>(&self, opened: Result<T>) -> Result<T> {
+        match opened {
+            Err(Error::Os { source: Errno::ENOENT, .. }) if self.is_gone()? => {
+                Err(Error::PeerGone { sign: Sign::HangUp })
+            }
+            opened => opened,
         }
     }
 
@@ -168,25 +185,18 @@ pub fn is_ours(socket: impl AsFd) -> Result<bool> {
 #[derive(Debug)]
 pub struct Meeting {
     listener: UnixListener,
-    _path: objects::Owned,
+    _path: Owned,
 }
 
 impl Meeting {
     /// Opens the meeting place of `name` for `mechanism`. Do this once the mechanism's own objects stand.
     ///
     /// # Errors
-    /// [`Error::Os`] with `EADDRINUSE` where the name is taken.
+    /// [`Error::Taken`] where the name is taken.
     pub fn open(name: &Name, mechanism: &str) -> Result<Self> {
         let path = objects::path(name, mechanism)?;
-        let owned = objects::Owned::journal(objects::Object::Path(path.clone()))?;
-        match listening(&path) {
-            Ok(listener) => Ok(Self { listener, _path: owned }),
-            Err(error) => {
-                // The path is somebody else's.
-                owned.disown();
-                Err(error)
-            }
-        }
+        let (listener, owned) = Owned::create(Object::Path(path.clone()), || listening(&path))?;
+        Ok(Self { listener, _path: owned })
     }
 
     /// Waits for the peer and closes the place.
@@ -209,27 +219,26 @@ impl Meeting {
     /// [`Error::TimedOut`] at `deadline`.
     pub fn join(name: &Name, mechanism: &str, deadline: Instant) -> Result<Liveness> {
         let path = objects::path(name, mechanism)?;
-        retry_by(deadline, || match UnixStream::connect(&path) {
-            Ok(stream) if is_ours(&stream)? => Ok(Some(Liveness(stream))),
-            Ok(_) => {
-                let why = format!("{} belongs to another user: choose another name", path.display());
-                Err(Error::Unsupported { what: "name", why })
-            }
-            Err(e) => match e.kind() {
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => Ok(None),
-                _ => Err(Error::io("connect", &e)),
-            },
-        })
+        let socket = stream_socket()?;
+        retry_by(deadline, || Ok(SocketAddress::connect(&socket, &path)?.then_some(())))?;
+        if is_ours(&socket)? {
+            return Ok(Liveness(socket.into()));
+        }
+        let why = format!("{} belongs to another user: choose another name", path.display());
+        Err(Error::Unsupported { what: "name", why })
     }
 }
 
-fn listening(path: &Path) -> Result<UnixListener> {
+fn stream_socket() -> Result<OwnedFd> {
     let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
-    let socket = socket.map_err(|e| Error::os("socket", e))?;
+    socket.map_err(|e| Error::os("socket", e))
+}
+
+fn listening(path: &Path) -> Result<UnixListener> {
+    let socket = stream_socket()?;
     // The mode of the socket is that of the file which bind makes (net/unix/af_unix.c).
     fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| Error::os("fchmod", e))?;
-    let address = UnixAddr::new(path).map_err(|e| Error::os("bind", e))?;
-    bind(socket.as_raw_fd(), &address).map_err(|e| Error::os("bind", e))?;
+    bind(socket.as_raw_fd(), SocketAddress::of(path)?.get()).map_err(|e| Error::os("bind", e))?;
     listen(&socket, Backlog::MAXCONN).map_err(|e| Error::os("listen", e))?;
     Ok(socket.into())
 }

@@ -1,29 +1,42 @@
 //! Names in the system: where they are made, who removes them, and the journal of what a killed process leaves.
 //!
-//! Everything with a name is written to the journal before it is created and struck out when it is removed. The journal
-//! is a folder, private to the user, with one small file per object: the file's name carries the owner's process id,
-//! start time and namespaces, its content the object. So nothing is ever rewritten, two runs cannot disturb each other,
-//! and a torn write concerns one object only. [`sweep`] removes what dead owners left, and nothing else. Entries are written
-//! under a shared lock of the folder (flock(2)) and swept under an exclusive one, so that nothing gets an owner between
-//! the sweep's look and its removal.
+//! Every named object stands in the journal before it is created and is struck out when it is removed. The journal is a
+//! folder, private to the user, with one small file per object. The file's name says who made the object, its content names
+//! the object. Nothing is ever rewritten, two runs cannot disturb each other, and a torn write concerns one object only.
+//!
+//! The owner holds a lock (flock(2)) on its entry. The kernel releases the lock when the last process that has the entry
+//! open ends, whichever way it ends. So a lock that is held proves a living owner, and a free one a dead owner, across all
+//! PID and time namespaces of one kernel. Process ids prove neither: they mean something in one PID namespace only, they
+//! are reused, and start times shift with the time namespace. The lock says nothing about another kernel, so the entry
+//! also carries the boot id.
+//!
+//! - [`Owned::create`] makes an object. It takes over the name of a dead owner and refuses any other name that is taken.
+//! - [`sweep`] removes what dead owners left, and nothing else.
+//!
+//! Both work under an exclusive lock of the folder. So nothing gets an owner between a look and a removal, and of two
+//! processes that want one name at once exactly one gets it.
 //!
 //! The folder, `ipc-bench-UID` in the temporary folder (`TMPDIR`), also holds the FIFOs, sockets and mapped files
 //! themselves; it has mode 0700, belongs to the user, is no symbolic link, and goes when it is empty.
 
+mod address;
+mod journal;
 mod sweep;
 
-pub use sweep::{Fate, Leftover, forget, sweep};
+pub use address::SocketAddress;
+pub use journal::{Journaled, Owned};
+pub use sweep::{Fate, Leftover, forget, sweep, sweep_foreign};
 
 use crate::{Error, Name, Result, sysv};
+use journal::Owner;
 use nix::{
     errno::Errno,
-    fcntl::{Flock, FlockArg, OFlag, open, openat},
+    fcntl::{Flock, FlockArg, OFlag, open},
     sys::stat::{FileStat, Mode, SFlag, fstat},
     unistd::geteuid,
 };
 use std::{
-    fmt, fs,
-    io::{self, Write},
+    fmt,
     os::{
         fd::{AsFd, OwnedFd},
         unix::fs::MetadataExt,
@@ -108,6 +121,17 @@ impl Object {
             Object::PosixMq(name) => gone("mq_unlink", nix::mqueue::mq_unlink(name.as_str())),
             Object::SysvQueue(key) => sysv::find_queue(*key).map_or(Ok(false), sysv::remove_queue),
             Object::SysvSegment(key) => sysv::find_segment(*key).map_or(Ok(false), sysv::remove_segment),
+        }
+    }
+
+    /// The command that removes the object, for whoever knows that nobody uses it.
+    fn removal(&self) -> String {
+        match self {
+            Object::Path(path) => format!("rm '{}'", path.display()),
+            Object::PosixShm(name) => format!("rm '/dev/shm{name}'"),
+            Object::PosixMq(name) => format!("rm '/dev/mqueue{name}'"),
+            Object::SysvQueue(key) => format!("ipcrm -Q {key:#010x}"),
+            Object::SysvSegment(key) => format!("ipcrm -M {key:#010x}"),
         }
     }
 }
@@ -221,159 +245,6 @@ pub fn path(name: &Name, mechanism: &str) -> Result<PathBuf> {
     Ok(directory()?.join(format!("{name}.{mechanism}")))
 }
 
-/// An object that stands in the journal. Whoever removes it strikes it out, in whichever process.
-#[derive(Clone, Debug)]
-pub struct Journaled {
-    object: Object,
-    entry: PathBuf,
-}
-
-impl Journaled {
-    /// Writes `object` to the journal. Create it afterwards.
-    ///
-    /// # Errors
-    /// As [`directory`]; [`Error::Os`] where the entry cannot be written, `EWOULDBLOCK` where somebody holds the folder's lock.
-    pub fn write(object: Object) -> Result<Self> {
-        let owner = Owner::this()?;
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-        loop {
-            let (path, folder) = open_directory()?;
-            let folder = lock(folder, FlockArg::LockSharedNonblock)?;
-            let name = format!("{owner}-{:016x}", fastrand::u64(..));
-            match openat(&*folder, name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
-                Ok(file) => {
-                    let entry = Self { object, entry: path.join(name) };
-                    if let Err(error) = fs::File::from(file).write_all(format!("{}\n", entry.object).as_bytes()) {
-                        entry.strike_out();
-                        return Err(Error::io("write", &error));
-                    }
-                    return Ok(entry);
-                }
-                // Another process has removed the folder, empty as it was, between our look and our file.
-                Err(Errno::ENOENT) => {}
-                Err(errno) => return Err(Error::os("openat", errno)),
-            }
-        }
-    }
-
-    /// Removes the object, if it is still there, and strikes it out.
-    ///
-    /// # Errors
-    /// [`Error::Os`] where it cannot be removed; it then stays in the journal.
-    pub fn remove(&self) -> Result<()> {
-        self.object.remove()?;
-        self.strike_out();
-        Ok(())
-    }
-
-    /// Keeps every other process that asks for the same from removing anything until the lock is dropped (flock(2) on the
-    /// folder). `None` where the folder is gone, and with it whatever there was to remove, or where somebody does not let go
-    /// of it.
-    pub fn lock(&self) -> Option<Flock<OwnedFd>> {
-        let folder = fs::File::open(self.entry.parent()?).ok()?;
-        lock(folder.into(), FlockArg::LockExclusiveNonblock).ok()
-    }
-
-    fn strike_out(&self) {
-        let _ = fs::remove_file(&self.entry);
-        // Fails while anything else is in there, which is as it should be.
-        self.entry.parent().map(fs::remove_dir);
-    }
-}
-
-/// A guard that removes its object when it is dropped by the process that made it: after a fork both processes have the
-/// guard, and only one may act.
-#[derive(Debug)]
-pub struct Owned {
-    journaled: Journaled,
-    owner: u32,
-}
-
-impl Owned {
-    /// Writes `object` to the journal. Create it afterwards, and [`disown`](Owned::disown) it where that fails.
-    ///
-    /// # Errors
-    /// As [`Journaled::write`].
-    pub fn journal(object: Object) -> Result<Self> {
-        Ok(Self { journaled: Journaled::write(object)?, owner: std::process::id() })
-    }
-
-    /// Gives up the guard and keeps the entry: the object is to outlive this value, and others will remove it.
-    pub fn release(mut self) -> Journaled {
-        self.owner = 0;
-        self.journaled.clone()
-    }
-
-    /// Strikes the object out without touching it: it could not be created, what has its name is somebody else's.
-    pub fn disown(mut self) {
-        self.journaled.strike_out();
-        self.owner = 0;
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        if self.owner == std::process::id() {
-            // What cannot be removed now stays in the journal, for `sweep`.
-            let _ = self.journaled.remove();
-        }
-    }
-}
-
-/// A process, told apart from a later one with the same id by its start time (proc_pid_stat(5), field 22), within one
-/// process and IPC namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Owner {
-    pid: u32,
-    started: u64,
-    namespaces: String,
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}-{}", self.pid, self.started, self.namespaces)
-    }
-}
-
-impl Owner {
-    fn this() -> Result<Self> {
-        let pid = std::process::id();
-        let started = start_time(pid).map_err(|e| Error::io("open", &e))?;
-        let namespace = |kind: &str| {
-            let link = fs::read_link(format!("/proc/self/ns/{kind}")).unwrap_or_default();
-            link.to_string_lossy().bytes().filter(u8::is_ascii_digit).map(char::from).collect::<String>()
-        };
-        Ok(Self { pid, started, namespaces: format!("{}_{}", namespace("pid"), namespace("ipc")) })
-    }
-
-    /// Reads the owner from an entry's file name; `None` for other files.
-    fn parse(file: &str) -> Option<Self> {
-        let mut parts = file.split('-');
-        let owner = Self {
-            pid: parts.next()?.parse().ok()?,
-            started: parts.next()?.parse().ok()?,
-            namespaces: parts.next()?.to_owned(),
-        };
-        (u64::from_str_radix(parts.next()?, 16).is_ok() && parts.next().is_none()).then_some(owner)
-    }
-
-    /// Whether the process is not known to have ended.
-    fn lives(&self) -> bool {
-        match start_time(self.pid) {
-            Ok(started) => started == self.started,
-            // ESRCH: it ended while we were reading.
-            Err(error) => error.kind() != io::ErrorKind::NotFound && error.raw_os_error() != Some(Errno::ESRCH as i32),
-        }
-    }
-}
-
-fn start_time(pid: u32) -> io::Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field, in brackets, may itself hold spaces and brackets.
-    let field = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19)?.parse().ok());
-    field.ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -404,6 +275,7 @@ mod tests {
             "path /tmp/ipc-bench-0/./a\n",
             "path /tmp/ipc-bench-0/a/../b\n",
             "path /tmp/ipc-bench-0/1-2-3_4-00ff\n",
+            "path /tmp/ipc-bench-0/1-b0-n2-p3-00ff\n",
             "path /tmp/ipc-bench-0\n",
             "posix-shm ../x\n",
             "posix-shm /somebody-else\n",
@@ -415,15 +287,5 @@ mod tests {
         ] {
             assert_eq!(Object::parse(text, folder), None, "{text:?}");
         }
-        assert_eq!(Owner::parse("x.fifo"), None);
-        assert_eq!(Owner::parse("1-2-3_4-zz"), None);
-    }
-
-    #[test]
-    fn a_living_owner_is_known() {
-        let owner = Owner::this().unwrap();
-        assert_eq!(Owner::parse(&format!("{owner}-00ff")), Some(owner.clone()));
-        assert!(owner.lives());
-        assert!(!Owner { started: owner.started + 1, ..owner }.lives());
     }
 }

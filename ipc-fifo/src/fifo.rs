@@ -5,15 +5,14 @@
 
 use ipc_core::{
     Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
-    liveness::{hear_exactly, retry_by},
+    liveness::Meeting,
     objects::{self, Object, Owned},
     stream::StreamEnd,
 };
 use nix::{
-    errno::Errno,
     fcntl::{OFlag, open},
     sys::stat::{Mode, SFlag},
-    unistd::{mkfifo, write},
+    unistd::mkfifo,
 };
 use std::{
     os::fd::OwnedFd,
@@ -57,37 +56,33 @@ impl Channel for Fifo {
     }
 }
 
-/// Opening a FIFO tells nobody who else has, so the two sides go by these steps:
-///
-/// 1. the binder makes both FIFOs and opens `back` to read, without waiting;
-/// 2. the connector opens `back` to write, which fails until 1 is done, then `there` to read;
-/// 3. the binder opens `there` to write, which fails until 2 is done: now the connector needs no names any more;
-/// 4. the binder removes the names and sends one byte, by which the connector knows that the link stands. Before 3 its
-///    reader would see an end of file.
-///
-/// A second connector is not told from the first: the two would share a stream.
+/// Opening a FIFO tells nobody who else has, and all writers share one stream. So the two sides meet at a socket beside the
+/// FIFOs, where one connector is let in: the binder makes both FIFOs and opens `back` to read; the connector opens `back` to
+/// write and `there` to read, and says so; the binder opens `there` to write, removes the names and says so.
 impl Rendezvous for Fifo {
-    /// System calls: as `pair`, and `open` to write once a millisecond until the peer is there; `write`.
+    /// System calls: `mkfifo`, `open`, `fstat` and `unlink` twice; those of [`Meeting`].
     fn bind(name: &Name, options: &Options) -> Result<StreamEnd> {
+        let deadline = options.deadline();
         let [there, back] = paths(name)?;
         let named = (make(&there)?, make(&back)?);
         let reader = end_of(&back, OFlag::O_RDONLY)?;
-        let writer = retry_by(options.deadline(), || if_ready(end_of(&there, OFlag::O_WRONLY)))?;
+        let mut peer = Meeting::open(name, Self::SPEC.name)?.accept(deadline)?;
+        peer.hear(deadline)?;
+        let writer = end_of(&there, OFlag::O_WRONLY)?;
         drop(named);
-        write(&writer, &[0]).map_err(|e| Error::os("write", e))?;
+        peer.tell(0)?;
         StreamEnd::new(reader, writer, options)
     }
 
-    /// System calls: `open` twice, once a millisecond until the peer is there; `ppoll`, `read`.
+    /// System calls: `open` and `fstat` twice; those of [`Meeting`].
     fn connect(name: &Name, options: &Options) -> Result<StreamEnd> {
-        let [there, back] = paths(name)?;
         let deadline = options.deadline();
-        let (reader, writer) = retry_by(deadline, || {
-            let Some(writer) = if_ready(end_of(&back, OFlag::O_WRONLY))? else { return Ok(None) };
-            Ok(if_ready(end_of(&there, OFlag::O_RDONLY))?.map(|reader| (reader, writer)))
-        })?;
-        // The byte that says that the link stands.
-        hear_exactly(&reader, &mut [0], deadline)?;
+        let mut peer = Meeting::join(name, Self::SPEC.name, deadline)?;
+        let [there, back] = paths(name)?;
+        let writer = peer.or_gone(end_of(&back, OFlag::O_WRONLY))?;
+        let reader = peer.or_gone(end_of(&there, OFlag::O_RDONLY))?;
+        peer.tell(0)?;
+        peer.hear(deadline)?;
         StreamEnd::new(reader, writer, options)
     }
 }
@@ -99,15 +94,10 @@ fn paths(name: &Name) -> Result<[PathBuf; 2]> {
 
 /// Makes a FIFO that nobody else has made, mode 0600. Dropping the guard removes its name.
 fn make(path: &Path) -> Result<Owned> {
-    let owned = Owned::journal(Object::Path(path.to_owned()))?;
-    match mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR) {
-        Ok(()) => Ok(owned),
-        Err(errno) => {
-            // What has the name is somebody else's.
-            owned.disown();
-            Err(Error::os("mkfifo", errno))
-        }
-    }
+    let ((), owned) = Owned::create(Object::Path(path.to_owned()), || {
+        mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| Error::os("mkfifo", e))
+    })?;
+    Ok(owned)
 }
 
 /// Opens one end, without waiting for the other (`ENXIO` to write where nobody reads yet), and makes sure that it is a FIFO,
@@ -117,13 +107,4 @@ fn end_of(path: &Path, access: OFlag) -> Result<OwnedFd> {
     let fd = open(path, flags, Mode::empty()).map_err(|e| Error::os("open", e))?;
     objects::check_found(&fd, SFlag::S_IFIFO, path.display())?;
     Ok(fd)
-}
-
-/// `None` where the peer has not made the FIFO yet, or not opened it.
-fn if_ready(opened: Result<OwnedFd>) -> Result<Option<OwnedFd>> {
-    match opened {
-        Ok(fd) => Ok(Some(fd)),
-        Err(Error::Os { source: Errno::ENOENT | Errno::ENXIO, .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
 }

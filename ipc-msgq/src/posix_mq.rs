@@ -80,7 +80,7 @@ impl Rendezvous for PosixMq {
         let deadline = options.deadline();
         let mut peer = Meeting::join(name, Self::SPEC.name, deadline)?;
         let [there, back] = names(name);
-        let (inbox, outbox) = (open(&there)?, open(&back)?);
+        let (inbox, outbox) = (peer.or_gone(open(&there))?, peer.or_gone(open(&back))?);
         peer.tell(0)?;
         peer.hear(deadline)?;
         PosixMqEnd::new(inbox, outbox, peer, options)
@@ -114,16 +114,12 @@ impl Queue {
         check_len(options.capacity.unwrap_or(0), most * bytes)?;
         let messages = options.capacity.map_or(most, |capacity| capacity.div_ceil(bytes).max(1));
         let attributes = MqAttr::new(0, messages as i64, bytes as i64, 0);
-        let named = Owned::journal(Object::PosixMq(name.clone()))?;
-        let flags = MQ_OFlag::O_RDWR | MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL;
-        match sys::open(&name, flags, Mode::S_IRUSR | Mode::S_IWUSR, Some(&attributes)) {
-            Ok((queue, _)) => Ok(Self { name, opened: (queue, bytes), named }),
-            Err(errno) => {
-                // What has the name is somebody else's.
-                named.disown();
-                Err(Error::os("mq_open", errno))
-            }
-        }
+        let ((queue, _), named) = Owned::create(Object::PosixMq(name.clone()), || {
+            let flags = MQ_OFlag::O_RDWR | MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL;
+            sys::open(&name, flags, Mode::S_IRUSR | Mode::S_IWUSR, Some(&attributes))
+                .map_err(|e| Error::os("mq_open", e))
+        })?;
+        Ok(Self { name, opened: (queue, bytes), named })
     }
 
     /// A second descriptor, with a mode of its own.

@@ -78,7 +78,8 @@ impl Rendezvous for SysvMsgq {
         let deadline = options.deadline();
         let mut peer = Meeting::join(name, Self::SPEC.name, deadline)?;
         let [there, back] = unpack(peer.hear(deadline)?);
-        let (inbox, outbox) = (sysv::find_queue(there)?, sysv::find_queue(back)?);
+        let [inbox, outbox] = [there, back].map(|key| peer.or_gone(sysv::find_queue(key)));
+        let (inbox, outbox) = (inbox?, outbox?);
         let max = max_message(inbox, options)?;
         let entry = Journaled::write(Object::SysvQueue(there))?;
         let inbox = Queue { id: inbox, named: Named::Here(entry) };
@@ -118,15 +119,7 @@ impl Fresh {
     /// Makes a queue that nobody else has made, mode 0600, within what the kernel grants an ordinary user.
     fn create(options: &Options) -> Result<Self> {
         let key = sysv::fresh_key();
-        let owned = Owned::journal(Object::SysvQueue(key))?;
-        let id = match sysv::create_queue(key) {
-            Ok(id) => id,
-            Err(error) => {
-                // What has the key is somebody else's.
-                owned.disown();
-                return Err(error);
-            }
-        };
+        let (id, owned) = Owned::create(Object::SysvQueue(key), || sysv::create_queue(key))?;
         if let Some(bytes) = options.capacity {
             check_len(bytes, kernel_limit("/proc/sys/kernel/msgmnb", 16_384))?;
             sysv::set_queue_capacity(id, bytes)?;

@@ -84,7 +84,7 @@ impl RingEnd {
     ) -> Result<Self> {
         let deadline = options.deadline();
         let mut peer = Meeting::join(name, mechanism, deadline)?;
-        let memory: Arc<dyn Memory> = Arc::new(map(Size::of(options)?)?);
+        let memory: Arc<dyn Memory> = Arc::new(peer.or_gone(map(Size::of(options)?))?);
         peer.tell(MAPPED)?;
         peer.hear(deadline)?;
         Self::open(&memory, Side::Second, peer, options)

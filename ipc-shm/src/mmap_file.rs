@@ -65,18 +65,12 @@ fn path(name: &Name) -> Result<PathBuf> {
 
 /// Makes and maps a file; the name goes when the guard is dropped.
 fn create(path: PathBuf, size: Size) -> Result<(Mapping, Owned)> {
-    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    let object = Owned::journal(Object::Path(path.clone()))?;
-    match open(&path, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
-        Ok(file) => {
-            reserve(&file, size.mapping_len())?;
-            Ok((Mapping::of(&file, size.mapping_len())?, object))
-        }
-        Err(errno) => {
-            object.disown();
-            Err(Error::os("open", errno))
-        }
-    }
+    let (file, object) = Owned::create(Object::Path(path.clone()), || {
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        open(&path, flags, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| Error::os("open", e))
+    })?;
+    reserve(&file, size.mapping_len())?;
+    Ok((Mapping::of(&file, size.mapping_len())?, object))
 }
 
 fn open_existing(path: &Path, size: Size) -> Result<Mapping> {

@@ -65,18 +65,12 @@ fn object_name(name: &Name) -> String {
 /// Makes and maps an object; the name goes when the guard is dropped.
 fn create(name: &Name, size: Size) -> Result<(Mapping, Owned)> {
     let name = object_name(name);
-    let object = Owned::journal(Object::PosixShm(name.clone()))?;
-    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR;
-    match shm_open(name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
-        Ok(file) => {
-            reserve(&file, size.mapping_len())?;
-            Ok((Mapping::of(&file, size.mapping_len())?, object))
-        }
-        Err(errno) => {
-            object.disown();
-            Err(Error::os("shm_open", errno))
-        }
-    }
+    let (file, object) = Owned::create(Object::PosixShm(name.clone()), || {
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR;
+        shm_open(name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| Error::os("shm_open", e))
+    })?;
+    reserve(&file, size.mapping_len())?;
+    Ok((Mapping::of(&file, size.mapping_len())?, object))
 }
 
 fn open_existing(name: &Name, size: Size) -> Result<Mapping> {

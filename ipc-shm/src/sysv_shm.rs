@@ -55,16 +55,14 @@ impl Rendezvous for SysvShm {
 
 /// Makes and attaches a segment; it goes, once the guard is dropped, with the last process that has it attached.
 fn create(key: sysv::Key, size: Size) -> Result<(Mapping, Owned)> {
-    let object = Owned::journal(Object::SysvSegment(key))?;
-    match sysv::create_segment(key, size.mapping_len()) {
-        Ok(id) => Ok((Mapping::attach(id, size.mapping_len())?, object)),
-        Err(error) => {
-            object.disown();
+    let (id, object) = Owned::create(Object::SysvSegment(key), || {
+        sysv::create_segment(key, size.mapping_len()).map_err(|error| {
             let max = kernel_limit("/proc/sys/kernel/shmmax", usize::MAX);
             let too_large = matches!(error, Error::Os { source: Errno::EINVAL, .. }) && size.mapping_len() > max;
-            Err(if too_large { Error::TooLarge { len: size.mapping_len(), max } } else { error })
-        }
-    }
+            if too_large { Error::TooLarge { len: size.mapping_len(), max } } else { error }
+        })
+    })?;
+    Ok((Mapping::attach(id, size.mapping_len())?, object))
 }
 
 fn open_existing(key: sysv::Key, size: Size) -> Result<Mapping> {

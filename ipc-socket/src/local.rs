@@ -7,15 +7,12 @@ use crate::socket::open;
 use ipc_core::{
     Error, Name, Options, Result,
     liveness::{await_readable, is_ours, retry_by},
-    objects::{self, Object, Owned},
+    objects::{self, Object, Owned, SocketAddress},
     stream::set_nonblocking,
 };
-use nix::{
-    errno::Errno,
-    sys::{
-        socket::{AddressFamily, Backlog, SockType, UnixAddr, bind, connect, listen},
-        stat::{Mode, fchmod},
-    },
+use nix::sys::{
+    socket::{AddressFamily, Backlog, SockType, bind, listen},
+    stat::{Mode, fchmod},
 };
 use std::{
     os::{
@@ -29,21 +26,15 @@ use std::{
 /// A socket bound to `path`, mode 0600. Dropping the guard removes the path.
 ///
 /// # Errors
-/// [`Error::Os`] with `EADDRINUSE` where the path is taken.
+/// [`Error::Taken`] where the path is taken.
 pub fn bound(path: &Path, kind: SockType, options: &Options) -> Result<(OwnedFd, Owned)> {
     let socket = open(AddressFamily::Unix, kind, options)?;
     // The mode of the socket is that of the file which bind makes (net/unix/af_unix.c).
     fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| Error::os("fchmod", e))?;
-    let address = address(path)?;
-    let owned = Owned::journal(Object::Path(path.to_owned()))?;
-    match bind(socket.as_raw_fd(), &address) {
-        Ok(()) => Ok((socket, owned)),
-        Err(errno) => {
-            // What has the name is somebody else's.
-            owned.disown();
-            Err(Error::os("bind", errno))
-        }
-    }
+    let ((), owned) = Owned::create(Object::Path(path.to_owned()), || {
+        bind(socket.as_raw_fd(), SocketAddress::of(path)?.get()).map_err(|e| Error::os("bind", e))
+    })?;
+    Ok((socket, owned))
 }
 
 /// [`bound`], and ready to [`accept`].
@@ -83,14 +74,9 @@ pub fn accept(listener: &UnixListener, deadline: Instant) -> Result<OwnedFd> {
 /// [`Error::TimedOut`] at `deadline`; [`Error::Unsupported`] where that is not this user.
 pub fn connected(path: &Path, kind: SockType, options: &Options, deadline: Instant) -> Result<OwnedFd> {
     let socket = open(AddressFamily::Unix, kind, options)?;
-    let address = address(path)?;
     // Not to sleep where the listener's queue is full.
     set_nonblocking(&socket, true)?;
-    retry_by(deadline, || match connect(socket.as_raw_fd(), &address) {
-        Ok(()) => Ok(Some(())),
-        Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::EAGAIN | Errno::EINTR) => Ok(None),
-        Err(errno) => Err(Error::os("connect", errno)),
-    })?;
+    retry_by(deadline, || Ok(SocketAddress::connect(&socket, path)?.then_some(())))?;
     if !is_ours(&socket)? {
         let why = format!("{} belongs to another user: choose another name", path.display());
         return Err(Error::Unsupported { what: "name", why });
@@ -114,12 +100,4 @@ pub fn fresh_path(mechanism: &str) -> Result<(PathBuf, u64)> {
 /// As [`objects::directory`].
 pub fn path_of(word: u64, mechanism: &str) -> Result<PathBuf> {
     objects::path(&Name::new(&format!("{}-{:08x}", word >> 32, word & 0xffff_ffff))?, mechanism)
-}
-
-/// The address of `path`.
-///
-/// # Errors
-/// [`Error::Os`] with `ENAMETOOLONG` beyond 107 bytes: set a shorter `TMPDIR`.
-pub fn address(path: &Path) -> Result<UnixAddr> {
-    UnixAddr::new(path).map_err(|e| Error::os("bind", e))
 }

@@ -7,6 +7,7 @@ use crate::{DatagramEnd, datagram_end::Kind, local, socket::resize, unix_seqpack
 use ipc_core::{
     Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
     liveness::{Liveness, Meeting},
+    objects::SocketAddress,
 };
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, connect, socketpair};
 use std::{
@@ -68,7 +69,9 @@ fn link(mut peer: Liveness, options: &Options, deadline: Instant) -> Result<Data
     let (socket, named) = local::bound(&path, SockType::Datagram, options)?;
     peer.tell(word)?;
     let theirs = local::path_of(peer.hear(deadline)?, UnixDgram::SPEC.name)?;
-    connect(socket.as_raw_fd(), &local::address(&theirs)?).map_err(|e| Error::os("connect", e))?;
+    let connected = SocketAddress::of(&theirs)
+        .and_then(|theirs| connect(socket.as_raw_fd(), theirs.get()).map_err(|e| Error::os("connect", e)));
+    peer.or_gone(connected)?;
     peer.tell(0)?;
     peer.hear(deadline)?;
     drop(named);

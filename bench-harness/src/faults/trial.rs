@@ -359,7 +359,7 @@ fn is_free<C: Rendezvous>(name: &Name) -> Result<bool> {
     let options = Options { timeout: Some(GLANCE), ..Options::default() };
     match C::bind(name, &options) {
         Err(Error::TimedOut) => Ok(true),
-        Err(Error::Os { source: Errno::EEXIST | Errno::EADDRINUSE, .. }) => Ok(false),
+        Err(Error::Taken { .. }) => Ok(false),
         Err(error) => Err(error),
         Ok(_) => Ok(true),
     }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Channel, Endpoint, Error, Framing, Name, Options, Rendezvous,
     leftovers::{Row, sysv_table},
-    objects::{self, Object},
+    objects::{self, Object, SocketAddress},
     process::Child,
     sysv,
 };
@@ -22,7 +22,7 @@ use nix::{
     fcntl::{OFlag, open},
     mqueue::{MQ_OFlag, MqAttr, mq_close, mq_open, mq_unlink},
     sys::{
-        socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, recv, socket},
+        socket::{AddressFamily, Backlog, MsgFlags, SockFlag, SockType, bind, connect, listen, recv, socket},
         stat::{Mode, fchmod, fstat},
     },
     unistd::{geteuid, mkfifo, unlink},
@@ -32,11 +32,8 @@ use std::{
     env::set_current_dir,
     fs,
     os::{
-        fd::{AsFd, AsRawFd},
-        unix::{
-            fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink},
-            net::UnixListener,
-        },
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink},
     },
     path::{Path, PathBuf},
     thread::{self, sleep},
@@ -263,7 +260,7 @@ struct Planted<'a> {
     plant: Plant,
     victim: &'a Path,
     /// Holds a planted socket open.
-    _listener: Option<UnixListener>,
+    _listener: Option<OwnedFd>,
 }
 
 impl<'a> Planted<'a> {
@@ -276,7 +273,7 @@ impl<'a> Planted<'a> {
             (Plant::DanglingLink, _) => symlink(victim.with_extension("not-there"), &path).map_err(words),
             (Plant::Link, _) => symlink(victim, &path).map_err(words),
             (Plant::Fifo, _) => mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).map_err(words),
-            (Plant::Socket, _) => UnixListener::bind(&path).map(|made| listener = Some(made)).map_err(words),
+            (Plant::Socket, _) => listen_at(&path).map(|made| listener = Some(made)),
             (Plant::Same, Object::PosixMq(name)) => {
                 let flags = MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL | MQ_OFlag::O_RDWR | MQ_OFlag::O_CLOEXEC;
                 let attributes = MqAttr::new(0, 1, 8, 0);
@@ -358,7 +355,7 @@ fn what_is_planted_is_refused<C: Rendezvous>(stage: &Stage) -> Verdict {
 fn refuses<C: Rendezvous>(name: &Name, planted: &Planted<'_>) -> Verdict {
     let before = planted.look()?;
     match C::bind(name, &options(MEANWHILE)) {
-        Err(Error::Os { source: Errno::EEXIST | Errno::EADDRINUSE, .. }) => {}
+        Err(Error::Taken { .. }) => {}
         other => return Err(format!("bind: {:?}", other.map(drop))),
     }
     let began = Instant::now();
@@ -508,9 +505,21 @@ const SOCKETS: [(&str, SockType); 3] = [
 ];
 
 /// A socket of `kind` that is connected to `path`.
-fn reach(path: &Path, kind: SockType) -> nix::Result<std::os::fd::OwnedFd> {
+fn reach(path: &Path, kind: SockType) -> nix::Result<OwnedFd> {
     let socket = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
-    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    let address = SocketAddress::of(path).map_err(|error| match error {
+        Error::Os { source, .. } => source,
+        _ => Errno::ENAMETOOLONG,
+    })?;
+    connect(socket.as_raw_fd(), address.get())?;
+    Ok(socket)
+}
+
+/// A socket that listens at `path` and never answers.
+fn listen_at(path: &Path) -> Result<OwnedFd, String> {
+    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(words)?;
+    bind(socket.as_raw_fd(), SocketAddress::of(path).map_err(words)?.get()).map_err(words)?;
+    listen(&socket, Backlog::MAXCONN).map_err(words)?;
     Ok(socket)
 }
 

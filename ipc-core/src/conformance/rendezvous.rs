@@ -8,6 +8,7 @@ use super::{
     waiting::on_time,
 };
 use crate::{Error, Name, Options, Reliability, Rendezvous, leftovers, objects};
+use nix::sys::signal::Signal;
 use std::{
     thread::sleep,
     time::{Duration, Instant},
@@ -19,6 +20,7 @@ pub(super) fn clauses<C: Rendezvous + 'static>() -> Vec<Clause> {
         Clause::new("connect_then_bind", connect_then_bind::<C>),
         Clause::new("name_is_gone", name_is_gone::<C>),
         Clause::new("name_is_taken", name_is_taken::<C>),
+        Clause::new("two_connectors", two_connectors::<C>),
         Clause::new("nobody_there", nobody_there::<C>),
         Clause::new("interrupted_while_meeting", interrupted_while_meeting::<C>),
         Clause::new("killed_before_the_peer_came", killed_before_the_peer_came::<C>).alone(),
@@ -34,6 +36,8 @@ const MEANWHILE: Duration = Duration::from_millis(5);
 const AMPLE: u64 = 10_000;
 /// A deadline that is to pass, in milliseconds.
 const SCANT: u64 = 20;
+/// How long the second of two connectors may wait, in milliseconds; the first needs far less.
+const TWO: u64 = 500;
 
 /// The two who meet.
 const ROLES: [Task; 2] = [Task::Bind, Task::Connect];
@@ -145,6 +149,44 @@ fn name_is_taken<C: Rendezvous>(stage: &Stage) -> Verdict {
     talk::<C>(stage, [binder, connector])
 }
 
+/// Of two connectors that come at once, one gets the link; the other is refused or goes on waiting. Neither disturbs what
+/// the linked two say.
+fn two_connectors<C: Rendezvous>(stage: &Stage) -> Verdict {
+    for binder_first in [true, false] {
+        let name = Name::unique();
+        let mut binder = start::<C>(stage, Task::Bind, &name)?;
+        let mut connectors = [start::<C>(stage, Task::Connect, &name)?, start::<C>(stage, Task::Connect, &name)?];
+        if binder_first {
+            binder.ask(Task::Bind, AMPLE)?;
+            waits::<C>(Task::Bind, &name)?;
+            // So that both have come before it lets one in.
+            binder.signal(Signal::SIGSTOP)?;
+        }
+        connectors.iter_mut().try_for_each(|connector| connector.ask(Task::Connect, TWO))?;
+        sleep(10 * MEANWHILE);
+        if binder_first {
+            binder.signal(Signal::SIGCONT)?;
+        } else {
+            binder.ask(Task::Bind, AMPLE)?;
+        }
+        binder.answers(Answer::Done)?;
+        // While the other one may still be waiting.
+        binder.ask(Task::Say, 5)?;
+        let answers = [connectors[0].answer()?, connectors[1].answer()?];
+        let [one, other] = connectors;
+        let (mut linked, refused) = match answers {
+            [Answer::Done, Answer::TimedOut | Answer::PeerGone] => (one, other),
+            [Answer::TimedOut | Answer::PeerGone, Answer::Done] => (other, one),
+            answers => return Err(format!("two connectors of one binder: {answers:?}")),
+        };
+        linked.does(Task::Hear, 5)?;
+        binder.answers(Answer::Done)?;
+        refused.dismiss()?;
+        talk::<C>(stage, [binder, linked])?;
+    }
+    Ok(())
+}
+
 /// Either call gives up at its deadline where nobody comes, and leaves the name free.
 fn nobody_there<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
@@ -188,8 +230,8 @@ fn interrupted_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
     talk::<C>(stage, strangers)
 }
 
-/// A process that is killed while it waits for its peer keeps that peer neither waiting nor deceived. What it leaves,
-/// `sweep` removes; its name is free then.
+/// A process that is killed while it waits for its peer keeps that peer neither waiting nor deceived. Its name is free for the
+/// next one that binds it, without a sweep.
 fn killed_before_the_peer_came<C: Rendezvous>(stage: &Stage) -> Verdict {
     for [early, late] in [ROLES, [Task::Connect, Task::Bind]] {
         let name = Name::unique();
@@ -200,7 +242,6 @@ fn killed_before_the_peer_came<C: Rendezvous>(stage: &Stage) -> Verdict {
         victim.kill()?;
         survivor.ask(late, SCANT)?;
         survivor.answers(Answer::TimedOut)?;
-        sweep()?;
         let mut successor = start::<C>(stage, early, &name)?;
         successor.ask(early, AMPLE)?;
         survivor.does(late, AMPLE)?;
@@ -210,7 +251,8 @@ fn killed_before_the_peer_came<C: Rendezvous>(stage: &Stage) -> Verdict {
     Ok(())
 }
 
-/// A process that is killed at any moment of the meeting is gone for its peer: in the call, or right after it.
+/// A process that is killed at any moment of the meeting is gone for its peer: in the call, or right after it. Whatever it
+/// leaves, the name can be bound again at once.
 fn killed_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
     for i in 0..6 {
         let name = Name::unique();
@@ -233,6 +275,11 @@ fn killed_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
             Answer::Taken => return Err("the name was taken".into()),
         }
         survivor.dismiss()?;
+        let [mut binder, mut connector] = meet::<C>(stage, Task::Bind, &name)?;
+        pass(&mut binder, &mut connector, 3)?;
+        binder.dismiss()?;
+        connector.dismiss()?;
+        // What has a name of its own, such as a queue with a random key.
         sweep()?;
     }
     Ok(())

@@ -12,7 +12,7 @@ use super::{
     storm::{INTERVAL, Storm},
 };
 use crate::{Endpoint, Error, Name, Options, Reliability, Rendezvous, Wait, process::Child};
-use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use std::{
     env, fs,
     io::{Read, stdin},
@@ -128,6 +128,11 @@ impl Stranger {
         self.answers(Answer::Done)
     }
 
+    /// Sends it `signal`.
+    pub fn signal(&self, signal: Signal) -> Verdict {
+        self.child.signal(signal).map_err(|error| error.to_string())
+    }
+
     /// Kills it with `SIGKILL`.
     pub fn kill(mut self) -> Verdict {
         self.child.kill().map(drop).map_err(|error| error.to_string())
@@ -200,7 +205,7 @@ pub(super) fn play<C: Rendezvous>(stage: &Stage, name: &Name, mut line: UnixStre
                     }
                     Err(Error::TimedOut) => Answer::TimedOut,
                     Err(Error::PeerGone { .. }) => Answer::PeerGone,
-                    Err(Error::Os { source: Errno::EEXIST | Errno::EADDRINUSE, .. }) => Answer::Taken,
+                    Err(Error::Taken { .. }) => Answer::Taken,
                     Err(error) => return Err(stage.refused::<C>(call, &error)),
                 }
             }

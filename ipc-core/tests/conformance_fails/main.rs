@@ -45,6 +45,7 @@ faults! {
     HASTY "gives-up-early",
     IMPATIENT "does-not-wait-for-the-binder",
     INTERRUPTED "passes-interruptions-on",
+    KEEPS_OUT "keeps-the-successor-out",
     LACKING "lacks-the-mechanism",
     LATE "gives-up-late",
     LEAVES_FILE "leaves-a-file",
@@ -70,6 +71,7 @@ faults! {
     TWICE "sends-twice",
     UNALIGNED "has-unaligned-slots",
     UNJOURNALED "is-not-in-the-journal",
+    WELCOMES "lets-two-connect",
 }
 
 /// A clause, a channel that breaks it, and what must be said of that.
@@ -175,11 +177,13 @@ fn rows() -> Vec<Row> {
         packets::<IMPATIENT>("connect_then_bind", "connector: connect: "),
         packets::<NAME_STAYS>("name_is_gone", "the name is still there"),
         packets::<TAKES>("name_is_taken", "TimedOut, not Taken"),
+        packets::<WELCOMES>("two_connectors", "[Done, Done]"),
         packets::<PATIENT>("nobody_there", HUNG),
         packets::<LATE>("nobody_there", ": late"),
         packets::<INTERRUPTED>("interrupted_while_meeting", "EINTR"),
         packets::<LATE>("interrupted_while_meeting", ": late"),
         packets::<GHOSTS>("killed_before_the_peer_came", "Done, not TimedOut"),
+        packets::<KEEPS_OUT>("killed_before_the_peer_came", "TimedOut, not Done"),
         packets::<HANGS>("killed_while_meeting", HUNG),
         packets::<HANGS>("killed_stranger", HUNG),
         packets::<NAME_STAYS>("killed_stranger", "left behind"),

@@ -2,15 +2,15 @@
 
 use crate::{
     BUFFERS, CLAIMS, COMMITS, CUTS, CUTS_SHORT, DROPS, ECHOES, FILLS, FLIPS, FLIPS_AND_LOSES, FORGETS, GHOSTS,
-    GIVES_UP, GRANTS, HANGS, HASTY, IMPATIENT, INTERRUPTED, LACKING, LATE, LEAVES_FILE, LEAVES_QUEUE, LEAVES_SEGMENT,
-    LINGERS, LOSES, MIXES, NAME_STAYS, NAMES, PANICS, PATIENT, REFUSES, SHUTS, STAYS, SURVIVES, SWALLOWS, TAKES, TEARS,
-    TEARS_ITS_OWN, TWICE, UNALIGNED, UNJOURNALED,
+    GIVES_UP, GRANTS, HANGS, HASTY, IMPATIENT, INTERRUPTED, KEEPS_OUT, LACKING, LATE, LEAVES_FILE, LEAVES_QUEUE,
+    LEAVES_SEGMENT, LINGERS, LOSES, MIXES, NAME_STAYS, NAMES, PANICS, PATIENT, REFUSES, SHUTS, STAYS, SURVIVES,
+    SWALLOWS, TAKES, TEARS, TEARS_ITS_OWN, TWICE, UNALIGNED, UNJOURNALED, WELCOMES,
 };
 use ipc_core::{
     Buffer, Channel, Copies, Custody, Endpoint, Error, Framing, InPlace, Name, Options, Reach, Reliability, Rendezvous,
     Result, SendInPlace, Sign, Spec,
-    liveness::retry_by,
-    objects::{self, Object, Owned},
+    liveness::{hear_exactly, retry_by},
+    objects::{self, Object, Owned, SocketAddress},
     sysv,
     transfer::{check_len, whole},
     wait::{Patience, Turn},
@@ -20,8 +20,8 @@ use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{
-        AddressFamily, Backlog, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, bind, connect, listen, recv, send,
-        shutdown, socket, socketpair,
+        AddressFamily, Backlog, MsgFlags, Shutdown, SockFlag, SockType, bind, listen, recv, send, shutdown, socket,
+        socketpair,
     },
 };
 use std::{
@@ -128,11 +128,13 @@ impl<const FAULT: u8> Rendezvous for Packets<FAULT> {
             let _ = fs::remove_file(&path);
         }
         let socket = open()?;
-        let owned = Owned::journal(Object::Path(path.clone()))?;
-        if let Err(errno) = bind(socket.as_raw_fd(), &address(&path)?) {
-            owned.disown();
-            return Err(Error::os("bind", errno));
+        let object = Object::Path(path.clone());
+        if FAULT == KEEPS_OUT && path.exists() {
+            return Err(Error::Taken { object: object.to_string(), why: "by whoever made it".into() });
         }
+        let ((), owned) = Owned::create(object, || {
+            bind(socket.as_raw_fd(), SocketAddress::of(&path)?.get()).map_err(|e| Error::os("bind", e))
+        })?;
         listen(&socket, Backlog::new(1).unwrap_or(Backlog::MAXCONN)).map_err(|e| Error::os("listen", e))?;
         let listener = UnixListener::from(socket);
         let deadline = Options { timeout: patience::<FAULT>(options).timeout, ..*options }.deadline();
@@ -148,33 +150,41 @@ impl<const FAULT: u8> Rendezvous for Packets<FAULT> {
             }
         }
         let (stream, _) = listener.accept().map_err(|e| Error::io("accept", &e))?;
+        let socket = OwnedFd::from(stream);
         if FAULT == NAME_STAYS {
             std::mem::forget(owned);
         }
-        End::new(stream.into(), None, options)
+        if FAULT != WELCOMES {
+            send(socket.as_raw_fd(), &[0], MsgFlags::MSG_NOSIGNAL).map_err(|e| Error::os("send", e))?;
+        }
+        End::new(socket, None, options)
     }
 
     fn connect(name: &Name, options: &Options) -> Result<End<FAULT>> {
         let path = objects::path(name, Self::SPEC.name)?;
-        let (socket, address) = (open()?, address(&path)?);
+        let socket = open()?;
         let options = Options { timeout: patience::<FAULT>(options).timeout, ..*options };
-        let ghost = retry_by(options.deadline(), || match connect(socket.as_raw_fd(), &address) {
-            Ok(()) => Ok(Some(false)),
-            Err(Errno::ECONNREFUSED) if FAULT == GHOSTS => Ok(Some(true)),
-            Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::EAGAIN | Errno::EINTR) if FAULT != IMPATIENT => Ok(None),
-            Err(errno) => Err(Error::os("connect", errno)),
+        let deadline = options.deadline();
+        let ghost = retry_by(deadline, || match SocketAddress::connect(&socket, &path)? {
+            true => Ok(Some(false)),
+            false if FAULT == GHOSTS && path.exists() => Ok(Some(true)),
+            false if FAULT == IMPATIENT => Err(Error::os("connect", Errno::ENOENT)),
+            false => Ok(None),
         })?;
-        if ghost { Ok(Self::pair(&options)?.0) } else { End::new(socket, None, &options) }
+        if ghost {
+            return Ok(Self::pair(&options)?.0);
+        }
+        // By which the binder says whom it has let in.
+        if FAULT != WELCOMES {
+            hear_exactly(&socket, &mut [0], deadline)?;
+        }
+        End::new(socket, None, &options)
     }
 }
 
 fn open() -> Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC;
     socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).map_err(|e| Error::os("socket", e))
-}
-
-fn address(path: &PathBuf) -> Result<UnixAddr> {
-    UnixAddr::new(path).map_err(|e| Error::os("bind", e))
 }
 
 /// How a channel waits whose deadlines may be broken.
