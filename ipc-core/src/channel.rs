@@ -43,6 +43,8 @@ pub trait Channel: Sized {
 ///   dropped by the kernel; a POSIX queue asks for a buffer of `max_message` bytes in advance (mq_receive(3)).
 /// - **Empty messages.** Over a byte stream an empty message is nothing at all: both calls return at once. Message
 ///   mechanisms carry it.
+/// - **Corrupt.** Once a call has returned [`Error::Corrupt`](crate::Error::Corrupt), every later send and receive on this end
+///   does, whatever the memory holds by then.
 /// - **Interruption.** A signal handler that runs meanwhile (`EINTR`) loses nothing; the call goes on.
 /// - **Deadline.** After `TimedOut` the channel is usable. A byte stream may have moved part of the message: call again
 ///   with the same message (or the same buffer) and it goes on where it stopped.

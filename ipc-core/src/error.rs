@@ -51,7 +51,8 @@ pub enum Error {
     /// The deadline passed. The channel stays usable: see [`Endpoint::set_timeout`](crate::Endpoint::set_timeout).
     #[error("the deadline passed")]
     TimedOut,
-    /// Shared memory or a peer's message holds what no correct peer writes. The channel is unusable from here on.
+    /// Shared memory or a peer's message holds what no correct peer writes. The channel is unusable from here on: every later
+    /// send and receive on this end returns the same.
     #[error("corrupt: {what}")]
     Corrupt {
         /// What was found wrong.

@@ -13,6 +13,7 @@
 //!   streams, and noticing a dead peer where the kernel does not tell;
 //! - [`objects`], [`sysv`], [`leftovers`]: names, guards, the journal that lets a later process remove what a killed one left,
 //!   and a look at what was left;
+//! - [`corruption`]: an end that has found its channel corrupt, for good;
 //! - [`ledger`]: the system calls and copies that messages took;
 //! - [`pages`]: memory of an end's own, page-aligned;
 //! - [`process`], [`futex`]: safe wrappers for forking, pinning, supervising and sleeping; [`deadline`]: waits that being stopped
@@ -22,6 +23,7 @@ pub mod buffer;
 pub mod channel;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod corruption;
 pub mod deadline;
 pub mod error;
 pub mod futex;

@@ -6,7 +6,9 @@ use crate::{
     ring::{self, Memory, Side, Size},
 };
 use ipc_core::{
-    Endpoint, InPlace, Name, Options, Result, SendInPlace, ledger,
+    Endpoint, InPlace, Name, Options, Result, SendInPlace,
+    corruption::Corruption,
+    ledger,
     liveness::{Liveness, Meeting},
     objects::Owned,
     transfer::check_len,
@@ -31,6 +33,7 @@ pub struct RingEnd {
     watch: Option<Watch>,
     peer: Arc<Liveness>,
     memory: Arc<dyn Memory>,
+    corruption: Corruption,
 }
 
 impl RingEnd {
@@ -46,6 +49,7 @@ impl RingEnd {
             watch: None,
             peer: Arc::new(peer),
             memory: Arc::clone(memory),
+            corruption: Corruption::default(),
         })
     }
 
@@ -93,6 +97,13 @@ impl RingEnd {
     /// Sends a message of `len` bytes that `write` puts into its slot, once there is room. Where it fails nothing is sent.
     #[inline]
     pub(crate) fn send_by(&mut self, len: usize, write: impl FnOnce(Slot<'_>) -> Result<()>) -> Result<()> {
+        self.corruption.check()?;
+        let sent = self.try_send_by(len, write);
+        self.corruption.keep(sent)
+    }
+
+    #[inline]
+    fn try_send_by(&mut self, len: usize, write: impl FnOnce(Slot<'_>) -> Result<()>) -> Result<()> {
         check_len(len, self.max_message)?;
         let mut turn = Turn::new(&self.patience, Some(&self.peer));
         let mut write = write;
@@ -111,6 +122,13 @@ impl RingEnd {
     /// Receives one message by `take`, given the peer as well. Where it fails the message stays.
     #[inline]
     pub(crate) fn recv_by<R>(&mut self, take: impl FnOnce(&Consumer, &Liveness) -> Result<R>) -> Result<R> {
+        self.corruption.check()?;
+        let received = self.try_recv_by(take);
+        self.corruption.keep(received)
+    }
+
+    #[inline]
+    fn try_recv_by<R>(&mut self, take: impl FnOnce(&Consumer, &Liveness) -> Result<R>) -> Result<R> {
         self.arrived()?;
         let taken = take(&self.consumer, &self.peer)?;
         self.consumer.release()?;
@@ -120,6 +138,12 @@ impl RingEnd {
     /// See [`Producer::unread`].
     pub(crate) fn unread(&mut self, front: usize, write: impl FnMut(Slot<'_>)) -> Result<()> {
         self.producer.unread(front, write)
+    }
+
+    /// What the ring lies in.
+    #[cfg(feature = "hostile")]
+    pub(crate) fn memory(&self) -> &dyn Memory {
+        &*self.memory
     }
 
     /// Shows whether the peer lives.

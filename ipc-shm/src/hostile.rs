@@ -12,6 +12,8 @@
 
 use crate::{
     end::RingEnd,
+    memfd_write::MemfdWriteEnd,
+    process_vm::ProcessVmEnd,
     protocol::{MESSAGE, SKIP},
     ring::{self, CONTROLS, DATA, Memory, Side, Size},
 };
@@ -166,6 +168,7 @@ impl Script {
         let mut link = Link {
             ends: [open(near, Side::First, a), open(far, Side::Second, b)],
             sent: [VecDeque::new(), VecDeque::new()],
+            corrupt: [false; 2],
             honest: matches!(self.beside, Beside::Nothing),
             next: 1,
         };
@@ -198,6 +201,51 @@ impl Script {
     }
 }
 
+/// An end that has a ring.
+pub trait OverRing {
+    /// Its ring.
+    fn ring(&self) -> &RingEnd;
+}
+
+impl OverRing for RingEnd {
+    fn ring(&self) -> &RingEnd {
+        self
+    }
+}
+
+impl OverRing for MemfdWriteEnd {
+    fn ring(&self) -> &RingEnd {
+        &self.ring
+    }
+}
+
+impl OverRing for ProcessVmEnd {
+    fn ring(&self) -> &RingEnd {
+        &self.ring
+    }
+}
+
+/// Writes positions over those of the peer, in both directions, that no peer can have.
+pub fn spoil<E: OverRing>(end: &mut E) {
+    set_positions(end.ring(), 7);
+}
+
+/// Writes positions over those of the peer, in both directions, as if it had done nothing yet.
+pub fn mend<E: OverRing>(end: &mut E) {
+    set_positions(end.ring(), 0);
+}
+
+fn set_positions(end: &RingEnd, to: u64) {
+    let start = end.memory().start();
+    for control in CONTROLS {
+        for position in [control, control + 128] {
+            // SAFETY: the shared words of both directions lie within the header page of the live memory, aligned to 128
+            // bytes; nobody has a reference to them but for atomics.
+            unsafe { AtomicU64::from_ptr(start.add(position).as_ptr().cast()) }.store(to, Ordering::Release);
+        }
+    }
+}
+
 /// Ends the second thread, also where this one panics.
 struct Stop<'a>(&'a AtomicBool);
 
@@ -212,6 +260,8 @@ struct Link {
     ends: [RingEnd; 2],
     /// Length and content of what each end has sent and the other not received.
     sent: [VecDeque<(usize, u8)>; 2],
+    /// Which end has found the ring corrupt.
+    corrupt: [bool; 2],
     honest: bool,
     next: u8,
 }
@@ -229,7 +279,7 @@ impl Link {
         } else {
             self.ends[end].send(&vec![byte; len])
         };
-        match self.judge(result) {
+        match self.judge(end, result) {
             Ok(()) => {
                 assert!(len <= max, "{len} bytes were sent, the limit is {max}");
                 self.sent[end].push_back((len, byte));
@@ -243,7 +293,7 @@ impl Link {
         let max = self.ends[end].max_message();
         let mut buffer = vec![0; len];
         let result = self.ends[end].recv(&mut buffer);
-        let received = match self.judge(result) {
+        let received = match self.judge(end, result) {
             Err(Error::TooLarge { len: found, .. }) if found > len => {
                 let sent = self.sent[1 - end].front();
                 assert!(found <= max, "{found} bytes do not fit, the limit is {max}");
@@ -264,13 +314,16 @@ impl Link {
             assert!(message.len() <= max, "received {} bytes, the limit is {max}", message.len());
             look_at(message)
         });
-        let received = self.judge(result);
+        let received = self.judge(end, result);
         assert!(!matches!(received, Err(Error::TooLarge { .. })), "too large for no buffer");
         self.check(end, received);
     }
 
-    /// Lets pass what the contract names. Both ends live, so neither may seem to be gone.
-    fn judge<T>(&self, result: Result<T>) -> Result<T> {
+    /// Lets pass what the contract names. Both ends live, so neither may seem to be gone. Corrupt once is corrupt for good.
+    fn judge<T>(&mut self, end: usize, result: Result<T>) -> Result<T> {
+        let is_corrupt = matches!(result, Err(Error::Corrupt { .. }));
+        assert!(is_corrupt || !self.corrupt[end], "a call went on after the ring was found corrupt");
+        self.corrupt[end] |= is_corrupt;
         match result {
             Err(Error::Corrupt { what }) if self.honest => panic!("corrupt, and nobody scribbled: {what}"),
             Ok(_) | Err(Error::Corrupt { .. } | Error::TimedOut | Error::TooLarge { .. }) => result,

@@ -42,7 +42,7 @@ pub struct MemfdWrite;
 /// One end: that of the ring, and the file under it.
 #[derive(Debug)]
 pub struct MemfdWriteEnd {
-    ring: RingEnd,
+    pub(crate) ring: RingEnd,
     file: Arc<OwnedFd>,
     /// Where in the file the data area begins that this end sends through.
     area: usize,

@@ -50,7 +50,7 @@ pub struct ProcessVm;
 /// One end: a ring for descriptors, the pool that it sends from, and the process that it receives from.
 #[derive(Debug)]
 pub struct ProcessVmEnd {
-    ring: RingEnd,
+    pub(crate) ring: RingEnd,
     /// As long as the data area of the ring, and used at the same places.
     pool: Pages,
     /// Of the message last sent: a random beginning, so that no other memory has it by chance.

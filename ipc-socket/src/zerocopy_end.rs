@@ -6,7 +6,9 @@ use crate::{
     socket::set_patience,
 };
 use ipc_core::{
-    Endpoint, Error, Options, Result, SendInPlace, Sign, ledger,
+    Endpoint, Error, Options, Result, SendInPlace, Sign,
+    corruption::Corruption,
+    ledger,
     spec::kernel_limit,
     transfer::check_same,
     wait::{Patience, Step, Turn},
@@ -54,6 +56,7 @@ pub struct ZerocopyEnd {
     /// Where notifications are read to.
     notification: Vec<u8>,
     completions: Completions,
+    corruption: Corruption,
     patience: Patience,
     /// Added to the flags of a call's second attempt and those after it.
     later: MsgFlags,
@@ -89,6 +92,7 @@ impl ZerocopyEnd {
             piece: usize::MAX,
             notification: cmsg_space!(libc::sock_extended_err, libc::sockaddr_in),
             completions: Completions::default(),
+            corruption: Corruption::default(),
             patience,
             later,
         })
@@ -267,21 +271,24 @@ impl Endpoint for ZerocopyEnd {
     /// arrived; while the buffer is full also `ppoll`, unless the call may block or spins.
     #[inline]
     fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.corruption.check()?;
         let mut turn = Turn::new(&self.patience, None);
-        match self.interrupted(message.len())? {
+        let sent = match self.interrupted(message.len())? {
             Some(Message { slot, len, sent }) => {
                 // What nobody reads yet is as the caller has it now, as over any byte stream.
                 ledger::copy(&mut self.slots.bytes(slot, len)[sent..], &message[sent..]);
                 self.flush(&mut turn)
             }
             None => self.start(message.len(), |slot| ledger::copy(slot, message), &mut turn),
-        }
+        };
+        self.corruption.keep(sent)
     }
 
     /// System call: `recv`; while nothing is there also `ppoll`, unless the call may block or spins, after a `recvmsg` for each
     /// notification of what this end has sent.
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.corruption.check()?;
         check_same("recv", self.received, buffer.len())?;
         let mut turn = Turn::new(&self.patience, None);
         let mut flags = MsgFlags::empty();
@@ -290,7 +297,10 @@ impl Endpoint for ZerocopyEnd {
             match recv(self.socket.as_raw_fd(), &mut buffer[self.received..], flags) {
                 Ok(0) => return Err(Error::PeerGone { sign: Sign::EndOfFile }),
                 Ok(n) => self.received += n,
-                Err(Errno::EAGAIN) => self.ready(&mut turn, PollFlags::POLLIN)?,
+                Err(Errno::EAGAIN) => {
+                    let ready = self.ready(&mut turn, PollFlags::POLLIN);
+                    self.corruption.keep(ready)?;
+                }
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(Error::os("recv", errno)),
             }
@@ -322,10 +332,36 @@ impl SendInPlace for ZerocopyEnd {
     /// [`send`](Endpoint::send).
     #[inline]
     fn send_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+        self.corruption.check()?;
         let mut turn = Turn::new(&self.patience, None);
-        match self.interrupted(len)? {
+        let sent = match self.interrupted(len)? {
             Some(_) => self.flush(&mut turn),
             None => self.start(len, fill, &mut turn),
+        };
+        self.corruption.keep(sent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TcpZerocopy;
+    use ipc_core::Channel;
+
+    #[test]
+    fn books_that_do_not_match_are_corrupt_for_good() {
+        let options = Options { timeout: Some(Duration::from_millis(200)), ..Options::default() };
+        let (mut a, mut b) = TcpZerocopy::pair(&options).unwrap();
+        let mut pass = |a: &mut ZerocopyEnd| a.send(&[1; 64]).and_then(|()| b.recv(&mut [0; 64]));
+        (0..10).for_each(|_| assert_eq!(pass(&mut a), Ok(64)));
+        // The kernel goes on to number from 10, and these books begin at 0.
+        a.slots = Slots::new(DEFAULT_MESSAGE).unwrap();
+        let found = (0..1000).find_map(|_| pass(&mut a).err());
+        assert!(matches!(found, Some(Error::Corrupt { .. })), "{found:?}");
+        for _ in 0..2 {
+            assert_eq!(a.send(&[1; 64]).err(), found);
+            assert_eq!(a.send_with(64, |_| panic!("filled")).err(), found);
+            assert_eq!(a.recv(&mut [0; 64]).err(), found);
         }
     }
 }

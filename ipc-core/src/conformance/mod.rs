@@ -25,6 +25,7 @@
 //! To add a clause, write it with the words of `stage.rs` and `link.rs`, add a line to the table at the top of its file,
 //! and a channel that breaks it to `ipc-core/tests/conformance_fails/`, which fails as long as a clause has none.
 
+mod corrupt;
 mod in_place;
 mod intruder;
 mod killing;
@@ -162,6 +163,20 @@ impl Suite {
     pub fn in_place<C: Channel<Endpoint: InPlace> + 'static>(self) -> Self {
         assert_eq!(self.name, C::SPEC.name, "the suite is for another channel");
         self.with(in_place::clauses::<C>())
+    }
+
+    /// Adds the clause that a channel stays unusable once an end has found it corrupt. `spoil` does to the end what no correct
+    /// peer does, so that both a receive and a send that a full channel holds back find it; `mend` undoes it. `C` is the suite's channel once more.
+    #[must_use]
+    pub fn corrupted_by<C: Channel + 'static>(self, spoil: fn(&mut C::Endpoint), mend: fn(&mut C::Endpoint)) -> Self {
+        assert_eq!(self.name, C::SPEC.name, "the suite is for another channel");
+        let mut suite = self;
+        for wait in Wait::ALL {
+            suite = suite.push(&format!("{wait}::corrupt_for_good"), wait != Wait::Spin, move |limit| {
+                Started::new(limit, wait, move |stage| corrupt::for_good::<C>(stage, spoil, mend))
+            });
+        }
+        suite
     }
 
     /// Adds the clauses of [`Rendezvous`]. `C` is the suite's channel once more.

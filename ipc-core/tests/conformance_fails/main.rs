@@ -10,7 +10,7 @@ use ipc_core::{
     objects, sysv,
 };
 use lent::Lent;
-use packets::{Packets, queue_left_by};
+use packets::{End, Packets, queue_left_by};
 use std::{fs, time::Duration};
 use streams::Streams;
 
@@ -38,6 +38,7 @@ faults! {
     FLIPS_AND_LOSES "is-lossy-and-flips-a-byte",
     FORGETS "ends-before-the-last-message",
     FORGETS_PART "forgets-a-part",
+    FORGIVES "forgives-corruption",
     GHOSTS "meets-ghosts",
     GIVES_UP "gives-up-when-interrupted",
     GRANTS "grants-any-size",
@@ -84,7 +85,12 @@ struct Row {
 }
 
 fn packets<const FAULT: u8>(clause: &'static str, fact: &'static str) -> Row {
-    let suite = || Suite::of::<Packets<FAULT>>().in_place::<Packets<FAULT>>().rendezvous::<Packets<FAULT>>();
+    let suite = || {
+        Suite::of::<Packets<FAULT>>()
+            .corrupted_by::<Packets<FAULT>>(End::spoil, End::mend)
+            .in_place::<Packets<FAULT>>()
+            .rendezvous::<Packets<FAULT>>()
+    };
     let strangers = || Suite::new(NAMES[FAULT as usize]).meeting::<Packets<FAULT>>();
     Row { clause, fault: FAULT, fact, suite, strangers }
 }
@@ -134,6 +140,7 @@ fn rows() -> Vec<Row> {
         packets::<INTERRUPTED>("interrupted", "EINTR"),
         packets::<INTERRUPTED>("interrupted_while_full", "EINTR"),
         packets::<GIVES_UP>("interrupted_before_the_deadline", ": early"),
+        packets::<FORGIVES>("corrupt_for_good", "recv: Err(TimedOut), not Corrupt"),
         // How links end.
         packets::<HANGS>("closed_while_receiving", HUNG),
         packets::<FORGETS>("closed_after_sending", GONE),

@@ -1,14 +1,15 @@
 //! Sequenced packets over a Unix socket, in place and by name, too: sound, or with a fault.
 
 use crate::{
-    BUFFERS, CLAIMS, COMMITS, CUTS, CUTS_SHORT, DROPS, ECHOES, FILLS, FLIPS, FLIPS_AND_LOSES, FORGETS, GHOSTS,
-    GIVES_UP, GRANTS, HANGS, HASTY, IMPATIENT, INTERRUPTED, KEEPS_OUT, LACKING, LATE, LEAVES_FILE, LEAVES_QUEUE,
-    LEAVES_SEGMENT, LINGERS, LOSES, MIXES, NAME_STAYS, NAMES, PANICS, PATIENT, REFUSES, SHUTS, STAYS, SURVIVES,
-    SWALLOWS, TAKES, TEARS, TEARS_ITS_OWN, TWICE, UNALIGNED, UNJOURNALED, WELCOMES,
+    BUFFERS, CLAIMS, COMMITS, CUTS, CUTS_SHORT, DROPS, ECHOES, FILLS, FLIPS, FLIPS_AND_LOSES, FORGETS, FORGIVES,
+    GHOSTS, GIVES_UP, GRANTS, HANGS, HASTY, IMPATIENT, INTERRUPTED, KEEPS_OUT, LACKING, LATE, LEAVES_FILE,
+    LEAVES_QUEUE, LEAVES_SEGMENT, LINGERS, LOSES, MIXES, NAME_STAYS, NAMES, PANICS, PATIENT, REFUSES, SHUTS, STAYS,
+    SURVIVES, SWALLOWS, TAKES, TEARS, TEARS_ITS_OWN, TWICE, UNALIGNED, UNJOURNALED, WELCOMES,
 };
 use ipc_core::{
     Buffer, Channel, Copies, Custody, Endpoint, Error, Framing, InPlace, Name, Options, Reach, Reliability, Rendezvous,
     Result, SendInPlace, Sign, Spec,
+    corruption::Corruption,
     liveness::{hear_exactly, retry_by},
     objects::{self, Object, Owned, SocketAddress},
     sysv,
@@ -207,6 +208,8 @@ pub struct End<const FAULT: u8> {
     lost: bool,
     torn: bool,
     own: Option<Vec<u8>>,
+    spoilt: bool,
+    corruption: Corruption,
     held: VecDeque<Vec<u8>>,
     packet: Vec<u8>,
     thread: Option<ThreadId>,
@@ -227,11 +230,29 @@ impl<const FAULT: u8> End<FAULT> {
             lost: false,
             torn: false,
             own: None,
+            spoilt: false,
+            corruption: Corruption::default(),
             held: VecDeque::new(),
             packet: vec![0; MAX + 1],
             thread: None,
             file: file.map(|path| (std::process::id(), path)),
         })
+    }
+
+    pub fn spoil(&mut self) {
+        self.spoilt = true;
+    }
+
+    pub fn mend(&mut self) {
+        self.spoilt = false;
+    }
+
+    fn is_sound(&mut self) -> Result<()> {
+        if FAULT != FORGIVES {
+            self.corruption.check()?;
+        }
+        let sound = if self.spoilt { Err(Error::Corrupt { what: "as the test wants" }) } else { Ok(()) };
+        self.corruption.keep(sound)
     }
 
     fn begin(&mut self, event: PollFlags) -> Result<Turn<'static>> {
@@ -271,6 +292,7 @@ fn shown<const FAULT: u8, T>(call: &'static str, result: nix::Result<T>) -> Resu
 
 impl<const FAULT: u8> Endpoint for End<FAULT> {
     fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.is_sound()?;
         let message = if FAULT == CUTS { &message[..message.len().min(MAX)] } else { message };
         check_len(message.len(), self.max_message())?;
         let mut packet = vec![0];
@@ -317,6 +339,7 @@ impl<const FAULT: u8> Endpoint for End<FAULT> {
     }
 
     fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.is_sound()?;
         if let Some(own) = self.own.take() {
             buffer[..own.len()].copy_from_slice(&own);
             return Ok(own.len());
