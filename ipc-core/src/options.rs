@@ -99,7 +99,7 @@ impl Options {
 pub struct Name(String);
 
 impl Name {
-    /// The longest name, in bytes: it must fit a Unix socket path (108 bytes, unix(7)) with its folder.
+    /// The longest name, in bytes: `/proc/self/fd/N/NAME.MECHANISM` must fit a Unix socket path (108 bytes, unix(7)).
     pub const MAX: usize = 64;
 
     /// Checks `text` and makes it a name.

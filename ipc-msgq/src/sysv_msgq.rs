@@ -30,7 +30,7 @@ impl Channel for SysvMsgq {
         framing: Framing::Message,
         reliability: Reliability::Reliable,
         reach: Reach::Named,
-        objects: "2 queues, and 1 socket pair that shows whether the peer lives",
+        objects: "2 queues, 2 journal entries, and 1 socket pair that shows whether the peer lives",
         limit: "kernel.msgmax (8 KiB); kernel.msgmnb (16 KiB) in flight",
         declared_copies: Copies::of(2),
         custody: Custody::Channel,
