@@ -42,9 +42,11 @@ fn kills<C: Rendezvous + 'static>() -> Suite {
     let all: usize = env::var("IPC_BENCH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(48);
     let kills = all.div_ceil(12);
     // Names, /dev/shm and queues of its own: what is left behind on purpose disturbs nobody.
-    Suite::new(C::SPEC.name)
-        .within(Duration::from_secs(60 + kills as u64))
-        .prepared("killed_in_bind_and_connect", || isolate(64 << 20), move || kill_and_bind_again::<C>(kills))
+    Suite::new(C::SPEC.name).within(Duration::from_secs(60 + kills as u64)).prepared(
+        "killed_in_bind_and_connect",
+        || isolate(64 << 20),
+        move || kill_and_bind_again::<C>(kills),
+    )
 }
 
 /// For a peer that is there.
@@ -109,11 +111,13 @@ fn strike<C: Rendezvous>(name: &Name, bind: bool, with_peer: bool) -> Verdict {
 
 /// A process that binds `name` and answers one message.
 fn binder<C: Rendezvous>(name: &Name) -> Result<Child, String> {
-    fork(|| match C::bind(name, &within(Duration::from_secs(3600))).map_err(text).and_then(|end| talk::<C>(end, 1, 2)) {
-        Ok(()) => 0,
-        Err(why) => {
-            eprintln!("bind: {why}");
-            1
+    fork(|| {
+        match C::bind(name, &within(Duration::from_secs(3600))).map_err(text).and_then(|end| talk::<C>(end, 1, 2)) {
+            Ok(()) => 0,
+            Err(why) => {
+                eprintln!("bind: {why}");
+                1
+            }
         }
     })
     .map_err(text)

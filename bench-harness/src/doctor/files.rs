@@ -2,7 +2,10 @@
 
 use super::{Finding, Group, Trials, Verdict, mounts};
 use crate::{host, report::units::size};
-use ipc_core::objects;
+use ipc_core::{
+    Name,
+    objects::{self, SocketAddress},
+};
 use nix::{
     errno::Errno,
     fcntl::{OFlag, open},
@@ -105,12 +108,19 @@ fn temporary(trials: &Trials) -> Finding {
     let value = holder.as_ref().map_err(Clone::clone).map(|h| format!("{}: {} on {}", path.display(), h.kind, h.point));
     let finding = Finding::new(Group::Memory, "TMPDIR", value).used(holder.as_ref().ok().map(Holder::used));
     // Everything with a name is journaled there; `leftovers` removes the folder again.
-    if let Err(error) = objects::directory() {
-        return finding
-            .is(Verdict::Problem)
-            .effect(format!("the journal, FIFOs, sockets and mapped files have no place there: {error}"))
-            .blames(&[], error.to_string())
-            .advice("TMPDIR=/var/tmp, or another folder that exists and is yours to write");
+    let folder = match objects::directory() {
+        Ok(folder) => folder,
+        Err(error) => {
+            return finding
+                .is(Verdict::Problem)
+                .effect(format!("the journal, FIFOs, sockets and mapped files have no place there: {error}"))
+                .blames(&[], error.to_string())
+                .advice("TMPDIR=/var/tmp, or another folder that exists and is yours to write");
+        }
+    };
+    // The longest name with the longest mechanism's.
+    if let Err(error) = SocketAddress::of(&folder.join("n".repeat(Name::MAX + ".unix-seqpacket".len()))) {
+        return finding.is(Verdict::Problem).effect(error.to_string()).advice("TMPDIR=/tmp, or mount /proc");
     }
     if let Err(errno) = fill(&path) {
         return finding

@@ -216,6 +216,8 @@ pub fn examine_for(selection: &Selection) -> Vec<Finding> {
 
 fn leftovers() -> Finding {
     let found = objects::sweep(true).map_err(|error| error.to_string());
+    let is_doubtful = |left: &&objects::Leftover| matches!(left.fate, objects::Fate::Unknown(_));
+    let doubtful = found.iter().flatten().filter(is_doubtful).count();
     let count = found.as_ref().map_or(0, Vec::len);
     let list = |found: &[objects::Leftover]| {
         let object =
@@ -236,9 +238,13 @@ fn leftovers() -> Finding {
     if count == 0 {
         return finding;
     }
-    finding
-        .is(Verdict::Note)
-        .used(format!("{count} left by dead processes"))
-        .effect("they count towards the limits above; no run uses them")
-        .advice("ipc-bench sweep (removes these and nothing else)")
+    let dead = format!("{} left by dead processes", count - doubtful);
+    let (used, advice) = match doubtful {
+        0 => (dead, "ipc-bench sweep (removes these and nothing else)"),
+        doubtful => (
+            format!("{dead}, {doubtful} of owners that may live"),
+            "ipc-bench sweep; for what it keeps in doubt: ipc-bench sweep --foreign --dry-run",
+        ),
+    };
+    finding.is(Verdict::Note).used(used).effect("they count towards the limits above; no run uses them").advice(advice)
 }

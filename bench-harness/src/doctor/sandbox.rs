@@ -12,7 +12,7 @@ use std::{fs, path::Path};
 /// [`ALL_FIXED`] only.
 const NAMESPACES: &[(&str, u32, &str)] = &[
     ("ipc", 0xEFFF_FFFF, "queues and segments of other namespaces are not seen, and the limits on them are its own"),
-    ("pid", 0xEFFF_FFFC, "process ids are its own; sweep touches only what was made within it"),
+    ("pid", 0xEFFF_FFFC, "process ids are its own; signals and /proc reach no process outside"),
     ("user", 0xEFFF_FFFD, "root is root within it only: limits of the machine cannot be raised from here"),
     ("net", 0xEFFF_FFF9, "the loopback device is its own, and net.core cannot be changed from here"),
     ("mnt", 0xEFFF_FFF8, "/dev/shm and the temporary folder may be its own"),
