@@ -110,7 +110,7 @@ pub fn short(subject: &Subject) -> String {
     }
 }
 
-/// What stands below [`table`] with [short](short) names on a terminal.
+/// What stands below [`table`] with short names on a terminal.
 pub fn key(table: &Table, width: usize) -> String {
     let starred = table.lines.iter().any(|line| line[0].text().ends_with('*'));
     let star = starred.then(|| "*: payload produced, and where possible consumed, in place".to_owned());

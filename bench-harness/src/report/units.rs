@@ -78,7 +78,8 @@ impl Quantity {
 /// A figure without more digits than are known of it.
 ///
 /// Half the interval is rounded to one digit, to two where the first is a 1; the value ends at the same decimal place, with
-/// one digit at least and three at most. Without an interval it has two.
+/// one digit at least and three at most. Without an interval it has two. Of an interval that is many times as wide as the figure
+/// only that is shown, such as `± >40`: its ends say nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rounded {
     /// The figure.
@@ -87,20 +88,28 @@ pub struct Rounded {
     pub half: Option<f64>,
     /// The power of ten of the last digit.
     place: i32,
+    /// Whether half of the interval is more than [`half`](Self::half) says.
+    more: bool,
 }
+
+/// Half an interval is shown up to this multiple of its figure.
+const WIDEST: f64 = 10.0;
 
 impl Rounded {
     /// Rounds `value`, whose 95 % interval is `interval`.
     pub fn of(value: f64, interval: Option<(f64, f64)>) -> Self {
         let half = interval.map(|(lo, hi)| (hi - lo).abs() / 2.0);
+        let widest = WIDEST * value.abs();
+        let more = value != 0.0 && half.is_some_and(|half| half > widest);
+        let half = if more { Some(widest) } else { half };
         let first = first_digit(value);
         let place = match half {
             Some(half) => last_of_doubt(half).clamp(first - 2, first),
             None => first - 1,
         };
-        let unit = 10f64.powi(place);
-        let round = |value: f64| (value / unit).round() * unit;
-        Self { value: round(value), half: half.map(|half| round(half).max(unit)), place }
+        let round = |value: f64, place: i32| (value / 10f64.powi(place)).round() * 10f64.powi(place);
+        let half = half.map(|half| round(half, place.max(last_of_doubt(half))).max(10f64.powi(place)));
+        Self { value: round(value, place), half, place, more }
     }
 
     /// The figure in units of `divisor`, a power of ten.
@@ -110,7 +119,8 @@ impl Rounded {
 
     /// Half the interval in units of `divisor`.
     pub fn doubt(&self, divisor: f64) -> Option<String> {
-        Some(format!("{:.*}", self.decimals(divisor), self.half? / divisor))
+        let more = if self.more { ">" } else { "" };
+        Some(format!("{more}{:.*}", self.decimals(divisor), self.half? / divisor))
     }
 
     fn decimals(&self, divisor: f64) -> usize {
@@ -170,7 +180,8 @@ mod tests {
             // Three digits are the most, and what lies below the last of them is not nothing.
             (4_213.0, 0.2, "4.21 ± 0.01 µs"),
             // One digit is the least, however wide the interval.
-            (4.0, 90.0, "4 ± 90 ns"),
+            (4.0, 39.0, "4 ± 40 ns"),
+            (4.2, 1e9, "4 ± >40 ns"),
             (0.0, 0.0, "0.0 ± 0.1 ns"),
         ] {
             assert_eq!(Quantity::Time.format_within(value, Some((value - half, value + half))), text);
