@@ -1,6 +1,6 @@
 //! What the control groups grant this process: processor time, memory, processes (cgroups(7)), of either version.
 
-use super::{Finding, Group, Trials, files, limits::LONGEST_FILE, mounts, usage::SEGMENT_BYTES};
+use super::{Finding, Group, Trials, Verdict, files, limits::LONGEST_FILE, mounts, usage::SEGMENT_BYTES};
 use crate::{host, lifecycle::MAPPED, oom::KILLED};
 use nix::errno::Errno;
 use std::path::{Path, PathBuf};
@@ -194,7 +194,16 @@ fn amount(resource: &Resource, place: Result<Place, String>, trials: &Trials) ->
     let failure =
         trials.failing(&[], resource.errno).filter(|_| short).or_else(|| trials.failure_with(resource.death?));
     let finding = finding.spent(failure).blames(&[], format!("{:?}:", resource.errno));
-    resource.death.map_or(finding.clone(), |death| finding.blames(&[], death))
+    let Some(death) = resource.death else { return finding };
+    let finding = finding.blames(&[], death);
+    // memory.oom.group (Documentation/admin-guide/cgroup-v2.rst)
+    if finding.verdict != Verdict::Problem && host::read(place.group.join("memory.oom.group")).as_deref() == Ok("1") {
+        return finding
+            .is(Verdict::Note)
+            .effect("beyond it the kernel kills the whole group: this program, too, with all that it has measured")
+            .advice(format!("echo 0 > {}/memory.oom.group", place.group.display()));
+    }
+    finding
 }
 
 /// Bytes of files that the group's account holds and the kernel can give up, of either version.
@@ -254,6 +263,25 @@ mod tests {
         assert_eq!(bound("1048576"), Some(1 << 20));
         assert_eq!(bound("max"), None);
         assert_eq!(bound("9223372036854771712"), None);
+    }
+
+    #[test]
+    fn what_files_hold_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let room = |version, files: [(&str, &str); 2], stat: &str| {
+            for (name, text) in files.into_iter().chain([("memory.stat", stat)]) {
+                std::fs::write(folder.path().join(name), text).unwrap();
+            }
+            let limit = Some((1000, folder.path().to_owned()));
+            MemoryGroup { version, folder: folder.path().to_owned(), limit }.room()
+        };
+        let v2 = [("memory.max", "1000"), ("memory.current", "700")];
+        assert_eq!(room(2, v2, "anon 100\nfile 600\ninactive_file 400\nactive_file 100\n"), Some(800));
+        let v1 = [("memory.limit_in_bytes", "1000"), ("memory.usage_in_bytes", "900")];
+        let of_group_and_below = "inactive_file 1\nactive_file 1\ntotal_inactive_file 200\ntotal_active_file 50\n";
+        assert_eq!(room(1, v1, of_group_and_below), Some(350));
+        let none = MemoryGroup { version: 2, folder: folder.path().to_owned(), limit: None };
+        assert_eq!(none.room(), None);
     }
 
     #[test]

@@ -260,6 +260,14 @@ const LIMITS: &[Limit] = &[
     },
     Limit {
         group: Group::Process,
+        source: Source::Process(Resource::RLIMIT_RTTIME, "RLIMIT_RTTIME", "ulimit -R", 1),
+        unit: "microseconds",
+        bounds: Bounds::Other("binds only what runs under a real-time policy, which pairs never do"),
+        usage: Usage::None,
+        price: "a program under a real-time policy may keep a processor as long",
+    },
+    Limit {
+        group: Group::Process,
         source: Source::Process(Resource::RLIMIT_MEMLOCK, "RLIMIT_MEMLOCK", "ulimit -l", 1024),
         unit: "bytes",
         bounds: Bounds::Other("no mechanism here locks memory"),

@@ -67,7 +67,9 @@ impl Flag {
                 "The run had a nice value, SCHED_BATCH or SCHED_IDLE, and so had the pairs: other processes were favoured, or \
                  these were."
             }
-            Flag::Stopped => "The program was stopped while the pair was measured; the tail holds that time.",
+            Flag::Stopped => {
+                "The program was stopped, or found no processor, while the pair was measured; the tail may hold that time."
+            }
         }
     }
 

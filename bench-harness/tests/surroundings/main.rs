@@ -10,7 +10,7 @@ use ipc_core::conformance::{Suite, run};
 use std::time::Duration;
 
 fn main() {
-    let suite = Suite::new("surroundings").within(Duration::from_secs(60));
+    let suite = Suite::new("surroundings").within(Duration::from_secs(120));
     run([runs::add(causes::add(suite))]);
 }
 

@@ -118,7 +118,7 @@ fn beside_a_busy_process() -> Verdict {
     })
     .map_err(words)?;
     Schedule { policy: Policy::IDLE, ..Schedule::ORDINARY }.enter().map_err(words)?;
-    let sample = measured::<Pipe>(&Job { deadline: Duration::from_secs(40), ..job(Wait::Block) })?;
+    let sample = measured::<Pipe>(&Job { deadline: Duration::from_secs(100), ..job(Wait::Block) })?;
     must(sample.schedule.of_children().policy == Policy::IDLE, format!("{:?}", sample.schedule))
 }
 
