@@ -9,7 +9,7 @@ use bench_harness::{
     record::{self, CostRow, LatencyRow, ThroughputRow},
     registry::MECHANISMS,
 };
-use common::{own_folder, program};
+use common::{PROGRAM, own_folder, program};
 use std::{
     ffi::OsStr,
     fs::File,
@@ -82,7 +82,7 @@ fn a_wrong_command_line_is_explained_whole() {
 
 #[test]
 fn what_is_given_twice_is_measured_once() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let twice = "--mechanism pipe,pipe --mechanism pipe --size 1K,1024 --workload latency,latency --access copy,copy \
                  --wait block,block --placement same-core,same-core --forks 1";
     let mut args = vec!["run", "--quick", "--out", dir.path().to_str().unwrap()];
@@ -127,15 +127,15 @@ fn printing(dir: &str) -> Vec<Vec<String>> {
 
 /// Runs the program with the streams that are given, in a temporary folder of its own.
 fn with_streams(dir: &Path, args: &[String], stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ipc-bench"));
-    command.args(args).env("TMPDIR", dir).stdout(stdout).stderr(stderr);
+    let mut command = program(dir);
+    command.args(args).stdout(stdout).stderr(stderr);
     command.spawn().and_then(Child::wait_with_output).expect("the program starts")
 }
 
 /// In every verb a reader that went away is no error, a full device is one, and no stream makes it panic.
 #[test]
 fn streams_that_cannot_be_written() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let path = dir.path().to_str().unwrap();
     assert_eq!(run_one(dir.path(), &["latency/pipe/64"]).status.code(), Some(0));
     let book = format!("{path}/history.csv");
@@ -174,7 +174,7 @@ fn streams_that_cannot_be_written() {
         assert_eq!(output.status.code(), usual, "{args:?} with a full stderr");
 
         let mut closed = vec!["-c".to_owned(), "exec \"$0\" \"$@\" >&- 2>&-".into()];
-        closed.push(env!("CARGO_BIN_EXE_ipc-bench").into());
+        closed.push(PROGRAM.into());
         closed.extend(args.iter().cloned());
         let status = Command::new("sh").args(&closed).env("TMPDIR", dir.path()).status().unwrap();
         assert_eq!(status.code(), usual, "{args:?} with streams that are closed");
@@ -204,7 +204,7 @@ fn shells_complete_every_verb_and_manual_pages_say_what_help_says() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let out = dir.path().join("pages");
     let page = bench(&["man"]).stdout;
     let text = String::from_utf8_lossy(&page);
@@ -221,12 +221,11 @@ fn shells_complete_every_verb_and_manual_pages_say_what_help_says() {
 
 #[test]
 fn a_path_may_have_any_bytes_and_nothing_else_may() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let strange = dir.path().join(OsStr::from_bytes(b"caf\xe9 'x'"));
     let strange_file = strange.join("h\u{1}.csv");
     let os = |words: &[&str], paths: &[&Path]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ipc-bench"));
-        let output = command.args(words).args(paths).env("TMPDIR", dir.path()).output().expect("the program starts");
+        let output = program(dir.path()).args(words).args(paths).output().expect("the program starts");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let quick =
@@ -294,7 +293,7 @@ fn a_folder_that_cannot_be_written_is_refused_before_measuring() {
 
 #[test]
 fn broken_results_are_refused_by_name_and_line() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let path = dir.path().to_str().unwrap();
     refused(&["report", path], &[path, "latency.csv"]);
     refused(&["report", "/no/such/folder"], &["/no/such/folder"]);
@@ -312,7 +311,7 @@ fn broken_results_are_refused_by_name_and_line() {
 
 #[test]
 fn a_size_over_the_limit_is_a_row_with_the_error() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let output = run_one(dir.path(), &["--mechanism", "pipe,sysv-msgq,posix-mq,udp", "--size", "1M"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let csv = std::fs::read_to_string(dir.path().join("latency.csv")).unwrap();
@@ -336,7 +335,7 @@ fn list_prints_one_json_document() {
 
 #[test]
 fn run_and_report_print_json_and_csv() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let output = run_one(dir.path(), &["--mechanism", "pipe", "--size", "64", "--format", "json"]);
     let rows: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
     let latency = &rows["latency"][0];
@@ -362,7 +361,7 @@ fn run_and_report_print_json_and_csv() {
 
 #[test]
 fn csv_on_stdout_is_one_table() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let path = dir.path().to_str().unwrap();
     // It is known before anything is measured.
     let run = ["run", "pipe/64", "--quick", "--workload", "latency,throughput", "--format", "csv", "--out", path];
@@ -393,7 +392,7 @@ fn csv_on_stdout_is_one_table() {
 /// What is told of files is true of each of them.
 #[test]
 fn only_files_that_were_written_are_named() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let path = dir.path().to_str().unwrap();
     let told = |args: &[&str]| {
         let output = bench(args);
@@ -414,7 +413,7 @@ fn only_files_that_were_written_are_named() {
 
 #[test]
 fn export_prints_one_document_and_names_what_it_leaves_out() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let path = dir.path().to_str().unwrap();
     let cell = |name: &str| name.parse::<Cell>().unwrap();
     let refused_rows = LatencyRow::failed(&cell("latency/udp/1048576/same-core/block/copy"), "cannot <pass>");
@@ -459,7 +458,7 @@ fn export_prints_one_document_and_names_what_it_leaves_out() {
 
 #[test]
 fn costs_are_measured_without_a_timed_cell() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let more = ["--workload", "cost", "--mechanism", "pipe,memfd", "--size", "64,1M", "--format", "json"];
     let output = run_one(dir.path(), &more);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -496,7 +495,7 @@ fn copies_are_counted_and_printed() {
     refused(&["copies", "pipe", "--size", "64"], &["'64'", "1024"]);
     refused(&["copies", "pipe", "--out", "/proc/nowhere"], &["/proc/nowhere", "--out"]);
 
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let out = dir.path().to_str().unwrap();
     let output = bench(&["copies", "sysv-msgq", "--out", out, "--format", "json"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -538,7 +537,7 @@ fn faults_are_inflicted_and_printed() {
     refused(&["faults", "pipe/nap"], &["pipe/nap", "pipe/kill-sender"]);
     refused(&["faults", "pipe/", "--out", "/proc/nowhere"], &["/proc/nowhere", "--out"]);
 
-    let dir = tempfile::tempdir().unwrap();
+    let dir = own_folder();
     let out = dir.path().to_str().unwrap();
     let output = bench(&["faults", "fifo/", "--kills", "4", "--out", out, "--format", "json"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
