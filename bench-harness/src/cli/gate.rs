@@ -23,6 +23,7 @@ use crate::{
 use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
 use std::{
+    collections::HashSet,
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -190,7 +191,10 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
 }
 
 fn load(paths: &[PathBuf]) -> Result<Vec<Program>, Unfit> {
-    paths.iter().map(|path| Program::load(path)).collect()
+    // A build that is given twice, by whatever path, is one.
+    let mut seen = HashSet::new();
+    let mut is_new = |path: &PathBuf| seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
+    paths.iter().filter(|path| is_new(path)).map(|path| Program::load(path)).collect()
 }
 
 /// A file compared with itself would pass, and say nothing.
