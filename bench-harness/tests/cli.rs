@@ -490,6 +490,7 @@ fn costs_are_measured_without_a_timed_cell() {
 }
 
 #[test]
+#[cfg_attr(sanitized, ignore = "the runtime of a sanitizer makes calls and copies of its own")]
 fn copies_are_counted_and_printed() {
     refused(&["copies", "pipe/nap"], &["pipe/nap", "copies/pipe/4096/copy"]);
     refused(&["copies", "pipe", "--size", "64"], &["'64'", "1024"]);
@@ -508,6 +509,7 @@ fn copies_are_counted_and_printed() {
 }
 
 #[test]
+#[cfg_attr(sanitized, ignore = "the runtime of a sanitizer makes calls and copies of its own")]
 fn a_counted_sample_is_one_line() {
     let shapes = ["WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS", "copies/MECHANISM/SIZE/ACCESS"];
     for wrong in ["pipe", "latency/pipe/64/copy", "copies/pipe/64/same-core/block/copy"] {

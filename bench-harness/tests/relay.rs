@@ -10,7 +10,10 @@ use bench_harness::{
 };
 use ipc_core::{
     Channel, Endpoint, Error, Options, Result, Spec,
-    conformance::{Suite, Verdict, run, surroundings::isolate},
+    conformance::{
+        Suite, Verdict, run,
+        surroundings::{countable, isolate},
+    },
     process::{self, Exit},
     shared::SharedPage,
     stream::StreamEnd,
@@ -112,6 +115,7 @@ fn files_share_blocks(plan: &Plan) -> std::result::Result<bool, String> {
 
 /// Checks that this process may trace its children.
 fn can_trace() -> Result<()> {
+    countable()?;
     match Tracee::fork(|| 0).and_then(|child| trace([child], Duration::from_secs(10))) {
         Err(refused @ Untraced::Refused { .. }) => Err(Error::Unsupported { what: "ptrace", why: refused.to_string() }),
         _ => Ok(()),

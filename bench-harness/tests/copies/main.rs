@@ -21,7 +21,7 @@ use bench_harness::{
 use careless::{ByHand, Careless, Lying, Memcpy, Piecewise};
 use ipc_core::{
     Channel, Error,
-    conformance::{Suite, Verdict, run},
+    conformance::{Suite, Verdict, run, surroundings::countable},
 };
 use ipc_fifo::Fifo;
 use ipc_msgq::{PosixMq, SysvMsgq};
@@ -212,6 +212,7 @@ fn a_wrong_number_of_copies_is_noticed() -> Verdict {
 
 /// Nothing can be tested where this process may not trace; without debug registers the watch cannot.
 fn can_trace() -> ipc_core::Result<()> {
+    countable()?;
     match findings::<Pipe>(4096, rules::TABLE) {
         Err(Unmeasured::Untraced(refused @ Untraced::Refused { .. })) => {
             Err(Error::Unsupported { what: "ptrace", why: refused.to_string() })

@@ -150,6 +150,18 @@ pub fn become_ordinary() -> Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(|e| Error::os("prctl", e))
 }
 
+/// Checks that calls and copies can be counted: not under a sanitizer (`scripts/sanitize.sh`), whose runtime adds its own.
+///
+/// # Errors
+/// [`Error::Unsupported`].
+pub fn countable() -> Result<()> {
+    if cfg!(sanitized) {
+        let why = "the runtime of a sanitizer makes calls and copies of its own".to_owned();
+        return Err(Error::Unsupported { what: "counting", why });
+    }
+    Ok(())
+}
+
 /// Moves into an IPC namespace and a mount namespace of its own, where the temporary folder, `/dev/shm` and `/dev/mqueue` are
 /// empty and the first two have room for `bytes` each; in a user namespace, too, where this process is not root's. The temporary
 /// folder is open to every user there.
