@@ -9,21 +9,23 @@ use bench_harness::{
     workload::courier::Copying,
 };
 use ipc_core::{
-    Channel, Endpoint, Name, Options, Reliability, Rendezvous, Result, Spec, Wait,
+    Channel, Endpoint, Error, Name, Options, Reliability, Rendezvous, Result, Spec, Wait,
     conformance::{Suite, Verdict, run},
     liveness::retry_by,
     objects,
     process::{self, Exit, PANICKED},
+    shared::SharedPage,
     stream::StreamEnd,
 };
 use ipc_pipe::Pipe;
 use ipc_shm::{PosixShm, RingEnd};
 use nix::{
-    sys::signal::{Signal, kill, raise},
-    unistd::{Pid, getpid, setpgid},
+    sys::signal::{Signal, kill, killpg, raise},
+    unistd::{Pid, getpgrp, getpid, setpgid},
 };
 use std::{
     fs::{self, File},
+    sync::{OnceLock, atomic::Ordering},
     thread,
     time::Duration,
 };
@@ -37,10 +39,22 @@ enum Fault {
     NeverAnswers,
     Panics,
     Drops,
+    /// Stops itself and all of its group, once.
+    Stops,
 }
 
-const FAULTS: [Fault; 6] =
-    [Fault::None, Fault::FlipsLastByte, Fault::RepeatsTheOneBefore, Fault::NeverAnswers, Fault::Panics, Fault::Drops];
+const FAULTS: [Fault; 7] = [
+    Fault::None,
+    Fault::FlipsLastByte,
+    Fault::RepeatsTheOneBefore,
+    Fault::NeverAnswers,
+    Fault::Panics,
+    Fault::Drops,
+    Fault::Stops,
+];
+
+/// Its first word: whether the group has been stopped.
+static STOPPED: OnceLock<SharedPage> = OnceLock::new();
 
 /// A pipe with fault number `F`; one that drops messages says that it is lossy.
 struct Faulty<const F: usize>;
@@ -80,6 +94,12 @@ impl<const F: usize> Endpoint for FaultyEnd<F> {
                 Fault::NeverAnswers => return self.recv(&mut [0; 1 << 20]).map(drop),
                 Fault::Panics => panic!("as the test wants"),
                 Fault::Drops => return Ok(()),
+                Fault::Stops => {
+                    let page = STOPPED.get().expect("made before the fork");
+                    if page[0].word.swap(1, Ordering::AcqRel) == 0 {
+                        killpg(getpgrp(), Signal::SIGSTOP).map_err(|errno| Error::os("kill", errno))?;
+                    }
+                }
             }
         }
         self.end.send(&message)
@@ -178,12 +198,16 @@ fn measure<const F: usize>(pattern: Pattern, cpus: [usize; 2]) -> std::result::R
 }
 
 fn run_pair<C: Channel>(pattern: Pattern, cpus: [usize; 2], ms: u64) -> std::result::Result<Sample, PairError> {
-    pair::run::<C, Copying<C::Endpoint>>(&job(pattern, cpus, Duration::from_millis(ms)))
-}
-
-fn job(pattern: Pattern, cpus: [usize; 2], deadline: Duration) -> Job {
-    let budget = Budget::Time { warm_up: Duration::from_millis(1), measure: Duration::from_millis(5) };
-    Job { pattern, size: 256, cpus: Some(cpus), wait: Wait::Block, budget, deadline, slow_by: None }
+    let milliseconds = Duration::from_millis;
+    pair::run::<C, Copying<C::Endpoint>>(&Job {
+        pattern,
+        size: 256,
+        cpus: Some(cpus),
+        wait: Wait::Block,
+        budget: Budget::Time { warm_up: milliseconds(1), measure: milliseconds(5) },
+        deadline: milliseconds(ms),
+        slow_by: None,
+    })
 }
 
 /// Runs both patterns and judges each outcome.
@@ -207,28 +231,28 @@ fn wrong(outcome: &std::result::Result<Sample, PairError>) -> bool {
 
 /// A pair that is stopped with its supervisor for longer than its deadline is no pair that hangs, and is measured again.
 fn a_stop_does_not_count() -> Verdict {
-    const STOP: Duration = Duration::from_millis(800);
-    setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(words)?;
-    let group = Pid::from_raw(-getpid().as_raw());
-    let mut stopper = process::fork(|| {
-        let stopped = setpgid(Pid::from_raw(0), Pid::from_raw(0)).and_then(|()| {
-            thread::sleep(Duration::from_millis(50));
-            kill(group, Signal::SIGSTOP)
-        });
-        thread::sleep(STOP);
-        i32::from(stopped.and_then(|()| kill(group, Signal::SIGCONT)).is_err())
+    const DEADLINE: Duration = Duration::from_millis(2000);
+    let page = STOPPED.get_or_init(|| SharedPage::new().expect("there is memory"));
+    let this = Pid::from_raw(0);
+    setpgid(this, this).map_err(words)?;
+    let group = getpgrp();
+    // In a group of its own it goes on.
+    let mut alarm = process::fork(|| {
+        let left = setpgid(this, this);
+        while left.is_ok() && page[0].word.load(Ordering::Acquire) == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(DEADLINE + Duration::from_millis(500));
+        i32::from(killpg(group, Signal::SIGCONT).is_err())
     })
     .map_err(words)?;
-    let sample = pair::run::<Pipe, Copying<<Pipe as Channel>::Endpoint>>(&Job {
-        budget: Budget::Time { warm_up: Duration::from_millis(1), measure: Duration::from_millis(150) },
-        ..job(Pattern::RoundTrip, [0, 0], STOP / 2)
-    });
-    if stopper.wait(Duration::from_secs(10)).map_err(words)? != Some(Exit::Code(0)) {
+    let sample = run_pair::<Faulty<6>>(Pattern::RoundTrip, [0, 0], DEADLINE.as_millis() as u64).map_err(words)?;
+    if alarm.wait(Duration::from_secs(20)).map_err(words)? != Some(Exit::Code(0)) {
         return Err("nobody was stopped".into());
     }
-    let sample = sample.map_err(words)?;
     let longest = sample.histogram.as_ref().map_or(0, |histogram| histogram.unpack().max());
-    if !sample.stopped && u128::from(longest) < STOP.as_nanos() / 2 { Ok(()) } else { Err(format!("{longest} ns")) }
+    let is_clean = !sample.stopped && u128::from(longest) < DEADLINE.as_nanos();
+    if is_clean { Ok(()) } else { Err(format!("stopped: {}, longest: {longest} ns", sample.stopped)) }
 }
 
 fn words(error: impl std::fmt::Display) -> String {
