@@ -20,8 +20,8 @@ use ipc_core::{
 use ipc_pipe::Pipe;
 use ipc_shm::{PosixShm, RingEnd};
 use nix::{
-    sys::signal::{Signal, kill, killpg, raise},
-    unistd::{Pid, getpgrp, getpid, setpgid},
+    sys::signal::{Signal, killpg, raise},
+    unistd::{Pid, getpgrp, setpgid},
 };
 use std::{
     fs::{self, File},
