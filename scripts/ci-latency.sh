@@ -7,11 +7,11 @@
 #   --plan smoke|twelve|full   how much is measured          default full
 #   --filter TEXT              only cells whose name contains this
 #   --builds N                 builds of each side           default 3
-#   --out DIR                  where the reports go          default target/ipc-bench/gate
+#   --out DIR                  where the reports go          default results/gate
 #   --soft                     ends with 0 where it would end with 3 or 4, and warns: for a CI that shall stay green then
 #
 # Head is HEAD_REV. Without it, it is what lies here: HEAD with all uncommitted changes, new files that are not ignored included
-# (but those to `results/`, which every run rewrites, make no change by themselves).
+# (but those to `results/`, which holds figures and no source, make no change by themselves).
 # Base is BASE_REV. Without it, it is where head left the main branch (origin/HEAD, origin/main, main, origin/master or master,
 # the first that there is). On the main branch itself it is HEAD where there are uncommitted changes, else the commit before.
 #
@@ -91,7 +91,7 @@ git rev-parse --quiet --verify --end-of-options HEAD >/dev/null || ! git rev-par
     fail 2 "$(git --version) is too old: this needs 2.30 or newer"
 [ "$found" = "$top" ] || fail 2 "$top is no git repository of its own, but a folder of $found"
 work=$(realpath -m -- "${CARGO_TARGET_DIR:-target}")/ipc-bench
-: "${out:=$work/gate}"
+: "${out:=$top/results/gate}"
 # What a run writes is no change of the head. (What is ignored is none anyhow, and `git add` objects to its name.)
 paths=(.)
 for folder in "${work%/ipc-bench}" "$out"; do

@@ -1,4 +1,4 @@
-//! The main job of `cargo bench`: measures every mechanism, prints the ranking, writes `results/`.
+//! The main job of `cargo bench`: measures every mechanism, prints the ranking, writes `results/latest/`.
 
 use bench_harness::cli;
 use std::process::ExitCode;

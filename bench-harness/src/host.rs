@@ -17,7 +17,7 @@ pub(crate) use gather::{limit, online, read, reason, value_of};
 pub use time::{rfc3339, since_epoch};
 
 use crate::anchors;
-use crate::record::{Error, write_atomically};
+use crate::record::{Error, write_durably};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fs, io, path::Path};
 
@@ -171,7 +171,7 @@ impl Host {
         let path = dir.join(FILE);
         let mut text = serde_json::to_string_pretty(self).map_err(|e| Error::io(&path, e.into()))?;
         text.push('\n');
-        write_atomically(&path, text.as_bytes())
+        write_durably(&path, text.as_bytes())
     }
 
     /// Reads the facts back; `None` where the folder has no `host.json`.

@@ -5,7 +5,8 @@
 //! [`record`], [`report`] keep and show the rows. [`usage`] and [`energy`] say what a pair took beside its time. [`faults`] kills,
 //! closes and stops one process of a pair and sees what becomes of the other. [`copies`] traces a pair, [`lifecycle`] measures
 //! what a channel costs before and after its messages, [`relay`] carries a file from process to process: what a run measures
-//! [`beside`] its cells. [`anchors`] measure the machine itself, and [`history`] keeps the figures of run after run. [`gate`] compares two builds,
+//! [`beside`] its cells. [`anchors`] measure the machine itself. [`history`] keeps the figures of run after run, and
+//! [`reference`](mod@reference) compares a run with one of another machine. [`gate`] compares two builds,
 //! and [`inject`] makes one slower on purpose. [`registry`] is the one table of mechanisms, [`streams`] the one place that writes to stdout and stderr. The program `ipc-bench` and the bench
 //! targets are thin callers of this library.
 
@@ -35,6 +36,7 @@ pub mod plan;
 pub mod probe;
 pub mod progress;
 pub mod record;
+pub mod reference;
 pub mod registry;
 pub mod relay;
 pub mod report;

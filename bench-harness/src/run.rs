@@ -4,13 +4,19 @@ use crate::{
     anchors, beside,
     cell::{Cell, Workload},
     clock, cost,
-    host::{Host, rfc3339},
+    host::{self, Host, rfc3339},
     interrupt,
     pair::{Job, PairError, Sample},
     plan::Plan,
     progress::Progress,
-    record::{self, CostRow, LatencyRow, ThroughputRow, histograms},
+    record::{
+        self, CostRow, LatencyRow, ThroughputRow,
+        folder::{self, Owned},
+        histograms,
+        outcome::Tally as Outcomes,
+    },
     registry::Mechanism,
+    report::{self, charts},
     stats,
     tally::{Tally, is_relocated},
     topology::Topology,
@@ -18,6 +24,8 @@ use crate::{
 use hdrhistogram::Histogram;
 use ipc_core::process::Schedule;
 use std::{
+    fs::File,
+    io::Read as _,
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
@@ -164,39 +172,65 @@ fn measure_steady(plan: &Plan, topology: &Topology, tally: &Tally) -> Result<Sam
 }
 
 impl Results {
-    /// Writes rows, histograms and host to `dir`, then everything that [`report`](crate::report) makes of them, and returns
-    /// the paths of all of it, of the histograms that of their log. A file of an earlier run that this one has no rows for is removed: the report would mix the two.
+    /// Why there is not a single figure; `None` where there is one.
+    pub fn why_nothing(&self) -> Option<String> {
+        let beside::Rows { copies, lifecycle, relay, .. } = &self.beside;
+        let cells = Outcomes::default().with(&self.latency).with(&self.throughput).with(&self.cost);
+        cells.with(copies).with(lifecycle).with(relay).why_nothing()
+    }
+
+    /// Writes rows, histograms, host and everything that [`report`] makes of them to `dir`, all together or not at all, and returns
+    /// the paths of all of it, of the histograms that of their log. Files of an earlier run that this one has nothing for are removed. Files of others stay, and so does
+    /// `faults.csv`, which says itself when and where it was measured.
     ///
     /// # Errors
-    /// [`record::Error`] naming the file.
+    /// [`record::Error`] naming the file. The folder is then as it was.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, record::Error> {
-        let mut written: Vec<PathBuf> = [
-            write_or_remove(dir, &self.latency)?,
-            write_or_remove(dir, &self.throughput)?,
-            write_or_remove(dir, &self.cost)?,
-            write_or_remove(dir, &self.beside.copies)?,
-            write_or_remove(dir, &self.beside.lifecycle)?,
-            write_or_remove(dir, &self.beside.relay)?,
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        histograms::write(dir, self.started, &self.histograms)?;
-        written.push(dir.join(histograms::FOLDER).join(histograms::LOG));
-        self.host.write(dir)?;
-        written.push(dir.join(crate::host::FILE));
-        written.extend(crate::report::build(dir)?);
-        Ok(written)
+        folder::replace(dir, OWNED, |draft| {
+            let rows = [
+                write_unless_empty(draft, &self.latency)?,
+                write_unless_empty(draft, &self.throughput)?,
+                write_unless_empty(draft, &self.cost)?,
+                write_unless_empty(draft, &self.beside.copies)?,
+                write_unless_empty(draft, &self.beside.lifecycle)?,
+                write_unless_empty(draft, &self.beside.relay)?,
+            ];
+            histograms::write(draft, self.started, &self.histograms)?;
+            self.host.write(draft)?;
+            let mut results = report::Results::of_run(draft)?;
+            // What is wrong with the faults is no reason to lose the run: `report` says it.
+            results.faults = record::read_any(dir).unwrap_or_default();
+            let others = [draft.join(histograms::LOG), draft.join(host::FILE)];
+            Ok(rows.into_iter().flatten().chain(others).chain(results.write(draft)?).collect())
+        })
     }
 }
 
-fn write_or_remove<R: record::Row>(dir: &Path, rows: &[R]) -> Result<Option<PathBuf>, record::Error> {
-    let path = dir.join(R::FILE);
-    if !rows.is_empty() {
-        return record::write(dir, rows).map(|()| Some(path));
-    }
-    match std::fs::remove_file(&path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(record::Error::Io { path, source }),
-        _ => Ok(None),
-    }
+/// The files that a run may have written.
+const OWNED: Owned = Owned { folders: &["", charts::FOLDER, histograms::FOLDER], owns };
+
+fn owns(name: &Path) -> bool {
+    record::OF_A_RUN.iter().any(|(file, _)| name == Path::new(file))
+        || [host::FILE, histograms::LOG].iter().any(|file| name == Path::new(file))
+        || histograms::owns(name)
+        || report::owns(name)
+}
+
+/// A file in `dir` that has the name of one that a run writes and is none, if there is one.
+pub fn foreign(dir: &Path) -> Option<PathBuf> {
+    // Each with words near its beginning. Columns are added at the end, so the first ones are in every version.
+    let csv = record::OF_A_RUN.iter().map(|(file, columns)| (*file, columns[..2].join(",")));
+    let others = [(host::FILE, "\"cpu\":"), (report::README, report::README_MARK), (report::PAGE, report::PAGE_MARK)];
+    let all = csv.chain(others.map(|(file, words)| (file, words.to_owned())));
+    all.map(|(file, words)| (dir.join(file), words))
+        .find(|(path, words)| {
+            let mut start = Vec::new();
+            let read = File::open(path).and_then(|file| file.take(1 << 12).read_to_end(&mut start));
+            read.is_ok_and(|len| len > 0) && !String::from_utf8_lossy(&start).contains(words)
+        })
+        .map(|(path, _)| path)
+}
+
+fn write_unless_empty<R: record::Row>(dir: &Path, rows: &[R]) -> Result<Option<PathBuf>, record::Error> {
+    if rows.is_empty() { Ok(None) } else { record::write(dir, rows).map(|()| Some(dir.join(R::FILE))) }
 }

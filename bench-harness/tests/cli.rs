@@ -526,9 +526,10 @@ fn a_counted_sample_is_one_line() {
     let reading: ExactReading = serde_json::from_str(&text).unwrap();
     assert_eq!((reading.name.as_str(), reading.syscalls, reading.error), ("copies/pipe/64/copy", Some(2.0), None));
 
-    // What cannot be counted is a line as well.
+    // What cannot be counted is a line as well, and no success.
     let output = bench(&["sample", "copies/pipe/64/in-place"]);
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: nothing was counted: "));
     let reading: ExactReading = serde_json::from_slice(&output.stdout).unwrap();
     assert!(reading.error.is_some_and(|why| why.contains("pipe has no access in-place")) && reading.evidence.is_none());
 }

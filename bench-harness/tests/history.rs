@@ -127,13 +127,18 @@ fn a_run_is_added_with_all_that_is_known_of_it() {
 }
 
 #[test]
-fn the_committed_results_can_be_added() {
+fn committed_references_can_be_added() {
     let dir = tempfile::tempdir().unwrap();
     let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results");
     let history = dir.path().join(HistoryRow::FILE);
-    done(&["history", "add", text(&results), "--history", text(&history)]);
+    let references: Vec<_> =
+        fs::read_dir(results.join("machines")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    for reference in &references {
+        done(&["history", "add", text(reference), "--history", text(&history)]);
+    }
     let book = Book::read(&history).unwrap();
-    assert!(book.runs.len() == 1 && book.runs[0].cells > 100, "{:?}", book.runs);
+    assert!(!references.is_empty() && book.runs.len() == references.len(), "{:?}", book.runs);
+    assert!(book.runs.iter().all(|run| run.cells > 100), "{:?}", book.runs);
     // And the history that is committed beside them can be read.
     let committed = Book::read(&results.join(HistoryRow::FILE)).unwrap();
     assert!(committed.env_keys().iter().all(|key| committed.environments.contains_key(*key)));

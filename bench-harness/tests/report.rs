@@ -408,20 +408,33 @@ fn columns_of_other_versions_are_tolerated() {
     assert_eq!(record::read::<LatencyRow>(dir.path()).unwrap(), [row]);
 }
 
+/// The lines of a percentile listing: value, quantile, count.
+fn listing(path: &Path) -> Vec<(f64, f64, u64)> {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.starts_with("       Value     Percentile TotalCount 1/(1-Percentile)\n\n") && text.contains("#[Max"));
+    let lines = text.lines().skip(2).filter(|line| !line.starts_with('#'));
+    let fields = lines.map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+    fields.map(|f| (f[0].parse().unwrap(), f[1].parse().unwrap(), f[2].parse().unwrap())).collect()
+}
+
 #[test]
 fn percentile_listings_agree_with_the_histogram() {
     let dir = tempfile::tempdir().unwrap();
     let cell = cells(Workload::Latency, &[64])[0];
     let histogram = histogram(&cell, 20_000);
     histograms::write(dir.path(), UNIX_EPOCH, &[(cell.to_string(), histogram.clone())]).unwrap();
-    let read = Distribution::read(dir.path(), &cell.to_string()).unwrap().unwrap();
-    assert_eq!(read.count(), 20_000);
-    for step in &read.steps {
-        let expected = histogram.value_at_quantile(step.quantile);
-        assert!(histogram.equivalent(step.value_ns as u64, expected), "{step:?}: {expected}");
-        assert_eq!(step.count, histogram.count_between(0, step.value_ns as u64), "{step:?}");
+    let listed = listing(&dir.path().join("histograms").join(histograms::file_name(&cell.to_string())));
+    for &(value, quantile, count) in &listed {
+        let expected = histogram.value_at_quantile(quantile);
+        assert!(histogram.equivalent(value as u64, expected), "{value} {quantile}: {expected}");
+        assert_eq!(count, histogram.count_between(0, value as u64), "{value} {quantile}");
     }
-    assert!(histogram.equivalent(read.steps.last().unwrap().value_ns as u64, histogram.max()));
+    let &(last, _, count) = listed.last().unwrap();
+    assert!(count == 20_000 && histogram.equivalent(last as u64, histogram.max()));
+    // The log has the same steps.
+    let read = &Distribution::read_all(dir.path()).unwrap()[&cell.to_string()];
+    assert_eq!((read.count(), read.steps.len()), (20_000, listed.len()));
+    assert!(read.steps.iter().zip(&listed).all(|(step, line)| (step.value_ns, step.count) == (line.0, line.2)));
 }
 
 #[test]
@@ -435,7 +448,7 @@ fn the_log_holds_every_histogram_by_name() {
     let written: Vec<_> =
         cells(Workload::Latency, &[64])[..3].iter().map(|c| (c.to_string(), histogram(c, 500))).collect();
     histograms::write(dir.path(), UNIX_EPOCH, &written).unwrap();
-    let log = fs::read(dir.path().join("histograms/all.hlog")).unwrap();
+    let log = fs::read(dir.path().join("all.hlog")).unwrap();
     let intervals: Vec<_> = IntervalLogIterator::new(&log)
         .filter_map(|entry| match entry.unwrap() {
             LogEntry::Interval(interval) => Some(interval),
@@ -452,21 +465,37 @@ fn the_log_holds_every_histogram_by_name() {
 }
 
 #[test]
-fn stale_listings_go_and_broken_ones_are_named() {
+fn a_broken_log_is_named_with_its_line() {
     let dir = tempfile::tempdir().unwrap();
+    assert!(Distribution::read_all(dir.path()).unwrap().is_empty());
     let two: Vec<_> = cells(Workload::Latency, &[64])[..2].iter().map(|c| (c.to_string(), histogram(c, 50))).collect();
     histograms::write(dir.path(), UNIX_EPOCH, &two).unwrap();
-    histograms::write(dir.path(), UNIX_EPOCH, &two[..1]).unwrap();
-    assert!(Distribution::read(dir.path(), &two[0].0).unwrap().is_some());
-    assert!(Distribution::read(dir.path(), &two[1].0).unwrap().is_none());
+    let names = || Distribution::read_all(dir.path()).unwrap().into_keys().collect::<Vec<_>>();
+    let mut expected: Vec<_> = two.iter().map(|(name, _)| name.clone()).collect();
+    expected.sort();
+    assert_eq!(names(), expected);
 
-    let path = dir.path().join("histograms").join(histograms::file_name(&two[0].0));
+    let path = dir.path().join("all.hlog");
     let text = fs::read_to_string(&path).unwrap();
-    for broken in ["hello\n", &text[..text.len() / 2], &text.replace("0.500000000000", "5.5")] {
+    let (head, last) = text.trim_end().rsplit_once('\n').unwrap();
+    let line = text.lines().count();
+    let cut = &last[..last.len() / 2];
+    for (broken, line) in [
+        ("hello\n".to_owned(), 1),
+        (format!("{head}\n{cut}"), line),
+        (format!("{head}\n{cut}\n"), line),
+        (text.replace("Tag=", "Tug="), line - 1),
+    ] {
         fs::write(&path, broken).unwrap();
-        let error = Distribution::read(dir.path(), &two[0].0).unwrap_err();
-        assert!(matches!(error, Error::Row { .. }) && error.to_string().contains(".hgrm: line "), "{error}");
+        let error = Distribution::read_all(dir.path()).unwrap_err();
+        let named = format!("all.hlog: line {line}: ");
+        assert!(matches!(error, Error::Row { .. }) && error.to_string().contains(&named), "{error}");
     }
+
+    // Runs of earlier versions have it beside the listings.
+    fs::rename(&path, dir.path().join("histograms/all.hlog")).unwrap();
+    fs::write(dir.path().join("histograms/all.hlog"), &text).unwrap();
+    assert_eq!(names(), expected);
 }
 
 #[test]

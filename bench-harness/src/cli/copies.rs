@@ -2,9 +2,9 @@
 
 use super::{Format, Verdict, distinct, output, run};
 use crate::{
-    copies, interrupt,
+    copies, host, interrupt,
     progress::Progress,
-    record::{self, CopiesRow, Row as _},
+    record::{self, CopiesRow, Row as _, outcome::Tally},
     report,
     streams::say,
 };
@@ -50,6 +50,13 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         }
     }
     let out = args.out.as_deref().map(|out| run::folder(Some(out), false)).transpose()?;
+    // Beside the other figures of a run these would look like its own.
+    if let Some(out) = out.as_ref().filter(|out| out.join(host::FILE).exists()) {
+        bail!(
+            "'{0}' holds a run, whose copies these are not: choose another folder, or `ipc-bench run --workload copies --out {0}`",
+            out.display()
+        )
+    }
     interrupt::install().context("sigaction")?;
 
     let mut progress = Progress::new(subjects.len() as u64, "subjects");
@@ -63,6 +70,13 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         progress.advance(1);
     }
     progress.finish();
+    let nothing = Tally::default().with(&rows).why_nothing();
+    if let Some(why) = nothing.filter(|_| rows.iter().all(|row| copies::verdict(row).is_none())) {
+        if interrupt::requested() {
+            return Ok(Verdict::Interrupted);
+        }
+        bail!("nothing was counted and nothing is written: {why}")
+    }
     if let Some(out) = &out {
         record::write(out, &rows)?;
     }

@@ -1,6 +1,6 @@
 //! `ipc-bench export FORMAT [DIR]`: the figures of a run, for tools that keep a history of benchmarks.
 
-use super::{Verdict, output, run};
+use super::{Verdict, folders, output};
 use crate::{
     cell::named,
     gate::{
@@ -30,7 +30,7 @@ named! {
 pub struct Args {
     /// bencher (Bencher Metric Format), github-latency or github-throughput (github-action-benchmark)
     format: Format,
-    /// Folder with the CSV files of a run; the suite's own `results/` by default
+    /// Folder with the CSV files of a run; results/latest by default
     dir: Option<PathBuf>,
 }
 
@@ -39,7 +39,7 @@ pub struct Args {
 /// # Errors
 /// A missing or broken file, by name and line; files without a single figure, which the tools would take for an error of their own.
 pub fn main(args: &Args) -> anyhow::Result<Verdict> {
-    let dir = args.dir.clone().unwrap_or_else(run::results_dir);
+    let dir = args.dir.clone().unwrap_or_else(|| folders::LATEST.into());
     let latency = |dir| measurements(dir, Measurement::of_latency, |row: &LatencyRow| &row.error);
     let throughput = |dir| measurements(dir, Measurement::of_throughput, |row: &ThroughputRow| &row.error);
     let measurements = match args.format {

@@ -3,7 +3,7 @@
 use super::{Format, Verdict, output, run};
 use crate::{
     faults, interrupt,
-    record::{self, FaultRow, Row as _},
+    record::{FaultRow, Row as _, outcome::Tally},
     report,
     streams::say,
     topology::Topology,
@@ -19,7 +19,7 @@ pub struct Args {
     /// SIGKILLs a mechanism, half of them to its sender and half to its receiver; the other faults in proportion
     #[arg(long, value_name = "N", default_value_t = faults::KILLS, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     kills: u32,
-    /// Where to write; by default results/ for all faults and at least the default number of kills, else target/ipc-bench
+    /// Where to write; by default results/latest for all faults and at least the default number of kills, else results/partial
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// How to print
@@ -43,13 +43,15 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         let filter = args.filter.as_deref().unwrap_or_default();
         bail!("no fault's name contains '{filter}': names are MECHANISM/FAULT, such as pipe/kill-sender")
     }
-    let out = run::folder(args.out.as_deref(), complete && !results.interrupted)?;
-    record::write(&out, &results.rows)?;
-    // The tables of a run that lies there already get these beside them.
-    match report::build(&out) {
-        Ok(_) | Err(record::Error::NoResults { .. }) => {}
-        Err(error) => return Err(error.into()),
+    if let Some(why) = Tally::default().with(&results.rows).why_nothing() {
+        if results.interrupted {
+            say!("interrupted before anything was measured: nothing is written");
+            return Ok(Verdict::Interrupted);
+        }
+        bail!("nothing was measured and nothing is written: {why}")
     }
+    let out = run::folder(args.out.as_deref(), complete && !results.interrupted)?;
+    results.write(&out)?;
     match args.format {
         Format::Json => output::print(&output::json(&output::records(&results.rows)?)?)?,
         Format::Csv => output::print(&output::csv(&results.rows)?)?,

@@ -1,9 +1,6 @@
 //! `ipc-bench gate`: compares two builds of this program, and says whether the second is slower.
 
-use super::{
-    Format, Verdict, output,
-    run::{folder, gate_dir},
-};
+use super::{Format, Verdict, folders, output, run};
 use crate::{
     cell::Cell,
     gate::{
@@ -65,7 +62,7 @@ pub struct Args {
     /// The seed of all random choices; by default another one each time
     #[arg(long)]
     seed: Option<u64>,
-    /// Where to write the reports; by default target/ipc-bench/gate
+    /// Where to write the reports; by default results/gate
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// How to print the result
@@ -126,7 +123,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         }
     }
     refuse_itself(&args.base, &args.head)?;
-    let out = folder(Some(&args.out.clone().unwrap_or_else(gate_dir)), false)?;
+    let out = run::folder(Some(args.out.as_deref().unwrap_or(Path::new(folders::GATE))), false)?;
     // First: without a base a CI may stay green, without a head it may not.
     let head = load(&args.head).map_err(|unfit| anyhow!("head: {unfit}"))?;
     let base = match load(&args.base) {

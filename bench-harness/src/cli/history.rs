@@ -1,9 +1,8 @@
 //! `ipc-bench history`: keeps the figures of run after run, shows them, draws them. It advises, and never ends with a verdict.
 
-use super::{Format, Verdict, output, run};
+use super::{Format, Verdict, folders, output};
 use crate::{
     history::{self, Added, Book},
-    record::{HistoryRow, Row as _},
     report,
     streams::say,
 };
@@ -32,7 +31,7 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Add {
-    /// Folder with the results of a run; the suite's own `results/` by default
+    /// Folder with the results of a run; results/latest by default
     dir: Option<PathBuf>,
     /// The history; results/history.csv by default
     #[arg(long, value_name = "FILE")]
@@ -52,7 +51,7 @@ struct Show {
 struct Plot {
     #[command(flatten)]
     choice: Choice,
-    /// Where to write; results/charts/history by default
+    /// Where to write; results/history by default
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -83,11 +82,11 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
 }
 
 fn file(chosen: Option<&Path>) -> PathBuf {
-    chosen.map_or_else(|| run::results_dir().join(HistoryRow::FILE), Path::to_owned)
+    chosen.unwrap_or(Path::new(folders::HISTORY)).to_owned()
 }
 
 fn add(args: &Add) -> anyhow::Result<Verdict> {
-    let dir = args.dir.clone().unwrap_or_else(run::results_dir);
+    let dir = args.dir.clone().unwrap_or_else(|| folders::LATEST.into());
     let path = file(args.history.as_deref());
     let added = history::add(&dir, &path)?;
     let cells = if added.rows == 1 { "one cell".to_owned() } else { format!("{} cells", added.rows) };
@@ -154,7 +153,7 @@ fn plot(args: &Plot) -> anyhow::Result<Verdict> {
     let whole = args.choice.read()?;
     let warnings = whole.warnings();
     let shown = whole.narrowed(None, args.choice.last());
-    let out = args.out.clone().unwrap_or_else(|| run::results_dir().join(report::charts::history::FOLDER));
+    let out = args.out.clone().unwrap_or_else(|| folders::HISTORY_CHARTS.into());
     let written = report::charts::history::write(&shown, &warnings, &out)?;
     let runs = if shown.runs.len() == 1 { "one run".to_owned() } else { format!("{} runs", shown.runs.len()) };
     let mut text = format!("{} charts of {runs} written to {}\n", written.len(), out.display());

@@ -7,6 +7,7 @@ mod copies;
 mod doctor;
 mod export;
 mod faults;
+mod folders;
 mod gate;
 mod history;
 mod list;

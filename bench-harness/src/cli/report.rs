@@ -1,11 +1,11 @@
 //! `ipc-bench report`: rebuilds everything that is made from the CSV files.
 
-use super::{Format, Verdict, output, printing::Printing, run};
+use super::{Format, Verdict, folders, output, printing::Printing};
 use crate::{
     record::write_atomically,
-    report::{Results, blocks},
+    report::{self, Results, blocks},
 };
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ use std::{
 /// Options of `report`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder with the CSV files of a run; the suite's own `results/` by default
+    /// Folder with the CSV files of a run; results/latest by default
     dir: Option<PathBuf>,
     /// Rewrite the measured blocks of this Markdown page, such as README.md, from DIR, and print no tables
     #[arg(long, value_name = "PAGE")]
@@ -28,11 +28,14 @@ pub struct Args {
 /// # Errors
 /// A missing or broken file, by name and line; CSV of several tables without the name of one.
 pub fn main(args: &Args) -> anyhow::Result<Verdict> {
-    let dir = args.dir.clone().unwrap_or_else(run::results_dir);
-    let results = Results::read(&dir)?;
+    let dir = args.dir.clone().unwrap_or_else(|| folders::LATEST.into());
+    // What cannot be printed is said before anything is written.
+    let table = args.printing.choose(&Results::read(&dir)?.rows().tables())?;
+    let (results, written) = report::rebuild(&dir)?;
+    if let Some(why) = results.why_nothing() {
+        bail!("{}: {why}", dir.display())
+    }
     let rows = results.rows();
-    let table = args.printing.choose(&rows.tables())?;
-    let written = results.write(&dir)?;
     if let Some(page) = &args.blocks {
         rewrite(page, &results, &dir)?;
         return Ok(Verdict::Done);

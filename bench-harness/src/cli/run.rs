@@ -1,7 +1,7 @@
 //! `ipc-bench run` and the bench target `compare`: one engine with the same options.
 
 use super::{
-    Format, Verdict, distinct, output,
+    Format, Verdict, distinct, folders, output,
     printing::{Printing, Table},
 };
 use crate::{
@@ -9,13 +9,14 @@ use crate::{
     cell::{Access, Placement, Workload},
     interrupt,
     plan::{Depth, Plan, Selection},
+    reference,
     registry::{MECHANISMS, Mechanism},
     report::Rows,
     run,
     streams::say,
     topology::Topology,
 };
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{
     Parser,
     builder::{PossibleValuesParser, TypedValueParser},
@@ -62,7 +63,7 @@ pub struct Args {
     /// The two hardware threads to use, such as 0,1
     #[arg(long, value_name = "A,B", value_parser = cpus)]
     cpus: Option<[usize; 2]>,
-    /// Where to write; by default results/ for a complete run and target/ipc-bench for a partial one
+    /// Where to write; by default results/latest for a complete run, results/partial for any other
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -124,7 +125,7 @@ impl Args {
         }
     }
 
-    /// Whether the run measures all of the default plan or more: only such runs belong in `results/`.
+    /// Whether the run measures all of the default plan or more: only such runs belong in `results/latest`.
     fn is_complete(&self) -> bool {
         let Self { filter, quick, full: _, mechanism, workload, size, placement, wait, access, forks, cpus, .. } = self;
         !quick
@@ -136,28 +137,26 @@ impl Args {
     }
 }
 
-/// Where complete runs are kept: `results/` of the workspace.
-pub fn results_dir() -> PathBuf {
-    workspace().join("results")
-}
-
-/// Where the gate writes.
-pub fn gate_dir() -> PathBuf {
-    workspace().join("target/ipc-bench/gate")
-}
-
-fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
-}
-
 /// The folder to write to, which can be written: the one `asked` for, else the one for complete or for partial runs.
 ///
 /// # Errors
 /// Why it cannot be written.
 pub fn folder(asked: Option<&Path>, complete: bool) -> anyhow::Result<PathBuf> {
-    let default = || if complete { results_dir() } else { workspace().join("target/ipc-bench") };
-    let folder = asked.map_or_else(default, Path::to_owned);
+    let default = if complete { folders::LATEST } else { folders::PARTIAL };
+    let folder = asked.unwrap_or(Path::new(default)).to_owned();
     ensure_writable(&folder)?;
+    Ok(folder)
+}
+
+/// The folder of a run, likewise. A file of somebody else's that the run would replace is no place for it.
+fn folder_of_run(asked: Option<&Path>, complete: bool) -> anyhow::Result<PathBuf> {
+    let folder = folder(asked, complete)?;
+    if let Some(foreign) = run::foreign(&folder) {
+        bail!(
+            "'{}' is no file of a run, and a run would replace it: choose another folder with --out",
+            foreign.display()
+        )
+    }
     Ok(folder)
 }
 
@@ -178,11 +177,18 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         .map_err(anyhow::Error::msg)?;
     let table = args.printing.choose(&tables)?;
     // Before measuring for minutes: can it be kept?
-    folder(args.out.as_deref(), args.is_complete())?;
+    folder_of_run(args.out.as_deref(), args.is_complete())?;
     interrupt::install().context("sigaction")?;
 
     let results = run::measure(&plan, &topology, command());
-    let out = folder(args.out.as_deref(), args.is_complete() && !results.interrupted)?;
+    if let Some(why) = results.why_nothing().filter(|_| !results.wrong_payload) {
+        if results.interrupted {
+            say!("interrupted before anything was measured: nothing is written");
+            return Ok(Verdict::Interrupted);
+        }
+        bail!("nothing was measured and nothing is written: {why}")
+    }
+    let out = folder_of_run(args.out.as_deref(), args.is_complete() && !results.interrupted)?;
     let written = results.write(&out);
     let run::Results { latency, throughput, cost, beside, .. } = &results;
     let beside::Rows { copies, lifecycle, relay, .. } = beside;
@@ -190,7 +196,9 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     // What was measured is shown whatever becomes of the files, and what is wrong with it whatever becomes of stdout.
     let mut printed = output::tables(args.printing.format, table, &rows);
     if let (Format::Table, Ok(_), Ok(written)) = (args.printing.format, &printed, &written) {
-        printed = output::paths(&out, written).and(printed);
+        let complete = args.is_complete() && !results.interrupted;
+        let compared = if complete { compare_with_reference(&results, &out) } else { Ok(()) };
+        printed = compared.and(output::paths(&out, written)).and(printed);
     }
     for note in &results.host.run.notes {
         say!("note: {note}");
@@ -207,6 +215,13 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         (_, true) => Verdict::Interrupted,
         _ => Verdict::Done,
     })
+}
+
+/// Prints how the run compares with the nearest reference, if there is one.
+fn compare_with_reference(results: &run::Results, out: &Path) -> anyhow::Result<()> {
+    let Some(nearest) = reference::nearest(Path::new(folders::MACHINES), &results.host, out) else { return Ok(()) };
+    let lines = nearest.compare(&results.latency, &results.throughput);
+    output::print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())
 }
 
 fn ensure_writable(dir: &Path) -> anyhow::Result<()> {
@@ -325,7 +340,7 @@ pub fn without_ours<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Vec<
 
 /// The command line of the bench target `compare`.
 #[derive(Parser)]
-#[command(name = "compare", about = "Measures every mechanism and writes results/", max_term_width = 100)]
+#[command(name = "compare", about = "Measures every mechanism and writes results/latest", max_term_width = 100)]
 struct Compare {
     #[command(flatten)]
     args: Args,
@@ -337,6 +352,7 @@ struct Compare {
 /// # Errors
 /// As [`main`].
 pub fn compare() -> anyhow::Result<Verdict> {
+    folders::enter_workspace()?;
     interrupt::prepare().context("sigaction")?;
     let words: Vec<OsString> = std::env::args_os().collect();
     if words.iter().any(|word| word == "--list") {

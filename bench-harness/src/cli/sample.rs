@@ -12,7 +12,7 @@ use crate::{
     interrupt,
     topology::Topology,
 };
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use std::{str::FromStr, time::Duration};
 
 /// Options of `sample`.
@@ -58,31 +58,34 @@ impl FromStr for Wanted {
     }
 }
 
-/// Measures and prints.
+/// Measures and prints. Of what cannot be counted the line is printed as well.
 ///
 /// # Errors
-/// A cell that cannot be measured here.
+/// What cannot be measured or counted here.
 pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let Some(wanted) = args.wanted.as_ref().filter(|_| !args.identify) else {
         output::print(&format!("{}\n", serde_json::to_string(&Identity::current())?))?;
         return Ok(Verdict::Done);
     };
     interrupt::install().context("sigaction")?;
-    let (line, wrong_payload) = match wanted {
+    let (line, wrong_payload, error) = match wanted {
         Wanted::Cell(cell) => {
             let injection = Injection::from_environment().map_err(|why| anyhow!(why))?;
             let slow_by = injection.and_then(|injection| injection.part(&cell.to_string()));
             let stretch =
                 Stretch { warm_up: Duration::from_millis(args.warm_up), measure: Duration::from_millis(args.measure) };
             let reading = reading::measure(cell, stretch, slow_by, &Topology::here()?).map_err(|why| anyhow!(why))?;
-            (serde_json::to_string(&reading)?, reading.wrong_payload)
+            (serde_json::to_string(&reading)?, reading.wrong_payload, None)
         }
         Wanted::Subject(subject) => {
             let reading = exact::measure(subject);
-            (serde_json::to_string(&reading)?, reading.wrong_payload)
+            (serde_json::to_string(&reading)?, reading.wrong_payload, reading.error)
         }
     };
     output::print(&format!("{line}\n"))?;
+    if let Some(why) = error.filter(|_| !wrong_payload && !interrupt::requested()) {
+        bail!("nothing was counted: {why}")
+    }
     Ok(if interrupt::requested() {
         Verdict::Interrupted
     } else if wrong_payload {

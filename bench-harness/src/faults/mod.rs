@@ -15,14 +15,22 @@ use crate::{
     host::{Host, rfc3339},
     interrupt,
     progress::Progress,
-    record::FaultRow,
+    record::{
+        self, FaultRow,
+        folder::{self, Owned},
+    },
     registry::{MECHANISMS, Mechanism},
+    report,
     seat::unstopped,
     topology::Topology,
 };
 use ipc_core::{Custody, Reliability, Spec, Wait};
 use nix::sys::prctl;
-use std::{collections::BTreeMap, time::Duration, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 /// Plays a trial on one mechanism.
 pub type Inflict = fn(&Trial) -> ipc_core::Result<Outcome>;
@@ -61,6 +69,24 @@ pub struct Results {
     pub rows: Vec<FaultRow>,
     /// Whether the user stopped it; then there are fewer trials.
     pub interrupted: bool,
+}
+
+impl Results {
+    /// Writes the rows to `dir`, and where a run lies there its report with these faults, together or not at all.
+    ///
+    /// # Errors
+    /// [`record::Error`] naming the file. The folder is then as it was.
+    pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, record::Error> {
+        // Without a run there is no report, so a README.md that lies there is somebody else's.
+        let has_run = record::has_run(dir);
+        folder::replace(dir, if has_run { report::OWNED } else { Owned::NOTHING }, |draft| {
+            record::write(draft, &self.rows)?;
+            if !has_run {
+                return Ok(Vec::new());
+            }
+            report::Results { faults: self.rows.clone(), ..report::Results::of_run(dir)? }.write(draft)
+        })
+    }
 }
 
 /// Inflicts every fault on every mechanism for which `selected` holds of `MECHANISM/FAULT`, in a random order.

@@ -7,18 +7,15 @@ use crate::{
     cell::Workload,
     host::{self, Environment, Host},
     record::{
-        self, CellName, CopiesRow, CostRow, Error, Flag, HistoryRow, LatencyRow, Row, ThroughputRow, write_durably,
+        self, CellName, CopiesRow, CostRow, Error, Flag, HistoryRow, LatencyRow, Row, ThroughputRow, folder,
+        outcome::Tally, write_durably,
     },
 };
-use nix::{
-    errno::Errno,
-    fcntl::{Flock, FlockArg},
-};
+use nix::{errno::Errno, fcntl::FlockArg};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    thread::sleep,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// How long it is waited for somebody else who is adding.
@@ -48,7 +45,9 @@ pub fn add(dir: &Path, path: &Path) -> Result<Added, Error> {
     let path = resolved(path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-    let _lock = lock(folder, PATIENCE)?;
+    let Some(_lock) = folder::lock(folder, FlockArg::LockExclusiveNonblock, PATIENCE)? else {
+        return Err(Error::io(folder, Errno::ENOLCK.into()));
+    };
 
     let text = match read_rows(&path)? {
         None => record::to_csv(&rows),
@@ -70,23 +69,6 @@ pub fn add(dir: &Path, path: &Path) -> Result<Added, Error> {
     Ok(Added { run_id, rows: rows.len(), figures: rows.iter().filter(|row| row.figure().is_some()).count(), notes })
 }
 
-/// Locks `folder` against others who add (flock(2)), which leaves nothing behind.
-fn lock(folder: &Path, patience: Duration) -> Result<Flock<File>, Error> {
-    let deadline = Instant::now() + patience;
-    let mut file = File::open(folder).map_err(|e| Error::io(folder, e))?;
-    loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
-            Err((again, Errno::EWOULDBLOCK | Errno::EINTR)) if Instant::now() < deadline => file = again,
-            Err((_, Errno::EWOULDBLOCK)) => {
-                return Err(Error::Busy { dir: folder.into(), seconds: patience.as_secs() });
-            }
-            Err((_, errno)) => return Err(Error::io(folder, errno.into())),
-        }
-        sleep(Duration::from_millis(20));
-    }
-}
-
 /// Writes down what the key of `environment` stands for, unless that is known.
 fn remember(path: &Path, environment: Environment) -> Result<(), Error> {
     let mut known: Environments = read_environments(path)?;
@@ -99,6 +81,7 @@ fn remember(path: &Path, environment: Environment) -> Result<(), Error> {
 
 /// What the history keeps of the run in `dir`: its rows, its environment, and what it lacks.
 fn rows_of(dir: &Path) -> Result<(Vec<HistoryRow>, Environment, Vec<String>), Error> {
+    let _lock = folder::settle(dir)?;
     let (latency, throughput) = (record::read_any::<LatencyRow>(dir)?, record::read_any::<ThroughputRow>(dir)?);
     let (cost, copies) = (record::read_any::<CostRow>(dir)?, record::read_any::<CopiesRow>(dir)?);
     if latency.is_empty() && throughput.is_empty() {
@@ -161,6 +144,9 @@ fn rows_of(dir: &Path) -> Result<(Vec<HistoryRow>, Environment, Vec<String>), Er
     let of_throughput =
         throughput.iter().map(|from| HistoryRow { msgs_per_s: from.msgs_per_s, ..row(from.key().into(), &from.flags) });
     let rows: Vec<HistoryRow> = of_latency.chain(of_throughput).collect();
+    if let Some(why) = Tally::default().with(&latency).with(&throughput).why_nothing() {
+        return Err(Error::Unfit { path: dir.into(), what: format!("{why}: nothing to add") });
+    }
     for row in &rows {
         fits(row).map_err(|what| Error::Unfit { path: dir.join(file_of(row.cell.workload)), what })?;
     }
@@ -208,17 +194,6 @@ fn run_id(host: &Host, time: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_folder_is_locked_by_one_at_a_time() {
-        let dir = tempfile::tempdir().unwrap();
-        let held = lock(dir.path(), Duration::ZERO).unwrap();
-        let error = lock(dir.path(), Duration::from_millis(50)).unwrap_err();
-        assert!(matches!(&error, Error::Busy { dir: busy, .. } if busy == dir.path()), "{error}");
-        drop(held);
-        lock(dir.path(), Duration::ZERO).unwrap();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
-    }
 
     #[test]
     fn a_run_is_called_by_what_it_is() {

@@ -53,7 +53,7 @@ pub enum Error {
         what: String,
     },
     /// Somebody else is writing there.
-    #[error("{}: another `history add` has been writing here for {seconds} s: try again when it is done", dir.display())]
+    #[error("{}: another process has been writing here for {seconds} s: try again when it is done", dir.display())]
     Busy {
         /// The folder that is locked.
         dir: PathBuf,

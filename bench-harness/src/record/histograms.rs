@@ -1,29 +1,30 @@
-//! The latency histograms: one `.hgrm` per cell for people and plotting tools, and one `.hlog` for merging.
+//! The latency histograms: one `.hlog` of all, from which reports are made, and a `.hgrm` per cell for plotting tools.
 //!
-//! `.hgrm` is HdrHistogram's percentile listing (four columns, a footer of three comment lines); `.hlog` its interval
-//! log with one compressed histogram per cell, tagged with the cell's name. Values are nanoseconds.
+//! `.hlog` is HdrHistogram's interval log with one compressed histogram per cell, tagged with the cell's name; `.hgrm` its
+//! percentile listing (four columns, a footer of three comment lines). Values are nanoseconds.
 
-use super::{Error, write_atomically};
+use super::{Error, Key, write_atomically, write_durably};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use hdrhistogram::{
     Histogram,
     serialization::{
-        V2DeflateSerializer,
-        interval_log::{IntervalLogWriterBuilder, Tag},
+        Deserializer, V2DeflateSerializer,
+        interval_log::{IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, Tag},
     },
 };
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fmt::Write as _,
     fs, io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-/// The folder, inside the results folder.
+/// The folder of the listings, inside the results folder.
 pub const FOLDER: &str = "histograms";
 
-/// The interval log's name in it.
-pub(crate) const LOG: &str = "all.hlog";
+/// The interval log's name.
+pub const LOG: &str = "all.hlog";
 
 /// Lines per halving of the distance to 100 %: enough for a smooth curve, and 170 files stay under a megabyte.
 const TICKS_PER_HALF_DISTANCE: u32 = 4;
@@ -33,49 +34,51 @@ pub fn file_name(cell: &str) -> String {
     format!("{}.hgrm", cell.replace('/', "__"))
 }
 
-/// Writes the histogram of every cell into `dir/histograms/`, and removes listings that an earlier run left there.
-/// `started` becomes the log's base time.
+/// Whether the file `name` of a results folder is a listing, or the log where earlier versions had it.
+pub(crate) fn owns(name: &Path) -> bool {
+    let Ok(name) = name.strip_prefix(FOLDER) else { return false };
+    let cell = |name: &str| Key::try_from(&*name.strip_suffix(".hgrm")?.replace("__", "/")).is_ok().then_some(());
+    name == Path::new(LOG) || name.to_str().and_then(cell).is_some()
+}
+
+/// Writes the histogram of every cell into the folder `dir`: the log there, the listings into `histograms/`. `started` becomes the
+/// log's base time. Returns the paths of what was written.
 ///
 /// # Errors
 /// [`Error::Io`] naming the file.
-pub fn write(dir: &Path, started: SystemTime, cells: &[(String, Histogram<u64>)]) -> Result<(), Error> {
-    write_folder(&dir.join(FOLDER), started, cells).map(drop)
+pub fn write(dir: &Path, started: SystemTime, cells: &[(String, Histogram<u64>)]) -> Result<Vec<PathBuf>, Error> {
+    let mut written = write_listings(&dir.join(FOLDER), cells)?;
+    written.push(write_log(dir, started, cells)?);
+    Ok(written)
 }
 
-/// The same for a folder of any name; returns the paths of what was written.
-pub(crate) fn write_folder(
+/// Writes a listing of every cell into `folder`.
+pub(crate) fn write_listings(folder: &Path, cells: &[(String, Histogram<u64>)]) -> Result<Vec<PathBuf>, Error> {
+    fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+    let listing = |(cell, histogram): &(String, Histogram<u64>)| {
+        let path = folder.join(file_name(cell));
+        write_atomically(&path, to_hgrm(histogram).as_bytes()).map(|()| path)
+    };
+    cells.iter().map(listing).collect()
+}
+
+/// Writes the log of all cells into `folder`.
+pub(crate) fn write_log(
     folder: &Path,
     started: SystemTime,
     cells: &[(String, Histogram<u64>)],
-) -> Result<Vec<PathBuf>, Error> {
-    fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-    let mut written = BTreeSet::new();
-    for (cell, histogram) in cells {
-        let name = file_name(cell);
-        write_atomically(&folder.join(&name), to_hgrm(histogram).as_bytes())?;
-        written.insert(name);
-    }
-    let log = folder.join(LOG);
-    let bytes = to_hlog(started, cells).map_err(|e| Error::io(&log, e))?;
-    write_atomically(&log, &bytes)?;
-    for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
-        let entry = entry.map_err(|e| Error::io(folder, e))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".hgrm") && !written.contains(&name) {
-            fs::remove_file(entry.path()).map_err(|e| Error::io(&entry.path(), e))?;
-        }
-    }
-    Ok(written.iter().map(|name| folder.join(name)).chain([log]).collect())
+) -> Result<PathBuf, Error> {
+    let path = folder.join(LOG);
+    let bytes = to_hlog(started, cells).map_err(|e| Error::io(&path, e))?;
+    write_durably(&path, &bytes)?;
+    Ok(path)
 }
 
 /// The percentile listing of `histogram`.
 pub fn to_hgrm(histogram: &Histogram<u64>) -> String {
     let mut text = String::from("       Value     Percentile TotalCount 1/(1-Percentile)\n\n");
-    let mut total = 0;
-    for step in histogram.iter_quantiles(TICKS_PER_HALF_DISTANCE) {
-        total += step.count_since_last_iteration();
-        let (value, quantile) = (step.value_iterated_to() as f64, step.quantile_iterated_to());
-        let _ = write!(text, "{value:12.3} {quantile:.12} {total:10}");
+    for Step { value_ns, quantile, count } in Distribution::of(histogram).steps {
+        let _ = write!(text, "{value_ns:12.3} {quantile:.12} {count:10}");
         // The last line stands for the maximum, where 1/(1-p) is infinite; the format leaves the column out there.
         let _ = if quantile < 1.0 { writeln!(text, " {:14.2}", 1.0 / (1.0 - quantile)) } else { writeln!(text) };
     }
@@ -110,7 +113,7 @@ fn to_hlog(started: SystemTime, cells: &[(String, Histogram<u64>)]) -> io::Resul
     Ok(bytes)
 }
 
-/// One line of a percentile listing.
+/// One step of a distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
     /// A round trip's time.
@@ -121,66 +124,69 @@ pub struct Step {
     pub count: u64,
 }
 
-/// The distribution of a cell's round trips, as read from a percentile listing.
+/// The distribution of a cell's round trips, in the steps of its percentile listing.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Distribution {
-    /// Its lines, ascending.
+    /// Ascending.
     pub steps: Vec<Step>,
 }
 
 impl Distribution {
+    /// The distribution of what `histogram` holds.
+    pub fn of(histogram: &Histogram<u64>) -> Self {
+        let mut count = 0;
+        let steps = histogram.iter_quantiles(TICKS_PER_HALF_DISTANCE).map(|step| {
+            count += step.count_since_last_iteration();
+            Step { value_ns: step.value_iterated_to() as f64, quantile: step.quantile_iterated_to(), count }
+        });
+        Self { steps: steps.collect() }
+    }
+
     /// How many round trips it holds.
     pub fn count(&self) -> u64 {
         self.steps.last().map_or(0, |step| step.count)
     }
 
-    /// Reads the listing of `cell` in the results folder `dir`; `None` where there is no such file.
+    /// Reads the distributions of all cells from the log in the results folder `dir`, by the cells' names; none where there is no
+    /// log.
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be read, [`Error::Row`] where it is not a percentile listing.
-    pub fn read(dir: &Path, cell: &str) -> Result<Option<Self>, Error> {
-        Self::read_file(&dir.join(FOLDER).join(file_name(cell)))
-    }
-
-    /// Reads one listing; `None` where there is no such file.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    pub fn read_file(path: &Path) -> Result<Option<Self>, Error> {
-        match fs::read_to_string(path) {
-            Ok(text) => Self::parse(path, &text).map(Some),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(Error::io(path, e)),
-        }
-    }
-
-    fn parse(path: &Path, text: &str) -> Result<Self, Error> {
-        let mut steps: Vec<Step> = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            let line_number = number as u64 + 1;
-            if number == 0 && !line.trim_start().starts_with("Value") {
-                return Err(Error::row(path, 1, "expected the heading 'Value Percentile TotalCount 1/(1-Percentile)'"));
+    /// [`Error::Io`] where the file cannot be read, [`Error::Row`] where it is not a log as [`write`] writes it.
+    pub fn read_all(dir: &Path) -> Result<BTreeMap<String, Self>, Error> {
+        // The second is where runs of earlier versions have it.
+        for path in [dir.join(LOG), dir.join(FOLDER).join(LOG)] {
+            match fs::read(&path) {
+                Ok(bytes) => return Self::parse(&path, &bytes),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(Error::io(&path, e)),
             }
-            if number == 0 || line.trim().is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let step = parse_step(line).filter(|step| steps.last().is_none_or(|last| last.quantile <= step.quantile));
-            let expected = "expected value, percentile from 0 to 1 and count, ascending";
-            steps.push(step.ok_or_else(|| Error::row(path, line_number, expected))?);
         }
-        if !text.contains("#[Max") {
-            let lines = text.lines().count() as u64;
-            return Err(Error::row(path, lines, "the file is cut off: expected '#[Max = …]' at the end"));
-        }
-        Ok(Self { steps })
+        Ok(BTreeMap::new())
     }
-}
 
-fn parse_step(line: &str) -> Option<Step> {
-    let mut fields = line.split_ascii_whitespace();
-    let value_ns: f64 = fields.next()?.parse().ok()?;
-    let quantile: f64 = fields.next()?.parse().ok()?;
-    let count = fields.next()?.parse().ok()?;
-    let sound = value_ns.is_finite() && value_ns >= 0.0 && (0.0..=1.0).contains(&quantile);
-    sound.then_some(Step { value_ns, quantile, count })
+    fn parse(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Self>, Error> {
+        let mut all = BTreeMap::new();
+        let mut deserializer = Deserializer::new();
+        for (line, text) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
+            let wrong = |what: &str| Error::row(path, line, format!("{what}: expected an interval log (.hlog)"));
+            if !text.ends_with(b"\n") {
+                return Err(wrong("the line has no end: the file is cut off"));
+            }
+            // Line by line, since the iterator does not say where it is.
+            let interval = match IntervalLogIterator::new(text).next() {
+                Some(Ok(LogEntry::Interval(interval))) => interval,
+                // Comments and the legend.
+                _ if text.starts_with(b"#") || text.starts_with(b"\"") => continue,
+                _ => return Err(wrong("the line cannot be read")),
+            };
+            let tag = interval.tag().ok_or_else(|| wrong("the histogram has no tag"))?;
+            let histogram: Option<Histogram<u64>> = BASE64_STANDARD
+                .decode(interval.encoded_histogram())
+                .ok()
+                .and_then(|bytes| deserializer.deserialize(&mut &bytes[..]).ok());
+            let histogram = histogram.ok_or_else(|| wrong("the histogram cannot be decoded"))?;
+            all.insert(tag.as_str().to_owned(), Self::of(&histogram));
+        }
+        Ok(all)
+    }
 }

@@ -10,10 +10,12 @@ mod error;
 pub mod faults;
 mod field;
 pub mod flag;
+pub mod folder;
 pub mod histograms;
 pub mod history;
 pub mod latency;
 pub mod lifecycle;
+pub mod outcome;
 pub mod relay;
 pub mod throughput;
 
@@ -28,6 +30,7 @@ pub use histograms::Distribution;
 pub use history::{CellName, HistoryRow};
 pub use latency::LatencyRow;
 pub use lifecycle::LifecycleRow;
+pub use outcome::Outcome;
 pub use relay::RelayRow;
 pub use throughput::ThroughputRow;
 
@@ -55,6 +58,21 @@ pub trait Row: Serialize + DeserializeOwned {
     fn check(&self) -> Result<(), String> {
         Ok(())
     }
+}
+
+/// The CSV files of a run, and their columns.
+pub const OF_A_RUN: [(&str, &[&str]); 6] = [
+    (LatencyRow::FILE, LatencyRow::COLUMNS),
+    (ThroughputRow::FILE, ThroughputRow::COLUMNS),
+    (CostRow::FILE, CostRow::COLUMNS),
+    (CopiesRow::FILE, CopiesRow::COLUMNS),
+    (LifecycleRow::FILE, LifecycleRow::COLUMNS),
+    (RelayRow::FILE, RelayRow::COLUMNS),
+];
+
+/// Whether a CSV file of a run lies in the folder `dir`.
+pub fn has_run(dir: &Path) -> bool {
+    OF_A_RUN.iter().any(|(file, _)| dir.join(file).exists())
 }
 
 /// The six columns that name a cell; prints as the cell's name.
@@ -149,7 +167,7 @@ fn replace(path: &Path, bytes: &[u8], settle: fn(&fs::File) -> std::io::Result<(
 /// [`Error::Io`] naming the file.
 pub fn write<R: Row>(dir: &Path, rows: &[R]) -> Result<(), Error> {
     let path = dir.join(R::FILE);
-    write_atomically(&path, to_csv(rows).as_bytes())
+    write_durably(&path, to_csv(rows).as_bytes())
 }
 
 /// The text of the CSV file: header and rows.

@@ -4,7 +4,7 @@
 //! script everything is there but the sorting.
 
 use super::{
-    Results,
+    PAGE_MARK, Results,
     charts::{Chart, escape},
     facts, faults,
     matrix::Matrix,
@@ -22,7 +22,7 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     let mut html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>Linux IPC: {machine}</title>\n<style>\n{style}</style>\n<body>\n\
+         {PAGE_MARK}{machine}</title>\n<style>\n{style}</style>\n<body>\n\
          <h1>What Linux IPC mechanisms cost</h1>\n<p>{machine}</p>\n{lead}",
         machine = escape(&machine),
         style = include_str!("html/style.css"),
@@ -133,7 +133,7 @@ fn fault_tables(html: &mut String, results: &Results) {
     if results.faults.is_empty() {
         return;
     }
-    let origin = escape(&faults::origin(&results.faults));
+    let origin = escape(&results.origin_of_faults());
     let _ = write!(
         html,
         "<h2 id=\"faults\">Faults</h2>\n<p class=\"quiet\">Measured by <code>ipc-bench faults</code>, {origin}.</p>\n"

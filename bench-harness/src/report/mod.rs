@@ -23,13 +23,15 @@ pub mod units;
 
 use crate::host::Host;
 use crate::record::{
-    self, CopiesRow, CostRow, Distribution, Error, FaultRow, LatencyRow, LifecycleRow, RelayRow, Row, ThroughputRow,
+    self, CopiesRow, CostRow, Distribution, Error, FaultRow, LatencyRow, LifecycleRow, RelayRow, ThroughputRow,
+    folder::{self, Owned},
+    outcome::Tally,
     write_atomically,
 };
 use matrix::Matrix;
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 use table::Table;
@@ -84,6 +86,16 @@ impl Results {
     /// # Errors
     /// [`Error::NoResults`] where there is none of a run, otherwise what is wrong with the first file that cannot be read.
     pub fn read(dir: &Path) -> Result<Self, Error> {
+        let _lock = folder::settle(dir)?;
+        Self::gather(dir)
+    }
+
+    fn gather(dir: &Path) -> Result<Self, Error> {
+        Ok(Self { faults: record::read_any(dir)?, ..Self::of_run(dir)? })
+    }
+
+    /// What a run has written, without faults, from a folder that no other process writes to.
+    pub(crate) fn of_run(dir: &Path) -> Result<Self, Error> {
         let mut results = Self {
             latency: record::read_any(dir)?,
             throughput: record::read_any(dir)?,
@@ -91,21 +103,16 @@ impl Results {
             cost: record::read_any(dir)?,
             lifecycle: record::read_any(dir)?,
             relay: record::read_any(dir)?,
-            faults: record::read_any(dir)?,
+            faults: Vec::new(),
             host: Host::read(dir)?,
             distributions: BTreeMap::new(),
         };
-        let of_a_run =
-            [LatencyRow::FILE, ThroughputRow::FILE, CopiesRow::FILE, CostRow::FILE, LifecycleRow::FILE, RelayRow::FILE];
-        if !of_a_run.iter().any(|file| dir.join(file).exists()) {
+        if !record::has_run(dir) {
             return Err(Error::NoResults { dir: dir.into() });
         }
-        for row in results.latency.iter().filter(|row| row.p50_ns.is_some()) {
-            let cell = row.key().to_string();
-            if let Some(distribution) = Distribution::read(dir, &cell)? {
-                results.distributions.insert(cell, distribution);
-            }
-        }
+        let mut logged = Distribution::read_all(dir)?;
+        let measured = results.latency.iter().filter(|row| row.p50_ns.is_some()).map(|row| row.key().to_string());
+        results.distributions = measured.filter_map(|cell| logged.remove_entry(&cell)).collect();
         Ok(results)
     }
 
@@ -113,6 +120,12 @@ impl Results {
     pub fn rows(&self) -> Rows<'_> {
         let Self { host, latency, throughput, cost, copies, lifecycle, relay, faults, .. } = self;
         Rows { host: host.as_ref(), latency, throughput, cost, copies, lifecycle, relay, faults }
+    }
+
+    /// Why there is not a single figure; `None` where there is one.
+    pub fn why_nothing(&self) -> Option<String> {
+        let cells = Tally::default().with(&self.latency).with(&self.throughput).with(&self.cost);
+        cells.with(&self.copies).with(&self.lifecycle).with(&self.relay).why_nothing()
     }
 
     /// Every table with figures that may have ranks or marks.
@@ -126,31 +139,24 @@ impl Results {
         matrix::all(&self.latency, &self.throughput)
     }
 
-    /// Writes charts, `report.html` and `README.md` into `dir`; charts of an earlier run that can no longer be drawn are
-    /// removed. Returns the files written, the HTML page first.
+    /// Writes charts, `report.html` and `README.md` into the draft `dir`. Returns the files written, the HTML page first.
     ///
     /// # Errors
     /// [`Error::Io`] where a file cannot be written.
-    pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    pub(crate) fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, Error> {
         let tables = self.tables();
         let drawn = charts::all(self);
 
-        let folder = dir.join(charts::FOLDER);
-        fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
-        let mut written = vec![dir.join("report.html"), dir.join("README.md")];
+        let mut written = vec![dir.join(PAGE), dir.join(README)];
         write_atomically(&written[0], html::page(self, &tables, &drawn).as_bytes())?;
         write_atomically(&written[1], readme::text(self, &tables, &drawn).as_bytes())?;
+        let folder = dir.join(charts::FOLDER);
+        fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
         for chart in &drawn {
-            let path = folder.join(chart.file);
-            match &chart.drawing {
-                Ok(svg) => {
-                    write_atomically(&path, svg.as_bytes())?;
-                    written.push(path);
-                }
-                Err(_) => match fs::remove_file(&path) {
-                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(&path, e)),
-                    _ => {}
-                },
+            if let Ok(svg) = &chart.drawing {
+                let path = folder.join(chart.file);
+                write_atomically(&path, svg.as_bytes())?;
+                written.push(path);
             }
         }
         Ok(written)
@@ -168,6 +174,14 @@ impl Results {
             ("lifecycle", "What a channel costs", Vec::from_iter(lifecycle)),
         ];
         sections.into_iter().filter(|(.., tables)| !tables.is_empty()).collect()
+    }
+
+    /// When and where the faults were measured. They may be of another run, and so of another machine.
+    fn origin_of_faults(&self) -> String {
+        let here = self.host.as_ref().map(Host::title);
+        let elsewhere = here.is_some_and(|here| self.faults.iter().any(|row| row.machine != here));
+        let mark = if elsewhere { " (another machine than that of the other figures here)" } else { "" };
+        faults::origin(&self.faults) + mark
     }
 
     /// The line under a chart's title: the machine.
@@ -204,10 +218,45 @@ pub fn terminal(rows: &Rows<'_>, width: usize) -> Printed {
     Printed { tables: printed.collect::<Vec<_>>().join("\n"), answer }
 }
 
-/// Reads the results in `dir` and [writes](Results::write) the report beside them.
+/// The HTML page.
+pub(crate) const PAGE: &str = "report.html";
+/// The page for code hosts.
+pub(crate) const README: &str = "README.md";
+
+/// What each of them has near its beginning.
+pub(crate) const PAGE_MARK: &str = "<title>Linux IPC: ";
+pub(crate) const README_MARK: &str = "# Results\n\nGenerated; do not edit.";
+
+/// The files that a report consists of.
+pub const OWNED: Owned = Owned { folders: &[charts::FOLDER], owns };
+
+/// Whether a report may have written the file `name` of a results folder.
+pub(crate) fn owns(name: &Path) -> bool {
+    let is_chart = |chart: &charts::Chart| name == Path::new(charts::FOLDER).join(chart.file);
+    name == Path::new(PAGE) || name == Path::new(README) || charts::all(&Results::default()).iter().any(is_chart)
+}
+
+/// Reads the results in `dir` and writes charts, `report.html` and `README.md` beside them; charts of an earlier run that can no
+/// longer be drawn are removed. Returns the files written, the HTML page first.
 ///
 /// # Errors
-/// As [`Results::read`], before anything is written, and as [`Results::write`].
+/// As [`Results::read`], and [`Error::Io`] where a file cannot be written. The folder is then as it was.
 pub fn build(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    Results::read(dir)?.write(dir)
+    rebuild(dir).map(|(_, written)| written)
+}
+
+/// The same, and returns the results as well.
+///
+/// # Errors
+/// As [`build`].
+pub fn rebuild(dir: &Path) -> Result<(Results, Vec<PathBuf>), Error> {
+    if !dir.is_dir() {
+        return Err(Error::NoResults { dir: dir.into() });
+    }
+    let mut results = Results::default();
+    let written = folder::replace(dir, OWNED, |draft| {
+        results = Results::gather(dir)?;
+        results.write(draft)
+    })?;
+    Ok((results, written))
 }

@@ -1,7 +1,7 @@
 //! `README.md` of a results folder: the command, the host, the charts and the ranking tables.
 
 use super::{
-    Results,
+    README_MARK, Results,
     charts::{self, Chart},
     facts, faults,
     matrix::Matrix,
@@ -13,9 +13,8 @@ use std::fmt::Write as _;
 
 /// The whole file.
 pub fn text(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
-    let mut text = String::from("# Results\n\n");
+    let mut text = format!("{README_MARK} ");
     let command = results.host.as_ref().and_then(|host| host.run.command.as_deref());
-    text.push_str("Generated; do not edit. ");
     match command {
         Some(command) => {
             // Long enough a fence that no back-tick in the command can end it.
@@ -25,8 +24,7 @@ pub fn text(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     }
     text.push_str(
         "`ipc-bench report` with this folder rebuilds everything here from the CSV files, `host.json` and \
-         `histograms/`. [report.html](report.html) holds the same with sortable tables; it is one file \
-         and can be read offline.\n\n",
+         `all.hlog`. It also writes `report.html`: the same with sortable tables, in one file that can be read offline.\n\n",
     );
     host(&mut text, results);
     notes(&mut text, results, drawn);
@@ -54,7 +52,7 @@ pub fn text(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
         tables.iter().for_each(|table| text.push_str(&table.markdown()));
     }
     if !results.faults.is_empty() {
-        let origin = escape_markdown(&faults::origin(&results.faults));
+        let origin = escape_markdown(&results.origin_of_faults());
         let _ = write!(text, "## Faults\n\nMeasured by `ipc-bench faults`, {origin}.\n\n");
         text.push_str(&faults::markdown(&results.faults));
         text.push('\n');

@@ -17,7 +17,7 @@ type Of = fn(&CellReport) -> &Figures;
 /// The sides, by the name of their folder.
 const SIDES: [(&str, Of); 2] = [("base", |cell| &cell.base), ("head", |cell| &cell.head)];
 
-/// Writes both sides, removes the listings of an earlier run, and returns the paths. The log's base time is the start of the run,
+/// Writes both sides and returns the paths. The log's base time is the start of the run,
 /// or 1970 where the report does not say it.
 ///
 /// # Errors
@@ -31,15 +31,24 @@ pub fn write(dir: &Path, report: &Report) -> Result<Vec<PathBuf>, Error> {
         let cells = report.cells.iter().filter(|cell| seen.insert(cell.cell));
         let packed = cells.filter_map(|cell| Some((cell.cell.to_string(), figures(cell).histogram.as_ref()?.unpack())));
         let folder = dir.join(histograms::FOLDER).join(side);
-        written.extend(histograms::write_folder(&folder, started, &packed.collect::<Vec<_>>())?);
+        let cells: Vec<_> = packed.collect();
+        written.extend(histograms::write_listings(&folder, &cells)?);
+        written.push(histograms::write_log(&folder, started, &cells)?);
     }
     Ok(written)
+}
+
+/// Whether [`write`] may have written the file `name`.
+pub fn owns(name: &Path) -> bool {
+    let folder = Path::new(histograms::FOLDER);
+    SIDES
+        .iter()
+        .any(|(side, _)| name.strip_prefix(folder.join(side)).is_ok_and(|name| histograms::owns(&folder.join(name))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::{super::super::example, *};
-    use crate::record::Distribution;
     use base64::{Engine, prelude::BASE64_STANDARD};
     use hdrhistogram::{
         Histogram,
@@ -108,13 +117,8 @@ mod tests {
             let file = histograms::file_name(&cell.cell.to_string());
             let path = dir.path().join("histograms").join(side).join(file);
             assert!(written.contains(&path), "{written:?}");
-            let read = Distribution::read_file(&path).unwrap().unwrap();
             let histogram = figures(side, cell).histogram.as_ref().unwrap().unpack();
-            assert_eq!(read.count(), histogram.len());
-            for step in &read.steps {
-                let expected = histogram.value_at_quantile(step.quantile);
-                assert!(histogram.equivalent(step.value_ns as u64, expected), "{step:?}: {expected}");
-            }
+            assert_eq!(fs::read_to_string(&path).unwrap(), histograms::to_hgrm(&histogram));
         }
     }
 

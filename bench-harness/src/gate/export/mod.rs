@@ -20,10 +20,14 @@ mod measurement;
 pub use measurement::{Measure, Measurement};
 
 use super::{report::Report, wording};
-use crate::record::{Error, write_atomically};
+use crate::record::{
+    Error,
+    folder::{self, Owned},
+    write_atomically,
+};
 use chrono::{DateTime, FixedOffset};
 use std::{
-    fs::{self, OpenOptions},
+    fs::OpenOptions,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -49,29 +53,30 @@ const EXPORTS: &[Export] = &[
     Export { file: "junit.xml", text: |report| Some(junit::text(report)) },
 ];
 
-/// Writes `report` into `dir` in every format, each file whole or not at all, and returns their paths. A file of an earlier run
-/// that this one has nothing to put into is removed.
+/// The files that the gate may have written.
+const OWNED: Owned = Owned { folders: &["", "histograms/base", "histograms/head"], owns };
+
+fn owns(name: &Path) -> bool {
+    EXPORTS.iter().any(|export| name == Path::new(export.file)) || histograms::owns(name)
+}
+
+/// Writes `report` into `dir` in every format, all files together or none, and returns their paths. Files of an earlier run that
+/// this one has nothing to put into are removed.
 ///
 /// # Errors
 /// [`Error::Io`] naming the file.
 pub fn write(dir: &Path, report: &Report) -> Result<Vec<PathBuf>, Error> {
-    fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
-    let mut written = Vec::new();
-    for Export { file, text } in EXPORTS {
-        let path = dir.join(file);
-        match text(report) {
-            Some(text) => {
-                write_atomically(&path, text.as_bytes())?;
-                written.push(path);
+    folder::replace(dir, OWNED, |draft| {
+        let mut written = Vec::new();
+        for Export { file, text } in EXPORTS {
+            if let Some(text) = text(report) {
+                written.push(draft.join(file));
+                write_atomically(&draft.join(file), text.as_bytes())?;
             }
-            None => match fs::remove_file(&path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(&path, e)),
-                _ => {}
-            },
         }
-    }
-    written.extend(histograms::write(dir, report)?);
-    Ok(written)
+        written.extend(histograms::write(draft, report)?);
+        Ok(written)
+    })
 }
 
 /// The variable in which GitHub names the file of a step's summary.
@@ -114,6 +119,7 @@ fn started(report: &Report) -> Option<DateTime<FixedOffset>> {
 #[cfg(test)]
 mod tests {
     use super::{super::example, *};
+    use std::fs;
 
     /// The files in `dir`, as paths relative to it.
     fn files(dir: &Path) -> Vec<String> {

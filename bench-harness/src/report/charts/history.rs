@@ -9,7 +9,11 @@ use crate::{
     anchors::Anchor,
     cell::{Access, Workload},
     history::{Book, warnings::Warning},
-    record::{CellName, Error, HistoryRow, write_atomically},
+    record::{
+        CellName, Error, HistoryRow,
+        folder::{self, Owned},
+        write_atomically,
+    },
     report::{
         history::letters,
         model::{Subject, View},
@@ -18,12 +22,9 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::{Path, PathBuf},
 };
 
-/// The folder, inside the results folder.
-pub const FOLDER: &str = "charts/history";
 /// The chart of the machine itself.
 const MACHINE: &str = "machine.svg";
 /// Environments that the footer describes; the last ones.
@@ -37,14 +38,16 @@ const HINT: &str = "band: 95 % interval over pairs · dashed upright line: anoth
 /// # Errors
 /// [`Error::Io`] naming what cannot be written.
 pub fn write(book: &Book, warnings: &[Warning], out: &Path) -> Result<Vec<PathBuf>, Error> {
-    fs::create_dir_all(out).map_err(|e| Error::io(out, e))?;
-    let mut written = Vec::new();
-    for (name, svg) in all(book, warnings) {
-        let path = out.join(name);
-        write_atomically(&path, svg.as_bytes())?;
-        written.push(path);
-    }
-    Ok(written)
+    // What an earlier call drew of other mechanisms stays.
+    folder::replace(out, Owned::NOTHING, |draft| {
+        let mut written = Vec::new();
+        for (name, svg) in all(book, warnings) {
+            let path = draft.join(name);
+            write_atomically(&path, svg.as_bytes())?;
+            written.push(path);
+        }
+        Ok(written)
+    })
 }
 
 /// The charts, by the names of their files.
