@@ -2,7 +2,10 @@
 
 use super::rules::Place;
 use nix::{
-    sys::stat::{SFlag, stat},
+    sys::{
+        stat::{SFlag, stat},
+        statfs::{BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, HUGETLBFS_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs},
+    },
     unistd::Pid,
 };
 use std::fs;
@@ -16,6 +19,8 @@ pub struct Descriptor {
     pub readable: bool,
     /// Whether it can be written to.
     pub writable: bool,
+    /// The number of the pipe or POSIX queue, 0 of anything else: a socket and its peer have two.
+    pub object: u64,
 }
 
 impl Descriptor {
@@ -24,13 +29,17 @@ impl Descriptor {
     pub fn of(tid: Pid, fd: u64) -> Option<Self> {
         // The kernel takes the lower half of the register.
         let fd = i32::try_from(fd as u32).ok()?;
-        let mode = stat(format!("/proc/{tid}/fd/{fd}").as_str()).ok()?.st_mode;
+        let path = format!("/proc/{tid}/fd/{fd}");
+        let found = stat(path.as_str()).ok()?;
+        let mode = found.st_mode;
         let info = fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).ok()?;
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
         let flags = i32::from_str_radix(flags.trim(), 8).ok()?;
         let place = match SFlag::from_bits_truncate(mode) & SFlag::S_IFMT {
             SFlag::S_IFIFO => Place::Pipe,
             SFlag::S_IFSOCK => Place::Socket,
+            // Files of the queues' own file system (mqueue) are queues: a rule that takes a file does not take them.
+            SFlag::S_IFREG if !has_page_cache(&path) => Place::OtherFile,
             SFlag::S_IFREG if flags & libc::O_DIRECT != 0 => Place::DirectFile,
             SFlag::S_IFREG => Place::File,
             SFlag::S_IFCHR | SFlag::S_IFBLK => Place::Device,
@@ -38,6 +47,18 @@ impl Descriptor {
             _ => Place::Anonymous,
         };
         let access = flags & libc::O_ACCMODE;
-        Some(Self { place, readable: access != libc::O_WRONLY, writable: access != libc::O_RDONLY })
+        let object = if place == Place::Pipe { found.st_ino } else { 0 };
+        Some(Self { place, object, readable: access != libc::O_WRONLY, writable: access != libc::O_RDONLY })
     }
+}
+
+/// Whether the file at `path` lies on a file system that keeps its content in the page cache, and reads and writes it by a copy.
+fn has_page_cache(path: &str) -> bool {
+    /// f2fs, XFS, bcachefs (linux/magic.h).
+    const OTHERS: [i64; 3] = [0xf2f5_2010, 0x5846_5342, 0xca45_1a4e];
+    let known = [TMPFS_MAGIC, EXT4_SUPER_MAGIC, BTRFS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, HUGETLBFS_MAGIC];
+    statfs(path).is_ok_and(|found| {
+        let kind = found.filesystem_type();
+        known.contains(&kind) || OTHERS.iter().any(|&other| kind.0 as i64 == other)
+    })
 }

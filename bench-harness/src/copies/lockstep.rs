@@ -5,7 +5,7 @@
 //! other is counted with the rest.
 
 use super::{
-    Unmeasured,
+    Unmeasured, hidden,
     trace::{Tracee, Tracer, pause},
 };
 use crate::{
@@ -61,6 +61,7 @@ pub struct LockStep {
     number: u64,
     /// Whether a message waits in the channel while neither process runs.
     fits: bool,
+    started: usize,
 }
 
 /// A pair over `C`, whose ends go when it has ended.
@@ -81,7 +82,7 @@ pub fn open<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
     table: &'static [Rule],
 ) -> Result<Opened<C::Endpoint>, Unmeasured> {
     let options = Options { max_message: Some(courier::longest(size)), ..Options::default() };
-    let ends = C::pair(&options).map_err(Unmeasured::Channel)?;
+    let (ends, started) = hidden::count_started(C::SPEC.name, || C::pair(&options)).map_err(Unmeasured::Channel)?;
     check_len(size, ends.0.max_message()).map_err(Unmeasured::Channel)?;
     let page = SharedPage::new().map_err(Unmeasured::Channel)?;
     let (complaints, writer) = pipe().map_err(|e| Unmeasured::Channel(Error::io("pipe2", &e)))?;
@@ -106,7 +107,7 @@ pub fn open<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
     drop(writer);
     let mut tracer = Tracer::new(children, table, LIMIT);
     tracer.set_message(size as u64);
-    let pair = LockStep { tracer, page, complaints, size, number: first, fits: true };
+    let pair = LockStep { tracer, page, complaints, size, number: first, fits: true, started };
     Ok(Opened { pair, _ends: halves.expect("taken in the children only") })
 }
 
@@ -188,6 +189,11 @@ impl LockStep {
     /// Whether the channel can hold a message: whether the sender need not wait for the receiver.
     pub fn fits(&self) -> bool {
         self.fits
+    }
+
+    /// How many processes the channel has started when it was opened.
+    pub fn started(&self) -> usize {
+        self.started
     }
 
     /// Lets the sender send a message. Where it waits for the receiver, it is left waiting.

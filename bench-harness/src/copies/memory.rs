@@ -5,9 +5,9 @@ use ipc_core::{Error, Result};
 use memchr::memmem::Finder;
 use nix::{
     sys::uio::{RemoteIoVec, process_vm_readv},
-    unistd::Pid,
+    unistd::{Pid, SysconfVar, sysconf},
 };
-use std::{fs, io::IoSliceMut, ops::Range};
+use std::{fs, io::IoSliceMut, ops::Range, os::unix::fs::FileExt};
 
 /// One line of `/proc/PID/maps`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Mapping {
     pub offset: u64,
     /// Whether it is the stack of the first thread.
     pub is_stack: bool,
+    /// The name of what is mapped; empty where it has none.
+    pub path: String,
 }
 
 impl Mapping {
@@ -36,7 +38,7 @@ impl Mapping {
         let rights = fields.next()?.as_bytes();
         let offset = hex(fields.next()?)?;
         let (device, inode) = (fields.next()?.to_owned(), fields.next()?.parse().ok()?);
-        let is_stack = fields.next() == Some("[stack]");
+        let path = fields.next().unwrap_or_default().to_owned();
         Some(Self {
             range: [hex(start)?, hex(end)?],
             readable: rights.first() == Some(&b'r'),
@@ -44,8 +46,19 @@ impl Mapping {
             shared: rights.get(3) == Some(&b's'),
             object: (device, inode),
             offset,
-            is_stack,
+            is_stack: path == "[stack]",
+            path,
         })
+    }
+
+    /// Whether a message can be in it: it can be read, and is not just a file's content that nobody can write.
+    fn may_hold_messages(&self) -> bool {
+        self.readable && (self.writable || self.shared || self.object.1 == 0)
+    }
+
+    /// Whether it is longer than what is searched for messages.
+    pub fn is_too_long(&self) -> bool {
+        self.may_hold_messages() && self.range[1] - self.range[0] > LONGEST
     }
 
     /// Where `address` is in what is mapped.
@@ -72,6 +85,33 @@ pub fn stack(pid: Pid) -> Result<Range<u64>> {
     Ok(found.map_or(0..0, |mapping| mapping.range[0]..mapping.range[1]))
 }
 
+/// Whether `address` of process `pid` lies in what it may share with others: a shared mapping, or a file's page.
+///
+/// # Errors
+/// [`Error::Os`].
+pub fn is_shared(pid: Pid, address: u64) -> Result<bool> {
+    let found = mappings(pid)?.into_iter().find(|m| (m.range[0]..m.range[1]).contains(&address));
+    Ok(found.is_some_and(|mapping| mapping.shared || mapping.object.1 != 0))
+}
+
+/// Whether what lies at `address` of process `pid` is in a copy that the kernel has made of a file's page for this process alone, or
+/// whether that cannot be told (proc_pid_pagemap(5)).
+pub fn is_copy_on_write(pid: Pid, address: u64) -> bool {
+    const OF_FILE: u64 = 1 << 61;
+    let found = mappings(pid).unwrap_or_default().into_iter().find(|m| (m.range[0]..m.range[1]).contains(&address));
+    if found.is_none_or(|mapping| mapping.shared || mapping.object.1 == 0) {
+        return false;
+    }
+    let mut entry = [0; 8];
+    let read = fs::File::open(format!("/proc/{pid}/pagemap"))
+        .and_then(|pages| pages.read_exact_at(&mut entry, address / page_size() * 8));
+    read.is_err() || u64::from_ne_bytes(entry) & OF_FILE == 0
+}
+
+fn page_size() -> u64 {
+    sysconf(SysconfVar::PAGE_SIZE).ok().flatten().map_or(PAGE, i64::cast_unsigned)
+}
+
 /// Whether two addresses in two processes lead to the same place of the same shared object.
 ///
 /// # Errors
@@ -93,6 +133,8 @@ pub struct Trace {
     apart: usize,
 }
 
+/// The least size of a page.
+const PAGE: u64 = 4096;
 /// Bytes looked at in one go.
 const CHUNK: usize = 1 << 20;
 /// The longest mapping that is searched: beyond this there is something else than messages.
@@ -128,11 +170,13 @@ impl Trace {
         has(address, &self.words[0]) && has(address + self.apart as u64, &self.words[1])
     }
 
-    fn starts(&self, bytes: &[u8]) -> bool {
-        bytes.starts_with(&self.words[0]) && bytes[self.apart..].starts_with(&self.words[1])
+    /// Whether `bytes` begin with it.
+    pub fn begins(&self, bytes: &[u8]) -> bool {
+        bytes.starts_with(&self.words[0])
+            && bytes.get(self.apart..).is_some_and(|rest| rest.starts_with(&self.words[1]))
     }
 
-    /// Every address at which it is in memory that process `pid` can write, or shares with others that can.
+    /// Every address at which it is in memory that process `pid` can write or could have written, or shares with others that can.
     ///
     /// # Errors
     /// [`Error::Os`].
@@ -141,15 +185,23 @@ impl Trace {
         let mut buffer = vec![0; CHUNK];
         let mut found = Vec::new();
         let span = self.span();
-        let of_messages = |m: &Mapping| m.readable && (m.writable || m.shared) && m.range[1] - m.range[0] <= LONGEST;
-        for Mapping { range: [mut start, end], .. } in mappings(pid)?.into_iter().filter(of_messages) {
+        for Mapping { range: [mut start, end], .. } in mappings(pid)?.into_iter().filter(Mapping::may_hold_messages) {
+            if end - start > LONGEST {
+                continue;
+            }
             while end - start >= span as u64 {
-                let len = read(pid, start, &mut buffer[..CHUNK.min((end - start) as usize)]);
+                let wanted = CHUNK.min((end - start) as usize);
+                let len = read(pid, start, &mut buffer[..wanted]);
                 if len < span {
-                    break;
+                    // Behind a page that is not there, there may be others.
+                    start = (start + len as u64) / PAGE * PAGE + PAGE;
+                    if start >= end {
+                        break;
+                    }
+                    continue;
                 }
                 let bytes = &buffer[..len];
-                let starts = finder.find_iter(bytes).filter(|&at| at + span <= len && self.starts(&bytes[at..]));
+                let starts = finder.find_iter(bytes).filter(|&at| self.begins(&bytes[at..]));
                 found.extend(starts.map(|at| start + at as u64));
                 // What begins in the last bytes is found in the next chunk.
                 start += (len - (span - 1)) as u64;

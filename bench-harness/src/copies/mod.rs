@@ -4,16 +4,21 @@
 //! [`lockstep`] moves messages one at a time through a forked pair of its own, which [`trace`] follows: what the kernel copies
 //! comes from the system calls and the table of [`rules`]; what the two processes copy themselves from a [`watch`] on a byte of
 //! the payload, or where there is none from their [`ledger`](ipc_core::ledger); and whether there is a copy at all from what
-//! becomes of a change after sending ([`reference`](mod@reference)). No timed run is touched by any of this.
+//! becomes of a change after sending ([`reference`](mod@reference)). Where copies could be made out of sight there is no
+//! figure ([`hidden`]). No timed run is touched by any of this.
 
 pub mod counts;
 pub mod descriptor;
 pub mod exchange;
+pub mod hidden;
 pub mod lockstep;
 pub mod memory;
+mod origin;
 pub mod reference;
+mod role;
 pub mod rules;
 mod sys;
+mod task;
 pub mod trace;
 pub mod watch;
 
@@ -24,12 +29,12 @@ use crate::{
     registry::{MECHANISMS, Mechanism},
     workload::courier::Courier,
 };
-use counts::Counts;
+use counts::{Counts, LineOf, Through};
 use ipc_core::{Channel, Error, ledger::Entries, process::Exit};
 use lockstep::{LockStep, RECEIVER, SENDER};
-use reference::Passing;
+use reference::{Claim, Passing};
 use rules::{Place, Rule};
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 use trace::Untraced;
 use watch::{Accesses, Unwatched};
 
@@ -121,6 +126,10 @@ pub struct Findings {
     pub accesses: Result<Accesses, Unwatched>,
     /// How a message was passed, where there was a moment to change it.
     pub passing: Option<Passing>,
+    /// What came of the calls whose rule rests on a reference.
+    pub claims: Vec<Claim>,
+    /// Why some of what the pair does cannot be seen.
+    pub hidden: Vec<String>,
     /// Whether the channel held each message while neither process ran.
     pub fits: bool,
 }
@@ -173,18 +182,28 @@ fn investigate(pair: &mut LockStep) -> Result<Findings, Unmeasured> {
     // Read before anything is searched for in their memory.
     let faults = minor_faults(pair).zip(faults_before).map(|(after, before)| after - before);
     let after = pair.ledgers();
-    let accesses = match watch::count(pair) {
-        Err(Unwatched::Pair(failed)) => return Err(failed),
-        counted => counted,
+    let size = pair.size() as u64;
+    let counts = [SENDER, RECEIVER].map(|role| pair.tracer().counts(role).clone().settled(messages, size));
+    // Where there is memory that cannot be searched nothing is searched for in it.
+    let accesses = match hidden::known(pair)?.is_empty() {
+        true => hidden::look(pair, &counts).map_err(Unwatched::Pair).and_then(|()| watch::count(pair)),
+        false => Err(Unwatched::OutOfSight),
     };
+    if let Err(Unwatched::Pair(failed)) = accesses {
+        return Err(failed);
+    }
     let passing = reference::find(pair)?;
+    let claims = reference::try_claims(pair, &counts)?;
+    let hidden = hidden::known(pair)?;
     Ok(Findings {
         messages,
-        counts: [SENDER, RECEIVER].map(|role| pair.tracer().counts(role).clone()),
+        counts,
         ledgers: [SENDER, RECEIVER].map(|role| after[role].since(before[role])),
         faults,
         accesses,
         passing,
+        claims,
+        hidden,
         fits: pair.fits(),
     })
 }
@@ -208,6 +227,18 @@ impl Findings {
                 return Err(format!("the calls put {put} bytes into the {place} and took {taken} out of it"));
             }
         }
+        let mut objects: BTreeMap<_, Through> = BTreeMap::new();
+        for (object, through) in self.counts.iter().flat_map(Counts::objects) {
+            let sum = objects.entry(object).or_default();
+            (sum.put, sum.taken) = (sum.put + through.put, sum.taken + through.taken);
+        }
+        // What goes into one and comes out of another has been moved on by somebody whom nothing follows.
+        let uneven = |((place, _), through): &(&(Place, u64), &Through)| -> bool {
+            Place::CHANNELS.contains(place) && through.put != through.taken
+        };
+        if let Some(((place, _), Through { put, taken })) = objects.iter().find(uneven) {
+            return Err(format!("the calls put {put} bytes into one {place} and took {taken} out of it"));
+        }
         let payload = self.messages * size as u64;
         for (who, counts) in ["sender", "receiver"].into_iter().zip(&self.counts) {
             if !counts.moved().is_multiple_of(payload) {
@@ -223,8 +254,17 @@ impl Findings {
     /// # Errors
     /// Why that is not known.
     pub fn kernel_copies(&self, size: usize) -> Result<f64, String> {
+        if !self.hidden.is_empty() {
+            return Err(format!("not known: {}", self.hidden.join("; ")));
+        }
         let copied = self.counts.iter().map(Counts::copied).sum::<Result<u64, _>>().map_err(|call| call.to_string())?;
         self.check_bytes(size)?;
+        if let Some(Claim { of, .. }) = self.claims.iter().find(|claim| claim.confirmed.is_none()) {
+            let why = "the channel does not hold a message, so that there is no moment to change one";
+            return Err(format!("not known: whether {} takes a reference cannot be tried: {why}", call(of)));
+        }
+        let unconfirmed = self.claims.iter().filter(|claim| claim.confirmed == Some(false));
+        let copied = copied + unconfirmed.map(|claim| claim.bytes).sum::<u64>();
         Ok(copied as f64 / (self.messages * size as u64) as f64)
     }
 }
@@ -267,6 +307,13 @@ fn enter(row: &mut CopiesRow, findings: &Findings) {
         }
         Err(why) => row.error = why,
     }
+    for claim in &findings.claims {
+        evidence.extend(match claim.confirmed {
+            Some(true) => Some(format!("{}: a reference, confirmed by a change behind it", call(&claim.of))),
+            Some(false) => Some(format!("{}: no reference confirmed, so counted once more", call(&claim.of))),
+            None => None,
+        });
+    }
     let notes = sender.notes() + receiver.notes();
     if notes > 0 {
         evidence.push(format!("{:.0} bytes about each message not counted", each(notes)));
@@ -283,10 +330,15 @@ fn enter(row: &mut CopiesRow, findings: &Findings) {
                 evidence.push(format!("its ledger holds {in_ledger:.2}"));
             }
         }
-        Err(why) => {
+        Err(why) if why.is_for_want_of_means() => {
             row.user_copies = Some(in_ledger);
             evidence.push(format!("own copies from the ledger ({why})"));
         }
+        Err(why) if row.error.is_empty() => row.error = format!("not known: {why}"),
+        Err(_) => {}
+    }
+    if !findings.hidden.is_empty() {
+        row.user_copies = None;
     }
     row.by_reference = findings.passing.map(|passing| passing.by_reference);
     evidence.extend(findings.passing.map(|passing| {
@@ -296,6 +348,11 @@ fn enter(row: &mut CopiesRow, findings: &Findings) {
     }));
     row.total_copies = row.kernel_copies.zip(row.user_copies).map(|(kernel, user)| kernel + user);
     row.evidence = evidence.join("; ");
+}
+
+/// A kind of call in words.
+pub(crate) fn call((name, from, to): &LineOf) -> String {
+    format!("{name} ({from} to {to})")
 }
 
 /// What is wrong with a row: a figure that is not what the mechanism declares, or a wrong payload.

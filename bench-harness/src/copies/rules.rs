@@ -4,7 +4,10 @@
 //! Copies are those of the processor between payload pages. Handing on a page that is referenced is none. What the device of a
 //! file or a network does beyond the page cache is not looked at.
 
-use super::descriptor::Descriptor;
+use super::{
+    counts::{LineOf, MOST_ABOUT},
+    descriptor::Descriptor,
+};
 use crate::cell::named;
 use std::fmt;
 
@@ -27,6 +30,8 @@ named! {
         File = "file",
         /// A regular file opened with `O_DIRECT`, past the page cache.
         DirectFile = "O_DIRECT file",
+        /// A file whose content a file system makes up (`/proc`) or gets elsewhere (FUSE, a network): how often that copies is not known.
+        OtherFile = "file without a page cache of its own",
         /// A character or block device.
         Device = "device",
         /// An inode without a name: eventfd, epoll, ...
@@ -97,6 +102,20 @@ pub struct Rule {
     pub length: Length,
     /// The place in the kernel's source that says so.
     pub source: &'static str,
+}
+
+impl Rule {
+    /// What its calls are summed by.
+    pub const fn line(&self) -> LineOf {
+        (self.name, self.from.place(), self.to.place())
+    }
+}
+
+/// Whether the rule for such calls rests on a reference that the kernel takes instead of a copy: whether it says of a byte that it
+/// is not copied, or copied once between two files, for which the kernel first takes the pages of the one (fs/splice.c,
+/// `splice_direct_to_actor`).
+pub(crate) fn claims_reference((name, from, to): LineOf, copies: u64) -> bool {
+    copies == 0 || (matches!(name, "sendfile" | "copy_file_range") && (from, to) == (Place::File, Place::File))
 }
 
 /// Where the table says nothing of a call.
@@ -301,15 +320,35 @@ const QUIET_OLD: &[(i64, &str)] = &[];
 /// Calls that move bytes out of a tracer's sight or in a way that has no rule, by name.
 const UNACCOUNTABLE: &[(i64, &str)] = calls! {
     SYS_io_uring_setup SYS_io_uring_enter SYS_io_uring_register SYS_io_submit SYS_io_getevents SYS_userfaultfd
-    SYS_process_madvise SYS_move_pages
+    SYS_process_madvise SYS_move_pages SYS_ioctl
 };
+
+/// Why a quiet call with these `arguments` is not quiet: it can carry as much as a message, into the kernel and out again, or
+/// copy pages. `word` reads four bytes of the caller's memory.
+///
+/// # Errors
+/// [`Unknown`], with the call's name.
+pub(super) fn check_quiet(number: i64, arguments: &[u64; 6], word: impl Fn(u64) -> u32) -> Result<(), Unknown> {
+    const GETALL: u64 = 13;
+    const SETALL: u64 = 17;
+    let name = match number {
+        libc::SYS_semctl if matches!(arguments[2] & 0xff, GETALL | SETALL) => "semctl (all values)",
+        libc::SYS_setsockopt if arguments[4] >= MOST_ABOUT => "setsockopt (a long value)",
+        libc::SYS_getsockopt if arguments[4] != 0 && u64::from(word(arguments[4])) >= MOST_ABOUT => {
+            "getsockopt (a long value)"
+        }
+        libc::SYS_madvise if arguments[2] == libc::MADV_COLLAPSE as u64 => "madvise (MADV_COLLAPSE)",
+        _ => return Ok(()),
+    };
+    Err(Unknown(name.to_owned()))
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn opened(place: Place, readable: bool, writable: bool) -> impl Fn(usize) -> Option<Descriptor> {
-        move |_| Some(Descriptor { place, readable, writable })
+        move |_| Some(Descriptor { place, readable, writable, object: 0 })
     }
 
     #[test]
@@ -329,6 +368,25 @@ mod tests {
             find(TABLE, libc::SYS_vmsplice, opened(Place::Pipe, readable, writable)).unwrap().unwrap().copies
         };
         assert_eq!((copies(false, true), copies(true, false), copies(true, true)), (0, 1, 0));
+    }
+
+    #[test]
+    fn quiet_calls_that_can_carry_a_message_are_named() {
+        let name = |number, arguments, word| {
+            check_quiet(number, &arguments, |_| word).err().map(|unknown| unknown.to_string())
+        };
+        for (number, arguments, word, named) in [
+            (libc::SYS_semctl, [1, 0, 17, 9, 0, 0], 0, Some("unknown call semctl (all values)")),
+            (libc::SYS_semctl, [1, 0, 16, 9, 0, 0], 0, None),
+            (libc::SYS_setsockopt, [3, 1, 26, 9, 16, 0], 0, None),
+            (libc::SYS_setsockopt, [3, 0, 4, 9, 40, 0], 0, Some("unknown call setsockopt (a long value)")),
+            (libc::SYS_getsockopt, [3, 1, 26, 9, 9, 0], 4, None),
+            (libc::SYS_getsockopt, [3, 1, 26, 9, 9, 0], 512, Some("unknown call getsockopt (a long value)")),
+            (libc::SYS_madvise, [0, 4096, 23, 0, 0, 0], 0, None),
+            (libc::SYS_madvise, [0, 4096, 25, 0, 0, 0], 0, Some("unknown call madvise (MADV_COLLAPSE)")),
+        ] {
+            assert_eq!(name(number, arguments, word).as_deref(), named);
+        }
     }
 
     #[test]

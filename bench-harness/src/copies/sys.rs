@@ -2,7 +2,11 @@
 
 #![allow(unsafe_code)]
 
-use nix::{errno::Errno, sys::ptrace, unistd::Pid};
+use nix::{
+    errno::Errno,
+    sys::{ptrace, signal::Signal},
+    unistd::Pid,
+};
 
 /// Calls prctl(2) with an option that it does not know, which the kernel refuses and a tracer sees.
 pub(super) fn unknown_prctl(option: i32, details: [u64; 4]) {
@@ -57,6 +61,50 @@ pub enum Watched {
 
 pub(super) use registers::{is_watchpoint, take_hits, watch};
 
+/// What is done in place of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// The call of this number, with the same arguments.
+    Call(i64),
+    /// Nothing: it returns this.
+    Result(i64),
+}
+
+/// Lets the thread `tid`, which has stopped before a call, do something else.
+///
+/// # Errors
+/// Of ptrace(2); `ENOSYS` on another architecture.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn replace_call(tid: Pid, instead: Instead) -> nix::Result<()> {
+    use std::mem::offset_of;
+    const NUMBER: usize = offset_of!(libc::user, regs) + offset_of!(libc::user_regs_struct, orig_rax);
+    const RESULT: usize = offset_of!(libc::user, regs) + offset_of!(libc::user_regs_struct, rax);
+    match instead {
+        Instead::Call(number) => ptrace::write_user(tid, NUMBER as ptrace::AddressType, number),
+        Instead::Result(result) => {
+            // There is no call -1, and the register keeps what it returns.
+            ptrace::write_user(tid, NUMBER as ptrace::AddressType, -1)?;
+            ptrace::write_user(tid, RESULT as ptrace::AddressType, result)
+        }
+    }
+}
+
+/// See above.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn replace_call(_: Pid, _: Instead) -> nix::Result<()> {
+    Err(Errno::ENOSYS)
+}
+
+/// Sends `signal` to the thread `tid` of process `pid` alone (tgkill(2)).
+///
+/// # Errors
+/// `ESRCH` where it has ended.
+pub(super) fn signal_thread(pid: Pid, tid: Pid, signal: Signal) -> nix::Result<()> {
+    // SAFETY: tgkill takes three numbers.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, pid.as_raw(), tid.as_raw(), signal as i32) };
+    Errno::result(sent).map(drop)
+}
+
 /// The debug registers of x86 (Intel SDM, volume 3, 19.2), through `PTRACE_POKEUSER`.
 #[cfg(target_arch = "x86_64")]
 mod registers {
@@ -71,11 +119,11 @@ mod registers {
         (offset_of!(libc::user, u_debugreg) + index * size_of::<u64>()) as ptrace::AddressType
     }
 
-    /// Watches one byte at each of `addresses`, at most four, and nothing else, in the stopped thread `tid`.
+    /// Watches one byte at each of `addresses` that is not 0, and nothing else, in the stopped thread `tid`.
     ///
     /// # Errors
     /// Of ptrace(2).
-    pub fn watch(tid: Pid, addresses: &[u64], access: Watched) -> nix::Result<()> {
+    pub fn watch(tid: Pid, addresses: &[u64; 4], access: Watched) -> nix::Result<()> {
         ptrace::write_user(tid, register(CONTROL), 0)?;
         ptrace::write_user(tid, register(STATUS), 0)?;
         let kind = match access {
@@ -83,7 +131,7 @@ mod registers {
             Watched::ReadsAndWrites => 0b11,
         };
         let mut control = 0;
-        for (index, &address) in addresses.iter().enumerate().take(4) {
+        for (index, &address) in addresses.iter().enumerate().filter(|(_, address)| **address != 0) {
             ptrace::write_user(tid, register(index), address as c_long)?;
             // The local enable bit; four bits further up the access and a length of one byte (0b00).
             control |= 1 << (2 * index) | kind << (16 + 4 * index);
@@ -112,8 +160,8 @@ mod registers {
 mod registers {
     use super::{Errno, Pid, Watched};
 
-    pub fn watch(_: Pid, addresses: &[u64], _: Watched) -> nix::Result<()> {
-        if addresses.is_empty() { Ok(()) } else { Err(Errno::ENOSYS) }
+    pub fn watch(_: Pid, addresses: &[u64; 4], _: Watched) -> nix::Result<()> {
+        if *addresses == [0; 4] { Ok(()) } else { Err(Errno::ENOSYS) }
     }
 
     pub fn take_hits(_: Pid) -> [bool; 4] {

@@ -5,21 +5,29 @@
 //! it is until it is [let go](Tracer::release).
 //!
 //! - The marks are prctl(2) calls with an option that no kernel knows: nothing but a tracer notices them.
-//! - Threads and children of a child are followed as well. Of the threads that it starts, only calls that move payload
+//! - Threads of a child are followed as well, from their first step. Of the threads that it starts, only bytes that are moved
 //!   count: a thread that waits beside it makes calls of its own at no foreseeable moment.
+//! - So are processes that a child starts, but their memory is not looked at: see [`Tracer::hidden`].
 //! - Signals are passed on. Whatever happens, children that were forked here are killed and reaped when the tracer is dropped,
 //!   and the kernel kills them if this process dies first (`PTRACE_O_EXITKILL`).
 //! - All of this must happen in the thread that forked them (ptrace(2)).
 //!
 //! A call that is followed costs its caller several context switches, so nothing of this is fit for timing.
 
-pub use super::sys::Watched;
 use super::{
-    counts::{Counts, note_in},
-    descriptor::Descriptor,
+    counts::{Counts, LineOf},
+    hidden::{ANOTHER_PROCESS, COPY_ON_WRITE, UNTRACED},
     memory::{self, Trace},
-    rules::{self, Length, Rule},
+    origin::Origin,
+    role::{self, Role},
+    rules::{self, Rule},
     sys::{self, At},
+    task::{Call, State, Stop, Task},
+};
+pub use super::{
+    origin::Changed,
+    role::{REGISTERS, Site, Watchpoint},
+    sys::{Instead, Watched},
 };
 use crate::{interrupt, pair::cause_of};
 use ipc_core::{
@@ -31,14 +39,20 @@ use ipc_core::{
 use nix::{
     errno::Errno,
     sys::{
-        ptrace::{self, Event, Options},
-        signal::{Signal, raise},
-        uio::{RemoteIoVec, process_vm_readv},
+        ptrace::{self, Options},
+        signal::{Signal, kill, raise},
         wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid},
     },
     unistd::Pid,
 };
-use std::{collections::BTreeSet, fs, io::IoSliceMut, sync::atomic::Ordering, thread, time::Duration};
+use std::{
+    cell::Cell,
+    collections::BTreeSet,
+    fs,
+    sync::atomic::Ordering,
+    thread,
+    time::Duration,
+};
 
 /// An option that prctl(2) does not know.
 const MARK: i32 = 0x6970_636d;
@@ -102,7 +116,7 @@ impl From<Error> for Untraced {
 }
 
 /// An error of ptrace(2) or of a wait for a traced child.
-fn os(call: &'static str) -> impl Fn(Errno) -> Untraced {
+pub(super) fn os(call: &'static str) -> impl Fn(Errno) -> Untraced {
     move |errno| Untraced::Process(Error::os(call, errno))
 }
 
@@ -111,7 +125,7 @@ fn os(call: &'static str) -> impl Fn(Errno) -> Untraced {
 pub struct Tracee(Child);
 
 /// How long a child may take to stand.
-const START: Duration = Duration::from_secs(5);
+pub(super) const START: Duration = Duration::from_secs(5);
 
 impl Tracee {
     /// Forks a child that will run `main` and end in `_exit` with what it returns, once a [`Tracer`] has it.
@@ -163,21 +177,50 @@ impl Tracee {
 /// # Errors
 /// [`Untraced`]: they did not end within `limit`, or one ended with anything but 0. All are reaped either way.
 pub fn trace<const N: usize>(children: [Tracee; N], limit: Duration) -> Result<[Counts; N], Untraced> {
+    trace_all(children, limit).map(|counts| counts.try_into().expect("one for each child"))
+}
+
+/// [`trace`] of as many as there are.
+///
+/// # Errors
+/// As there.
+pub fn trace_all(children: impl IntoIterator<Item = Tracee>, limit: Duration) -> Result<Vec<Counts>, Untraced> {
     let mut tracer = Tracer::new(children, rules::TABLE, limit);
-    let all: Vec<usize> = (0..N).collect();
-    loop {
-        all.iter().for_each(|&child| tracer.release(child));
-        tracer.settle(&all, None)?;
-        if all.iter().all(|&child| tracer.has_ended(child)) {
-            break;
-        }
-    }
-    let counts = all.iter().map(|&child| match tracer.exit(child) {
-        Some(Exit::Code(0)) => Ok(tracer.counts(child).clone()),
-        exit => Err(Untraced::Died(child, exit.unwrap_or(Exit::Code(process::PANICKED)))),
-    });
-    let counts: Vec<Counts> = counts.collect::<Result<_, _>>()?;
-    Ok(counts.try_into().expect("one for each child"))
+    tracer.finish()?;
+    Ok(tracer.roles.iter().map(|role| role.counts.clone()).collect())
+}
+
+/// As [`trace`], but right behind the first call of the kind `of` that the first child makes, the first byte that it has taken
+/// is changed. The others stand still meanwhile, where their calls begin to count. Returns what was changed, if anything.
+///
+/// # Errors
+/// As [`trace`].
+pub fn trace_changing(children: Vec<Tracee>, of: LineOf, limit: Duration) -> Result<Option<Changed>, Untraced> {
+    let mut tracer = Tracer::new(children, rules::TABLE, limit);
+    let others: Vec<usize> = (1..tracer.roles.len()).collect();
+    tracer.change_behind(0, of, None);
+    tracer.roles.iter_mut().skip(1).for_each(|role| role.held = true);
+    (0..tracer.roles.len()).for_each(|child| tracer.release(child));
+    tracer.settle(&others, None)?;
+    tracer.follow(|tracer| tracer.changed.is_some() || tracer.has_settled(0), None)?;
+    tracer.roles.iter_mut().for_each(|role| role.held = false);
+    tracer.finish()?;
+    Ok(tracer.take_changed())
+}
+
+/// Decides for a call that the thread of this id is about to make, by number and arguments, what is done instead of it.
+pub type StandIn = fn(Pid, i64, &[u64; 6]) -> Option<Instead>;
+
+thread_local! {
+    static STAND_IN: Cell<Option<StandIn>> = const { Cell::new(None) };
+}
+
+/// Runs `body` on a kernel that keeps its word badly: what it traces makes other calls than it asks for. For tests.
+pub fn with_stand_in<R>(stand_in: StandIn, body: impl FnOnce() -> R) -> R {
+    STAND_IN.set(Some(stand_in));
+    let done = body();
+    STAND_IN.set(None);
+    done
 }
 
 /// Follows a set of children, one thread of this process for all.
@@ -189,62 +232,44 @@ pub struct Tracer {
     deadline: Deadline,
     limit: Duration,
     tasks: Vec<Task>,
-    /// What is looked for in a child at each of its stops, and where it was found: in which child, at which address.
+    stand_in: Option<StandIn>,
+    /// What is looked for in a child at each of its stops, and where it was found: in which child, at which site.
     wanted: Option<Trace>,
-    seen: BTreeSet<(usize, u64)>,
+    seen: BTreeSet<(usize, Site)>,
+    /// Behind which calls of which child a byte is to be changed, and how it is known where it is not just the first.
+    change: Option<(usize, LineOf, Option<Trace>)>,
+    /// Where the byte lies that a call took a reference to last.
+    origin: Option<Origin>,
+    changed: Option<Changed>,
     /// Reaped when these are dropped.
     roles: Vec<Role>,
-}
-
-/// One child.
-#[derive(Debug)]
-struct Role {
-    child: Child,
-    exit: Option<Exit>,
-    counting: bool,
-    counts: Counts,
-    details: [u64; 3],
-    /// How often each watched place was reached.
-    hits: [u64; 4],
-    /// The watched places.
-    places: [u64; 4],
-    /// What a place must hold for it to count.
-    held: [Option<[u8; 8]>; 4],
-    watched: bool,
-}
-
-/// One thread of a child.
-#[derive(Debug)]
-struct Task {
-    tid: Pid,
-    role: usize,
-    leader: bool,
-    state: State,
-    /// The call that it is in.
-    call: Option<(i64, [u64; 6])>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// A thread that has not stopped yet for the first time.
-    New,
-    Running,
-    Paused,
-    Ended,
 }
 
 /// How long the tracer polls before it naps between two looks: a child mostly stops again after some microseconds.
 const POLLS: u32 = 200;
 const NAP: Duration = Duration::from_micros(50);
+/// How long the threads that a child has started may take to come to rest once it has paused itself.
+const REST: Duration = Duration::from_millis(200);
 
 impl Tracer {
     /// Takes `children`, which stand before their first step, and judges their calls by `table`. They are given up after `limit`.
     pub fn new(children: impl IntoIterator<Item = Tracee>, table: &'static [Rule], limit: Duration) -> Self {
         let roles: Vec<Role> = children.into_iter().map(|tracee| Role::new(tracee.0)).collect();
-        let task = |(role, of): (usize, &Role)| Task::new(of.child.pid(), role, true, State::Paused);
-        let tasks = roles.iter().enumerate().map(task).collect();
-        let (deadline, seen) = (Deadline::after(limit), BTreeSet::new());
-        Self { table, message: 0, deadline, limit, tasks, wanted: None, seen, roles }
+        let task = |(role, of): (usize, &Role)| Task::new(of.child.pid(), of.child.pid(), role, State::Paused);
+        Self {
+            table,
+            message: 0,
+            deadline: Deadline::after(limit),
+            limit,
+            tasks: roles.iter().enumerate().map(task).collect(),
+            stand_in: STAND_IN.get(),
+            wanted: None,
+            seen: BTreeSet::new(),
+            change: None,
+            origin: None,
+            changed: None,
+            roles,
+        }
     }
 
     /// Takes what calls move beyond whole messages of `bytes`, where it is little, for notes about the payload.
@@ -254,6 +279,7 @@ impl Tracer {
 
     /// Lets `child` go on from where it has paused.
     pub fn release(&mut self, child: usize) {
+        self.roles[child].begin();
         for task in
             self.tasks.iter_mut().filter(|task| task.role == child && task.leader && task.state == State::Paused)
         {
@@ -261,14 +287,42 @@ impl Tracer {
         }
     }
 
-    /// Follows all until each of `children` has paused or ended; `false` where some have not after `patience`.
+    /// Lets all go on wherever they pause, until they have ended.
+    fn finish(&mut self) -> Result<(), Untraced> {
+        let all: Vec<usize> = (0..self.roles.len()).collect();
+        while !all.iter().all(|&child| self.has_ended(child)) {
+            all.iter().for_each(|&child| self.release(child));
+            self.settle(&all, None)?;
+        }
+        match all.into_iter().find(|&child| self.exit(child) != Some(Exit::Code(0))) {
+            None => Ok(()),
+            Some(child) => Err(Untraced::Died(child, self.exit(child).unwrap_or(Exit::Code(process::PANICKED)))),
+        }
+    }
+
+    /// Follows all until each of `children` has paused or ended, and the threads that it has started have come to rest; `false`
+    /// where some have not paused after `patience`.
     ///
     /// # Errors
     /// [`Untraced::Hung`] at the tracer's own limit, [`Untraced::Interrupted`], [`Untraced::Process`].
     pub fn settle(&mut self, children: &[usize], patience: Option<Duration>) -> Result<bool, Untraced> {
+        if !self.follow(|tracer| children.iter().all(|&child| tracer.has_settled(child)), patience)? {
+            return Ok(false);
+        }
+        // What one of them has moved for the message may be known a little later than that the message has arrived.
+        for &child in children {
+            if !self.roles[child].restless && !self.follow(|tracer| tracer.rests(child), Some(REST))? {
+                self.roles[child].restless = true;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Follows all until `done`; `false` where that is not so after `patience`.
+    fn follow(&mut self, done: impl Fn(&Self) -> bool, patience: Option<Duration>) -> Result<bool, Untraced> {
         let mut patient = patience.map(Deadline::after);
         let mut idle = 0;
-        while !children.iter().all(|&child| self.has_settled(child)) {
+        while !done(self) {
             if self.look()? {
                 idle = 0;
                 continue;
@@ -297,6 +351,12 @@ impl Tracer {
         matches!(leader.state, State::Paused | State::Ended)
     }
 
+    /// Whether all threads that `child` has started sleep or have ended.
+    fn rests(&self, child: usize) -> bool {
+        let others = self.tasks.iter().filter(|task| task.role == child && !task.leader);
+        self.has_ended(child) || others.into_iter().all(|task| task.state == State::Ended || task.sleeps())
+    }
+
     fn leader(&self, child: usize) -> &Task {
         self.tasks.iter().find(|task| task.role == child && task.leader).expect("every child has a first thread")
     }
@@ -321,13 +381,9 @@ impl Tracer {
         self.roles[child].exit
     }
 
-    /// Whether all threads of `child` sleep in the kernel: where it has not paused it waits for another process (proc_pid_stat(5)).
+    /// Whether all threads of `child` sleep in the kernel: where it has not paused it waits for another process.
     pub fn sleeps(&self, child: usize) -> bool {
-        let sleeps = |task: &Task| {
-            let stat = fs::read_to_string(format!("/proc/{}/stat", task.tid)).unwrap_or_default();
-            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
-        };
-        self.tasks.iter().filter(|task| task.role == child).all(sleeps)
+        self.tasks.iter().filter(|task| task.role == child).all(Task::sleeps)
     }
 
     /// Minor page faults of `child` since it began (proc_pid_stat(5), `minflt`). What the tracer reads in its memory is none of
@@ -352,12 +408,17 @@ impl Tracer {
         &self.roles[child].counts
     }
 
+    /// Why some of what `child` does cannot be seen.
+    pub fn hidden(&mut self, child: usize) -> &mut BTreeSet<String> {
+        &mut self.roles[child].hidden
+    }
+
     /// Looks once at each thread that may have stopped; says whether one had.
     fn look(&mut self) -> Result<bool, Untraced> {
         let mut found = false;
         let mut index = 0;
         while index < self.tasks.len() {
-            let task = &self.tasks[index];
+            let task = &mut self.tasks[index];
             if matches!(task.state, State::Running | State::New)
                 && let Some(stop) = task.stop()?
             {
@@ -373,7 +434,12 @@ impl Tracer {
     fn handle(&mut self, index: usize, stop: Stop) -> Result<(), Untraced> {
         let task = &mut self.tasks[index];
         let role = &mut self.roles[task.role];
-        let is_new = task.state == State::New;
+        task.stands = true;
+        let is_of_child = task.process == role.child.pid();
+        if task.state == State::New && is_of_child && role.is_watched() && stop != Stop::Ended {
+            // Debug registers belong to a thread, and a new one has none.
+            let _ = role.arm(task.tid);
+        }
         let signal = match stop {
             Stop::Ended => {
                 if task.leader {
@@ -387,72 +453,162 @@ impl Tracer {
             }
             Stop::Call => {
                 match sys::at(task.tid) {
-                    Ok(At::Entry(libc::SYS_prctl, [option, mark, a, b, c, _])) if option as i32 == MARK => match mark {
-                        PAUSE => {
-                            role.details = [a, b, c];
-                            task.state = State::Paused;
-                            return Ok(());
-                        }
-                        mark => role.counting = mark == BEGIN,
-                    },
-                    Ok(At::Entry(number, arguments)) => {
-                        task.call = role.counting.then_some((number, arguments));
-                        look_around(self.wanted.as_ref(), &mut self.seen, task);
-                    }
-                    Ok(At::Exit(result)) => {
-                        if let Some(call) = task.call.take()
-                            && role.counting
-                        {
-                            role.enter(self.table, self.message, task, call, result);
-                        }
-                    }
+                    Ok(At::Entry(number, arguments)) if self.begin_call(index, number, arguments)? => return Ok(()),
+                    Ok(At::Exit(result)) => self.end_call(index, result)?,
                     // It was killed meanwhile, and its end will be seen.
-                    Ok(At::Neither) | Err(Errno::ESRCH) => {}
+                    Ok(At::Entry(..) | At::Neither) | Err(Errno::ESRCH) => {}
                     Err(errno) => return Err(os("ptrace")(errno)),
                 }
                 None
             }
             Stop::Event => {
-                let spawned = ptrace::getevent(task.tid).map(|tid| Pid::from_raw(tid as i32));
-                let role = task.role;
+                let started = ptrace::getevent(task.tid).map(|tid| Pid::from_raw(tid as i32));
+                let (role, process) = (task.role, task.process);
                 task.go_on(None);
-                if let Ok(tid) = spawned {
-                    self.tasks.push(Task::new(tid, role, false, State::New));
+                if let Ok(tid) = started {
+                    self.follow_too(tid, process, role);
                 }
                 return Ok(());
             }
-            Stop::Signal(Signal::SIGTRAP) if role.watched && sys::is_watchpoint(task.tid) => {
+            Stop::Signal(Signal::SIGTRAP) if role.is_watched() && sys::is_watchpoint(task.tid) => {
                 role.enter_hits(sys::take_hits(task.tid));
-                look_around(self.wanted.as_ref(), &mut self.seen, task);
+                self.look_around(index);
                 None
             }
-            // A new thread stands still with it.
-            Stop::Signal(Signal::SIGSTOP) if is_new => None,
+            // A new thread stands still with it, and one that was halted.
+            Stop::Signal(Signal::SIGSTOP) if task.state == State::New || task.is_owed() => None,
             // While a group of threads is stopped there is no signal to pass on (ptrace(2), group-stop).
             Stop::Signal(signal) => ptrace::getsiginfo(task.tid).is_ok().then_some(signal),
         };
-        task.go_on(signal);
+        self.tasks[index].go_on(signal);
         Ok(())
     }
 
-    /// Watches the places of `child` in `addresses`, at most four, while it has paused: one byte each. Forgets what it has
-    /// watched before.
+    /// Follows what a thread of `process` has started: a thread, or another process, whose memory is not looked at.
+    fn follow_too(&mut self, tid: Pid, process: Pid, role: usize) {
+        let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+        let of = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
+        let of = of.map_or(process, Pid::from_raw);
+        if of != process {
+            self.roles[role].hidden.insert(ANOTHER_PROCESS.into());
+        }
+        self.tasks.push(Task::new(tid, of, role, State::New));
+    }
+
+    /// Enters that a thread is about to make a call; says whether it is to stand still there.
+    fn begin_call(&mut self, index: usize, number: i64, arguments: [u64; 6]) -> Result<bool, Untraced> {
+        let task = &mut self.tasks[index];
+        let role = &mut self.roles[task.role];
+        if let (libc::SYS_prctl, [option, mark, a, b, c, _]) = (number, arguments)
+            && option as i32 == MARK
+        {
+            let stays = mark == PAUSE || (mark == BEGIN && role.held);
+            match mark {
+                PAUSE => role.details = [a, b, c],
+                mark => role.counting = mark == BEGIN,
+            }
+            if stays {
+                task.state = State::Paused;
+            }
+            return Ok(stays);
+        }
+        if starts_untraced(task.tid, number, &arguments) {
+            role.hidden.insert(UNTRACED.into());
+        }
+        task.call = Some(Call { number, arguments, counted: role.counting });
+        if let Some(instead) = self.stand_in.and_then(|stand_in| stand_in(task.tid, number, &arguments)) {
+            sys::replace_call(task.tid, instead).map_err(os("ptrace"))?;
+        }
+        self.look_around(index);
+        Ok(false)
+    }
+
+    /// Enters that a call has returned.
+    fn end_call(&mut self, index: usize, result: Result<u64, Errno>) -> Result<(), Untraced> {
+        let task = &mut self.tasks[index];
+        let Some(call) = task.call.take() else { return Ok(()) };
+        let role = &mut self.roles[task.role];
+        if call.counted && role.counting {
+            role.enter(self.table, self.message, task, &call, result);
+        }
+        let Ok(value) = result else { return Ok(()) };
+        let child = task.role;
+        let has_mapped_watched = task.process == role.child.pid() && role.enter_mapping(&call, value);
+        self.change_after(index, &call, value);
+        if has_mapped_watched { self.arm(child) } else { Ok(()) }
+    }
+
+    /// Changes the byte that `call`, which has returned, has taken a reference to, where that is wanted.
+    fn change_after(&mut self, index: usize, call: &Call, value: u64) {
+        let Some((child, line, trace)) = &self.change else { return };
+        let task = &self.tasks[index];
+        let Ok(Some(rule)) = role::find(self.table, task.tid, call) else { return };
+        let bytes = role::moved(rule, task.tid, call, value);
+        if bytes == 0 || self.changed.is_some() || !rules::claims_reference(rule.line(), rule.copies) {
+            return;
+        }
+        if let Some(origin) = Origin::of(task.tid, rule, call, bytes, trace.as_ref()) {
+            self.origin = Some(origin);
+        }
+        if task.role == *child && rule.line() == *line {
+            self.changed = self.origin.as_ref().and_then(|origin| origin.change().ok());
+        }
+    }
+
+    /// Changes the byte at which `trace` begins, or the first, right after the next call of `child` of the kind `line` has taken a
+    /// reference to it, or taken on one of an earlier call.
+    pub fn change_behind(&mut self, child: usize, line: LineOf, trace: Option<Trace>) {
+        (self.change, self.origin, self.changed) = (Some((child, line, trace)), None, None);
+    }
+
+    /// What was changed, if anything; nothing is to be changed any more.
+    pub fn take_changed(&mut self) -> Option<Changed> {
+        (self.change, self.origin) = (None, None);
+        self.changed.take()
+    }
+
+    /// Watches `points` of `child`, at most four, in all of its threads, while it has paused. Forgets what it has watched before.
     ///
     /// # Errors
     /// Why this system does not let a debug register be set.
-    pub fn watch(&mut self, child: usize, addresses: &[u64], access: Watched) -> nix::Result<()> {
-        let role = &mut self.roles[child];
-        (role.hits, role.held) = ([0; 4], [None; 4]);
-        role.places = std::array::from_fn(|index| addresses.get(index).copied().unwrap_or(0));
-        sys::watch(role.child.pid(), addresses, access)?;
-        role.watched = !addresses.is_empty();
-        Ok(())
+    pub fn watch(&mut self, child: usize, points: &[Watchpoint], access: Watched) -> Result<(), Unwatchable> {
+        let was_watched = self.roles[child].is_watched();
+        self.roles[child].set_points(points, access);
+        if was_watched || !points.is_empty() { self.arm_all(child) } else { Ok(()) }
     }
 
-    /// Counts the watched `place` of `child` only where it holds `word` when it has been reached: there are other things at
-    /// other times.
-    pub fn only_holding(&mut self, child: usize, place: usize, word: [u8; 8]) {
-        self.roles[child].held[place] = Some(word);
+    fn arm(&mut self, child: usize) -> Result<(), Untraced> {
+        match self.arm_all(child) {
+            Ok(()) => Ok(()),
+            Err(Unwatchable::Refused(errno)) => Err(os("ptrace")(errno)),
+            Err(Unwatchable::Untraced(why)) => Err(why),
+        }
+    }
+
+    /// Sets the registers of all threads of `child`, which are halted for that.
+    fn arm_all(&mut self, child: usize) -> Result<(), Unwatchable> {
+        let role = &self.roles[child];
+        let process = role.child.pid();
+        let of_child = |task: &&mut Task| task.role == child && task.process == process;
+        for task in self.tasks.iter_mut().filter(of_child) {
+            let was_running = task.state == State::Running && !task.stands;
+            let stands = match task.state {
+                State::Running if was_running => task.halt()?,
+                State::Running | State::Paused => true,
+                // It gets them at its first stop, or needs none.
+                State::New | State::Ended => false,
+            };
+            let armed = if stands { role.arm(task.tid) } else { Ok(()) };
+            if was_running {
+                task.resume();
+            }
+            match armed {
+                // It was killed meanwhile.
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(errno) => return Err(Unwatchable::Refused(errno)),
+            }
+        }
+        Ok(())
     }
 
     /// Looks for `wanted` in the memory of a child from now on whenever it stops: at its system calls and where it reaches a
@@ -462,15 +618,69 @@ impl Tracer {
         self.seen.clear();
     }
 
-    /// In which children and at which addresses that was.
-    pub fn seen(&self) -> &BTreeSet<(usize, u64)> {
+    /// In which children and at which sites that was.
+    pub fn seen(&self) -> &BTreeSet<(usize, Site)> {
         &self.seen
     }
 
+    /// Enters where what is looked for lies in the memory of a thread that has stopped.
+    fn look_around(&mut self, index: usize) {
+        let task = &self.tasks[index];
+        let role = &mut self.roles[task.role];
+        if task.process != role.child.pid() {
+            return;
+        }
+        for address in self.wanted.and_then(|wanted| wanted.find(task.tid).ok()).unwrap_or_default() {
+            if memory::is_copy_on_write(task.tid, address) {
+                role.hidden.insert(COPY_ON_WRITE.into());
+            }
+            self.seen.insert((task.role, role.site(address)));
+        }
+    }
+
+    /// Where `address` of `child` lies.
+    pub fn site(&self, child: usize, address: u64) -> Site {
+        self.roles[child].site(address)
+    }
+
+    /// Whether `trace` lies at `site` of `child`.
+    pub fn is_at(&self, child: usize, site: Site, trace: &Trace) -> bool {
+        self.roles[child].address(site).is_some_and(|address| trace.is_at(self.pid(child), address))
+    }
+
     /// How often `child` has reached each of the places since it has been watched, from user space.
-    pub fn hits(&self, child: usize) -> [u64; 4] {
+    pub fn hits(&self, child: usize) -> [u64; REGISTERS] {
         self.roles[child].hits
     }
+}
+
+/// Why nothing is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unwatchable {
+    /// What ptrace(2) said.
+    Refused(Errno),
+    /// A thread could not be halted.
+    Untraced(Untraced),
+}
+
+impl From<Untraced> for Unwatchable {
+    fn from(why: Untraced) -> Self {
+        Self::Untraced(why)
+    }
+}
+
+/// Whether this call starts something that is not to be traced.
+fn starts_untraced(tid: Pid, number: i64, arguments: &[u64; 6]) -> bool {
+    let flags = match number {
+        libc::SYS_clone => arguments[0],
+        libc::SYS_clone3 => {
+            let mut flags = [0; 8];
+            memory::read(tid, arguments[0], &mut flags);
+            u64::from_ne_bytes(flags)
+        }
+        _ => 0,
+    };
+    flags & libc::CLONE_UNTRACED as u64 != 0
 }
 
 impl Drop for Tracer {
@@ -478,6 +688,11 @@ impl Drop for Tracer {
     fn drop(&mut self) {
         for role in &self.roles {
             let _ = role.child.signal(Signal::SIGKILL);
+        }
+        let is_child = |task: &Task| self.roles[task.role].child.pid() == task.process;
+        for task in self.tasks.iter().filter(|task| task.state != State::Ended && !is_child(task)) {
+            // A process that a child has started, and that nobody else need know of.
+            let _ = kill(task.process, Signal::SIGKILL);
         }
         for task in self.tasks.iter().filter(|task| !task.leader && task.state != State::Ended) {
             while let Ok(WaitStatus::Stopped(..) | WaitStatus::PtraceEvent(..) | WaitStatus::PtraceSyscall(_))
@@ -489,128 +704,10 @@ impl Drop for Tracer {
     }
 }
 
-impl Role {
-    fn new(child: Child) -> Self {
-        let (counts, details) = (Counts::default(), [0; 3]);
-        let (hits, places, held) = ([0; 4], [0; 4], [None; 4]);
-        Self { child, exit: None, counting: false, counts, details, hits, places, held, watched: false }
-    }
-
-    /// Enters which of the watched places were reached.
-    fn enter_hits(&mut self, reached: [bool; 4]) {
-        for (place, _) in reached.into_iter().enumerate().filter(|(_, reached)| *reached) {
-            let mut word = [0; 8];
-            let holds =
-                |expected| memory::read(self.child.pid(), self.places[place], &mut word) == 8 && word == expected;
-            self.hits[place] += u64::from(self.held[place].is_none_or(holds));
-        }
-    }
-
-    /// Enters a call that has returned.
-    fn enter(
-        &mut self,
-        table: &'static [Rule],
-        message: u64,
-        task: &Task,
-        (number, arguments): (i64, [u64; 6]),
-        result: Result<u64, Errno>,
-    ) {
-        match rules::find(table, number, |argument| Descriptor::of(task.tid, arguments[argument])) {
-            // A call that failed has moved nothing, whatever it is; one that is unknown might have.
-            Err(_) if result.is_err() => self.counts.enter_quiet(),
-            Err(unknown) => self.counts.enter_unknown(unknown),
-            Ok(None) if task.leader => self.counts.enter_quiet(),
-            Ok(None) => {}
-            Ok(Some(rule)) => {
-                let bytes = result.map_or(0, |value| match rule.length {
-                    Length::Returned => value,
-                    Length::ReturnedUpTo(argument) => value.min(arguments[argument]),
-                    Length::Argument(argument) => arguments[argument],
-                    Length::EachMessage => sum_of_messages(task.tid, arguments[1], value),
-                });
-                if task.leader || bytes > note_in(bytes, message) {
-                    self.counts.enter(rule, bytes, message);
-                }
-            }
-        }
-    }
-}
-
-/// Enters where `wanted` lies in the memory of `task`, which has stopped.
-fn look_around(wanted: Option<&Trace>, seen: &mut BTreeSet<(usize, u64)>, task: &Task) {
-    if let Some(Ok(found)) = wanted.map(|wanted| wanted.find(task.tid)) {
-        seen.extend(found.into_iter().map(|address| (task.role, address)));
-    }
-}
-
 /// The field `minflt` of `/proc/PID/stat`; the program's name before it may hold anything.
 fn minor_faults_in(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(") ")?;
     rest.split_ascii_whitespace().nth(7)?.parse().ok()
-}
-
-/// The sum of `msg_len` over `count` elements of the vector of `struct mmsghdr` at `vector` in the process `pid`.
-fn sum_of_messages(pid: Pid, vector: u64, count: u64) -> u64 {
-    let len = |index: u64| {
-        let each = size_of::<libc::mmsghdr>() as u64;
-        let base = (vector + index * each) as usize + std::mem::offset_of!(libc::mmsghdr, msg_len);
-        let mut bytes = [0; 4];
-        let there = [RemoteIoVec { base, len: bytes.len() }];
-        match process_vm_readv(pid, &mut [IoSliceMut::new(&mut bytes)], &there) {
-            Ok(4) => u64::from(u32::from_ne_bytes(bytes)),
-            _ => 0,
-        }
-    };
-    (0..count).map(len).sum()
-}
-
-/// How a thread stands still.
-enum Stop {
-    /// At the entry or exit of a call.
-    Call,
-    /// It has started a thread or a process.
-    Event,
-    /// It is to get a signal.
-    Signal(Signal),
-    /// It has ended; its status is still to be taken.
-    Ended,
-}
-
-impl Task {
-    fn new(tid: Pid, role: usize, leader: bool, state: State) -> Self {
-        Self { tid, role, leader, state, call: None }
-    }
-
-    fn go_on(&mut self, signal: Option<Signal>) {
-        self.state = State::Running;
-        // ESRCH: it was killed meanwhile, and its end will be seen.
-        let _ = ptrace::syscall(self.tid, signal);
-    }
-
-    /// How it has stopped, if it has.
-    fn stop(&self) -> Result<Option<Stop>, Untraced> {
-        let nohang = WaitPidFlag::WNOHANG | WaitPidFlag::__WALL;
-        match waitid(Id::Pid(self.tid), nohang | WaitPidFlag::WSTOPPED) {
-            Ok(WaitStatus::PtraceSyscall(_)) => return Ok(Some(Stop::Call)),
-            Ok(WaitStatus::PtraceEvent(_, signal, 0) | WaitStatus::Stopped(_, signal)) => {
-                return Ok(Some(Stop::Signal(signal)));
-            }
-            Ok(WaitStatus::PtraceEvent(_, _, event)) if event == Event::PTRACE_EVENT_STOP as i32 => {
-                return Ok(Some(Stop::Signal(Signal::SIGSTOP)));
-            }
-            Ok(WaitStatus::PtraceEvent(..)) => return Ok(Some(Stop::Event)),
-            // ECHILD: also of a process that has ended while it still has threads to be looked at; it will not stop again.
-            Ok(_) | Err(Errno::EINTR | Errno::ECHILD) => {}
-            Err(errno) => return Err(os("waitid")(errno)),
-        }
-        match waitid(Id::Pid(self.tid), nohang | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
-            // ECHILD: threads vanish when another of them starts a program.
-            Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD) => Ok(Some(Stop::Ended)),
-            // Of a traced thread it tells stops, too: that is for the next look.
-            Ok(_) | Err(Errno::EINTR) => Ok(None),
-            Err(errno) => Err(os("waitid")(errno)),
-        }
-    }
 }
 
 #[cfg(test)]

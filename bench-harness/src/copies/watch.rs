@@ -14,13 +14,16 @@
 //! declared is seen, even one that is overwritten before the message has gone, such as one on the stack.
 //!
 //! Where it will lie next must be known before: a message lies where the one before it did, or as far from there as that from
-//! the one before (in a ring), or in the end where an earlier one did (in a pool).
+//! the one before (in a ring), or in the end where an earlier one did (in a pool). What is mapped anew for each message is
+//! followed: the registers are set when the mapping appears, at the same distance from its start. All threads have the registers,
+//! also those that start meanwhile. A message that is met anywhere else while the accesses are counted is not counted: one that
+//! is met elsewhere each time has no figure.
 
 use super::{
     SHORTEST, Unmeasured,
     lockstep::{LockStep, RECEIVER, SENDER},
     memory::{self, Trace},
-    trace::Watched,
+    trace::{REGISTERS, Site, Unwatchable, Watched, Watchpoint},
 };
 use crate::payload::{self, STRETCH};
 use nix::errno::Errno;
@@ -30,7 +33,7 @@ use std::{collections::BTreeSet, ops::Range};
 /// overlap; but near them, since a channel that copies by pieces through one buffer leaves the last piece there.
 const FROM_END: usize = 512;
 /// The shortest message that can be told from other things in memory.
-const TWO_WORDS: usize = 2 * payload::WORD;
+pub(super) const TWO_WORDS: usize = 2 * payload::WORD;
 
 /// The stretch of a message of `size` bytes whose first byte is watched: in a short one the first.
 fn stretch(size: usize) -> usize {
@@ -43,7 +46,7 @@ pub(super) fn offset(size: usize) -> usize {
 }
 
 /// By what message `number` of `size` bytes is known, from that byte on.
-fn trace(number: u64, size: usize) -> Trace {
+pub(super) fn trace(number: u64, size: usize) -> Trace {
     if size < SHORTEST { Trace::of_short(number, size) } else { Trace::new(number, stretch(size)) }
 }
 
@@ -51,10 +54,14 @@ fn trace(number: u64, size: usize) -> Trace {
 const MISSES: u32 = 4;
 /// How many messages go before the places of one must have come round.
 const LONGEST_PERIOD: u64 = 1024;
+/// How often they may come round otherwise than the last time.
+const ROUNDS: u32 = 3;
 /// How many buffers that hold a message only for a moment are followed back, one after the other.
 const LONGEST_CHAIN: u32 = 8;
-/// Debug registers of a processor.
-const REGISTERS: usize = 4;
+/// In how many buffers it may lie only for a moment.
+const MOST_PASSING: usize = 16;
+/// How often the count is begun anew because the payload was met where nothing watched.
+const ATTEMPTS: u32 = 4;
 
 /// How often the byte was written and read, by both processes together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,12 +93,35 @@ pub enum Unwatched {
     /// The payload lies in other places each time.
     #[error("the payload's places did not come round within {LONGEST_PERIOD} messages")]
     NoPeriod,
+    /// The payload lies for a moment in other places each time.
+    #[error("the payload was met where nothing watched, in other places each time")]
+    Wanders,
+    /// What the processes do cannot be seen in whole.
+    #[error("some of what the processes do cannot be seen")]
+    OutOfSight,
     /// The payload was not found, or nobody touched it.
     #[error("the payload was found in {0} places and not reached in any")]
     Unseen(usize),
     /// The pair failed meanwhile.
     #[error(transparent)]
     Pair(#[from] Unmeasured),
+}
+
+impl From<Unwatchable> for Unwatched {
+    fn from(why: Unwatchable) -> Self {
+        match why {
+            Unwatchable::Refused(errno) => Self::Refused(errno),
+            Unwatchable::Untraced(why) => Self::Pair(why.into()),
+        }
+    }
+}
+
+impl Unwatched {
+    /// Whether there was nothing to watch with or by, rather than a payload that got out of sight: then what the processes say
+    /// themselves stands in.
+    pub fn is_for_want_of_means(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::TooShort(_))
+    }
 }
 
 /// Counts the accesses to one byte of a message.
@@ -104,29 +134,33 @@ pub fn count(pair: &mut LockStep) -> Result<Accesses, Unwatched> {
     }
     // Asked first, so that nothing is searched for in vain.
     for role in [SENDER, RECEIVER] {
-        let probe = [pair.place(role)];
-        let set = pair.tracer().watch(role, &probe, Watched::Writes);
-        set.and_then(|()| pair.tracer().watch(role, &[], Watched::Writes)).map_err(Unwatched::Refused)?;
+        let probe = [(Site::At(pair.place(role)), None)];
+        pair.tracer().watch(role, &probe, Watched::Writes)?;
+        pair.tracer().watch(role, &[], Watched::Writes)?;
     }
     let mut course = Course::begin(pair)?;
-    course.find_passing(pair)?;
-    let (mut writes, mut both) = (0, 0);
-    for group in 0..course.groups() {
-        writes += course.hits(pair, group, Watched::Writes)?;
-        both += course.hits(pair, group, Watched::ReadsAndWrites)?;
+    let mut counted = None;
+    for _ in 0..ATTEMPTS {
+        course.find_passing(pair)?;
+        counted = course.count(pair)?;
+        if counted.is_some() {
+            break;
+        }
     }
+    pair.tracer().look_for(None);
     for role in [SENDER, RECEIVER] {
-        pair.tracer().watch(role, &[], Watched::Writes).map_err(Unwatched::Refused)?;
+        pair.tracer().watch(role, &[], Watched::Writes)?;
     }
     let places = course.last.all().len() + course.passing.len();
-    match both {
-        0 => Err(Unwatched::Unseen(places)),
-        _ => Ok(Accesses { writes, reads: both.saturating_sub(writes), places }),
+    match counted {
+        None => Err(Unwatched::Wanders),
+        Some((_, 0)) => Err(Unwatched::Unseen(places)),
+        Some((writes, both)) => Ok(Accesses { writes, reads: both.saturating_sub(writes), places }),
     }
 }
 
-/// A place of a message: in which process, and at which address.
-type Spot = (usize, u64);
+/// A place of a message: in which process, and where.
+type Spot = (usize, Site);
 
 /// Where one message was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,11 +206,21 @@ impl Places {
     /// Where the next message will be if it is as far from here as this one from the one at `before`; here, where those are
     /// not as many places.
     fn following(&self, before: &Self) -> Self {
+        let on = |last: u64, before: u64| last.wrapping_add(last.wrapping_sub(before));
+        let next = |(&last, &before): (&Spot, &Spot)| match (last, before) {
+            ((role, Site::At(last)), (other, Site::At(before))) if role == other => {
+                Some((role, Site::At(on(last, before))))
+            }
+            ((role, Site::Mapped { nth, offset }), (other, Site::Mapped { nth: nth_before, offset: before }))
+                if (role, nth) == (other, nth_before) =>
+            {
+                Some((role, Site::Mapped { nth, offset: on(offset, before) }))
+            }
+            _ => None,
+        };
         let following = |last: &BTreeSet<Spot>, before: &BTreeSet<Spot>| {
-            let alike = last.len() == before.len() && last.iter().zip(before).all(|(last, before)| last.0 == before.0);
-            let next =
-                |(&(role, last), &(_, before)): (&Spot, &Spot)| (role, last.wrapping_add(last.wrapping_sub(before)));
-            if alike { last.iter().zip(before).map(next).collect() } else { last.clone() }
+            let next = || last.iter().zip(before).map(next).collect();
+            if last.len() == before.len() { next() } else { None }.unwrap_or_else(|| last.clone())
         };
         Self { sent: following(&self.sent, &before.sent), received: following(&self.received, &before.received) }
     }
@@ -194,16 +238,24 @@ struct Course {
     /// Where the payload lies in the course of a message, but not when it has been sent or received. These stay where they are.
     passing: BTreeSet<Spot>,
     stacks: [Range<u64>; 2],
+    /// After how many messages one lay where another had, if one did.
+    period: Option<u64>,
 }
 
-/// A register's address, and whether only an access counts that leaves the payload there: other things are there at other times.
-type Register = (u64, bool);
+/// What a register watches, and whether only an access counts that leaves the payload there: other things are there at other times.
+type Register = (Site, bool);
 
 impl Course {
     fn begin(pair: &mut LockStep) -> Result<Self, Unmeasured> {
         let mut stack = |role| memory::stack(pair.tracer().pid(role)).map_err(Unmeasured::Channel);
         let stacks = [stack(SENDER)?, stack(RECEIVER)?];
-        Ok(Self { before: Places::find(pair)?, last: Places::find(pair)?, passing: BTreeSet::new(), stacks })
+        Ok(Self {
+            before: Places::find(pair)?,
+            last: Places::find(pair)?,
+            passing: BTreeSet::new(),
+            stacks,
+            period: None,
+        })
     }
 
     /// Moves messages until one was where it was expected; `prepare` is told where before each, and whether that is likely: waiting
@@ -223,11 +275,24 @@ impl Course {
                 return Ok(());
             }
         }
-        for _ in 0..LONGEST_PERIOD {
-            prepare(pair, &self.last, false)?;
-            if self.last.recur(pair)? {
-                self.before = self.last.clone();
-                return Ok(());
+        // Once to learn after how many messages one lies where this one does, and once to be prepared.
+        for _ in 0..ROUNDS {
+            let mut turn = 0;
+            loop {
+                turn += 1;
+                if turn > LONGEST_PERIOD {
+                    return Err(Unwatched::NoPeriod);
+                }
+                let likely = self.period == Some(turn);
+                prepare(pair, &self.last, likely)?;
+                if self.last.recur(pair)? {
+                    self.before = self.last.clone();
+                    self.period = Some(turn);
+                    if likely {
+                        return Ok(());
+                    }
+                    break;
+                }
             }
         }
         Err(Unwatched::NoPeriod)
@@ -246,16 +311,40 @@ impl Course {
                     pair.tracer().look_for(likely.then_some(trace));
                     Ok(())
                 })?;
-                seen.extend(pair.tracer().seen().difference(&self.last.all()));
+                seen.append(&mut self.unwatched(pair));
             }
             let known = self.passing.len();
             self.passing.append(&mut seen);
+            if self.passing.len() > MOST_PASSING {
+                return Err(Unwatched::Wanders);
+            }
             if self.passing.len() == known {
                 break;
             }
         }
-        pair.tracer().look_for(None);
         Ok(())
+    }
+
+    /// Where the payload was met that is no place of it known so far.
+    fn unwatched(&self, pair: &mut LockStep) -> BTreeSet<Spot> {
+        let (lasting, seen) = (self.last.all(), pair.tracer().seen());
+        seen.iter().filter(|spot| !lasting.contains(spot) && !self.passing.contains(spot)).copied().collect()
+    }
+
+    /// How often all places of a message are written, and written or read; `None` where it was met in yet another one meanwhile,
+    /// which is known from now on.
+    fn count(&mut self, pair: &mut LockStep) -> Result<Option<(u64, u64)>, Unwatched> {
+        let (mut writes, mut both) = (0, 0);
+        for group in 0..self.groups() {
+            writes += self.hits(pair, group, Watched::Writes)?;
+            both += self.hits(pair, group, Watched::ReadsAndWrites)?;
+            let mut met = self.unwatched(pair);
+            if !met.is_empty() {
+                self.passing.append(&mut met);
+                return Ok(None);
+            }
+        }
+        Ok(Some((writes, both)))
     }
 
     /// How many times all registers are needed.
@@ -268,7 +357,12 @@ impl Course {
     /// How often a message reached the places of a group.
     fn hits(&mut self, pair: &mut LockStep, group: usize, access: Watched) -> Result<u64, Unwatched> {
         let (passing, stacks) = (self.passing.clone(), self.stacks.clone());
-        self.meet(pair, |pair, expected, _| watch(pair, &registers(expected, &passing, &stacks, group), access))?;
+        self.meet(pair, |pair, expected, likely| {
+            watch(pair, &registers(expected, &passing, &stacks, group), access)?;
+            let trace = trace(pair.number(), pair.size());
+            pair.tracer().look_for(likely.then_some(trace));
+            Ok(())
+        })?;
         Ok([SENDER, RECEIVER].iter().flat_map(|&role| pair.tracer().hits(role)).sum())
     }
 }
@@ -278,7 +372,8 @@ impl Course {
 fn registers(places: &Places, passing: &BTreeSet<Spot>, stacks: &[Range<u64>; 2], group: usize) -> [Vec<Register>; 2] {
     let all = places.all();
     [SENDER, RECEIVER].map(|role| {
-        let lasting = all.iter().map(|spot| (spot, stacks[role].contains(&spot.1)));
+        let on_stack = |site| matches!(site, Site::At(address) if stacks[role].contains(&address));
+        let lasting = all.iter().map(|spot| (spot, on_stack(spot.1)));
         let spots = lasting.chain(passing.iter().map(|spot| (spot, true))).filter(|(spot, _)| spot.0 == role);
         spots.map(|(spot, shared)| (spot.1, shared)).skip(group * REGISTERS).take(REGISTERS).collect()
     })
@@ -288,18 +383,16 @@ fn registers(places: &Places, passing: &BTreeSet<Spot>, stacks: &[Range<u64>; 2]
 fn watch(pair: &mut LockStep, registers: &[Vec<Register>; 2], access: Watched) -> Result<(), Unwatched> {
     let word = trace(pair.number(), pair.size()).first();
     for role in [SENDER, RECEIVER] {
-        let addresses: Vec<u64> = registers[role].iter().map(|&(address, _)| address).collect();
-        pair.tracer().watch(role, &addresses, access).map_err(Unwatched::Refused)?;
-        for (place, _) in registers[role].iter().enumerate().filter(|(_, (_, shared))| *shared) {
-            pair.tracer().only_holding(role, place, word);
-        }
+        let point = |&(site, shared): &Register| -> Watchpoint { (site, shared.then_some(word)) };
+        let points: Vec<Watchpoint> = registers[role].iter().map(point).collect();
+        pair.tracer().watch(role, &points, access)?;
     }
     Ok(())
 }
 
 /// Whether the message is at all of `places`.
 fn is_at(pair: &mut LockStep, places: &BTreeSet<Spot>, trace: &Trace) -> bool {
-    places.iter().all(|&(role, address)| trace.is_at(pair.tracer().pid(role), address))
+    places.iter().all(|&(role, site)| pair.tracer().is_at(role, site, trace))
 }
 
 /// Every place of a message in both processes.
@@ -307,7 +400,7 @@ fn search(pair: &mut LockStep, trace: &Trace) -> Result<BTreeSet<Spot>, Unmeasur
     let mut places = BTreeSet::new();
     for role in [SENDER, RECEIVER] {
         let found = trace.find(pair.tracer().pid(role)).map_err(Unmeasured::Channel)?;
-        places.extend(found.into_iter().map(|address| (role, address)));
+        places.extend(found.into_iter().map(|address| (role, pair.tracer().site(role, address))));
     }
     Ok(places)
 }
@@ -316,8 +409,9 @@ fn search(pair: &mut LockStep, trace: &Trace) -> Result<BTreeSet<Spot>, Unmeasur
 mod tests {
     use super::*;
 
-    fn places(sent: &[Spot], received: &[Spot]) -> Places {
-        Places { sent: sent.iter().copied().collect(), received: received.iter().copied().collect() }
+    fn places(sent: &[(usize, u64)], received: &[(usize, u64)]) -> Places {
+        let spots = |of: &[(usize, u64)]| of.iter().map(|&(role, address)| (role, Site::At(address))).collect();
+        Places { sent: spots(sent), received: spots(received) }
     }
 
     #[test]
@@ -327,7 +421,7 @@ mod tests {
         let third = places(&[(0, 100), (0, 1144), (1, 5144)], &[(0, 100), (1, 900)]);
         assert_eq!(second.following(&first), third);
         // At a ring's end it goes back.
-        assert_eq!(first.following(&second).sent, [(0, 100), (0, 928), (1, 4928)].into());
+        assert_eq!(first.following(&second).sent, places(&[(0, 100), (0, 928), (1, 4928)], &[]).sent);
         // Not as many places: nothing to go by.
         let other = places(&[(0, 100)], &[(0, 100), (1, 900)]);
         assert_eq!(second.following(&other), second);

@@ -4,8 +4,8 @@ use super::files::Files;
 use crate::{
     clock,
     copies::{
-        counts::Counts,
-        trace::{self, Tracee, Untraced},
+        counts::{Counts, LineOf},
+        trace::{self, Changed, Tracee, Untraced},
     },
     pair::PairError,
     seat::{self, Seat},
@@ -163,11 +163,31 @@ impl<'a> Crew<'a> {
     ///
     /// # Errors
     /// [`Untraced`]; whatever happens, the children are reaped.
-    pub(super) fn trace(mut self, deadline: Duration) -> std::result::Result<Vec<(Counts, u64)>, Untraced> {
+    pub(super) fn trace(self, deadline: Duration) -> std::result::Result<Vec<(Counts, u64)>, Untraced> {
         let page = SharedPage::new()?;
+        let counts = trace::trace_all(self.fork_traced(&page)?, deadline)?;
+        let entered = |index: usize| page[index].word.load(Ordering::Acquire);
+        Ok(counts.into_iter().enumerate().map(|(index, counts)| (counts, entered(index))).collect())
+    }
+
+    /// As [`trace`](Self::trace), but behind the first call of the kind `of` that the first process makes, the first byte that it
+    /// has taken is changed before another process comes to it. Returns what was changed, if anything.
+    ///
+    /// # Errors
+    /// As [`trace`](Self::trace).
+    pub(super) fn trace_changing(
+        self,
+        of: LineOf,
+        deadline: Duration,
+    ) -> std::result::Result<Option<Changed>, Untraced> {
+        let page = SharedPage::new()?;
+        trace::trace_changing(self.fork_traced(&page)?, of, deadline)
+    }
+
+    fn fork_traced(mut self, page: &SharedPage) -> std::result::Result<Vec<Tracee>, Untraced> {
         let mut children = Vec::new();
         for index in 0..self.members.len() {
-            let barrier = self.barrier(&page, index);
+            let barrier = self.barrier(page, index);
             let (_, work) = &mut self.members[index];
             children.push(Tracee::fork(|| match work(&mut Stage { barrier, traced: true }) {
                 Ok(lap) => {
@@ -178,14 +198,7 @@ impl<'a> Crew<'a> {
                 Err(_) => 1,
             })?);
         }
-        let counts = match <[Tracee; 2]>::try_from(children) {
-            Ok(pair) => trace::trace(pair, deadline).map(Vec::from),
-            Err(alone) => {
-                alone.into_iter().map(|child| trace::trace([child], deadline).map(|[counts]| counts)).collect()
-            }
-        }?;
-        let entered = |index: usize| page[index].word.load(Ordering::Acquire);
-        Ok(counts.into_iter().enumerate().map(|(index, counts)| (counts, entered(index))).collect())
+        Ok(children)
     }
 
     fn barrier<'p>(&self, page: &'p SharedPage, index: usize) -> Option<Barrier<'p>> {

@@ -1,13 +1,28 @@
-//! What a relay costs in system calls and in copies by the kernel: one run with a tracer, which nobody times.
+//! What a relay costs in system calls and in copies by the kernel: one run with a tracer, which nobody times, and one of the first
+//! chunk for each kind of call that is said to take a reference to the file's pages, to see whether it does.
 
 use super::{
     Files, Plan, Relay,
     crew::{Crew, Load},
 };
 use crate::{
-    copies::{counts::Counts, rules::Place, trace::Untraced},
+    copies::{
+        call,
+        counts::{Counts, LineOf},
+        rules::Place,
+        trace::{self, Changed, Tracee, Untraced},
+    },
     pair::PairError,
     record::RelayRow,
+};
+use ipc_core::{Error, shared::SharedPage};
+use nix::sys::sendfile::sendfile;
+use std::{
+    fmt,
+    fs::File,
+    io::{Read, pipe},
+    os::unix::fs::FileExt,
+    sync::atomic::Ordering,
 };
 
 /// As much of the file is carried under the tracer, at most: a call that is followed takes several context switches.
@@ -24,7 +39,26 @@ pub struct Traced {
     pub counts: Vec<Counts>,
     /// How many calls each has entered in its ledger meanwhile.
     pub entered: Vec<u64>,
+    /// What came of the calls whose rule rests on a reference.
+    pub claims: Vec<Claim>,
 }
+
+/// A kind of call whose rule rests on a reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The calls.
+    pub of: LineOf,
+    /// Bytes that they moved.
+    pub bytes: u64,
+    /// The calls that were tried: the same, or such as take the pages of the file alike.
+    pub tried: LineOf,
+    /// Whether a change behind one of those arrived.
+    pub confirmed: bool,
+}
+
+/// sendfile(2) into a pipe: takes the pages of a file as a call from file to file does within itself (fs/splice.c, `do_splice_read`),
+/// but leaves a moment to change them.
+const INTO_A_PIPE: LineOf = ("sendfile", Place::File, Place::Pipe);
 
 /// Why there are no counts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,9 +80,74 @@ pub fn trace_once(relay: Relay, plan: &Plan, files: &mut Files) -> Result<Traced
     let bytes = plan.bytes.min(TRACED_BYTES);
     let crew = Crew::of(relay, Load { files, bytes, chunk: plan.chunk }).map_err(PairError::Channel)?;
     let chunk = crew.chunk();
-    let (counts, entered) = crew.trace(plan.deadline)?.into_iter().unzip();
+    let (counts, entered): (Vec<Counts>, _) = crew.trace(plan.deadline)?.into_iter().unzip();
     files.compare(bytes)?;
-    Ok(Traced { bytes, chunk, counts, entered })
+    let mut claims = Vec::new();
+    for (of, bytes) in counts.iter().flat_map(Counts::claims) {
+        let (tried, confirmed) = match of {
+            (_, Place::File, Place::File) => (INTO_A_PIPE, takes_pages(plan, files)?),
+            _ => (of, is_reference(relay, of, plan, files)?),
+        };
+        claims.push(Claim { of, bytes, tried, confirmed });
+    }
+    Ok(Traced { bytes, chunk, counts, entered, claims })
+}
+
+/// Carries the first chunk by `relay`, changes the source behind the call of the kind `of`, and looks whether the destination has
+/// the change.
+fn is_reference(relay: Relay, of: LineOf, plan: &Plan, files: &mut Files) -> Result<bool, Uncounted> {
+    files.prepare().map_err(PairError::Process)?;
+    let bytes = plan.bytes.min(plan.chunk as u64);
+    let crew = Crew::of(relay, Load { files, bytes, chunk: plan.chunk }).map_err(PairError::Channel)?;
+    let Some(changed) = crew.trace_changing(of, plan.deadline)? else { return Ok(false) };
+    let arrived = byte(&files.destination, changed.offset)?;
+    restore(files, changed)?;
+    Ok(arrived == changed.new)
+}
+
+/// Lets a process put a page of the source into a pipe, changes it there, and looks whether it comes out changed.
+fn takes_pages(plan: &Plan, files: &mut Files) -> Result<bool, Uncounted> {
+    files.prepare().map_err(PairError::Process)?;
+    let page = SharedPage::new().map_err(PairError::Process)?;
+    let (mut reader, writer) = pipe().map_err(|e| PairError::Process(Error::io("pipe2", &e)))?;
+    let child = Tracee::fork(|| {
+        trace::begin();
+        let put = sendfile(&writer, &files.source, None, 1);
+        trace::end();
+        let mut byte = [0];
+        match put.is_ok() && reader.read_exact(&mut byte).is_ok() {
+            true => page[0].word.store(u64::from(byte[0]), Ordering::Release),
+            false => return 1,
+        }
+        0
+    })?;
+    let Some(changed) = trace::trace_changing(vec![child], INTO_A_PIPE, plan.deadline)? else { return Ok(false) };
+    restore(files, changed)?;
+    Ok(page[0].word.load(Ordering::Acquire) == u64::from(changed.new))
+}
+
+fn byte(file: &File, offset: u64) -> Result<u8, PairError> {
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).map_err(|e| PairError::Process(Error::io("pread64", &e)))?;
+    Ok(byte[0])
+}
+
+/// Makes the source again what it was.
+fn restore(files: &Files, changed: Changed) -> Result<(), PairError> {
+    let written = files.source.write_all_at(&[changed.old], changed.offset);
+    written.map_err(|e| PairError::Process(Error::io("pwrite64", &e)))
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { of, tried, confirmed, .. } = self;
+        let found = if *confirmed { "a reference, confirmed by a change behind it" } else { "no reference confirmed" };
+        write!(f, "{}: {found}", call(tried))?;
+        if tried != of {
+            write!(f, "; {} leaves no moment for a change and is taken to do alike", call(of))?;
+        }
+        if *confirmed { Ok(()) } else { write!(f, "; so {} counted once more", call(of)) }
+    }
 }
 
 impl Traced {
@@ -69,6 +168,8 @@ impl Traced {
     pub fn kernel_copies(&self) -> Result<f64, String> {
         let copied = self.counts.iter().map(Counts::copied).sum::<Result<u64, _>>().map_err(|call| call.to_string())?;
         self.check_bytes()?;
+        let unconfirmed = self.claims.iter().filter(|claim| !claim.confirmed);
+        let copied = copied + unconfirmed.map(|claim| claim.bytes).sum::<u64>();
         Ok(copied as f64 / self.bytes as f64)
     }
 
@@ -102,7 +203,10 @@ impl Traced {
             return;
         }
         match self.kernel_copies() {
-            Ok(copies) => row.kernel_copies = Some(copies),
+            Ok(copies) => {
+                row.kernel_copies = Some(copies);
+                row.evidence.extend(self.claims.iter().map(|claim| format!("; {claim}")));
+            }
             Err(why) => row.error = format!("copies: {why}"),
         }
     }

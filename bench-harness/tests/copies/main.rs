@@ -2,8 +2,12 @@
 
 mod careless;
 mod exact;
+mod hiding;
+#[cfg(target_arch = "x86_64")]
+mod kernels;
 #[cfg(target_arch = "x86_64")]
 mod rep_movsb;
+mod sys;
 mod tracing;
 
 use bench_harness::{
@@ -18,7 +22,7 @@ use bench_harness::{
     registry::{MECHANISMS, Mechanism},
     workload::courier::Copying,
 };
-use careless::{ByHand, Careless, Lying, Memcpy, Piecewise};
+use careless::{Astray, ByHand, Careless, Lying, Memcpy, Piecewise};
 use ipc_core::{
     Channel, Error,
     conformance::{Suite, Verdict, run, surroundings::countable},
@@ -173,8 +177,7 @@ fn lies_are_found() -> Verdict {
 /// line is missing by the call's name, where the number of copies is wrong by what the channel declares.
 fn wrong_lines_are_noticed<C: Channel>() -> Verdict {
     let found = findings::<C>(4096, rules::TABLE).map_err(|e| e.to_string())?;
-    let used: Vec<_> =
-        found.counts.iter().flat_map(|counts| counts.lines()).map(|(name, from, to, _)| (name, from, to)).collect();
+    let used: Vec<_> = found.counts.iter().flat_map(|counts| counts.lines()).map(|(of, _)| of).collect();
     must(used.len() >= 2, || format!("{used:?}"))?;
     let is_used = |rule: &Rule| used.contains(&(rule.name, rule.from.place(), rule.to.place()));
     for line in (0..rules::TABLE.len()).filter(|&line| is_used(&rules::TABLE[line])) {
@@ -231,6 +234,41 @@ fn can_watch() -> ipc_core::Result<()> {
     }
 }
 
+fn can_hold<H: hiding::Held>() -> ipc_core::Result<()> {
+    can_watch()?;
+    let unsupported = |error: Error| Error::Unsupported { what: "descriptor", why: error.to_string() };
+    H::open().map(drop).map_err(unsupported)
+}
+
+/// Copies out of sight.
+fn hiding() -> Suite {
+    use hiding::*;
+    Suite::new("hiding")
+        .within(Duration::from_secs(60))
+        .prepared("a_thread_of_its_own_for_each_message", can_watch, || is_counted::<MmapAnon, NewThread>(1.0))
+        .prepared("a_thread_from_the_first_message_on", can_watch, || is_counted::<MmapAnon, OldThread>(2.0))
+        .prepared("a_thread_before_a_call", can_watch, || is_counted::<Pipe, OldThread>(2.0))
+        .prepared("memory_mapped_for_each_message", can_watch, || is_counted::<MmapAnon, NewMappings>(3.0))
+        .prepared("memory_mapped_before_a_call", can_watch, || is_counted::<Pipe, NewMappings>(3.0))
+        .prepared("memory_that_is_moved", can_watch, || is_counted::<Pipe, MovedMapping>(1.0))
+        .prepared("another_place_each_time", can_watch, || {
+            is_not_known::<Astray<MmapAnon, Roaming>>(&["not known", "places"])
+        })
+        .prepared("pieces_as_short_as_notes", can_trace, pieces_as_short_as_notes_are_counted)
+        .prepared("a_process_for_each_message", can_trace, || {
+            is_not_known::<Astray<Pipe, NewProcess>>(&["the sender", "another process"])
+        })
+        .prepared("a_process_that_nothing_follows", can_trace, || {
+            is_not_known::<Astray<Pipe, Untraced>>(&["the sender", "CLONE_UNTRACED"])
+        })
+        .prepared("a_process_from_before", can_trace, || is_not_known::<ByAnother>(&["has started 1 processes"]))
+        .prepared("copy_on_write", can_watch, || is_not_known::<OnWrite>(&["the receiver", "private page"]))
+        .prepared("values_of_semaphores", can_trace, || is_not_known::<Astray<Pipe, InSemaphores>>(&["semctl"]))
+        .prepared("the_memory_as_a_file", can_trace, || is_not_known::<Astray<Pipe, ProcMem>>(&["page cache"]))
+        .prepared("an_io_uring", can_hold::<Ring>, || is_not_known::<Holding<Ring>>(&["io_uring"]))
+        .prepared("a_userfaultfd", can_hold::<Faults>, || is_not_known::<Holding<Faults>>(&["userfaultfd"]))
+}
+
 fn main() {
     let mut suites = Vec::new();
     for mechanism in &MECHANISMS {
@@ -268,6 +306,15 @@ fn main() {
     #[cfg(target_arch = "x86_64")]
     let wrong = wrong.prepared("one_more_rep_movsb", can_watch, one_more::<MmapAnon, rep_movsb::RepMovsb>);
     suites.push(wrong);
+    suites.push(hiding());
+    #[cfg(target_arch = "x86_64")]
+    suites.push(
+        Suite::new("kernels")
+            .within(Duration::from_secs(60))
+            .prepared("vmsplice", can_trace, || kernels::a_reference_must_be_confirmed("vmsplice"))
+            .prepared("splice", can_trace, || kernels::a_reference_must_be_confirmed("splice"))
+            .prepared("relays", can_trace, kernels::a_relays_reference_must_be_confirmed),
+    );
     suites.push(
         Suite::new("tracer")
             .within(Duration::from_secs(60))

@@ -1,0 +1,154 @@
+//! One thread that is traced: how it stands, why it stopped, and how it is made to stop.
+
+use super::{
+    sys,
+    trace::{START, Untraced, os},
+};
+use nix::{
+    errno::Errno,
+    sys::{
+        ptrace::{self, Event},
+        signal::Signal,
+        wait::{Id, WaitPidFlag, WaitStatus, waitid},
+    },
+    unistd::Pid,
+};
+use std::{fs, thread, time::Instant};
+
+/// One thread of a child.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub tid: Pid,
+    /// The process that it is a thread of.
+    pub process: Pid,
+    pub role: usize,
+    /// Whether it is the thread that the child began with.
+    pub leader: bool,
+    pub state: State,
+    /// Whether it stands still while what it has stopped for is handled.
+    pub stands: bool,
+    /// The call that it is in.
+    pub call: Option<Call>,
+    /// A stop that was met while all threads were halted, and is still to be handled.
+    pending: Option<Stop>,
+    /// How many signals it has been sent to halt it that have not arrived.
+    owed: u32,
+}
+
+/// A system call that has begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    pub number: i64,
+    pub arguments: [u64; 6],
+    /// Whether it began while calls were counted.
+    pub counted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// A thread that has not stopped yet for the first time.
+    New,
+    Running,
+    Paused,
+    Ended,
+}
+
+/// How a thread stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// At the entry or exit of a call.
+    Call,
+    /// It has started a thread or a process.
+    Event,
+    /// It is to get a signal.
+    Signal(Signal),
+    /// It has ended; its status is still to be taken.
+    Ended,
+}
+
+impl Task {
+    pub fn new(tid: Pid, process: Pid, role: usize, state: State) -> Self {
+        let leader = state == State::Paused;
+        Self { tid, process, role, leader, state, stands: leader, call: None, pending: None, owed: 0 }
+    }
+
+    pub fn go_on(&mut self, signal: Option<Signal>) {
+        (self.state, self.stands) = (State::Running, false);
+        // ESRCH: it was killed meanwhile, and its end will be seen.
+        let _ = ptrace::syscall(self.tid, signal);
+    }
+
+    /// How it has stopped, if it has.
+    pub fn stop(&mut self) -> Result<Option<Stop>, Untraced> {
+        match self.pending.take() {
+            None => self.next_stop(),
+            pending => Ok(pending),
+        }
+    }
+
+    fn next_stop(&self) -> Result<Option<Stop>, Untraced> {
+        let nohang = WaitPidFlag::WNOHANG | WaitPidFlag::__WALL;
+        match waitid(Id::Pid(self.tid), nohang | WaitPidFlag::WSTOPPED) {
+            Ok(WaitStatus::PtraceSyscall(_)) => return Ok(Some(Stop::Call)),
+            Ok(WaitStatus::PtraceEvent(_, signal, 0) | WaitStatus::Stopped(_, signal)) => {
+                return Ok(Some(Stop::Signal(signal)));
+            }
+            Ok(WaitStatus::PtraceEvent(_, _, event)) if event == Event::PTRACE_EVENT_STOP as i32 => {
+                return Ok(Some(Stop::Signal(Signal::SIGSTOP)));
+            }
+            Ok(WaitStatus::PtraceEvent(..)) => return Ok(Some(Stop::Event)),
+            // ECHILD: also of a process that has ended while it still has threads to be looked at; it will not stop again.
+            Ok(_) | Err(Errno::EINTR | Errno::ECHILD) => {}
+            Err(errno) => return Err(os("waitid")(errno)),
+        }
+        match waitid(Id::Pid(self.tid), nohang | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
+            // ECHILD: threads vanish when another of them starts a program.
+            Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD) => Ok(Some(Stop::Ended)),
+            // Of a traced thread it tells stops, too: that is for the next look.
+            Ok(_) | Err(Errno::EINTR) => Ok(None),
+            Err(errno) => Err(os("waitid")(errno)),
+        }
+    }
+
+    /// Makes it stop, wherever it is; says whether it stands still now, rather than having ended. What it has stopped for is
+    /// handled after it has been [let go](Self::resume).
+    pub fn halt(&mut self) -> Result<bool, Untraced> {
+        if self.pending.is_none() {
+            if sys::signal_thread(self.process, self.tid, Signal::SIGSTOP).is_ok() {
+                self.owed += 1;
+            }
+            let deadline = Instant::now() + START;
+            self.pending = loop {
+                if let Some(stop) = self.next_stop()? {
+                    break Some(stop);
+                }
+                if Instant::now() > deadline {
+                    return Err(Untraced::Hung(START));
+                }
+                thread::yield_now();
+            };
+        }
+        Ok(self.pending != Some(Stop::Ended))
+    }
+
+    /// Lets it go on after [`halt`](Self::halt), unless it has stopped for another reason.
+    pub fn resume(&mut self) {
+        if self.pending == Some(Stop::Signal(Signal::SIGSTOP)) && self.is_owed() {
+            self.pending = None;
+            self.go_on(None);
+        }
+    }
+
+    /// Whether a `SIGSTOP` that it is to get was sent to halt it.
+    pub fn is_owed(&mut self) -> bool {
+        let owed = self.owed > 0;
+        self.owed -= u32::from(owed);
+        owed
+    }
+
+    /// Whether it sleeps in the kernel (proc_pid_stat(5)).
+    pub fn sleeps(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.tid)).unwrap_or_default();
+        self.pending.is_none() && stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+    }
+}
