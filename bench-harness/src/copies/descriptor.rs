@@ -4,7 +4,9 @@ use super::rules::Place;
 use nix::{
     sys::{
         stat::{SFlag, stat},
-        statfs::{BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, HUGETLBFS_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs},
+        statfs::{
+            BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, FsType, HUGETLBFS_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs,
+        },
     },
     unistd::Pid,
 };
@@ -38,7 +40,7 @@ impl Descriptor {
         let place = match SFlag::from_bits_truncate(mode) & SFlag::S_IFMT {
             SFlag::S_IFIFO => Place::Pipe,
             SFlag::S_IFSOCK => Place::Socket,
-            // Files of the queues' own file system (mqueue) are queues: a rule that takes a file does not take them.
+            // Also a POSIX queue (mqueue), which none of these calls reads or writes.
             SFlag::S_IFREG if !has_page_cache(&path) => Place::OtherFile,
             SFlag::S_IFREG if flags & libc::O_DIRECT != 0 => Place::DirectFile,
             SFlag::S_IFREG => Place::File,
@@ -55,10 +57,7 @@ impl Descriptor {
 /// Whether the file at `path` lies on a file system that keeps its content in the page cache, and reads and writes it by a copy.
 fn has_page_cache(path: &str) -> bool {
     /// f2fs, XFS, bcachefs (linux/magic.h).
-    const OTHERS: [i64; 3] = [0xf2f5_2010, 0x5846_5342, 0xca45_1a4e];
+    const OTHERS: [FsType; 3] = [FsType(0xf2f5_2010), FsType(0x5846_5342), FsType(0xca45_1a4e)];
     let known = [TMPFS_MAGIC, EXT4_SUPER_MAGIC, BTRFS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, HUGETLBFS_MAGIC];
-    statfs(path).is_ok_and(|found| {
-        let kind = found.filesystem_type();
-        known.contains(&kind) || OTHERS.iter().any(|&other| kind.0 as i64 == other)
-    })
+    statfs(path).is_ok_and(|found| known.iter().chain(&OTHERS).any(|&kind| kind == found.filesystem_type()))
 }

@@ -254,11 +254,14 @@ impl Findings {
     /// # Errors
     /// Why that is not known.
     pub fn kernel_copies(&self, size: usize) -> Result<f64, String> {
-        if !self.hidden.is_empty() {
-            return Err(format!("not known: {}", self.hidden.join("; ")));
-        }
-        let copied = self.counts.iter().map(Counts::copied).sum::<Result<u64, _>>().map_err(|call| call.to_string())?;
-        self.check_bytes(size)?;
+        let copied = self.counts.iter().map(Counts::copied).sum::<Result<u64, _>>().map_err(|call| call.to_string());
+        let counted = copied.and_then(|copied| self.check_bytes(size).map(|()| copied));
+        let hidden = (!self.hidden.is_empty()).then(|| format!("not known: {}", self.hidden.join("; ")));
+        let copied = match (counted, hidden) {
+            (Ok(copied), None) => copied,
+            (Err(why), None) | (Ok(_), Some(why)) => return Err(why),
+            (Err(why), Some(hidden)) => return Err(format!("{why}; {hidden}")),
+        };
         if let Some(Claim { of, .. }) = self.claims.iter().find(|claim| claim.confirmed.is_none()) {
             let why = "the channel does not hold a message, so that there is no moment to change one";
             return Err(format!("not known: whether {} takes a reference cannot be tried: {why}", call(of)));

@@ -198,8 +198,11 @@ fn wrong_lines_are_noticed<C: Channel>() -> Verdict {
             _ => rule.from = End::At(Place::PeerMemory),
         });
         must(elsewhere.as_ref().is_err_and(|why| why.contains("bytes")), || format!("{name}, place: {elsewhere:?}"))?;
+        let twice = spoilt(|rule| rule.copies = 2);
+        must(twice == Ok(3.0), || format!("{name}, two copies: {twice:?}"))?;
+        // That there is no copy is not believed.
         let free = spoilt(|rule| rule.copies = 0);
-        must(free == Ok(1.0), || format!("{name}, copies: {free:?}"))?;
+        must(free == Ok(2.0), || format!("{name}, no copy: {free:?}"))?;
     }
     Ok(())
 }
@@ -207,10 +210,10 @@ fn wrong_lines_are_noticed<C: Channel>() -> Verdict {
 /// A wrong number of copies, which no sum of bytes can show, shows against what is declared.
 fn a_wrong_number_of_copies_is_noticed() -> Verdict {
     let mut table = rules::TABLE.to_vec();
-    table.iter_mut().filter(|rule| rule.name == "write").for_each(|rule| rule.copies = 0);
+    table.iter_mut().filter(|rule| rule.name == "write").for_each(|rule| rule.copies = 2);
     let mechanism = Mechanism::named("pipe").expect("it is in the table");
     let row = measure_by(&Subject { mechanism, size: 4096, access: Access::Copy }, table.leak());
-    must(copies::verdict(&row).as_deref() == Some("1.00 copies measured, 2 declared"), || format!("{row:?}"))
+    must(copies::verdict(&row).as_deref() == Some("3.00 copies measured, 2 declared"), || format!("{row:?}"))
 }
 
 /// Nothing can be tested where this process may not trace; without debug registers the watch cannot.
@@ -251,6 +254,7 @@ fn hiding() -> Suite {
         .prepared("memory_mapped_for_each_message", can_watch, || is_counted::<MmapAnon, NewMappings>(3.0))
         .prepared("memory_mapped_before_a_call", can_watch, || is_counted::<Pipe, NewMappings>(3.0))
         .prepared("memory_that_is_moved", can_watch, || is_counted::<Pipe, MovedMapping>(1.0))
+        .prepared("every_second_message", can_watch, || is_counted::<Pipe, EverySecond>(1.0))
         .prepared("another_place_each_time", can_watch, || {
             is_not_known::<Astray<MmapAnon, Roaming>>(&["not known", "places"])
         })
