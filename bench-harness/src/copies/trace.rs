@@ -45,14 +45,7 @@ use nix::{
     },
     unistd::Pid,
 };
-use std::{
-    cell::Cell,
-    collections::BTreeSet,
-    fs,
-    sync::atomic::Ordering,
-    thread,
-    time::Duration,
-};
+use std::{cell::Cell, collections::BTreeSet, fs, sync::atomic::Ordering, thread, time::Duration};
 
 /// An option that prctl(2) does not know.
 const MARK: i32 = 0x6970_636d;

@@ -147,7 +147,7 @@ pub struct EverySecond;
 impl Detour for EverySecond {
     fn take<R>(message: &[u8], show: impl FnOnce(&[u8]) -> R) -> R {
         thread_local!(static TURN: Cell<bool> = const { Cell::new(false) });
-        if TURN.replace(!TURN.get()) { show(std::hint::black_box(&message.to_vec())) } else { show(message) }
+        if TURN.replace(!TURN.get()) { show(std::hint::black_box(message.to_vec().as_slice())) } else { show(message) }
     }
 }
 
