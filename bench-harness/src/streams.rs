@@ -22,7 +22,7 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 /// What an attempt to print to stdout came to, once nothing of it waits in a buffer.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn printed(attempt: io::Result<()>) -> anyhow::Result<()> {
     match attempt.and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(anyhow!("stdout: {}", reason(&error))),
