@@ -525,7 +525,7 @@ fn where_nothing_runs_from_memory_it_runs_from_a_file() -> Result<(), Failed> {
 
     let output = without_programs_in_memory(&words, Path::new("/proc/nowhere"));
     assert_eq!(output.status.code(), Some(2));
-    for word in ["base: '", "/proc/nowhere", "memfd_create: EACCES", "set TMPDIR", "vm.memfd_noexec to 0 or 1"] {
+    for word in ["head: '", "/proc/nowhere", "memfd_create: EACCES", "set TMPDIR", "vm.memfd_noexec to 0 or 1"] {
         assert!(said(&output).contains(word), "no '{word}' in: {}", said(&output));
     }
     for cell in ["latency/memfd/64/same-core/block/copy", "latency/splice/64/same-core/block/in-place"] {
