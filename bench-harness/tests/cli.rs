@@ -224,6 +224,7 @@ fn a_path_may_have_any_bytes_and_nothing_else_may() {
     let dir = own_folder();
     let strange = dir.path().join(OsStr::from_bytes(b"caf\xe9 'x'"));
     let strange_file = strange.join("h\u{1}.csv");
+    let strange_copies = strange.join("copies");
     let os = |words: &[&str], paths: &[&Path]| {
         let output = program(dir.path()).args(words).args(paths).output().expect("the program starts");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
@@ -238,7 +239,7 @@ fn a_path_may_have_any_bytes_and_nothing_else_may() {
     for (words, paths) in [
         (&["report"][..], &[&*strange][..]),
         (&["export", "bencher"], &[&strange]),
-        (&["copies", "pipe/4096", "--out"], &[&strange]),
+        (&["copies", "pipe/4096", "--out"], &[&strange_copies]),
         (&["faults", "pipe/close", "--kills", "2", "--out"], &[&strange]),
         (&["history", "add", "--history"], &[&strange_file, &strange]),
         (&["history", "show", "--history"], &[&strange_file]),
@@ -408,7 +409,8 @@ fn only_files_that_were_written_are_named() {
     }
     let report = told(&["report", path]);
     assert!(report.ends_with("README.md, report.html") && !report.contains(".csv"), "{report}");
-    assert_eq!(told(&["copies", "copies/pipe/4096", "--out", path]), "/copies.csv");
+    let alone = dir.path().join("alone");
+    assert_eq!(told(&["copies", "copies/pipe/4096", "--out", alone.to_str().unwrap()]), "/alone/copies.csv");
 }
 
 #[test]
