@@ -225,6 +225,8 @@ fn a_path_may_have_any_bytes_and_nothing_else_may() {
     let strange = dir.path().join(OsStr::from_bytes(b"caf\xe9 'x'"));
     let strange_file = strange.join("h\u{1}.csv");
     let strange_copies = strange.join("copies");
+    let plots = dir.path().join("plots");
+    let plots = plots.to_str().unwrap();
     let os = |words: &[&str], paths: &[&Path]| {
         let output = program(dir.path()).args(words).args(paths).output().expect("the program starts");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
@@ -243,7 +245,7 @@ fn a_path_may_have_any_bytes_and_nothing_else_may() {
         (&["faults", "pipe/close", "--kills", "2", "--out"], &[&strange]),
         (&["history", "add", "--history"], &[&strange_file, &strange]),
         (&["history", "show", "--history"], &[&strange_file]),
-        (&["history", "plot", "--history"], &[&strange_file]),
+        (&["history", "plot", "--out", plots, "--history"], &[&strange_file]),
     ] {
         let outcome = os(words, paths);
         assert!(outcome.0 == Some(0) && !outcome.1.contains("error"), "{words:?}: {outcome:?}");
