@@ -120,7 +120,11 @@ fn temporary(trials: &Trials) -> Finding {
     };
     // The longest name with the longest mechanism's.
     if let Err(error) = SocketAddress::of(&folder.join("n".repeat(Name::MAX + ".unix-seqpacket".len()))) {
-        return finding.is(Verdict::Problem).effect(error.to_string()).advice("TMPDIR=/tmp, or mount /proc");
+        return finding
+            .is(Verdict::Problem)
+            .effect(error.to_string())
+            .blames(&[], "socket path:")
+            .advice("TMPDIR=/tmp, or mount /proc");
     }
     if let Err(errno) = fill(&path) {
         return finding

@@ -215,9 +215,9 @@ fn place(object: &Object) -> u64 {
     }
 }
 
-/// The inode of this process's namespace of `kind`; 0 where there are none.
+/// The inode of this thread's namespace of `kind`; 0 where there are none.
 pub(super) fn namespace(kind: &str) -> u64 {
-    number_of(&fs::read_link(format!("/proc/self/ns/{kind}")).unwrap_or_default())
+    number_of(&fs::read_link(format!("/proc/thread-self/ns/{kind}")).unwrap_or_default())
 }
 
 /// The inode in the target of a link under `/proc/PID/ns`, as `pid:[4026531836]`; 0 for anything else.
