@@ -25,6 +25,7 @@ pub(super) const ANOTHER_PROCESS: &str = "has started another process, whose own
 pub(super) const UNTRACED: &str = "has started a thread or process that no tracer follows (CLONE_UNTRACED)";
 pub(super) const COPY_ON_WRITE: &str =
     "had the message in a private page of a file, which the kernel copied when it was written to";
+const BY_CHANNEL: &str = "process that the channel started when it was opened, and which nothing follows";
 const IO_URING: &str = "has an io_uring, which copies without a call";
 const USERFAULTFD: &str = "has a userfaultfd, by which pages are copied in the course of a page fault";
 const NO_WAY: &str = "got the message neither by a call that has a rule nor in memory that it shares";
@@ -38,7 +39,7 @@ const DESCRIPTORS: [(&str, &str); 2] = [("anon_inode:[io_uring]", IO_URING), ("a
 pub fn known(pair: &mut LockStep) -> Result<Vec<String>, Unmeasured> {
     let started = pair.started();
     let by_channel =
-        (started > 0).then(|| format!("the channel has started {started} processes, which nothing follows"));
+        (started > 0).then(|| format!("{started} {BY_CHANNEL}"));
     let mut hidden: Vec<String> = by_channel.into_iter().collect();
     for (role, who) in [(SENDER, "sender"), (RECEIVER, "receiver")] {
         let pid = pair.tracer().pid(role);

@@ -265,7 +265,7 @@ fn hiding() -> Suite {
         .prepared("a_process_that_nothing_follows", can_trace, || {
             is_not_known::<Astray<Pipe, Untraced>>(&["the sender", "CLONE_UNTRACED"])
         })
-        .prepared("a_process_from_before", can_trace, || is_not_known::<ByAnother>(&["has started 1 processes"]))
+        .prepared("a_process_from_before", can_trace, || is_not_known::<ByAnother>(&["1 process that the channel started"]))
         .prepared("copy_on_write", can_watch, || is_not_known::<OnWrite>(&["the receiver", "private page"]))
         .prepared("values_of_semaphores", can_trace, || is_not_known::<Astray<Pipe, InSemaphores>>(&["semctl"]))
         .prepared("the_memory_as_a_file", can_trace, || is_not_known::<Astray<Pipe, ProcMem>>(&["page cache"]))
