@@ -38,8 +38,7 @@ const DESCRIPTORS: [(&str, &str); 2] = [("anon_inode:[io_uring]", IO_URING), ("a
 /// [`Unmeasured`].
 pub fn known(pair: &mut LockStep) -> Result<Vec<String>, Unmeasured> {
     let started = pair.started();
-    let by_channel =
-        (started > 0).then(|| format!("{started} {BY_CHANNEL}"));
+    let by_channel = (started > 0).then(|| format!("{started} {BY_CHANNEL}"));
     let mut hidden: Vec<String> = by_channel.into_iter().collect();
     for (role, who) in [(SENDER, "sender"), (RECEIVER, "receiver")] {
         let pid = pair.tracer().pid(role);

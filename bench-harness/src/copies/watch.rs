@@ -58,7 +58,7 @@ const LONGEST_PERIOD: u64 = 1024;
 const ROUNDS: u32 = 3;
 /// How many buffers that hold a message only for a moment are followed back, one after the other.
 const LONGEST_CHAIN: u32 = 8;
-/// How often the accesses are counted.
+/// How many messages in a row the accesses are counted of.
 const REPEATS: u32 = 3;
 /// In how many buffers it may lie only for a moment.
 const MOST_PASSING: usize = 16;
@@ -334,29 +334,19 @@ impl Course {
         seen.iter().filter(|spot| !lasting.contains(spot) && !self.passing.contains(spot)).copied().collect()
     }
 
-    /// How often all places of a message are written, and written or read: the most of some messages, for one may be copied more
-    /// often than another. `None` where one was met in yet another place meanwhile, which is known from now on.
+    /// How often all places of a message are written, and written or read; `None` where one was met in yet another place meanwhile,
+    /// which is known from now on.
     fn count(&mut self, pair: &mut LockStep) -> Result<Option<(u64, u64)>, Unwatched> {
-        let mut most = (0, 0);
-        for _ in 0..REPEATS {
-            let (mut writes, mut both) = (0, 0);
-            for group in 0..self.groups() {
-                writes += self.hits(pair, group, Watched::Writes)?;
-                both += self.hits(pair, group, Watched::ReadsAndWrites)?;
-                let mut met = self.unwatched(pair);
-                if !met.is_empty() {
-                    self.passing.append(&mut met);
-                    return Ok(None);
+        let (mut writes, mut both) = (0, 0);
+        for group in 0..self.groups() {
+            for (access, sum) in [(Watched::Writes, &mut writes), (Watched::ReadsAndWrites, &mut both)] {
+                match self.hits(pair, group, access)? {
+                    Some(hits) => *sum += hits,
+                    None => return Ok(None),
                 }
             }
-            most = (writes.max(most.0), both.max(most.1));
-            // What happens with every second message meets each count.
-            self.meet(pair, |pair, _, _| {
-                pair.tracer().look_for(None);
-                Ok(())
-            })?;
         }
-        Ok(Some(most))
+        Ok(Some((writes, both)))
     }
 
     /// How many times all registers are needed.
@@ -366,16 +356,27 @@ impl Course {
         of(SENDER).max(of(RECEIVER)).div_ceil(REGISTERS)
     }
 
-    /// How often a message reached the places of a group.
-    fn hits(&mut self, pair: &mut LockStep, group: usize, access: Watched) -> Result<u64, Unwatched> {
-        let (passing, stacks) = (self.passing.clone(), self.stacks.clone());
-        self.meet(pair, |pair, expected, likely| {
-            watch(pair, &registers(expected, &passing, &stacks, group), access)?;
-            let trace = trace(pair.number(), pair.size());
-            pair.tracer().look_for(likely.then_some(trace));
-            Ok(())
-        })?;
-        Ok([SENDER, RECEIVER].iter().flat_map(|&role| pair.tracer().hits(role)).sum())
+    /// How often a message reached the places of a group: the most of some in a row, for one may be copied more often than the
+    /// next. `None` as for [`count`](Self::count).
+    fn hits(&mut self, pair: &mut LockStep, group: usize, access: Watched) -> Result<Option<u64>, Unwatched> {
+        let mut most = 0;
+        for _ in 0..REPEATS {
+            let (passing, stacks) = (self.passing.clone(), self.stacks.clone());
+            self.meet(pair, |pair, expected, likely| {
+                watch(pair, &registers(expected, &passing, &stacks, group), access)?;
+                let trace = trace(pair.number(), pair.size());
+                pair.tracer().look_for(likely.then_some(trace));
+                Ok(())
+            })?;
+            let mut met = self.unwatched(pair);
+            if !met.is_empty() {
+                self.passing.append(&mut met);
+                return Ok(None);
+            }
+            let hits = [SENDER, RECEIVER].iter().flat_map(|&role| pair.tracer().hits(role)).sum();
+            most = most.max(hits);
+        }
+        Ok(Some(most))
     }
 }
 

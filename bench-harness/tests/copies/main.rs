@@ -254,7 +254,7 @@ fn hiding() -> Suite {
         .prepared("memory_mapped_for_each_message", can_watch, || is_counted::<MmapAnon, NewMappings>(3.0))
         .prepared("memory_mapped_before_a_call", can_watch, || is_counted::<Pipe, NewMappings>(3.0))
         .prepared("memory_that_is_moved", can_watch, || is_counted::<Pipe, MovedMapping>(1.0))
-        .prepared("every_second_message", can_watch, || is_counted::<Pipe, EverySecond>(1.0))
+        .prepared("every_third_message", can_watch, || is_counted::<Pipe, EveryThird>(1.0))
         .prepared("another_place_each_time", can_watch, || {
             is_not_known::<Astray<MmapAnon, Roaming>>(&["not known", "places"])
         })
@@ -265,7 +265,9 @@ fn hiding() -> Suite {
         .prepared("a_process_that_nothing_follows", can_trace, || {
             is_not_known::<Astray<Pipe, Untraced>>(&["the sender", "CLONE_UNTRACED"])
         })
-        .prepared("a_process_from_before", can_trace, || is_not_known::<ByAnother>(&["1 process that the channel started"]))
+        .prepared("a_process_from_before", can_trace, || {
+            is_not_known::<ByAnother>(&["1 process that the channel started"])
+        })
         .prepared("copy_on_write", can_watch, || is_not_known::<OnWrite>(&["the receiver", "private page"]))
         .prepared("values_of_semaphores", can_trace, || is_not_known::<Astray<Pipe, InSemaphores>>(&["semctl"]))
         .prepared("the_memory_as_a_file", can_trace, || is_not_known::<Astray<Pipe, ProcMem>>(&["page cache"]))
