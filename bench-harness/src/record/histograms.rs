@@ -151,7 +151,7 @@ impl Distribution {
     /// log.
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be read, [`Error::Row`] where it is not a log as [`write`] writes it.
+    /// [`Error::Io`] where the file cannot be read, [`Error::Row`] where it is not a log as [`write()`] writes it.
     pub fn read_all(dir: &Path) -> Result<BTreeMap<String, Self>, Error> {
         // The second is where runs of earlier versions have it.
         for path in [dir.join(LOG), dir.join(FOLDER).join(LOG)] {

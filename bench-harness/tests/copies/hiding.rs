@@ -148,7 +148,11 @@ impl Detour for EveryThird {
     fn take<R>(message: &[u8], show: impl FnOnce(&[u8]) -> R) -> R {
         thread_local!(static TURN: Cell<u32> = const { Cell::new(0) });
         TURN.set(TURN.get() + 1);
-        if TURN.get().is_multiple_of(3) { show(std::hint::black_box(message.to_vec().as_slice())) } else { show(message) }
+        if TURN.get().is_multiple_of(3) {
+            show(std::hint::black_box(message.to_vec().as_slice()))
+        } else {
+            show(message)
+        }
     }
 }
 

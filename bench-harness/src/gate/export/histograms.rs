@@ -38,7 +38,7 @@ pub fn write(dir: &Path, report: &Report) -> Result<Vec<PathBuf>, Error> {
     Ok(written)
 }
 
-/// Whether [`write`] may have written the file `name`.
+/// Whether [`write()`] may have written the file `name`.
 pub fn owns(name: &Path) -> bool {
     let folder = Path::new(histograms::FOLDER);
     SIDES
