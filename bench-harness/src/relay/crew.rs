@@ -163,7 +163,7 @@ impl<'a> Crew<'a> {
     ///
     /// # Errors
     /// [`Untraced`]; whatever happens, the children are reaped.
-    pub(super) fn trace(self, deadline: Duration) -> std::result::Result<Vec<(Counts, u64)>, Untraced> {
+    pub(super) fn trace(mut self, deadline: Duration) -> std::result::Result<Vec<(Counts, u64)>, Untraced> {
         let page = SharedPage::new()?;
         let counts = trace::trace_all(self.fork_traced(&page)?, deadline)?;
         let entered = |index: usize| page[index].word.load(Ordering::Acquire);
@@ -176,7 +176,7 @@ impl<'a> Crew<'a> {
     /// # Errors
     /// As [`trace`](Self::trace).
     pub(super) fn trace_changing(
-        self,
+        mut self,
         of: LineOf,
         deadline: Duration,
     ) -> std::result::Result<Option<Changed>, Untraced> {
@@ -184,7 +184,7 @@ impl<'a> Crew<'a> {
         trace::trace_changing(self.fork_traced(&page)?, of, deadline)
     }
 
-    fn fork_traced(mut self, page: &SharedPage) -> std::result::Result<Vec<Tracee>, Untraced> {
+    fn fork_traced(&mut self, page: &SharedPage) -> std::result::Result<Vec<Tracee>, Untraced> {
         let mut children = Vec::new();
         for index in 0..self.members.len() {
             let barrier = self.barrier(page, index);

@@ -149,7 +149,8 @@ impl Detour for EveryThird {
         thread_local!(static TURN: Cell<u32> = const { Cell::new(0) });
         TURN.set(TURN.get() + 1);
         if TURN.get().is_multiple_of(3) {
-            show(std::hint::black_box(message.to_vec().as_slice()))
+            let copy = message.to_vec();
+            show(std::hint::black_box(&copy))
         } else {
             show(message)
         }
