@@ -4,6 +4,7 @@ use super::{
     sys,
     trace::{START, Untraced, os},
 };
+use ipc_core::deadline::Deadline;
 use nix::{
     errno::Errno,
     sys::{
@@ -13,7 +14,7 @@ use nix::{
     },
     unistd::Pid,
 };
-use std::{fs, thread, time::Instant};
+use std::{fs, thread};
 
 /// One thread of a child.
 #[derive(Debug)]
@@ -117,12 +118,12 @@ impl Task {
             if sys::signal_thread(self.process, self.tid, Signal::SIGSTOP).is_ok() {
                 self.owed += 1;
             }
-            let deadline = Instant::now() + START;
+            let mut deadline = Deadline::after(START);
             self.pending = loop {
                 if let Some(stop) = self.next_stop()? {
                     break Some(stop);
                 }
-                if Instant::now() > deadline {
+                if deadline.has_passed() {
                     return Err(Untraced::Hung(START));
                 }
                 thread::yield_now();
