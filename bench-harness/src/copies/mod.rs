@@ -20,6 +20,7 @@ pub mod rules;
 mod sys;
 mod task;
 pub mod trace;
+mod tracee;
 pub mod watch;
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use super::{
     sys,
-    trace::{START, Untraced, os},
+    tracee::{START, Untraced, os},
 };
 use ipc_core::deadline::Deadline;
 use nix::{
