@@ -383,7 +383,7 @@ fn an_interrupted_run_ends_at_once() -> Verdict {
         let outcome = carry_all(&plan, |_| {
             steps += 1;
             if steps == 3 {
-                raise(Signal::SIGINT).expect("a process can interrupt itself");
+                raise(Signal::SIGTERM).expect("a process can interrupt itself");
             }
         });
         let said = outcome.rows.iter().all(|row| row.error.starts_with("interrupted"));
