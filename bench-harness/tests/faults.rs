@@ -183,7 +183,8 @@ fn main() {
         .test("litter_is_found", expect::<6>(Fault::KillSender, |outcome| outcome.left.len() == 2))
         .test("a_name_is_free_after_a_kill", || named(Fault::KillSender, Peer::Waiting, |o| o.rebound == Some(true)))
         .test("a_killed_binder_leaves_its_name_to_the_next", || {
-            let taken_over = |o: &Outcome| o.rebound == Some(true) && o.left.is_empty() && o.left_after_sweep.is_empty();
+            let taken_over =
+                |o: &Outcome| o.rebound == Some(true) && o.left.is_empty() && o.left_after_sweep.is_empty();
             named(Fault::KillBinder, Peer::Absent, taken_over)
         })])
 }
