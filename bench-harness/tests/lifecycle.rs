@@ -227,12 +227,24 @@ fn a_leaked_mapping_is_noticed() -> Verdict {
     }
 }
 
+/// The step that sleeps is slow each time. Another one can be slow as well, where somebody else has the processor, but not each time.
 fn a_slow_step_shows_in_its_column() -> Verdict {
+    const TRIES: usize = 5;
     let slow = |ns: Option<f64>| ns.is_some_and(|ns| ns >= SLOWLY.as_nanos() as f64);
-    let rows = [row_of::<2>()?, row_of::<3>()?, row_of::<4>()?];
-    let shown = rows.each_ref().map(|row| [row.create_ns, row.first_message_ns, row.teardown_ns].map(slow));
     let expected = [[true, false, false], [false, true, false], [false, false, true]];
-    if shown == expected { Ok(()) } else { Err(format!("{rows:?}")) }
+    let mut rows = Vec::new();
+    for _ in 0..TRIES {
+        rows = vec![row_of::<2>()?, row_of::<3>()?, row_of::<4>()?];
+        let shown = rows.iter().map(|row| [row.create_ns, row.first_message_ns, row.teardown_ns].map(slow));
+        let shown: Vec<_> = shown.collect();
+        if shown == expected {
+            return Ok(());
+        }
+        if (0..expected.len()).any(|step| !shown[step][step]) {
+            break;
+        }
+    }
+    Err(format!("{rows:?}"))
 }
 
 fn one_that_fails_later_is_told() -> Verdict {
