@@ -242,7 +242,8 @@ fn disguise(with: impl Fn(&str) -> String) -> Verdict {
     let private = objects::directory().map_err(text)?;
     for entry in fs::read_dir(&private).map_err(text)?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.contains("-b") {
+        // An object's own name can hold a "-b" by chance: it has an extension, an entry has none.
+        if name.contains("-b") && !name.contains('.') {
             fs::rename(entry.path(), private.join(with(&name))).map_err(text)?;
         }
     }
