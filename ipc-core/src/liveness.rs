@@ -70,12 +70,14 @@ impl Liveness {
     }
 
     /// What opening the peer's objects returned while the link is set up. They are missing where the peer has gone, or has let
-    /// in another one and removed their names; then it is [`Error::PeerGone`].
+    /// in another one and removed their names; then it is [`Error::PeerGone`]. So is `ENXIO`, a FIFO that nobody reads: the peer
+    /// opened it before it listened, and its end can close before its socket does.
     ///
     /// # Errors
     /// As `opened`, else.
     pub fn or_gone<T>(&self, opened: Result<T>) -> Result<T> {
         match opened {
+            Err(Error::Os { source: Errno::ENXIO, .. }) => Err(Error::PeerGone { sign: Sign::HangUp }),
             Err(Error::Os { source: Errno::ENOENT, .. }) if self.is_gone()? => {
                 Err(Error::PeerGone { sign: Sign::HangUp })
             }

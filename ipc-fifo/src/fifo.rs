@@ -108,3 +108,22 @@ fn end_of(path: &Path, access: OFlag) -> Result<OwnedFd> {
     objects::check_found(&fd, SFlag::S_IFIFO, path.display())?;
     Ok(fd)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{thread, time::Duration};
+
+    /// A killed binder's FIFO can close before the socket that it met at.
+    #[test]
+    fn a_binder_that_no_longer_reads_is_gone() {
+        let name = Name::unique();
+        let options = Options { timeout: Some(Duration::from_secs(10)), ..Options::default() };
+        let [there, back] = paths(&name).unwrap();
+        let _named = (make(&there).unwrap(), make(&back).unwrap());
+        let meeting = Meeting::open(&name, Fifo::SPEC.name).unwrap();
+        let connector = thread::spawn(move || Fifo::connect(&name, &options).map(drop));
+        let _peer = meeting.accept(options.deadline()).unwrap();
+        assert!(matches!(connector.join().unwrap(), Err(Error::PeerGone { .. })));
+    }
+}

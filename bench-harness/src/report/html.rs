@@ -29,7 +29,7 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
         lead = lead(results),
     );
     html.push_str("<nav>");
-    let glance = overview::table(&results.rows(), Subject::label);
+    let glance = overview::table(&results.rows(), Subject::label, true);
     if glance.is_some() {
         html.push_str("<a href=\"#glance\">At a glance</a>");
     }

@@ -208,7 +208,10 @@ pub fn terminal(rows: &Rows<'_>, width: usize) -> Printed {
     tables.extend(some(copies::table(rows.copies)));
     tables.extend(cost::tables(rows.cost, cost::LEADERS));
     tables.extend(tables::brief(&matrix::all(rows.latency, rows.throughput)));
-    let glance = overview::table(rows, overview::short);
+    // The table of copies has the calls as well, and what is in one piece is read at one look.
+    let glances = [true, false].map(|with_calls| overview::table(rows, overview::short, with_calls));
+    let [whole, narrow] = glances;
+    let glance = whole.filter(|table| table.width() <= width).or(narrow);
     let legend = tables::legend(&tables.iter().chain(&glance).cloned().collect::<Vec<_>>(), width);
     let answer = match glance {
         Some(table) => table.terminal(width) + &overview::key(&table, width),

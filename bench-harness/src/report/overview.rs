@@ -23,8 +23,8 @@ const LARGE: usize = 64 << 10;
 pub(super) const USUAL: View = View { placement: Placement::CrossCore, wait: Wait::Block };
 
 /// One line for each mechanism and access, the shortest round trip first; `None` where neither copies nor costs were measured.
-/// Columns without a figure are left out.
-pub fn table(rows: &Rows<'_>, name: fn(&Subject) -> String) -> Option<Table> {
+/// Columns without a figure are left out, and that of the system calls unless `with_calls`.
+pub fn table(rows: &Rows<'_>, name: fn(&Subject) -> String, with_calls: bool) -> Option<Table> {
     if rows.copies.is_empty() && rows.cost.is_empty() {
         return None;
     }
@@ -76,7 +76,9 @@ pub fn table(rows: &Rows<'_>, name: fn(&Subject) -> String) -> Option<Table> {
         subjects.iter().map(|subject| of(subject).map_or(Field::Missing(String::new()), field)).collect()
     };
     columns.insert(2, (Column::Figures("copies"), counted(&|row| Field::number(row.total_copies, count))));
-    columns.insert(3, (Column::Figures("calls"), counted(&calls)));
+    if with_calls {
+        columns.insert(3, (Column::Figures("calls"), counted(&calls)));
+    }
     columns.retain(|(_, fields)| fields.iter().any(|field| !matches!(field, Field::Missing(_))));
 
     let mut lines: Vec<Vec<Field>> = subjects.iter().map(|subject| vec![name(subject).into()]).collect();
@@ -90,9 +92,10 @@ pub fn table(rows: &Rows<'_>, name: fn(&Subject) -> String) -> Option<Table> {
         explanation: format!(
             "{circumstances}Round trip of a {small} message and payload per second of {large} messages: medians over pairs \
              of processes, ± half their 95 % interval. Copies of a {large} message (or of the longest that passes) from \
-             buffer to buffer; system calls of sender/receiver where nobody has to wait. CPU: processor time of both \
+             buffer to buffer{calls}. CPU: processor time of both \
              processes for a {small} message, one way at saturation, where buffers keep the ends from sleeping, and in a \
              round trip, where every message is waited for.",
+            calls = if with_calls { "; system calls of sender/receiver where nobody has to wait" } else { "" },
             small = units::size(SMALL),
             large = units::size(LARGE),
         ),

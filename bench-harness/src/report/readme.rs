@@ -32,7 +32,7 @@ pub fn text(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     if have_ranks(&shown) {
         let _ = write!(text, "**Bold** before a figure is its rank in the column: {RANKS}.\n\n");
     }
-    if let Some(table) = overview::table(&results.rows(), Subject::label) {
+    if let Some(table) = overview::table(&results.rows(), Subject::label, true) {
         let _ = write!(text, "## {}\n\n{}", table.title, table.markdown_body());
     }
     text.push_str("## Charts\n\n");

@@ -359,6 +359,11 @@ pub struct Table {
 /// Between two columns on a terminal.
 const GAP: &str = "  ";
 
+/// The width of `columns` beside each other.
+fn total(columns: &[Laid]) -> usize {
+    columns.iter().map(|column| column.width + GAP.len()).sum::<usize>().saturating_sub(GAP.len())
+}
+
 impl Table {
     /// Whether any figure has a rank.
     pub fn has_ranks(&self) -> bool {
@@ -386,17 +391,22 @@ impl Table {
         self.laid_out(width, usize::MAX)
     }
 
+    /// Columns that a terminal needs to show the table in one piece.
+    pub fn width(&self) -> usize {
+        total(&self.laid(|_| None)).min(total(&self.laid(|column| self.unit(column))))
+    }
+
+    fn laid(&self, unit: impl Fn(usize) -> Option<(f64, &'static str)>) -> Vec<Laid> {
+        (0..self.columns.len()).map(|column| Laid::of(self, column, unit(column))).collect()
+    }
+
     fn laid_out(&self, words: usize, width: usize) -> String {
         let mut text = String::new();
         wrap(&mut text, &format!("{} – {}", self.title, self.explanation), "", words);
         text.push('\n');
-        let laid = |unit: &dyn Fn(usize) -> Option<(f64, &'static str)>| -> Vec<Laid> {
-            (0..self.columns.len()).map(|column| Laid::of(self, column, unit(column))).collect()
-        };
-        let total = |laid: &[Laid]| laid.iter().map(|column| column.width + GAP.len()).sum::<usize>() - GAP.len();
-        let mut columns = laid(&|_| None);
-        if !columns.is_empty() && total(&columns) > width {
-            let hoisted = laid(&|column| self.unit(column));
+        let mut columns = self.laid(|_| None);
+        if total(&columns) > width {
+            let hoisted = self.laid(|column| self.unit(column));
             if total(&hoisted) <= width {
                 columns = hoisted;
             }
@@ -559,6 +569,7 @@ mod tests {
         assert_eq!(lines(40)[1], "pipe  1 45 ±7 µs  1 45 ±7 µs  1 45 ±7 µs");
         assert_eq!(lines(31)[..2], ["name  a, µs ▼  b, µs ▼  c, µs ▼", "pipe  1 45 ±7  1 45 ±7  1 45 ±7"]);
         assert_eq!(lines(30).len(), 5);
+        assert_eq!(table.width(), 31);
         assert_eq!(lines(30)[3], "pipe  1 45 ±7 µs");
     }
 }
