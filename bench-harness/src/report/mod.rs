@@ -209,9 +209,8 @@ pub fn terminal(rows: &Rows<'_>, width: usize) -> Printed {
     tables.extend(cost::tables(rows.cost, cost::LEADERS));
     tables.extend(tables::brief(&matrix::all(rows.latency, rows.throughput)));
     // The table of copies has the calls as well, and what is in one piece is read at one look.
-    let glances = [true, false].map(|with_calls| overview::table(rows, overview::short, with_calls));
-    let [whole, narrow] = glances;
-    let glance = whole.filter(|table| table.width() <= width).or(narrow);
+    let main = |with_calls| overview::table(rows, overview::short, with_calls);
+    let glance = main(true).filter(|table| table.width() <= width).or_else(|| main(false));
     let legend = tables::legend(&tables.iter().chain(&glance).cloned().collect::<Vec<_>>(), width);
     let answer = match glance {
         Some(table) => table.terminal(width) + &overview::key(&table, width),
