@@ -5,7 +5,7 @@
 //! microjoules from 0 to `max_energy_range_uj` and begins again, about once an hour. Since Linux 5.10 only root may read them
 //! (CVE-2020-8694), and a virtual machine has none.
 
-use crate::host::{read, reason};
+use crate::sysfs::{read, reason};
 use std::{
     collections::BTreeMap,
     fs,

@@ -13,7 +13,6 @@ mod time;
 pub use build::Build;
 pub(crate) use environment::digest;
 pub use environment::{Environment, differences};
-pub(crate) use gather::{limit, online, read, reason, value_of};
 pub use time::{rfc3339, since_epoch};
 
 use crate::anchors;

@@ -1,8 +1,8 @@
 //! Whether the kernel killed a child for want of memory: it counts such kills, by control group and in all.
 
 use crate::{
-    doctor::{MemoryGroup, memory_group},
-    host,
+    cgroup::{MemoryGroup, memory_group},
+    sysfs,
 };
 use ipc_core::Error;
 use std::{
@@ -27,13 +27,13 @@ struct Counter {
 
 impl Counter {
     fn new(file: PathBuf, why: String) -> Option<Self> {
-        let seen = AtomicU64::new(kills(&host::read(&file).ok()?)?);
+        let seen = AtomicU64::new(kills(&sysfs::read(&file).ok()?)?);
         Some(Self { file, seen, why })
     }
 
     /// Whether it has grown since the last look.
     fn has_grown(&self) -> bool {
-        let now = host::read(&self.file).ok().and_then(|text| kills(&text));
+        let now = sysfs::read(&self.file).ok().and_then(|text| kills(&text));
         now.is_some_and(|now| self.seen.swap(now, Ordering::Relaxed) < now)
     }
 }

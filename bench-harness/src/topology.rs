@@ -1,6 +1,6 @@
 //! Which hardware threads there are, and which two of them make a placement.
 
-use crate::{cell::Placement, host};
+use crate::{cell::Placement, sysfs};
 use ipc_core::{Error, Result};
 use nix::{
     sched::{CpuSet, sched_getaffinity},
@@ -37,7 +37,7 @@ impl Topology {
 
     /// Of all threads of the machine that are online, whoever may use them.
     pub(crate) fn of_machine() -> Self {
-        Self::of(&host::online().into_iter().map(|cpu| locate(cpu as usize)).collect::<Vec<_>>())
+        Self::of(&sysfs::online().into_iter().map(|cpu| locate(cpu as usize)).collect::<Vec<_>>())
     }
 
     /// Of two threads only, of which the first is the one to use where one is wanted.
@@ -103,7 +103,7 @@ pub(crate) fn allowed() -> Result<Vec<Thread>> {
 /// Where the thread `cpu` is, from `/sys/devices/system/cpu`. Without a topology it counts as a core of its own.
 fn locate(cpu: usize) -> Thread {
     let read = |file| {
-        host::read(format!("/sys/devices/system/cpu/cpu{cpu}/topology/{file}")).ok().and_then(|text| text.parse().ok())
+        sysfs::read(format!("/sys/devices/system/cpu/cpu{cpu}/topology/{file}")).ok().and_then(|text| text.parse().ok())
     };
     Thread { cpu, core: read("core_id").unwrap_or(cpu), socket: read("physical_package_id").unwrap_or(0) }
 }

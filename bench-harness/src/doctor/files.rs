@@ -1,7 +1,7 @@
 //! The file systems that hold what mechanisms make: `/dev/shm` and the temporary folder.
 
-use super::{Finding, Group, Trials, Verdict, mounts};
-use crate::{host, report::units::size};
+use super::{Finding, Group, Trials, Verdict};
+use crate::{mounts, report::units::size, sysfs};
 use ipc_core::{
     Name,
     objects::{self, SocketAddress},
@@ -34,7 +34,7 @@ impl Holder {
     fn of(path: &Path) -> Result<Self, String> {
         let real = path.canonicalize().map_err(|e| format!("{}: {}", path.display(), e.kind()))?;
         let space = statvfs(&real).map_err(|errno| format!("statvfs: {errno}"))?;
-        let mount = mounts::holding(&host::read("/proc/self/mountinfo")?, &real)
+        let mount = mounts::holding(&sysfs::read("/proc/self/mountinfo")?, &real)
             .ok_or_else(|| format!("/proc/self/mountinfo has no mount for {}", real.display()))?;
         Ok(Self {
             kind: mount.kind,

@@ -2,7 +2,7 @@
 //! costs.
 
 use super::{Finding, Group, Trials, Verdict, trials::CUT, usage::Usage};
-use crate::host;
+use crate::sysfs;
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, fcntl},
@@ -299,8 +299,8 @@ impl Source {
 
     fn read(self) -> Result<u64, String> {
         match self {
-            Source::Sys(file) => host::limit(file),
-            Source::SysUnlessZero(file) => host::limit(file).map(|value| if value == 0 { u64::MAX } else { value }),
+            Source::Sys(file) => sysfs::limit(file),
+            Source::SysUnlessZero(file) => sysfs::limit(file).map(|value| if value == 0 { u64::MAX } else { value }),
             Source::Process(resource, ..) => {
                 getrlimit(resource).map(|(soft, _)| soft).map_err(|errno| format!("getrlimit: {errno}"))
             }
@@ -412,7 +412,7 @@ fn pipe_capacity() -> Finding {
 }
 
 fn semaphores() -> Finding {
-    let value = host::read("/proc/sys/kernel/sem").map(|text| {
+    let value = sysfs::read("/proc/sys/kernel/sem").map(|text| {
         let names = ["in a set", "in all", "operations in a call", "sets"];
         let parts = text.split_whitespace().zip(names).map(|(value, name)| format!("{value} {name}"));
         parts.collect::<Vec<_>>().join(", ")

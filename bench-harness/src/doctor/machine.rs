@@ -1,11 +1,7 @@
 //! What bends figures: frequency, SMT, clock, hypervisor, mitigations and what else runs.
 
 use super::{Finding, Group, Trials, Verdict, sandbox::version};
-use crate::{
-    clock,
-    host::{self, Host},
-    report::units::Quantity,
-};
+use crate::{clock, host::Host, report::units::Quantity, sysfs};
 use ipc_core::process::Schedule;
 
 /// One finding for each fact.
@@ -30,7 +26,7 @@ fn fact(what: &str, value: Result<String, String>) -> Finding {
 
 /// A fact of the host, or where it is not.
 fn known(fact: &Option<String>, file: &str) -> Result<String, String> {
-    fact.clone().ok_or_else(|| host::read(file).err().unwrap_or_else(|| format!("{file} is empty")))
+    fact.clone().ok_or_else(|| sysfs::read(file).err().unwrap_or_else(|| format!("{file} is empty")))
 }
 
 /// The first kernel that has all that every run needs: pidfd_open(2), on which the supervisor waits for its children.
@@ -105,7 +101,7 @@ fn clock_source(host: &Host) -> Finding {
     if reading < call {
         return finding;
     }
-    let others = host::read(format!("{FOLDER}/available_clocksource")).unwrap_or_else(|why| why);
+    let others = sysfs::read(format!("{FOLDER}/available_clocksource")).unwrap_or_else(|why| why);
     finding
         .is(Verdict::Note)
         .effect("a reading is a system call: stamped round trips contain it, and more cells are clock-bound")
@@ -147,7 +143,7 @@ fn mitigations(host: &Host) -> Finding {
 }
 
 fn load(processors: u32) -> Finding {
-    let read = host::read("/proc/loadavg");
+    let read = sysfs::read("/proc/loadavg");
     let average = read.as_ref().ok().and_then(|text| text.split(' ').next()?.parse().ok());
     let value = read.map(|text| text.split(' ').take(3).collect::<Vec<_>>().join(" "));
     let finding = fact("load average", value).used(format!("{processors} processors"));

@@ -9,13 +9,11 @@ mod cgroup;
 mod files;
 mod limits;
 mod machine;
-mod mounts;
 mod processor;
 mod sandbox;
 mod trials;
 mod usage;
 
-pub(crate) use cgroup::{MemoryGroup, memory_group};
 pub use trials::Trials;
 
 use crate::{host::Host, plan::Selection, topology::Topology};

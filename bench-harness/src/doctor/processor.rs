@@ -3,9 +3,9 @@
 use super::{Finding, Group, Trials, Verdict};
 use crate::{
     cell::Placement,
-    host,
     probe::NEAR_NS,
     report::units::Quantity,
+    sysfs,
     topology::{self, Topology},
 };
 
@@ -63,11 +63,11 @@ fn absent(placement: Placement, machine: &Topology, here: &Topology) -> Finding 
 const WIDEN: &str = "widen the affinity: taskset -c, or the container's cpuset (docker run --cpuset-cpus)";
 
 fn allowed() -> Finding {
-    let online = host::online().len();
+    let online = sysfs::online().len();
     let count = topology::allowed().map_or(0, |threads| threads.len());
-    let list = host::read("/proc/self/status").and_then(|status| {
+    let list = sysfs::read("/proc/self/status").and_then(|status| {
         let missing = || "/proc/self/status: no line Cpus_allowed_list".to_owned();
-        host::value_of(&status, "Cpus_allowed_list").ok_or_else(missing)
+        sysfs::value_of(&status, "Cpus_allowed_list").ok_or_else(missing)
     });
     let finding = Finding::new(Group::Placements, "processors", list);
     let finding = finding.used(format!("{count} of {online} that are online"));

@@ -1,7 +1,7 @@
 //! What stands between this process and the kernel: container, namespaces, seccomp, Yama.
 
 use super::{Finding, Group, Trials, Verdict};
-use crate::host::{self, Host};
+use crate::{host::Host, sysfs};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::{fs, path::Path};
 
@@ -45,7 +45,7 @@ const ORPHANED: &str = "unshare --pid needs --fork";
 fn proc() -> Finding {
     match fs::metadata("/proc/self/stat") {
         Ok(_) => Finding::new(Group::Sandbox, "/proc", Ok("mounted".into())),
-        Err(error) => Finding::new(Group::Sandbox, "/proc", Err(host::reason(Path::new("/proc/self/stat"), &error)))
+        Err(error) => Finding::new(Group::Sandbox, "/proc", Err(sysfs::reason(Path::new("/proc/self/stat"), &error)))
             .is(Verdict::Problem)
             .effect(
                 "which processes live, and what this one has open, is read there: sweep, copies and lifecycle need it",
@@ -61,7 +61,7 @@ fn sys() -> Finding {
     const FOLDER: &str = "/sys/devices/system/cpu";
     match fs::metadata(FOLDER) {
         Ok(_) => Finding::new(Group::Sandbox, "/sys", Ok("mounted".into())),
-        Err(error) => Finding::new(Group::Sandbox, "/sys", Err(host::reason(Path::new(FOLDER), &error)))
+        Err(error) => Finding::new(Group::Sandbox, "/sys", Err(sysfs::reason(Path::new(FOLDER), &error)))
             .effect("which threads share a core is read there: without it each counts as a core of its own")
             .advice("mount -t sysfs sysfs /sys, as root"),
     }
@@ -71,7 +71,7 @@ fn sys() -> Finding {
 fn memory_files() -> Finding {
     const FILE: &str = "vm/memfd_noexec";
     let what = "vm.memfd_noexec";
-    let value = match host::limit(FILE) {
+    let value = match sysfs::limit(FILE) {
         Ok(value) => value,
         Err(_) if Path::new("/proc/sys/vm").exists() => {
             return Finding::new(Group::Sandbox, what, Ok("not in this kernel".into()));
@@ -169,9 +169,9 @@ fn namespace(name: &str, initial: u32, fixed: bool, meaning: &str) -> Finding {
 }
 
 fn seccomp(trials: &Trials) -> Finding {
-    let status = host::read("/proc/self/status");
+    let status = sysfs::read("/proc/self/status");
     let mode = status.and_then(|status| {
-        host::value_of(&status, "Seccomp").ok_or_else(|| "/proc/self/status: no line Seccomp (CONFIG_SECCOMP)".into())
+        sysfs::value_of(&status, "Seccomp").ok_or_else(|| "/proc/self/status: no line Seccomp (CONFIG_SECCOMP)".into())
     });
     let is_filtered = mode.as_deref() == Ok("2");
     let finding = Finding::new(
@@ -204,7 +204,7 @@ fn seccomp(trials: &Trials) -> Finding {
 
 fn yama() -> Finding {
     const FILE: &str = "kernel/yama/ptrace_scope";
-    let value = host::limit(FILE).map(|scope| match scope {
+    let value = sysfs::limit(FILE).map(|scope| match scope {
         0 => "0: any process of the user".to_owned(),
         1 => "1: descendants only".to_owned(),
         2 => "2: root only".to_owned(),

@@ -1,6 +1,6 @@
 //! How much of a limit is in use, as far as the kernel tells.
 
-use crate::host;
+use crate::sysfs;
 use nix::unistd::{SysconfVar, getuid, sysconf};
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
@@ -51,12 +51,12 @@ impl Usage {
             }
             Usage::Names(folder, own) => fs::read_dir(folder)
                 .map(|names| format!("{} in use", names.count().saturating_sub(own)))
-                .map_err(|error| host::reason(Path::new(folder), &error)),
+                .map_err(|error| sysfs::reason(Path::new(folder), &error)),
             Usage::File(file, None) => {
-                host::read(file).map(|text| format!("{} in use", text.split_whitespace().next().unwrap_or_default()))
+                sysfs::read(file).map(|text| format!("{} in use", text.split_whitespace().next().unwrap_or_default()))
             }
-            Usage::File(file, Some(name)) => host::read(file)
-                .and_then(|text| host::value_of(&text, name).ok_or_else(|| format!("{file}: no line {name}")))
+            Usage::File(file, Some(name)) => sysfs::read(file)
+                .and_then(|text| sysfs::value_of(&text, name).ok_or_else(|| format!("{file}: no line {name}")))
                 .map(|value| format!("{value} in use")),
         };
         Some(read.unwrap_or_else(|why| format!("use unknown: {why}")))
@@ -80,7 +80,7 @@ impl Usage {
 
     /// The least that lets this suite run, where that is known.
     pub fn need(self) -> u64 {
-        let limit = |name| host::limit(&format!("fs/mqueue/{name}")).unwrap_or(0);
+        let limit = |name| sysfs::limit(&format!("fs/mqueue/{name}")).unwrap_or(0);
         match self {
             Usage::Queues => 2 * queue_bytes(limit("msg_max"), limit("msgsize_max")),
             Usage::Segments => segment_pages().unwrap_or(0) + SEGMENT_BYTES.div_ceil(page_bytes()),
@@ -93,7 +93,7 @@ impl Usage {
 /// Processes and threads of this process's real user, which is what the kernel counts (getrlimit(2)).
 fn processes() -> Result<u64, String> {
     let user = getuid().as_raw();
-    let folder = fs::read_dir("/proc").map_err(|error| host::reason(Path::new("/proc"), &error))?;
+    let folder = fs::read_dir("/proc").map_err(|error| sysfs::reason(Path::new("/proc"), &error))?;
     let threads =
         folder.flatten().filter(|entry| entry.metadata().is_ok_and(|found| found.uid() == user)).filter_map(|entry| {
             let threads = fs::read_dir(entry.path().join("task")).ok()?;
@@ -125,7 +125,7 @@ fn lines(table: &str) -> Result<u64, String> {
 }
 
 fn sysvipc(table: &str) -> Result<String, String> {
-    host::read(format!("/proc/sysvipc/{table}"))
+    sysfs::read(format!("/proc/sysvipc/{table}"))
 }
 
 /// The numbers under the heading `name` in a table of `/proc/sysvipc`.

@@ -25,7 +25,7 @@ use super::{
     child::{in_child, words},
     holdings::Holdings,
 };
-use crate::{doctor::memory_group, host, stats::median, topology::Cpus};
+use crate::{cgroup::memory_group, stats::median, sysfs, topology::Cpus};
 use ipc_core::{Channel, Options, pages::memfd, process::pin};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::{fs::File, io::Write, path::PathBuf, thread::sleep, time::Duration};
@@ -143,10 +143,10 @@ impl Accounts {
         match self {
             Self::Group { stat, fields, usage } => {
                 stir()?;
-                let usage = usage.as_ref().map_or(Ok(0), |file| number(&host::read(file)?));
-                Ok(usage? + sum(&host::read(stat)?, fields, 1)?)
+                let usage = usage.as_ref().map_or(Ok(0), |file| number(&sysfs::read(file)?));
+                Ok(usage? + sum(&sysfs::read(stat)?, fields, 1)?)
             }
-            Self::Machine => sum(&host::read("/proc/meminfo")?, &["Slab:", "PageTables:", "Percpu:", "Shmem:"], 1024),
+            Self::Machine => sum(&sysfs::read("/proc/meminfo")?, &["Slab:", "PageTables:", "Percpu:", "Shmem:"], 1024),
         }
     }
 }
@@ -158,7 +158,7 @@ fn stir() -> Result<(), String> {
     const PAGES: usize = 64;
     let file = memfd(c"account").map_err(|error| error.to_string())?;
     let (mut file, pages) = (File::from(file), vec![0; PAGES * 4096]);
-    let mut processors = host::online().into_iter();
+    let mut processors = sysfs::online().into_iter();
     processors.try_for_each(|_| file.write_all(&pages)).map_err(|error| format!("write: {error}"))
 }
 
