@@ -11,8 +11,8 @@
 use bench_harness::{
     cell::{Access, Cell, Placement, Workload},
     cli::run::without_ours,
-    pair::{Budget, Job},
     registry::{MECHANISMS, Mechanism},
+    sample::{Budget, Job},
     topology::Topology,
 };
 use criterion::{Criterion, SamplingMode, Throughput};

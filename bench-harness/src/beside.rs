@@ -3,7 +3,9 @@
 
 use crate::{
     cell::Workload,
-    copies, interrupt, lifecycle,
+    copies,
+    file_copy::FileCopy,
+    interrupt, lifecycle,
     plan::{Depth, Selection},
     progress::Progress,
     record::{CopiesRow, LifecycleRow, RelayRow, Row as _},
@@ -112,7 +114,7 @@ fn lifecycle_name(mechanism: &Mechanism) -> String {
     format!("{}/{}", Workload::Lifecycle, mechanism.spec.name)
 }
 
-fn relay_name(relay: relay::Relay) -> String {
+fn relay_name(relay: FileCopy) -> String {
     format!("{}/{relay}", Workload::Relay)
 }
 
@@ -175,7 +177,7 @@ mod tests {
         assert!(notes.is_empty(), "{notes:?}");
         let accesses: usize = MECHANISMS.iter().map(|mechanism| mechanism.accesses().count()).sum();
         assert_eq!((all.copies.len(), all.lifecycles.len()), (accesses * copies::SIZES.len(), MECHANISMS.len()));
-        assert_eq!(all.relays.relays, relay::Relay::ALL);
+        assert_eq!(all.relays.relays, FileCopy::ALL);
 
         let pipe = vec![Mechanism::named("pipe").unwrap()];
         let (one, notes) = beside(&Selection { mechanisms: pipe, ..Selection::default() });

@@ -3,10 +3,14 @@
 //! The name is the key of every result file and of the command line's filter, so its parts are enums that are parsed
 //! once, at the edge.
 
-use crate::{record::Key, registry::Mechanism};
 use ipc_core::Wait;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use std::{fmt, str::FromStr};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    str::FromStr,
+    sync::{Mutex, PoisonError},
+};
 
 /// Declares an enum whose variants have one name each, used by the command line, the CSV files and the tables.
 macro_rules! named {
@@ -149,12 +153,13 @@ named! {
     }
 }
 
-/// One thing measured.
+/// One thing measured: the six columns that name it in a result file. Prints as
+/// `WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS` and is read from that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Cell {
     /// What is measured.
     pub workload: Workload,
-    /// The mechanism's name, as in the registry.
+    /// The mechanism's name. Any name is a cell's: result files may be of programs with other mechanisms.
     pub mechanism: &'static str,
     /// Message length in bytes.
     pub size: usize,
@@ -177,10 +182,20 @@ impl FromStr for Cell {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let Key { workload, mechanism, size, placement, wait, access } = Key::try_from(text)?;
-        let known = Mechanism::named(mechanism)
-            .ok_or_else(|| format!("'{text}' is no cell: no mechanism '{mechanism}' (see `ipc-bench list`)"))?;
-        Ok(Self { workload, mechanism: known.spec.name, size, placement, wait, access })
+        let wrong = |why: String| format!("'{text}' is no cell: {why}");
+        let parts: Vec<&str> = text.split('/').collect();
+        let [workload, mechanism, size, placement, wait, access] = parts[..] else {
+            let example = "latency/pipe/64/same-core/block/copy";
+            return Err(wrong(format!("use WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS, such as {example}")));
+        };
+        Ok(Self {
+            workload: workload.parse().map_err(wrong)?,
+            size: size.parse().map_err(|_| wrong(format!("'{size}' is no number of bytes")))?,
+            placement: placement.parse().map_err(wrong)?,
+            wait: wait.parse().map_err(wrong)?,
+            access: access.parse().map_err(wrong)?,
+            mechanism: interned(mechanism),
+        })
     }
 }
 
@@ -194,6 +209,18 @@ impl<'de> Deserialize<'de> for Cell {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
+}
+
+/// `name`, kept for as long as the program runs, once for all cells that have it. Names of mechanisms are few and short.
+pub(crate) fn interned(name: &str) -> &'static str {
+    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(kept) = names.get(name) {
+        return kept;
+    }
+    let kept: &'static str = String::leak(name.to_owned());
+    names.insert(kept);
+    kept
 }
 
 #[cfg(test)]
@@ -213,7 +240,6 @@ mod tests {
         for (wrong, part) in [
             ("latency/pipe", "WORKLOAD/MECHANISM"),
             ("speed/pipe/64/same-core/block/copy", "'speed'"),
-            ("latency/tube/64/same-core/block/copy", "'tube'"),
             ("latency/pipe/-1/same-core/block/copy", "'-1'"),
             ("latency/pipe/64/same/block/copy", "'same'"),
             ("latency/pipe/64/same-core/nap/copy", "nap"),
@@ -222,5 +248,13 @@ mod tests {
             let error = wrong.parse::<Cell>().unwrap_err();
             assert!(error.contains(&format!("'{wrong}'")) && error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn any_mechanism_has_cells_and_its_name_is_kept_once() {
+        let name = "latency/tube/64/same-core/block/copy";
+        let [one, other] = [name, name].map(|name| name.parse::<Cell>().unwrap());
+        assert_eq!((one, one.mechanism), (other, "tube"));
+        assert!(std::ptr::eq(one.mechanism, other.mechanism));
     }
 }

@@ -1,13 +1,13 @@
 //! What a message costs beside its time: the row of a cost cell, from the pairs that went one way and those that played
 //! ping-pong.
 //!
-//! Both kinds are pairs of their own, whose budget is [metered](crate::pair::Budget::Metered); timed pairs are not. A figure is the
+//! Both kinds are pairs of their own, whose budget is [metered](crate::sample::Budget::Metered); timed pairs are not. A figure is the
 //! median over the pairs of what one pair used in its measured stretch, by the messages that arrived in it. The three that are
 //! compared have an interval over the pairs and flags, by the rules of latency.
 
 use crate::{
-    pair::Sample,
     record::{CostRow, Flag},
+    sample::Sample,
     stats::{self, Figure},
     tally::{Tally, common_proximity},
     usage::Usage,
@@ -117,8 +117,8 @@ mod tests {
     use super::*;
     use crate::{
         cell::{Access, Cell, Pattern, Placement, Workload},
-        pair::PairError,
         record::Flags,
+        worker::PairError,
     };
     use ipc_core::{Error, Wait};
 

@@ -15,8 +15,10 @@ pub(crate) use environment::digest;
 pub use environment::{Environment, differences};
 pub use time::{rfc3339, since_epoch};
 
-use crate::anchors;
-use crate::record::{Error, write_durably};
+use crate::{
+    baseline,
+    record::{Error, write_durably},
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fs, io, path::Path};
 
@@ -138,7 +140,7 @@ pub struct Run {
     /// The round trip of a bare cache line between two cores: the floor of every cross-core figure.
     pub cache_line_round_trip_ns: Option<f64>,
     /// What the machine itself took, at the start, in the middle and at the end; `None` for short partial runs.
-    pub anchors: Option<anchors::OfRun>,
+    pub anchors: Option<baseline::Baselines>,
     /// What was left out of the plan and why, and whatever else a reader must know; one sentence each.
     pub notes: Vec<String>,
 }

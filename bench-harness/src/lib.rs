@@ -5,14 +5,14 @@
 //! [`record`], [`report`] keep and show the rows. [`usage`] and [`energy`] say what a pair took beside its time. [`faults`] kills,
 //! closes and stops one process of a pair and sees what becomes of the other. [`copies`] traces a pair, [`lifecycle`] measures
 //! what a channel costs before and after its messages, [`relay`] carries a file from process to process: what a run measures
-//! [`beside`] its cells. [`anchors`] measure the machine itself. [`history`] keeps the figures of run after run, and
+//! [`beside`] its cells. [`measure_baseline`] measures the machine itself. [`history`] keeps the figures of run after run, and
 //! [`reference`](mod@reference) compares a run with one of another machine. [`gate`] compares two builds,
 //! and [`inject`] makes one slower on purpose. [`registry`] is the one table of mechanisms, [`streams`] the one place that writes to stdout and stderr. The program `ipc-bench` and the bench
 //! targets are thin callers of this library.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod anchors;
+pub mod baseline;
 pub mod beside;
 pub mod cell;
 mod cgroup;
@@ -22,13 +22,16 @@ pub mod copies;
 pub mod cost;
 pub mod doctor;
 pub mod energy;
+pub mod fault;
 pub mod faults;
+pub mod file_copy;
 pub mod gate;
 pub mod history;
 pub mod host;
 pub mod inject;
 pub mod interrupt;
 pub mod lifecycle;
+pub mod measure_baseline;
 mod mounts;
 mod oom;
 pub mod packed;
@@ -42,12 +45,14 @@ pub mod reference;
 pub mod registry;
 pub mod relay;
 pub mod report;
+pub mod role;
 pub mod run;
-mod seat;
+pub mod sample;
 pub mod stats;
 pub mod streams;
 mod sysfs;
 pub mod tally;
 pub mod topology;
 pub mod usage;
+pub mod worker;
 pub mod workload;

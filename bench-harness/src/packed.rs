@@ -27,6 +27,14 @@ impl Packed {
     }
 }
 
+/// The longest round trip a histogram holds: a pair is given up long before.
+const MAX_NS: u64 = 60_000_000_000;
+
+/// A histogram of nanoseconds with fixed bounds, three significant digits: it never resizes while measuring.
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, MAX_NS, 3).expect("the bounds are constants")
+}
+
 fn decode(mut bytes: &[u8]) -> Result<Histogram<u64>, hdrhistogram::serialization::DeserializeError> {
     Deserializer::new().deserialize(&mut bytes)
 }
@@ -42,7 +50,6 @@ impl<'de> Deserialize<'de> for Packed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::histogram;
 
     #[test]
     fn what_is_packed_comes_out_again_and_is_small() {

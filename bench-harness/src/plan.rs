@@ -4,8 +4,8 @@ use crate::{
     beside::Beside,
     cell::{Access, Cell, Placement, Workload},
     copies,
-    pair::Budget,
     registry::{MECHANISMS, Mechanism},
+    sample::Budget,
     topology::Topology,
 };
 use ipc_core::Wait;

@@ -5,9 +5,9 @@
 //! between two days.
 
 use crate::{
-    cell::{Placement, Workload},
+    cell::{Cell, Placement, Workload},
     host::Host,
-    record::{Key, LatencyRow, ThroughputRow},
+    record::{LatencyRow, ThroughputRow},
     report::Results,
     stats,
 };
@@ -76,36 +76,36 @@ struct Figure {
 }
 
 /// A cell's time in relation to the reference's: 2 is twice as slow.
-struct Ratio<'a> {
-    cell: Key<'a>,
+struct Ratio {
+    cell: Cell,
     by: f64,
     /// Whether the intervals do not overlap.
     apart: bool,
 }
 
 /// A round trip's time.
-fn of_latency(row: &LatencyRow) -> Option<(Key<'_>, Figure)> {
+fn of_latency(row: &LatencyRow) -> Option<(Cell, Figure)> {
     Some((row.key(), Figure { value: row.p50_ns?, lo: row.p50_lo_ns?, hi: row.p50_hi_ns? }))
 }
 
 /// The time of a byte.
-fn of_throughput(row: &ThroughputRow) -> Option<(Key<'_>, Figure)> {
+fn of_throughput(row: &ThroughputRow) -> Option<(Cell, Figure)> {
     let time = |rate: Option<f64>| rate.filter(|rate| *rate > 0.0).map(|rate| 1.0 / rate);
     let (value, lo, hi) = (time(row.bytes_per_s)?, time(row.bytes_per_s_hi)?, time(row.bytes_per_s_lo)?);
     Some((row.key(), Figure { value, lo, hi }))
 }
 
-fn ratios<'a, R>(here: &'a [R], there: &'a [R], of: fn(&'a R) -> Option<(Key<'a>, Figure)>) -> Vec<Ratio<'a>> {
-    let known: BTreeMap<Key<'_>, Figure> = there.iter().filter_map(of).collect();
+fn ratios<R>(here: &[R], there: &[R], of: fn(&R) -> Option<(Cell, Figure)>) -> Vec<Ratio> {
+    let known: BTreeMap<Cell, Figure> = there.iter().filter_map(of).collect();
     let common = here.iter().filter_map(of).filter_map(|(cell, here)| Some((cell, here, *known.get(&cell)?)));
-    let ratio = |(cell, here, there): (Key<'a>, Figure, Figure)| {
+    let ratio = |(cell, here, there): (Cell, Figure, Figure)| {
         let apart = here.hi < there.lo || there.hi < here.lo;
         (there.value > 0.0 && here.value > 0.0).then_some(Ratio { cell, by: here.value / there.value, apart })
     };
     common.filter_map(ratio).collect()
 }
 
-fn is_round_trip(cell: &Key<'_>, on_one_core: bool) -> bool {
+fn is_round_trip(cell: &Cell, on_one_core: bool) -> bool {
     cell.workload == Workload::Latency && (cell.placement == Placement::SameCore) == on_one_core
 }
 
@@ -121,7 +121,7 @@ impl Reference {
         let (faster, slower) = (apart().filter(|r| r.by < 1.0).count(), apart().filter(|r| r.by > 1.0).count());
         let machine =
             if self.differs.is_empty() { String::new() } else { format!(" (differs by {})", self.differs.join(", ")) };
-        let median = |name: &str, belongs: fn(&Key<'_>) -> bool| {
+        let median = |name: &str, belongs: fn(&Cell) -> bool| {
             let mut by: Vec<f64> = all.iter().filter(|ratio| belongs(&ratio.cell)).map(|ratio| ratio.by).collect();
             Some(format!("{name} {:.2}", stats::median(&mut by)?))
         };

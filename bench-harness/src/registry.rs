@@ -4,9 +4,12 @@
 use crate::{
     cell::Access,
     copies::Trial,
-    faults::{self, Fault, Inflict},
+    fault::Fault,
+    faults::{self, Inflict},
     lifecycle::Probes,
-    pair::{self, Job, PairError, Sample},
+    pair,
+    sample::{Job, Sample},
+    worker::PairError,
     workload::courier::{Copying, Direct, Lent},
 };
 use ipc_core::{Channel, Error, InPlace, Options, Rendezvous, SendInPlace, Spec};

@@ -1,12 +1,12 @@
 //! One whole run: every cell of a plan, pair by pair, and what is written of it.
 
 use crate::{
-    anchors, beside,
+    baseline, beside,
     cell::{Cell, Workload},
     clock, cost,
     host::{self, Host, rfc3339},
-    interrupt,
-    pair::{Job, PairError, Sample},
+    interrupt, measure_baseline,
+    pair::DEADLINE,
     plan::Plan,
     progress::Progress,
     record::{
@@ -17,9 +17,11 @@ use crate::{
     },
     registry::Mechanism,
     report::{self, charts},
+    sample::{Job, Sample, is_relocated},
     stats,
-    tally::{Tally, is_relocated},
+    tally::Tally,
     topology::Topology,
+    worker::PairError,
 };
 use hdrhistogram::Histogram;
 use ipc_core::process::Schedule;
@@ -27,11 +29,9 @@ use std::{
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
-/// A pair is given up after this: a hundred times what the slowest needs.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 /// How often a pair that moved between its probes is measured again.
 const REPETITIONS: u32 = 2;
 
@@ -62,8 +62,8 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
     let mut tallies: Vec<Vec<Tally>> = plan.cells.iter().map(|&cell| tallies_of(cell, plan)).collect();
     let mut null_syscalls = Vec::new();
     let mut progress = Progress::new(plan.steps(), "steps");
-    let take = || (plan.has_anchors() && !interrupt::requested()).then(|| anchors::measure(topology));
-    let mut anchors = anchors::OfRun { start: take(), ..Default::default() };
+    let take = || (plan.has_anchors() && !interrupt::requested()).then(|| measure_baseline::measure(topology));
+    let mut anchors = baseline::Baselines { start: take(), ..Default::default() };
     'run: for pass in 0..plan.passes() {
         if pass > 0 && pass == plan.passes() / 2 {
             anchors.middle = take();

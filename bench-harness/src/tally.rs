@@ -2,12 +2,12 @@
 
 use crate::{
     cell::{Cell, Pattern, Placement, Workload},
-    pair::{PairError, Sample},
-    probe::NEAR_NS,
+    packed::histogram,
     record::{Flag, LatencyRow, Proximity, ThroughputRow},
     registry::Mechanism,
+    sample::{Sample, is_relocated, proximity},
     stats::{self, Figure},
-    workload::histogram,
+    worker::PairError,
 };
 use hdrhistogram::Histogram;
 use ipc_core::{Reliability, process::Schedule};
@@ -195,21 +195,6 @@ impl Tally {
     }
 }
 
-fn class(probe_ns: f64) -> Proximity {
-    if probe_ns < NEAR_NS { Proximity::Near } else { Proximity::Far }
-}
-
-/// The class a pair began in.
-pub(crate) fn proximity(sample: &Sample) -> Option<Proximity> {
-    sample.probe_ns[0].map(class)
-}
-
-/// Whether the two threads were in another class at the end than at the start: the pair is then measured again.
-pub fn is_relocated(sample: &Sample) -> bool {
-    let [before, after] = sample.probe_ns.map(|probe| probe.map(class));
-    before != after
-}
-
 /// The class that all `counted` pairs share.
 pub(crate) fn common_proximity(counted: &[&Sample]) -> Option<Proximity> {
     counted.first().and_then(|sample| proximity(sample))
@@ -223,8 +208,7 @@ fn common_probe(counted: &[&Sample]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cell::Access;
-    use crate::packed::Packed;
+    use crate::{cell::Access, packed::Packed};
     use ipc_core::{
         Error, Wait,
         process::{Exit, Policy},

@@ -3,7 +3,7 @@
 use crate::{
     clock,
     energy::{POWERCAP, Packages},
-    workload::Role,
+    role::Role,
 };
 use ipc_core::{Error, Result, ledger};
 use nix::{

@@ -3,8 +3,9 @@
 use bench_harness::{
     cell::{Pattern, Placement},
     energy::Packages,
-    pair::{self, Budget, Job, Sample},
+    pair,
     record::{self, CostRow},
+    sample::{Budget, Job, Sample},
     topology::{Cpus, Topology},
     usage::Usage,
     workload::courier::{Copying, Courier, Direct},

@@ -2,7 +2,8 @@
 //! sound channel in none.
 
 use bench_harness::{
-    faults::{self, Fault, Outcome, Peer, Trial},
+    fault::Fault,
+    faults::{self, Outcome, Peer, Trial},
     workload::courier::Copying,
 };
 use ipc_core::{

@@ -2,7 +2,7 @@
 
 use bench_harness::{
     cell::{Placement, Workload},
-    faults::Fault,
+    fault::Fault,
     plan::{Depth, Plan, Selection},
     record::{self, FaultRow, Row as _, folder},
     registry::Mechanism,

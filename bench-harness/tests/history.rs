@@ -4,7 +4,7 @@
 mod common;
 
 use bench_harness::{
-    anchors::{Anchors, OfRun},
+    baseline::{Baseline, Baselines},
     cell::{Access, Cell, Placement, Workload},
     history::{Book, ENVIRONMENTS},
     host::{self, Host},
@@ -59,10 +59,10 @@ fn host(second: u32) -> Host {
 }
 
 /// What anchors take, all times `factor`.
-fn anchors(factor: f64) -> Option<Anchors> {
+fn anchors(factor: f64) -> Option<Baseline> {
     let [syscall_ns, cache_line_ns, pipe_ns, memcpy_ns] =
         [130.0, 110.0, 40_000.0, 60_000.0].map(|ns| Some(ns * factor));
-    Some(Anchors { syscall_ns, cache_line_ns, pipe_ns, memcpy_ns, ..Anchors::default() })
+    Some(Baseline { syscall_ns, cache_line_ns, pipe_ns, memcpy_ns, ..Baseline::default() })
 }
 
 /// A run of two cells in `dir`.
@@ -97,7 +97,7 @@ fn folder(host: &Host) -> (tempfile::TempDir, PathBuf, PathBuf) {
 #[test]
 fn a_run_is_added_with_all_that_is_known_of_it() {
     let mut host = host(5);
-    host.run.anchors = Some(OfRun { start: anchors(1.0), middle: anchors(1.1), end: anchors(1.3) });
+    host.run.anchors = Some(Baselines { start: anchors(1.0), middle: anchors(1.1), end: anchors(1.3) });
     let (_dir, run, history) = folder(&host);
     let printed = done(&["history", "add", text(&run), "--history", text(&history)]);
     assert!(printed.contains("3 cells, 2 with a figure"), "{printed}");
@@ -301,7 +301,7 @@ fn a_history_is_shown_and_drawn() {
     let run = dir.path().join("run");
     let add = ["history", "add", text(&run), "--history", text(&history)];
     let mut host = host(0);
-    host.run.anchors = Some(OfRun { start: anchors(1.0), ..OfRun::default() });
+    host.run.anchors = Some(Baselines { start: anchors(1.0), ..Baselines::default() });
     results(&run, &host, 5000.0);
     done(&add);
     let charts = dir.path().join("charts");
@@ -421,7 +421,7 @@ fn a_run_that_is_long_enough_has_anchors() {
     };
     measure("140");
     let host = Host::read(&run).unwrap().unwrap();
-    let OfRun { start, middle, end } = host.run.anchors.expect("anchors");
+    let Baselines { start, middle, end } = host.run.anchors.expect("anchors");
     for taken in [start, middle, end] {
         let taken = taken.expect("at all three moments");
         assert!(taken.syscall_ns.is_some() && taken.memcpy_ns.is_some(), "{taken:?}");

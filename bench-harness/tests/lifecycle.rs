@@ -50,7 +50,7 @@ const RING: u64 = 2 * (256 << 10) + 4096;
 fn has_a_row(mechanism: &'static Mechanism) -> Verdict {
     let (topology, began, open) = (here()?, SystemTime::now(), descriptors()?);
     let row = lifecycle::measure(mechanism, &topology);
-    let named = mechanism.faults(bench_harness::faults::Fault::KillBinder).len() == 1;
+    let named = mechanism.faults(bench_harness::fault::Fault::KillBinder).len() == 1;
     let times =
         [Some(row.create_ns), named.then_some(row.connect_ns), Some(row.first_message_ns), Some(row.teardown_ns)];
     let plausible = |time: Option<f64>| time.is_some_and(|ns| (100.0..1e9).contains(&ns));

@@ -1,11 +1,12 @@
 //! A forked pair over channels that are broken on purpose: each fault must be named, and none may hang or pass.
 
 use bench_harness::{
-    anchors::{self, Anchor},
+    baseline::BaselineItem,
     cell::{Pattern, Placement},
-    interrupt,
-    pair::{self, Budget, Job, PairError, Sample},
+    interrupt, measure_baseline, pair,
+    sample::{Budget, Job, Sample},
     topology::Topology,
+    worker::PairError,
     workload::courier::Copying,
 };
 use ipc_core::{
@@ -262,9 +263,9 @@ fn words(error: impl std::fmt::Display) -> String {
 fn anchors_are_measured_where_there_are_threads_for_them() -> std::result::Result<(), String> {
     let here = Topology::here().map_err(|error| error.to_string())?;
     let two = here.placements().filter_map(|placement| here.cpus(placement).flatten()).any(|[a, b]| a != b);
-    let taken = anchors::measure(&here);
-    let expected = |anchor| two || matches!(anchor, Anchor::Syscall | Anchor::Memcpy);
-    for &anchor in Anchor::ALL {
+    let taken = measure_baseline::measure(&here);
+    let expected = |anchor| two || matches!(anchor, BaselineItem::Syscall | BaselineItem::Memcpy);
+    for &anchor in BaselineItem::ALL {
         let figure = taken.get(anchor);
         if figure.is_some_and(|ns| ns > 0.0) != expected(anchor)
             || figure.is_some() == taken.missing.contains_key(&anchor)
@@ -274,10 +275,14 @@ fn anchors_are_measured_where_there_are_threads_for_them() -> std::result::Resul
     }
     // On one thread only, two of them cannot be: with the reason.
     process::pin(nix::sched::sched_getcpu().map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
-    let taken = anchors::measure(&Topology::here().map_err(|error| error.to_string())?);
+    let taken = measure_baseline::measure(&Topology::here().map_err(|error| error.to_string())?);
     let reason = |anchor| taken.missing.get(&anchor).is_some_and(|why: &String| why.contains("two hardware threads"));
     let alone = taken.syscall_ns.is_some() && taken.memcpy_ns.is_some() && taken.missing.len() == 2;
-    if alone && reason(Anchor::CacheLine) && reason(Anchor::Pipe) { Ok(()) } else { Err(format!("{taken:?}")) }
+    if alone && reason(BaselineItem::CacheLine) && reason(BaselineItem::Pipe) {
+        Ok(())
+    } else {
+        Err(format!("{taken:?}"))
+    }
 }
 
 /// `timeout` sends a signal to its child and then to the group, which is one request; a person who asks again wants the end.

@@ -2,11 +2,12 @@
 
 use bench_harness::{
     copies::trace::{Tracee, Untraced, trace},
+    file_copy::FileCopy,
     interrupt,
-    pair::PairError,
     record::RelayRow,
-    relay::{Crew, Files, Load, Plan, Relay, carry_all, carry_by, carry_once, trace_once},
+    relay::{Crew, Files, Load, Plan, carry_all, carry_by, carry_once, trace_once},
     topology::Topology,
+    worker::PairError,
 };
 use ipc_core::{
     Channel, Endpoint, Error, Options, Result, Spec,
@@ -59,12 +60,12 @@ fn every_way_carries(bytes: u64, chunk: usize) -> Verdict {
         let plan = Plan { chunk, ..plan };
         let mut files = Files::new(&plan.dir, bytes).map_err(words)?;
         // Twice, so that the second run finds what the first has left.
-        for &relay in Relay::ALL.iter().chain(Relay::ALL) {
+        for &relay in FileCopy::ALL.iter().chain(FileCopy::ALL) {
             let carried = carry_once(relay, &plan, &mut files).map_err(|error| format!("{relay}: {error}"))?;
             let user = carried.copied_bytes / bytes.max(1);
             let expected = match relay {
-                Relay::SharedMemoryPrivate => 2,
-                Relay::MappedCopy => 1,
+                FileCopy::SharedMemoryPrivate => 2,
+                FileCopy::MappedCopy => 1,
                 _ => 0,
             };
             if bytes > 0 && user != expected {
@@ -78,29 +79,29 @@ fn every_way_carries(bytes: u64, chunk: usize) -> Verdict {
 /// Kernel and user copies of each byte, and which way the calls of a chunk can be told exactly.
 fn copies_are_those_of_the_kernels_source() -> Verdict {
     in_a_folder(ODD, |plan| {
-        for &relay in Relay::ALL {
+        for &relay in FileCopy::ALL {
             let (kernel, user, claimed) = match relay {
-                Relay::ReadPipeWrite
-                | Relay::ReadSysvMsgqWrite
-                | Relay::ReadPosixMqWrite
-                | Relay::ReadUnixStreamWrite
-                | Relay::ReadTcpWrite => (4.0, 0.0, Some(4)),
-                Relay::SharedMemoryPrivate => (2.0, 2.0, Some(2)),
-                Relay::SharedMemoryInPlace => (2.0, 0.0, Some(2)),
-                Relay::MappedPipe => (2.0, 0.0, None),
-                Relay::Splice | Relay::Sendfile | Relay::CopyFileRange => (1.0, 0.0, None),
-                Relay::MappedCopy => (0.0, 1.0, None),
+                FileCopy::ReadPipeWrite
+                | FileCopy::ReadSysvMsgqWrite
+                | FileCopy::ReadPosixMqWrite
+                | FileCopy::ReadUnixStreamWrite
+                | FileCopy::ReadTcpWrite => (4.0, 0.0, Some(4)),
+                FileCopy::SharedMemoryPrivate => (2.0, 2.0, Some(2)),
+                FileCopy::SharedMemoryInPlace => (2.0, 0.0, Some(2)),
+                FileCopy::MappedPipe => (2.0, 0.0, None),
+                FileCopy::Splice | FileCopy::Sendfile | FileCopy::CopyFileRange => (1.0, 0.0, None),
+                FileCopy::MappedCopy => (0.0, 1.0, None),
             };
             let outcome = carry_all(&Plan { relays: vec![relay], ..plan.clone() }, |_| {});
             let row = &outcome.rows[0];
-            if relay == Relay::CopyFileRange && files_share_blocks(&plan)? {
+            if relay == FileCopy::CopyFileRange && files_share_blocks(&plan)? {
                 continue;
             }
             let found = (row.kernel_copies, row.user_copies, row.total_copies, row.claimed, row.error.as_str());
             if found != (Some(kernel), Some(user), Some(kernel + user), claimed, "") {
                 return Err(format!("{row:?}"));
             }
-            if row.moved != Some(if relay == Relay::Splice { 2.0 } else { kernel }) {
+            if row.moved != Some(if relay == FileCopy::Splice { 2.0 } else { kernel }) {
                 return Err(format!("{relay}: {:?} bytes moved for each", row.moved));
             }
         }
@@ -132,14 +133,14 @@ fn is_whole(row: &RelayRow) -> bool {
 fn the_ledger_has_the_calls_that_a_tracer_sees() -> Verdict {
     in_a_folder(ODD, |plan| {
         let mut files = Files::new(&plan.dir, ODD).map_err(words)?;
-        for &relay in Relay::ALL {
+        for &relay in FileCopy::ALL {
             let traced = trace_once(relay, &plan, &mut files).map_err(|error| format!("{relay}: {error}"))?;
             let watched = matches!(
                 relay,
-                Relay::ReadSysvMsgqWrite
-                    | Relay::ReadPosixMqWrite
-                    | Relay::SharedMemoryPrivate
-                    | Relay::SharedMemoryInPlace
+                FileCopy::ReadSysvMsgqWrite
+                    | FileCopy::ReadPosixMqWrite
+                    | FileCopy::SharedMemoryPrivate
+                    | FileCopy::SharedMemoryInPlace
             );
             for (counts, &entered) in traced.counts.iter().zip(&traced.entered) {
                 let beside = counts.calls().checked_sub(entered);
@@ -239,7 +240,7 @@ fn with_fault<const F: usize>(judge: fn(&PairError) -> bool) -> Verdict {
         if began.elapsed() > plan.deadline + Duration::from_secs(20) {
             return Err(format!("{:?}: it took {:?}", FAULTS[F], began.elapsed()));
         }
-        carry_once(Relay::ReadPipeWrite, &plan, &mut files).map(drop).map_err(|error| format!("after it: {error}"))
+        carry_once(FileCopy::ReadPipeWrite, &plan, &mut files).map(drop).map_err(|error| format!("after it: {error}"))
     })
 }
 
@@ -255,7 +256,7 @@ fn third_chunk(error: &PairError) -> bool {
 /// A source that is cut after the files were made fails every way.
 fn a_source_that_ends_early_is_an_error() -> Verdict {
     in_a_folder(ODD, |plan| {
-        for &relay in Relay::ALL {
+        for &relay in FileCopy::ALL {
             let mut files = Files::new(&plan.dir, ODD).map_err(words)?;
             let outcome = carry_by(&plan, &mut files, |load: Load<'_>| {
                 load.files.source.set_len(ODD / 2).expect("the file is ours");
@@ -263,7 +264,7 @@ fn a_source_that_ends_early_is_an_error() -> Verdict {
             });
             match outcome {
                 Err(PairError::Failed(why)) if why.contains("somebody has cut it") || why.contains("EFAULT") => {}
-                Err(PairError::Died(_, Exit::Signal(Signal::SIGBUS))) if relay == Relay::MappedCopy => {}
+                Err(PairError::Died(_, Exit::Signal(Signal::SIGBUS))) if relay == FileCopy::MappedCopy => {}
                 other => return Err(format!("{relay}: {other:?}")),
             }
         }
@@ -279,7 +280,7 @@ fn no_room_for_the_files() -> Verdict {
         ["ENOSPC", "4194304 bytes", &temp_dir().display().to_string()].iter().all(|word| error.contains(word))
     };
     let clear = outcome.rows.iter().all(|row| named(&row.error) && row.bytes_per_s.is_none());
-    if !clear || outcome.rows.len() != Relay::ALL.len() || outcome.wrong_payload || steps > 0 {
+    if !clear || outcome.rows.len() != FileCopy::ALL.len() || outcome.wrong_payload || steps > 0 {
         return Err(format!("{outcome:?}"));
     }
     nothing_left(&temp_dir())
@@ -289,7 +290,7 @@ fn no_room_for_the_files() -> Verdict {
 fn no_room_for_the_destination() -> Verdict {
     const BYTES: u64 = 256 << 10;
     let plan = plan(&temp_dir(), BYTES)?;
-    for &relay in Relay::ALL {
+    for &relay in FileCopy::ALL {
         let mut files = Files::new(&plan.dir, BYTES).map_err(words)?;
         let filler = temp_dir().join("filler");
         let outcome = carry_by(&plan, &mut files, |load: Load<'_>| {
@@ -302,7 +303,7 @@ fn no_room_for_the_destination() -> Verdict {
         });
         match outcome {
             Err(PairError::Failed(why)) if why.contains("ENOSPC") || why.contains("EFAULT") => {}
-            Err(PairError::Died(_, Exit::Signal(Signal::SIGBUS))) if relay == Relay::MappedCopy => {}
+            Err(PairError::Died(_, Exit::Signal(Signal::SIGBUS))) if relay == FileCopy::MappedCopy => {}
             other => return Err(format!("{relay}: {other:?}")),
         }
         fs::remove_file(filler).map_err(words)?;
@@ -313,7 +314,7 @@ fn no_room_for_the_destination() -> Verdict {
 fn a_killed_run_leaves_nothing() -> Verdict {
     in_a_folder(ODD, |plan| {
         let page = SharedPage::new().map_err(words)?;
-        let plan = Plan { relays: vec![Relay::ReadPipeWrite, Relay::Splice], runs: 10_000, ..plan };
+        let plan = Plan { relays: vec![FileCopy::ReadPipeWrite, FileCopy::Splice], runs: 10_000, ..plan };
         let mut run = process::fork(|| {
             carry_all(&plan, |_| _ = page[0].word.fetch_add(1, Ordering::AcqRel));
             0
@@ -338,8 +339,8 @@ fn rounds_are_shuffled_and_complete() -> Verdict {
         if steps.len() as u64 != plan.steps() {
             return Err(format!("{} steps instead of {}", steps.len(), plan.steps()));
         }
-        let rounds: Vec<_> = steps.chunks(Relay::ALL.len()).collect();
-        if !rounds.iter().all(|round| round.iter().collect::<BTreeSet<_>>().len() == Relay::ALL.len()) {
+        let rounds: Vec<_> = steps.chunks(FileCopy::ALL.len()).collect();
+        if !rounds.iter().all(|round| round.iter().collect::<BTreeSet<_>>().len() == FileCopy::ALL.len()) {
             return Err(format!("a round is not complete: {rounds:?}"));
         }
         if rounds.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -350,7 +351,7 @@ fn rounds_are_shuffled_and_complete() -> Verdict {
             let spread = row.bytes_per_s_lo.zip(row.bytes_per_s_hi);
             is_whole(row) && row.runs == 4 && row.bytes_per_s.is_some() && spread.is_some_and(|(lo, hi)| lo <= hi)
         });
-        if names == Relay::ALL && whole { Ok(()) } else { Err(format!("{outcome:?}")) }
+        if names == FileCopy::ALL && whole { Ok(()) } else { Err(format!("{outcome:?}")) }
     })
 }
 
@@ -362,8 +363,8 @@ fn queues_carry_as_much_as_they_take() -> Verdict {
         let outcome = carry_all(&plan, |_| {});
         for row in &outcome.rows {
             let expected = match row.relay {
-                Relay::ReadPosixMqWrite => limit("/proc/sys/fs/mqueue/msgsize_max")?.min(plan.chunk),
-                Relay::ReadSysvMsgqWrite => {
+                FileCopy::ReadPosixMqWrite => limit("/proc/sys/fs/mqueue/msgsize_max")?.min(plan.chunk),
+                FileCopy::ReadSysvMsgqWrite => {
                     limit("/proc/sys/kernel/msgmax")?.min(limit("/proc/sys/kernel/msgmnb")?).min(plan.chunk)
                 }
                 _ => plan.chunk,
@@ -414,7 +415,7 @@ fn what_cannot_be_carried_is_named() -> Verdict {
 fn on_a_file_system_in_memory() -> Verdict {
     let plan = plan(&temp_dir(), 100_001)?;
     let mut files = Files::new(&plan.dir, plan.bytes).map_err(words)?;
-    for &relay in Relay::ALL {
+    for &relay in FileCopy::ALL {
         carry_once(relay, &plan, &mut files).map_err(|error| format!("{relay}: {error}"))?;
     }
     nothing_left(&temp_dir())

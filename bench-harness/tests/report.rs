@@ -1,14 +1,16 @@
 //! From result files to report: what is written is read back, what is broken is said, and the same results always make
 //! the same report. The figures are synthetic, in the proportions of a two-core virtual machine.
 
-use bench_harness::cell::{Access, Cell, Placement, Workload};
-use bench_harness::faults::Fault;
-use bench_harness::host::Host;
-use bench_harness::record::{
-    self, CopiesRow, CostRow, Distribution, Error, FaultRow, Flag, LatencyRow, Proximity, Row, ThroughputRow,
-    histograms,
+use bench_harness::{
+    cell::{Access, Cell, Placement, Workload},
+    fault::Fault,
+    host::Host,
+    record::{
+        self, CopiesRow, CostRow, Distribution, Error, FaultRow, Flag, LatencyRow, Proximity, Row, ThroughputRow,
+        histograms,
+    },
+    report::{self, Rows, matrix, tables},
 };
-use bench_harness::report::{self, Rows, matrix, tables};
 use hdrhistogram::Histogram;
 use ipc_core::Wait;
 use std::{

@@ -25,9 +25,9 @@ pub mod watch;
 
 use crate::{
     cell::Access,
-    pair::cause_of,
     record::CopiesRow,
     registry::{MECHANISMS, Mechanism},
+    worker::cause_of,
     workload::courier::Courier,
 };
 use counts::{Counts, LineOf, Through};

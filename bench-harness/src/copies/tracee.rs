@@ -1,6 +1,6 @@
 //! A child that lets itself be traced, and why it may not be.
 
-use crate::pair::cause_of;
+use crate::worker::cause_of;
 use ipc_core::{
     Error,
     deadline::Deadline,

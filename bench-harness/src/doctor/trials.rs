@@ -3,12 +3,13 @@
 use super::{Finding, Group, Verdict, limits};
 use crate::{
     cell::{Access, Pattern, Placement},
-    pair::{Budget, Job, PairError, Sample},
+    pair,
     plan::{Plan, Selection},
     registry::{MECHANISMS, Mechanism},
     report::units::size,
-    run,
+    sample::{Budget, Job, Sample},
     topology::{Cpus, Topology},
+    worker::PairError,
 };
 use ipc_core::{Error, Wait};
 use nix::errno::Errno;
@@ -198,7 +199,7 @@ impl Trials {
 /// Measures one round trip as a run would.
 fn pair(mechanism: &Mechanism, bytes: usize, cpus: Cpus) -> Result<Sample, PairError> {
     let (pattern, budget) = (Pattern::RoundTrip, Budget::Messages(1));
-    let (wait, deadline) = (Wait::Block, run::DEADLINE);
+    let (wait, deadline) = (Wait::Block, pair::DEADLINE);
     mechanism.run(Access::Copy, &Job { pattern, size: bytes, cpus, wait, budget, deadline, slow_by: None })
 }
 

@@ -4,14 +4,13 @@
 //! A [`Fault`] strikes one process of a pair in a [`Trial`]; the trials of one fault on one mechanism become a
 //! [`FaultRow`].
 
-mod fault;
 mod trial;
 
-pub use fault::Fault;
 pub use trial::{Outcome, Peer, Trial, forked, named};
 
 use crate::{
     cell::Placement,
+    fault::Fault,
     host::{Host, rfc3339},
     interrupt,
     progress::Progress,
@@ -21,8 +20,8 @@ use crate::{
     },
     registry::{MECHANISMS, Mechanism},
     report,
-    seat::unstopped,
     topology::Topology,
+    worker::unstopped,
 };
 use ipc_core::{Custody, Reliability, Spec, Wait};
 use nix::sys::prctl;

@@ -5,9 +5,9 @@
 //! checks every one; both count in a shared page. When both are under way the supervisor waits for a random time and
 //! strikes. The survivor has no deadline: it must find out by itself, and says when and how over a pipe of its own.
 
-use super::fault::{Blow, Fault, Party};
 use crate::{
     clock,
+    fault::{Blow, Fault, Party},
     workload::courier::{self, Courier},
 };
 use ipc_core::{
@@ -127,12 +127,12 @@ enum Told {
 }
 
 /// A process of the pair and the pipe that it reports through.
-struct Seat {
+struct Worker {
     child: Child,
     reader: PipeReader,
 }
 
-impl Seat {
+impl Worker {
     fn fork(part: impl FnOnce() -> Told) -> Result<Self> {
         let (reader, mut writer) = pipe().map_err(|e| Error::io("pipe2", &e))?;
         let child = process::fork(|| {
@@ -225,7 +225,7 @@ fn transfer<K: Courier>(
         Blow::Stop => Some(Party::Sender),
     };
     let mut fork = |party| {
-        Seat::fork(|| {
+        Worker::fork(|| {
             let dawdles = trial.peer == Peer::Waiting && party == struck;
             let part = Part { page: &page, spec, size: trial.size, dawdles, closes: closes == Some(party) };
             let pinned = trial.cpus.map_or(Ok(()), |cpus| process::pin(cpus[party as usize]));
@@ -312,7 +312,7 @@ fn encounter<C: Rendezvous, K: Courier<Endpoint = C::Endpoint>>(
 ) -> Result<Vec<u32>> {
     let page = SharedPage::new()?;
     let within = |limit| Options { timeout: Some(limit), ..options(trial) };
-    let mut binder = Seat::fork(|| {
+    let mut binder = Worker::fork(|| {
         page[line::READY].word.fetch_add(1, Ordering::AcqRel);
         let end = C::bind(name, &within(PATIENCE));
         sleep(PATIENCE);
@@ -320,7 +320,7 @@ fn encounter<C: Rendezvous, K: Courier<Endpoint = C::Endpoint>>(
     })?;
     let mut connector = None;
     if trial.peer != Peer::Absent {
-        connector = Some(Seat::fork(|| {
+        connector = Some(Worker::fork(|| {
             // Only the encounter has a deadline, the transfer has none.
             let met = C::connect(name, &within(ENCOUNTER));
             let met = met.and_then(|mut end| end.set_timeout(None).map(|()| end));
@@ -381,8 +381,8 @@ fn inspect(pids: &[u32], outcome: &mut Outcome) -> Result<()> {
     Ok(())
 }
 
-fn pid(seat: &Seat) -> u32 {
-    seat.child.pid().as_raw().cast_unsigned()
+fn pid(worker: &Worker) -> u32 {
+    worker.child.pid().as_raw().cast_unsigned()
 }
 
 /// Looks every [`TICK`] until `done`; `false` where that took longer than `limit`.

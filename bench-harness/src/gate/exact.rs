@@ -9,7 +9,7 @@ use super::report::{Count, ExactReport};
 use crate::{
     cell::{Cell, named},
     copies::{self, Findings, MESSAGES, SHORTEST, Subject, Trial, Unmeasured, WARM_UP, rules, trace::Untraced},
-    seat::{Seat, supervise},
+    worker::{Worker, supervise},
 };
 use ipc_core::{
     Error,
@@ -149,7 +149,7 @@ struct Kept {
 /// Moves messages in a child, and as many more, so that what the channel costs before and after them falls out.
 fn keep(size: usize, trial: &Trial) -> Result<Kept, String> {
     let exchange = trial.exchange;
-    let seat = Seat::fork("pair", || {
+    let worker = Worker::fork("pair", || {
         let used = |messages: u64| -> ipc_core::Result<(Entries, u64)> {
             let (entries, faults) = (ledger::entries(), minor_faults()?);
             exchange(size, messages).map_err(|why| match why {
@@ -166,8 +166,8 @@ fn keep(size: usize, trial: &Trial) -> Result<Kept, String> {
         let faults = many_faults.saturating_sub(few_faults);
         Ok(Kept { calls: more.calls, copied_bytes: more.copied_bytes, faults })
     });
-    let mut seats = [seat.map_err(|error| error.to_string())?];
-    let mut kept = supervise(&mut seats, LIMIT).map_err(|error| error.to_string())?;
+    let mut workers = [worker.map_err(|error| error.to_string())?];
+    let mut kept = supervise(&mut workers, LIMIT).map_err(|error| error.to_string())?;
     kept.pop().ok_or_else(|| "no report".into())
 }
 

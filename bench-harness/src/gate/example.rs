@@ -4,7 +4,10 @@ use super::{
     reading::{Identity, PROGRAM, SCHEMA},
     report::*,
 };
-use crate::{host::Build, packed::Packed, workload::histogram};
+use crate::{
+    host::Build,
+    packed::{Packed, histogram},
+};
 
 /// What an error may hold that some format must escape.
 pub const NASTY: &str = "the child said <\"a|b\" & 'c'>\n`pipe_2` *died* ]]> [x](y) \u{1b}[31m~#\\";

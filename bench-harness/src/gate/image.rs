@@ -14,8 +14,8 @@ use nix::{
     },
 };
 use std::{
-    env, fs,
-    fs::File,
+    env,
+    fs::{self, File},
     io::{self, Read, Seek},
     os::{
         fd::{AsRawFd, OwnedFd},

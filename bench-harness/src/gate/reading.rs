@@ -7,11 +7,11 @@ use crate::{
     cell::{Access, Cell, Workload},
     host::Build,
     packed::Packed,
-    pair::{Budget, Job, PairError, Sample},
     record::Proximity,
     registry::{MECHANISMS, Mechanism},
-    tally::{is_relocated, proximity},
+    sample::{Budget, Job, Sample, is_relocated, proximity},
     topology::Topology,
+    worker::PairError,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

@@ -7,10 +7,9 @@ use super::{
 };
 use crate::{
     cell::{Cell, Workload},
-    packed::Packed,
+    packed::{Packed, histogram},
     record::Proximity,
     stats::{Figure, median},
-    workload::histogram,
 };
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 use std::f64::consts::FRAC_PI_2;

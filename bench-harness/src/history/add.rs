@@ -3,12 +3,12 @@
 
 use super::{Environments, beside, read_environments, read_rows, resolved};
 use crate::{
-    anchors::Anchor,
-    cell::Workload,
+    baseline::BaselineItem,
+    cell::{Cell, Workload},
     host::{self, Environment, Host},
     record::{
-        self, CellName, CopiesRow, CostRow, Error, Flag, HistoryRow, LatencyRow, Row, ThroughputRow, folder,
-        outcome::Tally, write_durably,
+        self, CopiesRow, CostRow, Error, Flag, HistoryRow, LatencyRow, Row, ThroughputRow, folder, outcome::Tally,
+        write_durably,
     },
 };
 use nix::{errno::Errno, fcntl::FlockArg};
@@ -101,16 +101,16 @@ fn rows_of(dir: &Path) -> Result<(Vec<HistoryRow>, Environment, Vec<String>), Er
     }
     let anchor = |anchor| anchors.and_then(|anchors| anchors.median(anchor));
     let moved = anchors.is_some_and(|anchors| anchors.moved().count() > 0);
-    let syscalls = |cell: &CellName| {
-        let row = cost.iter().find(|row| CellName { workload: cell.workload, ..row.key().into() } == *cell)?;
+    let syscalls = |cell: &Cell| {
+        let row = cost.iter().find(|row| Cell { workload: cell.workload, ..row.key() } == *cell)?;
         Some(row.syscalls_send? + row.syscalls_recv?)
     };
-    let copied = |cell: &CellName| {
+    let copied = |cell: &Cell| {
         let is_it =
-            |row: &&CopiesRow| (&row.mechanism, row.size, row.access) == (&cell.mechanism, cell.size, cell.access);
+            |row: &&CopiesRow| (&*row.mechanism, row.size, row.access) == (cell.mechanism, cell.size, cell.access);
         copies.iter().find(is_it)?.total_copies
     };
-    let row = |cell: CellName, flags: &record::Flags| {
+    let row = |cell: Cell, flags: &record::Flags| {
         let mut flags = flags.clone();
         flags.extend(moved.then_some(Flag::AnchorsMoved));
         HistoryRow {
@@ -127,10 +127,10 @@ fn rows_of(dir: &Path) -> Result<(Vec<HistoryRow>, Environment, Vec<String>), Er
             p50_hi_ns: None,
             p99_ns: None,
             msgs_per_s: None,
-            anchor_syscall_ns: anchor(Anchor::Syscall),
-            anchor_cache_line_ns: anchor(Anchor::CacheLine),
-            anchor_pipe_ns: anchor(Anchor::Pipe),
-            anchor_memcpy_ns: anchor(Anchor::Memcpy),
+            anchor_syscall_ns: anchor(BaselineItem::Syscall),
+            anchor_cache_line_ns: anchor(BaselineItem::CacheLine),
+            anchor_pipe_ns: anchor(BaselineItem::Pipe),
+            anchor_memcpy_ns: anchor(BaselineItem::Memcpy),
             flags,
         }
     };

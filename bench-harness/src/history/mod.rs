@@ -10,10 +10,10 @@ pub mod warnings;
 pub use add::{Added, add};
 
 use crate::{
-    anchors::Anchor,
-    cell::Workload,
+    baseline::BaselineItem,
+    cell::{Cell, Workload},
     host::{Environment, differences},
-    record::{self, CellName, Error, HistoryRow, Row as _},
+    record::{self, Error, HistoryRow, Row as _},
 };
 use serde::Serialize;
 use std::{
@@ -43,7 +43,7 @@ pub struct Run {
     /// The key of the environment.
     pub env_key: String,
     /// What the machine itself took.
-    pub anchors: BTreeMap<Anchor, f64>,
+    pub anchors: BTreeMap<BaselineItem, f64>,
     /// Cells with figures.
     pub cells: usize,
 }
@@ -86,7 +86,7 @@ impl Book {
         let mut runs: Vec<Run> = Vec::new();
         for row in &rows {
             if runs.last().is_none_or(|run| run.run_id != row.run_id) {
-                let anchors = Anchor::ALL.iter().filter_map(|&anchor| Some((anchor, row.anchor(anchor)?)));
+                let anchors = BaselineItem::ALL.iter().filter_map(|&anchor| Some((anchor, row.anchor(anchor)?)));
                 runs.push(Run {
                     run_id: row.run_id.clone(),
                     time: row.time.clone(),
@@ -117,12 +117,12 @@ impl Book {
     }
 
     /// The cells that have a figure in some run.
-    pub fn cells(&self) -> BTreeSet<&CellName> {
+    pub fn cells(&self) -> BTreeSet<&Cell> {
         self.rows.iter().filter(|row| row.figure().is_some()).map(|row| &row.cell).collect()
     }
 
     /// For each run the row of `cell`.
-    pub fn of_cell<'a>(&'a self, cell: &CellName) -> Vec<Option<&'a HistoryRow>> {
+    pub fn of_cell<'a>(&'a self, cell: &Cell) -> Vec<Option<&'a HistoryRow>> {
         let of: HashMap<&str, &HistoryRow> =
             self.rows.iter().filter(|row| row.cell == *cell).map(|row| (row.run_id.as_str(), row)).collect();
         self.runs.iter().map(|run| of.get(run.run_id.as_str()).copied()).collect()
@@ -158,7 +158,7 @@ impl Book {
 
     /// The changes that lasted, of every cell and environment (see [`warnings`]).
     pub fn warnings(&self) -> Vec<Warning> {
-        let mut series: BTreeMap<(&CellName, &str), Vec<Sighting<'_>>> = BTreeMap::new();
+        let mut series: BTreeMap<(&Cell, &str), Vec<Sighting<'_>>> = BTreeMap::new();
         for row in &self.rows {
             // As a time whatever the workload, so that more is always slower.
             let time = row.figure().filter(|figure| *figure > 0.0).map(|figure| match row.cell.workload {
@@ -166,7 +166,7 @@ impl Book {
                 _ => figure,
             });
             if let Some(time_ns) = time {
-                let anchors = Anchor::ALL.iter().map(|&anchor| row.anchor(anchor)).collect();
+                let anchors = BaselineItem::ALL.iter().map(|&anchor| row.anchor(anchor)).collect();
                 let sighting = Sighting { run_id: &row.run_id, time_ns, anchors };
                 series.entry((&row.cell, &row.env_key)).or_default().push(sighting);
             }

@@ -5,7 +5,7 @@
 //! told of where three runs in a row lie beyond what the runs before lead one to expect, all on the same side, and only with sixty
 //! runs before them. It is advice: nothing fails because of it.
 
-use crate::{anchors::Anchor, stats};
+use crate::{baseline::BaselineItem, stats};
 use serde::Serialize;
 
 /// Runs of the same environment that must lie before those that are judged.
@@ -36,7 +36,7 @@ pub struct Run<'a> {
     pub run_id: &'a str,
     /// What a message or a round trip took.
     pub time_ns: f64,
-    /// The anchors, in the order of [`Anchor::ALL`].
+    /// The anchors, in the order of [`BaselineItem::ALL`].
     pub anchors: Vec<Option<f64>>,
 }
 
@@ -125,7 +125,7 @@ fn seen<'a, 'b>(runs: &'b [Run<'a>]) -> (usize, Vec<(&'b Run<'a>, Vec<f64>)>) {
     let figure = |run: &Run<'_>, anchor: usize| run.anchors.get(anchor).copied().flatten().filter(|ns| *ns > 0.0);
     let of_any = runs.iter().filter(|run| run.anchors.iter().flatten().count() > 0).count();
     let has = |anchor: &usize| 2 * runs.iter().filter(|run| figure(run, *anchor).is_some()).count() > of_any;
-    let known: Vec<usize> = (0..Anchor::ALL.len()).filter(has).collect();
+    let known: Vec<usize> = (0..BaselineItem::ALL.len()).filter(has).collect();
     if known.is_empty() {
         return (0, Vec::new());
     }

@@ -1,6 +1,6 @@
 //! A measurement in a process of its own.
 
-use crate::seat::{self, Seat};
+use crate::worker::{self, Worker};
 use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ pub fn in_child<T>(part: impl Fn() -> Result<T, String>) -> Result<T, String>
 where
     T: Serialize + DeserializeOwned,
 {
-    seat::unstopped(|| once(&part)).0
+    worker::unstopped(|| once(&part)).0
 }
 
 fn once<T: Serialize + DeserializeOwned>(part: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    let mut seats = [Seat::fork("measuring process", || Ok(part())).map_err(words)?];
-    let mut reports: Vec<Result<T, String>> = seat::supervise(&mut seats, LIMIT).map_err(words)?;
-    reports.pop().expect("a report a seat")
+    let mut workers = [Worker::fork("measuring process", || Ok(part())).map_err(words)?];
+    let mut reports: Vec<Result<T, String>> = worker::supervise(&mut workers, LIMIT).map_err(words)?;
+    reports.pop().expect("a report a worker")
 }
 
 /// An error as the reason why there is no figure.

@@ -1,7 +1,7 @@
 //! One row of `cost.csv`: what a message of one cell costs beside its time.
 
-use super::{Flags, Key, Proximity, Row, field};
-use crate::cell::{Access, Cell, Placement, Workload};
+use super::{Flags, Proximity, Row, field};
+use crate::cell::{Access, Cell, Placement, Workload, interned};
 use ipc_core::Wait;
 use serde::{Deserialize, Serialize};
 
@@ -169,10 +169,10 @@ impl CostRow {
     }
 
     /// Which cell the row is of.
-    pub fn key(&self) -> Key<'_> {
-        Key {
+    pub fn key(&self) -> Cell {
+        Cell {
             workload: self.workload,
-            mechanism: &self.mechanism,
+            mechanism: interned(&self.mechanism),
             size: self.size,
             placement: self.placement,
             wait: self.wait,

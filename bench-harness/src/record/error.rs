@@ -1,7 +1,10 @@
 //! What can be wrong with a result file. Each message is one line that names the file and what belongs there.
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
-use std::{io, path::Path, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// A result file that cannot be read or written.
 #[derive(Debug, thiserror::Error)]

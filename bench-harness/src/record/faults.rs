@@ -1,7 +1,7 @@
 //! One row of `faults.csv`: what one fault did to the pairs of one mechanism.
 
 use super::{Row, field};
-use crate::faults::Fault;
+use crate::fault::Fault;
 use serde::{Deserialize, Serialize};
 
 /// What became of the trials of one fault on one mechanism. A figure that was not measured is `None`.

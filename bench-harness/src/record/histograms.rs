@@ -3,7 +3,8 @@
 //! `.hlog` is HdrHistogram's interval log with one compressed histogram per cell, tagged with the cell's name; `.hgrm` its
 //! percentile listing (four columns, a footer of three comment lines). Values are nanoseconds.
 
-use super::{Error, Key, write_atomically, write_durably};
+use super::{Error, write_atomically, write_durably};
+use crate::cell::Cell;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hdrhistogram::{
     Histogram,
@@ -37,7 +38,7 @@ pub fn file_name(cell: &str) -> String {
 /// Whether the file `name` of a results folder is a listing, or the log where earlier versions had it.
 pub(crate) fn owns(name: &Path) -> bool {
     let Ok(name) = name.strip_prefix(FOLDER) else { return false };
-    let cell = |name: &str| Key::try_from(&*name.strip_suffix(".hgrm")?.replace("__", "/")).is_ok().then_some(());
+    let cell = |name: &str| name.strip_suffix(".hgrm")?.replace("__", "/").parse::<Cell>().is_ok().then_some(());
     name == Path::new(LOG) || name.to_str().and_then(cell).is_some()
 }
 

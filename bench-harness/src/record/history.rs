@@ -1,59 +1,37 @@
 //! One row of `history.csv`: one cell of one run, and what the machine was like then.
 
-use super::{Flags, Key, Row, field};
+use super::{Flags, Row, field};
 use crate::{
-    anchors::Anchor,
-    cell::{Access, Placement, Workload},
+    baseline::BaselineItem,
+    cell::{Cell, Workload},
 };
-use ipc_core::Wait;
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
 
-/// The name of a cell, of whatever mechanism: a history keeps those that the suite no longer has.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CellName {
-    /// What was measured.
-    pub workload: Workload,
-    /// The mechanism's name.
-    pub mechanism: String,
-    /// Message length in bytes.
-    pub size: usize,
-    /// Where the two processes ran.
-    pub placement: Placement,
-    /// How they waited.
-    pub wait: Wait,
-    /// How they reached the payload.
-    pub access: Access,
-}
+/// The cell column: a timed cell whose mechanism's name can be part of a file's name.
+mod cell {
+    use super::{Cell, field};
+    use crate::cell::Workload;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
-impl From<Key<'_>> for CellName {
-    fn from(key: Key<'_>) -> Self {
-        let Key { workload, mechanism, size, placement, wait, access } = key;
-        Self { workload, mechanism: mechanism.to_owned(), size, placement, wait, access }
+    pub fn serialize<S: Serializer>(cell: &Cell, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(cell)
     }
-}
 
-impl fmt::Display for CellName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { workload, mechanism, size, placement, wait, access } = self;
-        write!(f, "{workload}/{mechanism}/{size}/{placement}/{wait}/{access}")
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cell, D::Error> {
+        parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
-}
 
-impl FromStr for CellName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let key = Key::try_from(text)?;
+    fn parse(text: &str) -> Result<Cell, String> {
+        let cell: Cell = text.parse()?;
         let wrong = |why: String| Err(format!("'{text}' is no cell: {why}"));
-        if !Workload::TIMED.contains(&key.workload) {
-            return wrong(format!("'{}' is not timed: expected latency or throughput", key.workload));
+        if !Workload::TIMED.contains(&cell.workload) {
+            return wrong(format!("'{}' is not timed: expected latency or throughput", cell.workload));
         }
-        if !field::is_plain(key.mechanism) {
-            let mechanism = key.mechanism;
+        if !field::is_plain(cell.mechanism) {
+            let mechanism = cell.mechanism;
             return wrong(format!("'{mechanism}' is no mechanism's name: expected letters, digits and hyphens"));
         }
-        Ok(key.into())
+        Ok(cell)
     }
 }
 
@@ -76,8 +54,8 @@ pub struct HistoryRow {
     #[serde(with = "field::hex")]
     pub env_key: String,
     /// The cell.
-    #[serde(with = "field::name")]
-    pub cell: CellName,
+    #[serde(with = "cell")]
+    pub cell: Cell,
     /// The median over pairs of the median round trip (latency).
     #[serde(with = "field::tenths")]
     pub p50_ns: Option<f64>,
@@ -118,12 +96,12 @@ pub struct HistoryRow {
 
 impl HistoryRow {
     /// The figure of `anchor`.
-    pub fn anchor(&self, anchor: Anchor) -> Option<f64> {
+    pub fn anchor(&self, anchor: BaselineItem) -> Option<f64> {
         match anchor {
-            Anchor::Syscall => self.anchor_syscall_ns,
-            Anchor::CacheLine => self.anchor_cache_line_ns,
-            Anchor::Pipe => self.anchor_pipe_ns,
-            Anchor::Memcpy => self.anchor_memcpy_ns,
+            BaselineItem::Syscall => self.anchor_syscall_ns,
+            BaselineItem::CacheLine => self.anchor_cache_line_ns,
+            BaselineItem::Pipe => self.anchor_pipe_ns,
+            BaselineItem::Memcpy => self.anchor_memcpy_ns,
         }
     }
 
@@ -172,7 +150,7 @@ mod tests {
     #[test]
     fn a_cell_of_a_mechanism_that_is_gone_is_still_one() {
         let name = "latency/carrier-pigeon/64/cross-core/spin/in-place";
-        assert_eq!(name.parse::<CellName>().unwrap().to_string(), name);
+        assert_eq!(name.parse::<Cell>().unwrap().to_string(), name);
         for (wrong, part) in [
             ("latency/pipe", "WORKLOAD/MECHANISM"),
             ("cost/pipe/64/same-core/block/copy", "'cost'"),
@@ -181,7 +159,7 @@ mod tests {
             ("latency/pipe/-1/same-core/block/copy", "'-1'"),
             ("latency/pipe/64/same/block/copy", "'same'"),
         ] {
-            let error = wrong.parse::<CellName>().unwrap_err();
+            let error = wrong.parse::<Cell>().unwrap_err();
             assert!(error.contains(&format!("'{wrong}'")) && error.contains(part), "{error}");
         }
     }

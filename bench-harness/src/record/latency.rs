@@ -1,7 +1,7 @@
 //! One row of `latency.csv`: the round trips of one cell.
 
-use super::{Flags, Key, Proximity, Row, field};
-use crate::cell::{Access, Cell, Placement, Workload};
+use super::{Flags, Proximity, Row, field};
+use crate::cell::{Access, Cell, Placement, Workload, interned};
 use ipc_core::Wait;
 use serde::{Deserialize, Serialize};
 
@@ -122,10 +122,10 @@ impl LatencyRow {
     }
 
     /// Which cell the row is of.
-    pub fn key(&self) -> Key<'_> {
-        Key {
+    pub fn key(&self) -> Cell {
+        Cell {
             workload: self.workload,
-            mechanism: &self.mechanism,
+            mechanism: interned(&self.mechanism),
             size: self.size,
             placement: self.placement,
             wait: self.wait,
@@ -170,6 +170,6 @@ impl Row for LatencyRow {
     }
 
     fn check(&self) -> Result<(), String> {
-        self.key().belongs_to(Workload::Latency)
+        self.workload.must_be(Workload::Latency)
     }
 }

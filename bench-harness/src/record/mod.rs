@@ -27,15 +27,13 @@ pub use faults::FaultRow;
 pub use field::yes;
 pub use flag::{Flag, Flags, Proximity};
 pub use histograms::Distribution;
-pub use history::{CellName, HistoryRow};
+pub use history::HistoryRow;
 pub use latency::LatencyRow;
 pub use lifecycle::LifecycleRow;
 pub use outcome::Outcome;
 pub use relay::RelayRow;
 pub use throughput::ThroughputRow;
 
-use crate::cell::{Access, Placement, Workload};
-use ipc_core::Wait;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::HashSet, fs, io::Write, path::Path};
 
@@ -73,59 +71,6 @@ pub const OF_A_RUN: [(&str, &[&str]); 6] = [
 /// Whether a CSV file of a run lies in the folder `dir`.
 pub fn has_run(dir: &Path) -> bool {
     OF_A_RUN.iter().any(|(file, _)| dir.join(file).exists())
-}
-
-/// The six columns that name a cell; prints as the cell's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key<'a> {
-    /// What was measured.
-    pub workload: Workload,
-    /// The mechanism's name.
-    pub mechanism: &'a str,
-    /// Message length in bytes.
-    pub size: usize,
-    /// Where the two processes ran.
-    pub placement: Placement,
-    /// How they waited.
-    pub wait: Wait,
-    /// How they reached the payload.
-    pub access: Access,
-}
-
-impl Key<'_> {
-    /// Whether a row of this key belongs into the file of `workload`.
-    fn belongs_to(&self, workload: Workload) -> Result<(), String> {
-        self.workload.must_be(workload)
-    }
-}
-
-impl<'a> TryFrom<&'a str> for Key<'a> {
-    type Error = String;
-
-    /// Reads a cell's name; the mechanism's may be any text.
-    fn try_from(text: &'a str) -> Result<Self, String> {
-        let wrong = |why: String| format!("'{text}' is no cell: {why}");
-        let parts: Vec<&str> = text.split('/').collect();
-        let [workload, mechanism, size, placement, wait, access] = parts[..] else {
-            let example = "latency/pipe/64/same-core/block/copy";
-            return Err(wrong(format!("use WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS, such as {example}")));
-        };
-        Ok(Self {
-            workload: workload.parse().map_err(wrong)?,
-            mechanism,
-            size: size.parse().map_err(|_| wrong(format!("'{size}' is no number of bytes")))?,
-            placement: placement.parse().map_err(wrong)?,
-            wait: wait.parse().map_err(wrong)?,
-            access: access.parse().map_err(wrong)?,
-        })
-    }
-}
-
-impl std::fmt::Display for Key<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { workload, mechanism, size, placement, wait, access } = self;
-        write!(f, "{workload}/{mechanism}/{size}/{placement}/{wait}/{access}")
-    }
 }
 
 /// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part: into a temporary file in

@@ -1,7 +1,7 @@
 //! One row of `relay.csv`: a file on its way through one relay into another file.
 
 use super::{Row, field};
-use crate::{cell::Workload, relay::Relay};
+use crate::{cell::Workload, file_copy::FileCopy};
 use serde::{Deserialize, Serialize};
 
 /// What carrying a file costs. A figure that could not be had is `None`, and [`error`](Self::error) says why.
@@ -12,7 +12,7 @@ pub struct RelayRow {
     pub workload: Workload,
     /// The way from file to file.
     #[serde(with = "field::name")]
-    pub relay: Relay,
+    pub relay: FileCopy,
     /// Length of the file.
     pub bytes: u64,
     /// Bytes that are read, sent and written at a time.
@@ -59,7 +59,7 @@ pub struct RelayRow {
 
 impl RelayRow {
     /// A row that has no figures yet.
-    pub fn empty(relay: Relay, bytes: u64, chunk: usize) -> Self {
+    pub fn empty(relay: FileCopy, bytes: u64, chunk: usize) -> Self {
         Self {
             workload: Workload::Relay,
             relay,

@@ -1,7 +1,7 @@
 //! One row of `throughput.csv`: the messages that one cell moved one way in a time.
 
-use super::{Flags, Key, Proximity, Row, field};
-use crate::cell::{Access, Cell, Placement, Workload};
+use super::{Flags, Proximity, Row, field};
+use crate::cell::{Access, Cell, Placement, Workload, interned};
 use ipc_core::Wait;
 use serde::{Deserialize, Serialize};
 
@@ -89,10 +89,10 @@ impl ThroughputRow {
     }
 
     /// Which cell the row is of.
-    pub fn key(&self) -> Key<'_> {
-        Key {
+    pub fn key(&self) -> Cell {
+        Cell {
             workload: self.workload,
-            mechanism: &self.mechanism,
+            mechanism: interned(&self.mechanism),
             size: self.size,
             placement: self.placement,
             wait: self.wait,
@@ -129,6 +129,6 @@ impl Row for ThroughputRow {
     }
 
     fn check(&self) -> Result<(), String> {
-        self.key().belongs_to(Workload::Throughput)
+        self.workload.must_be(Workload::Throughput)
     }
 }

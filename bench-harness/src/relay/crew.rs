@@ -7,9 +7,8 @@ use crate::{
         counts::{Counts, LineOf},
         trace::{self, Changed, Tracee, Untraced},
     },
-    pair::PairError,
-    seat::{self, Seat},
     topology::Cpus,
+    worker::{self, PairError, Worker},
 };
 use ipc_core::{
     Error, Result, ledger, process,
@@ -132,20 +131,20 @@ impl<'a> Crew<'a> {
     /// [`PairError`]; whatever happens, the children are reaped.
     pub fn carry(mut self, cpus: Cpus, deadline: Duration) -> std::result::Result<Carried, PairError> {
         let page = SharedPage::new().map_err(PairError::Process)?;
-        let mut seats = Vec::new();
+        let mut workers = Vec::new();
         for index in 0..self.members.len() {
             let barrier = self.barrier(&page, index);
             let (name, work) = &mut self.members[index];
-            seats.push(Seat::fork(name, || {
+            workers.push(Worker::fork(name, || {
                 if let Some(cpus) = cpus {
                     process::pin(cpus[index])?;
                 }
                 work(&mut Stage { barrier, traced: false })
             })?);
         }
-        let laps = seat::supervise(&mut seats, deadline);
+        let laps = worker::supervise(&mut workers, deadline);
         // Killed and reaped before their channel is closed.
-        drop(seats);
+        drop(workers);
         let laps = laps?;
         let start_ns = laps.iter().map(|lap| lap.start_ns).min().unwrap_or_default();
         let end_ns = laps.last().map_or(0, |writer| writer.end_ns);

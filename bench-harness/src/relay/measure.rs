@@ -1,14 +1,13 @@
 //! All relays, round by round, and the row that comes of each.
 
-use super::{Carried, Crew, Files, Load, Relay, Traced, Uncounted, trace_once};
+use super::{Carried, Crew, FileCopy, Files, Load, Traced, Uncounted, trace_once};
 use crate::{
     cell::Placement,
     interrupt, oom,
-    pair::PairError,
     record::RelayRow,
-    seat::unstopped,
     stats::{Figure, median},
     topology::{Cpus, Topology},
+    worker::{PairError, unstopped},
 };
 use ipc_core::Error;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
@@ -18,7 +17,7 @@ use std::{path::PathBuf, time::Duration};
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The ways, each once.
-    pub relays: Vec<Relay>,
+    pub relays: Vec<FileCopy>,
     /// The folder whose file system the files lie in.
     pub dir: PathBuf,
     /// Length of the file.
@@ -39,13 +38,13 @@ impl Plan {
         const BY_CHOICE: [Placement; 4] =
             [Placement::CrossCore, Placement::CrossSocket, Placement::Smt, Placement::SameCore];
         Self {
-            relays: Relay::ALL.to_vec(),
+            relays: FileCopy::ALL.to_vec(),
             dir: std::env::temp_dir(),
             bytes: 64 << 20,
             chunk: 64 << 10,
             runs: 7,
             cpus: BY_CHOICE.into_iter().find_map(|placement| topology.cpus(placement)).flatten(),
-            deadline: crate::run::DEADLINE,
+            deadline: crate::pair::DEADLINE,
         }
     }
 
@@ -75,7 +74,7 @@ pub struct Outcome {
 ///
 /// What cannot be measured is a row with the reason. Ends early where the user asks for it
 /// ([`interrupt::requested`]).
-pub fn carry_all(plan: &Plan, mut progress: impl FnMut(Relay)) -> Outcome {
+pub fn carry_all(plan: &Plan, mut progress: impl FnMut(FileCopy)) -> Outcome {
     let mut tallies: Vec<Tally> = plan.relays.iter().map(|&relay| Tally::new(relay)).collect();
     let mut files = match lay_out(plan) {
         Ok(files) => Some(files),
@@ -126,7 +125,7 @@ fn lay_out(plan: &Plan) -> Result<Files, PairError> {
 ///
 /// # Errors
 /// As [`carry_by`].
-pub fn carry_once(relay: Relay, plan: &Plan, files: &mut Files) -> Result<Carried, PairError> {
+pub fn carry_once(relay: FileCopy, plan: &Plan, files: &mut Files) -> Result<Carried, PairError> {
     carry_by(plan, files, |load| Crew::of(relay, load))
 }
 
@@ -156,14 +155,14 @@ fn carry(
 
 /// What one way has shown so far.
 struct Tally {
-    relay: Relay,
+    relay: FileCopy,
     traced: Option<Result<Traced, Uncounted>>,
     runs: Vec<Carried>,
     error: Option<PairError>,
 }
 
 impl Tally {
-    fn new(relay: Relay) -> Self {
+    fn new(relay: FileCopy) -> Self {
         Self { relay, traced: None, runs: Vec::new(), error: None }
     }
 

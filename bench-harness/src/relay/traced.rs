@@ -2,7 +2,7 @@
 //! chunk for each kind of call that is said to take a reference to the file's pages, to see whether it does.
 
 use super::{
-    Files, Plan, Relay,
+    FileCopy, Files, Plan,
     crew::{Crew, Load},
 };
 use crate::{
@@ -12,8 +12,8 @@ use crate::{
         rules::Place,
         trace::{self, Changed, Tracee, Untraced},
     },
-    pair::PairError,
     record::RelayRow,
+    worker::PairError,
 };
 use ipc_core::{Error, shared::SharedPage};
 use nix::sys::sendfile::sendfile;
@@ -75,7 +75,7 @@ pub enum Uncounted {
 ///
 /// # Errors
 /// [`Uncounted`].
-pub fn trace_once(relay: Relay, plan: &Plan, files: &mut Files) -> Result<Traced, Uncounted> {
+pub fn trace_once(relay: FileCopy, plan: &Plan, files: &mut Files) -> Result<Traced, Uncounted> {
     files.prepare().map_err(PairError::Process)?;
     let bytes = plan.bytes.min(TRACED_BYTES);
     let crew = Crew::of(relay, Load { files, bytes, chunk: plan.chunk }).map_err(PairError::Channel)?;
@@ -95,7 +95,7 @@ pub fn trace_once(relay: Relay, plan: &Plan, files: &mut Files) -> Result<Traced
 
 /// Carries the first chunk by `relay`, changes the source behind the call of the kind `of`, and looks whether the destination has
 /// the change.
-fn is_reference(relay: Relay, of: LineOf, plan: &Plan, files: &mut Files) -> Result<bool, Uncounted> {
+fn is_reference(relay: FileCopy, of: LineOf, plan: &Plan, files: &mut Files) -> Result<bool, Uncounted> {
     files.prepare().map_err(PairError::Process)?;
     let bytes = plan.bytes.min(plan.chunk as u64);
     let crew = Crew::of(relay, Load { files, bytes, chunk: plan.chunk }).map_err(PairError::Channel)?;
@@ -198,7 +198,7 @@ impl Traced {
     pub(super) fn enter(&self, row: &mut RelayRow, files_share_blocks: bool) {
         row.syscalls = Some(self.calls_per_chunk());
         row.moved = Some(self.moved());
-        if row.relay == Relay::CopyFileRange && files_share_blocks {
+        if row.relay == FileCopy::CopyFileRange && files_share_blocks {
             row.error = "copies: this file system lets files share blocks, and then copy_file_range copies none".into();
             return;
         }

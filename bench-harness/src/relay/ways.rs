@@ -1,7 +1,7 @@
 //! How each relay carries: what its processes do with every chunk.
 
 use super::{
-    Relay,
+    FileCopy,
     crew::{Crew, Load, Stage},
     sys::{MappedDestination, MappedSource},
 };
@@ -29,23 +29,23 @@ impl<'a> Crew<'a> {
     ///
     /// # Errors
     /// As [`Channel::pair`], where the channel cannot be opened.
-    pub fn of(relay: Relay, load: Load<'a>) -> Result<Self> {
+    pub fn of(relay: FileCopy, load: Load<'a>) -> Result<Self> {
         match relay {
-            Relay::ReadPipeWrite => Self::buffered::<Pipe>(load),
-            Relay::ReadSysvMsgqWrite => Self::buffered::<SysvMsgq>(load),
-            Relay::ReadPosixMqWrite => Self::buffered::<PosixMq>(load),
-            Relay::ReadUnixStreamWrite => Self::buffered::<UnixStream>(load),
-            Relay::ReadTcpWrite => Self::buffered::<Tcp>(load),
-            Relay::SharedMemoryPrivate => Self::buffered::<Memfd>(load),
-            Relay::SharedMemoryInPlace => Self::in_place::<Memfd>(load),
-            Relay::MappedPipe => Self::mapped::<Pipe>(load),
-            Relay::Splice => Self::spliced(load),
-            Relay::Sendfile => Ok(Self::in_kernel(load, "sendfile", |from, to, len| sendfile(to, from, None, len))),
-            Relay::CopyFileRange => {
+            FileCopy::ReadPipeWrite => Self::buffered::<Pipe>(load),
+            FileCopy::ReadSysvMsgqWrite => Self::buffered::<SysvMsgq>(load),
+            FileCopy::ReadPosixMqWrite => Self::buffered::<PosixMq>(load),
+            FileCopy::ReadUnixStreamWrite => Self::buffered::<UnixStream>(load),
+            FileCopy::ReadTcpWrite => Self::buffered::<Tcp>(load),
+            FileCopy::SharedMemoryPrivate => Self::buffered::<Memfd>(load),
+            FileCopy::SharedMemoryInPlace => Self::in_place::<Memfd>(load),
+            FileCopy::MappedPipe => Self::mapped::<Pipe>(load),
+            FileCopy::Splice => Self::spliced(load),
+            FileCopy::Sendfile => Ok(Self::in_kernel(load, "sendfile", |from, to, len| sendfile(to, from, None, len))),
+            FileCopy::CopyFileRange => {
                 let copy = |from: &File, to: &File, len| copy_file_range(from, None, to, None, len);
                 Ok(Self::in_kernel(load, "copy_file_range", copy))
             }
-            Relay::MappedCopy => Ok(Self::mapped_alone(load)),
+            FileCopy::MappedCopy => Ok(Self::mapped_alone(load)),
         }
     }
 

@@ -5,8 +5,8 @@
 //! FOLDER, so that no figure on the page goes stale and no conclusion outlives its figures.
 
 use super::{
-    Results, charts, faults, matrix,
-    matrix::Matrix,
+    Results, charts, faults,
+    matrix::{self, Matrix},
     model::{Cost, Point, Subject, View},
     overview::{SMALL, USUAL, calls, capital, copies_of, count},
     relay,
@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     cell::{Access, Placement, Workload},
+    file_copy::FileCopy,
     record::{CopiesRow, CostRow, FaultRow, LatencyRow, RelayRow, Row},
     registry::MECHANISMS,
-    relay::Relay,
 };
 use ipc_core::Wait;
 use std::{collections::BTreeSet, ops::Range};
@@ -290,7 +290,7 @@ fn order(rows: &[RelayRow]) -> Option<String> {
 /// What two copies less bring through shared memory.
 fn shared_memory(rows: &[RelayRow]) -> Option<String> {
     let of = |relay| rows.iter().find(|row| row.relay == relay);
-    let (private, in_place) = (of(Relay::SharedMemoryPrivate)?, of(Relay::SharedMemoryInPlace)?);
+    let (private, in_place) = (of(FileCopy::SharedMemoryPrivate)?, of(FileCopy::SharedMemoryInPlace)?);
     let (value, interval) = relay::ratio(in_place, private)?;
     let verdict = match interval {
         Some((lo, hi)) if lo <= 1.0 && hi >= 1.0 => ", so this run cannot tell the two apart",
@@ -345,7 +345,7 @@ fn killed(results: &Results, folder: &str) -> Result<String, &'static str> {
 mod tests {
     use super::*;
 
-    fn relay(relay: Relay, copies: f64, bytes_per_s: f64) -> RelayRow {
+    fn relay(relay: FileCopy, copies: f64, bytes_per_s: f64) -> RelayRow {
         RelayRow {
             total_copies: Some(copies),
             claimed: Some(2),
@@ -360,9 +360,9 @@ mod tests {
     fn a_conclusion_follows_its_figures() {
         let rows = |private: f64, in_place: f64| {
             vec![
-                relay(Relay::SharedMemoryPrivate, 4.0, private),
-                relay(Relay::SharedMemoryInPlace, 2.0, in_place),
-                relay(Relay::MappedPipe, 2.0, 1e9),
+                relay(FileCopy::SharedMemoryPrivate, 4.0, private),
+                relay(FileCopy::SharedMemoryInPlace, 2.0, in_place),
+                relay(FileCopy::MappedPipe, 2.0, 1e9),
             ]
         };
         let close = rows(7.00e9, 7.05e9);
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_page_keeps_what_people_wrote() {
-        let results = Results { relay: vec![relay(Relay::Splice, 1.0, 1e9)], ..Results::default() };
+        let results = Results { relay: vec![relay(FileCopy::Splice, 1.0, 1e9)], ..Results::default() };
         let page = "before `<!-- relay of X -->`\n<!-- relay of old -->\nstale\n<!-- /relay -->\nafter\n";
         let text = rewritten(page, &results, "results/machines/x").unwrap();
         assert!(

@@ -6,7 +6,7 @@ use super::{
     units::{self, Quantity},
 };
 use crate::{
-    faults::Fault,
+    fault::Fault,
     record::{FaultRow, Row as _},
 };
 use std::fmt::Write as _;

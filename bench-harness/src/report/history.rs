@@ -6,7 +6,7 @@ use super::{
     units::Quantity,
 };
 use crate::{
-    anchors::Anchor,
+    baseline::BaselineItem,
     cell::Workload,
     history::{
         Book, Run,
@@ -39,11 +39,11 @@ pub fn letters(book: &Book) -> HashMap<&str, String> {
 
 fn of_runs(book: &Book, runs: usize) -> Table {
     let letters = letters(book);
-    let anchor = |run: &Run, anchor: Anchor| Field::time(run.anchors.get(&anchor).copied());
+    let anchor = |run: &Run, anchor: BaselineItem| Field::time(run.anchors.get(&anchor).copied());
     let line = |run: &Run| {
         let words = [run.run_id.clone(), run.revision(), letters[run.env_key.as_str()].clone()];
         let mut line: Vec<Field> = words.map(Field::from).into();
-        line.extend(Anchor::ALL.iter().map(|&which| anchor(run, which)));
+        line.extend(BaselineItem::ALL.iter().map(|&which| anchor(run, which)));
         line.push(run.cells.to_string().into());
         line
     };

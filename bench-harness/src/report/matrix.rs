@@ -3,11 +3,15 @@
 //! Figures are ranked within a column only, so that like is compared with like. Two figures whose intervals overlap
 //! share a rank: a figure's rank is one more than the number of figures that are better beyond doubt.
 
-use super::model::{Figure, Point, Subject, View, quantity, views};
-use super::table::{Field, Mark, Shown};
-use super::units::Quantity;
-use crate::cell::Workload;
-use crate::record::{Flag, Flags, LatencyRow, Proximity, ThroughputRow};
+use super::{
+    model::{Figure, Point, Subject, View, quantity, views},
+    table::{Field, Mark, Shown},
+    units::Quantity,
+};
+use crate::{
+    cell::Workload,
+    record::{Flag, Flags, LatencyRow, Proximity, ThroughputRow},
+};
 use std::{cmp::Ordering, collections::BTreeMap};
 
 /// One ranking table.

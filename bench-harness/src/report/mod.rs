@@ -21,12 +21,14 @@ pub mod table;
 pub mod tables;
 pub mod units;
 
-use crate::host::Host;
-use crate::record::{
-    self, CopiesRow, CostRow, Distribution, Error, FaultRow, LatencyRow, LifecycleRow, RelayRow, ThroughputRow,
-    folder::{self, Owned},
-    outcome::Tally,
-    write_atomically,
+use crate::{
+    host::Host,
+    record::{
+        self, CopiesRow, CostRow, Distribution, Error, FaultRow, LatencyRow, LifecycleRow, RelayRow, ThroughputRow,
+        folder::{self, Owned},
+        outcome::Tally,
+        write_atomically,
+    },
 };
 use matrix::Matrix;
 use std::{

@@ -1,9 +1,11 @@
 //! The words that tables and charts share: what is compared (a mechanism and its access), under which circumstances
 //! (a placement and a wait strategy), and one figure with its spread.
 
-use crate::cell::{Access, Placement, Workload};
-use crate::record::{CostRow, Flags, Key, LatencyRow, Proximity, ThroughputRow};
-use crate::report::{table::Beside, units::Quantity};
+use crate::{
+    cell::{Access, Cell, Placement, Workload},
+    record::{CostRow, Flags, LatencyRow, Proximity, ThroughputRow},
+    report::{table::Beside, units::Quantity},
+};
 use ipc_core::Wait;
 
 /// What a figure is of: one line of a table, one curve of a chart.
@@ -113,7 +115,7 @@ pub fn quantity(workload: Workload, size: usize) -> Quantity {
     }
 }
 
-fn split(key: Key<'_>) -> (Subject, View) {
+fn split(key: Cell) -> (Subject, View) {
     let subject = Subject { mechanism: key.mechanism.to_owned(), access: key.access };
     (subject, View { placement: key.placement, wait: key.wait })
 }

@@ -6,10 +6,10 @@ use super::{
     tables::{NO_FIGURE, grouped},
     units::{self, Quantity, Rounded},
 };
-use crate::{record::RelayRow, relay::Relay};
+use crate::{file_copy::FileCopy, record::RelayRow};
 
 /// What every ratio is to.
-const BASE: Relay = Relay::ReadPipeWrite;
+const BASE: FileCopy = FileCopy::ReadPipeWrite;
 
 /// How far a figure may lie from what books say: half of the last decimal shown, twice.
 const TOLERANCE: f64 = 0.01;
@@ -123,7 +123,7 @@ fn said(rows: &[RelayRow], of: fn(&RelayRow) -> &str) -> Vec<(&str, String)> {
 mod tests {
     use super::*;
 
-    fn row(relay: Relay, kernel: f64, user: f64, bytes_per_s: f64) -> RelayRow {
+    fn row(relay: FileCopy, kernel: f64, user: f64, bytes_per_s: f64) -> RelayRow {
         RelayRow {
             runs: 7,
             kernel_copies: Some(kernel),
@@ -143,12 +143,12 @@ mod tests {
     #[test]
     fn a_claim_is_marked_by_what_was_measured() {
         let mut rows = vec![
-            row(Relay::ReadPipeWrite, 4.0, 0.0, 1e9),
-            row(Relay::SharedMemoryPrivate, 2.0, 2.0, 2e9),
-            row(Relay::SharedMemoryInPlace, 2.004, 0.0, 2.5e9),
-            row(Relay::Splice, 1.5, 0.0, 1.85e9),
+            row(FileCopy::ReadPipeWrite, 4.0, 0.0, 1e9),
+            row(FileCopy::SharedMemoryPrivate, 2.0, 2.0, 2e9),
+            row(FileCopy::SharedMemoryInPlace, 2.004, 0.0, 2.5e9),
+            row(FileCopy::Splice, 1.5, 0.0, 1.85e9),
         ];
-        rows.push(RelayRow { error: "EPERM".into(), ..RelayRow::empty(Relay::ReadTcpWrite, 64 << 20, 64 << 10) });
+        rows.push(RelayRow { error: "EPERM".into(), ..RelayRow::empty(FileCopy::ReadTcpWrite, 64 << 20, 64 << 10) });
         let fields: Vec<_> = table(&rows).unwrap().lines;
         let fields: Vec<_> = fields.iter().map(|line| [2, 3, 7].map(|column| line[column].text())).collect();
         let expected = [
@@ -163,10 +163,10 @@ mod tests {
 
     #[test]
     fn the_widest_table_fits_a_terminal() {
-        let rows: Vec<RelayRow> = Relay::ALL
+        let rows: Vec<RelayRow> = FileCopy::ALL
             .iter()
             .map(|&relay| RelayRow { chunk: 1500 << 10, ..row(relay, 3.99, 1.99, 99.9e6) })
-            .chain([RelayRow { error: "reason ".repeat(30), ..RelayRow::empty(Relay::Sendfile, 1, 1) }])
+            .chain([RelayRow { error: "reason ".repeat(30), ..RelayRow::empty(FileCopy::Sendfile, 1, 1) }])
             .collect();
         for width in [80, 100] {
             let text = table(&rows).unwrap().terminal(width);
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn without_a_pipe_there_is_no_ratio() {
-        let table = table(&[row(Relay::Splice, 1.0, 0.0, 1e9)]).unwrap();
+        let table = table(&[row(FileCopy::Splice, 1.0, 0.0, 1e9)]).unwrap();
         assert_eq!(table.lines[0].last().unwrap().text(), NO_FIGURE);
     }
 }

@@ -3,25 +3,18 @@
 use super::{Courier, STOP, Stage, messages_in, metered, warm_up};
 use crate::{
     clock,
-    packed::Packed,
-    pair::{Budget, Sample},
+    packed::{Packed, histogram},
+    sample::{Budget, Sample},
     stats,
 };
 use hdrhistogram::Histogram;
 use ipc_core::{Error, Result};
 use std::time::{Duration, Instant};
 
-/// The longest round trip a histogram holds: a pair is given up long before.
-const MAX_NS: u64 = 60_000_000_000;
 /// A round trip shorter than this many clock readings is timed in unstamped batches as well.
 const CLOCK_BOUND: f64 = 20.0;
 /// Round trips from one stamp of an unstamped batch to the next: the stamp is a thousandth of them at most.
 const BATCH: u64 = 128;
-
-/// A histogram of nanoseconds with fixed bounds, three significant digits: it never resizes while measuring.
-pub fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, MAX_NS, 3).expect("the bounds are constants")
-}
 
 /// Leads: warms up, then measures.
 pub fn lead(stage: &mut Stage<'_>, courier: &mut impl Courier, budget: Budget, sample: &mut Sample) -> Result<()> {

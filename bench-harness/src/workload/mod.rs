@@ -8,9 +8,12 @@ pub mod courier;
 mod latency;
 mod throughput;
 
-pub use latency::histogram;
-
-use crate::{cell::Pattern, inject::Spinner, pair::Budget, pair::Sample};
+use crate::{
+    cell::Pattern,
+    inject::Spinner,
+    role::Role,
+    sample::{Budget, Sample},
+};
 use courier::Courier;
 use ipc_core::{
     Reliability, Result, Spec,
@@ -20,25 +23,6 @@ use std::{
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
-
-/// Which process of a pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Starts the round, holds the clock, reports the figures.
-    Initiator,
-    /// Answers.
-    Responder,
-}
-
-impl Role {
-    /// The name shown where its process dies.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Role::Initiator => "initiator",
-            Role::Responder => "responder",
-        }
-    }
-}
 
 /// How long a lossy mechanism waits for a message before it counts as lost.
 const LOSS_TIMEOUT: Duration = Duration::from_millis(100);

@@ -5,7 +5,7 @@
 //! grants credit, one window of messages at a time, and what does not arrive is counted as lost.
 
 use super::{Courier, STOP, Stage, messages_in, metered, warm_up};
-use crate::pair::{Budget, Sample};
+use crate::sample::{Budget, Sample};
 use ipc_core::{Error, Result};
 
 /// The acknowledgement of a whole round; credit notes carry a message's number instead.

@@ -7,8 +7,9 @@ use bench_harness::{
         self,
         trace::{Instead, with_stand_in},
     },
+    file_copy::FileCopy,
     registry::Mechanism,
-    relay::{Plan, Relay, carry_all},
+    relay::{Plan, carry_all},
     topology::Topology,
 };
 use ipc_core::conformance::Verdict;
@@ -83,7 +84,7 @@ pub fn a_reference_must_be_confirmed(name: &str) -> Verdict {
 pub fn a_relays_reference_must_be_confirmed() -> Verdict {
     let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
     let topology = Topology::here().map_err(|e| e.to_string())?;
-    for relay in [Relay::Splice, Relay::Sendfile, Relay::CopyFileRange] {
+    for relay in [FileCopy::Splice, FileCopy::Sendfile, FileCopy::CopyFileRange] {
         let plan = Plan {
             relays: vec![relay],
             dir: dir.path().to_owned(),
@@ -94,7 +95,7 @@ pub fn a_relays_reference_must_be_confirmed() -> Verdict {
         };
         let row = || carry_all(&plan, |_| {}).rows.remove(0);
         let (honest, row) = (row(), with_stand_in(copying, row));
-        if relay == Relay::CopyFileRange && honest.error.contains("share blocks") {
+        if relay == FileCopy::CopyFileRange && honest.error.contains("share blocks") {
             continue;
         }
         must(honest.kernel_copies == Some(1.0) && honest.evidence.contains("confirmed by"), || format!("{honest:?}"))?;

@@ -1,10 +1,13 @@
 //! The tracer on its own: what it counts, what it passes on, and that it always comes to an end.
 
-use bench_harness::copies::{
-    self, SIZES, Subject,
-    trace::{Tracee, Untraced, begin, end, trace},
+use bench_harness::{
+    cell::Access,
+    copies::{
+        self, SIZES, Subject,
+        trace::{Tracee, Untraced, begin, end, trace},
+    },
+    registry::Mechanism,
 };
-use bench_harness::{cell::Access, registry::Mechanism};
 use ipc_core::{conformance::Verdict, process::Exit};
 use nix::{
     errno::Errno,

@@ -7,7 +7,9 @@ use super::{
 };
 use bench_harness::{
     cell::Pattern,
-    pair::{self, Budget, Job, PairError, Sample},
+    pair,
+    sample::{Budget, Job, Sample},
+    worker::PairError,
     workload::courier::Copying,
 };
 use ipc_core::{

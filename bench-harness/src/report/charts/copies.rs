@@ -1,10 +1,13 @@
 //! Copies against throughput: a panel per placement and wait strategy, a column per number of copies.
 
-use super::axis::{LogAxis, extent, widened};
-use super::canvas::{Align, Canvas, GRID, INK, QUIET, STRIPE, Spot, render, text_width, tint};
-use super::labels::spread;
-use super::palette::look;
-use super::{Chart, Header, MARGIN, fit};
+use super::{
+    Chart, Header, MARGIN,
+    axis::{LogAxis, extent, widened},
+    canvas::{Align, Canvas, GRID, INK, QUIET, STRIPE, Spot, render, text_width, tint},
+    fit,
+    labels::spread,
+    palette::look,
+};
 use crate::{
     record::CopiesRow,
     report::{

@@ -1,12 +1,16 @@
 //! The distribution of round trips: time over percentile, with the tail stretched by a 1/(1 − p) axis.
 
-use super::lines::{Axes, Curve, Panel, draw};
-use super::{Chart, Header};
-use crate::record::Distribution;
-use crate::report::{
-    Results,
-    model::{Point, View},
-    units::{self, Quantity},
+use super::{
+    Chart, Header,
+    lines::{Axes, Curve, Panel, draw},
+};
+use crate::{
+    record::Distribution,
+    report::{
+        Results,
+        model::{Point, View},
+        units::{self, Quantity},
+    },
 };
 use std::collections::BTreeMap;
 

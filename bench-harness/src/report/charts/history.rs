@@ -6,11 +6,11 @@ use super::{
     palette::{Family, Look, Shape, look},
 };
 use crate::{
-    anchors::Anchor,
-    cell::{Access, Workload},
+    baseline::BaselineItem,
+    cell::{Access, Cell, Workload},
     history::{Book, warnings::Warning},
     record::{
-        CellName, Error, HistoryRow,
+        Error, HistoryRow,
         folder::{self, Owned},
         write_atomically,
     },
@@ -52,13 +52,13 @@ pub fn write(book: &Book, warnings: &[Warning], out: &Path) -> Result<Vec<PathBu
 
 /// The charts, by the names of their files.
 pub fn all(book: &Book, warnings: &[Warning]) -> Vec<(String, String)> {
-    let mechanisms: BTreeSet<&str> = book.cells().iter().map(|cell| cell.mechanism.as_str()).collect();
+    let mechanisms: BTreeSet<&str> = book.cells().iter().map(|cell| cell.mechanism).collect();
     let charts = mechanisms.into_iter().map(|name| (format!("{name}.svg"), of_mechanism(book, name, warnings)));
     charts.chain(of_machine(book).map(|svg| (MACHINE.to_owned(), svg))).collect()
 }
 
 fn of_mechanism(book: &Book, mechanism: &str, warnings: &[Warning]) -> String {
-    let cells: Vec<&CellName> = book.cells().into_iter().filter(|cell| cell.mechanism == mechanism).collect();
+    let cells: Vec<&Cell> = book.cells().into_iter().filter(|cell| cell.mechanism == mechanism).collect();
     let accesses: BTreeSet<Access> = cells.iter().map(|cell| cell.access).collect();
     let subjects: Vec<Subject> =
         accesses.into_iter().map(|access| Subject { mechanism: mechanism.to_owned(), access }).collect();
@@ -67,7 +67,7 @@ fn of_mechanism(book: &Book, mechanism: &str, warnings: &[Warning]) -> String {
         (Workload::Throughput, "Messages a second, one way: more is better"),
     ];
     let columns = titles.into_iter().filter_map(|(workload, title)| {
-        let mut views: BTreeMap<View, Vec<&CellName>> = BTreeMap::new();
+        let mut views: BTreeMap<View, Vec<&Cell>> = BTreeMap::new();
         for cell in cells.iter().filter(|cell| cell.workload == workload) {
             views.entry(View { placement: cell.placement, wait: cell.wait }).or_default().push(cell);
         }
@@ -90,7 +90,7 @@ fn of_mechanism(book: &Book, mechanism: &str, warnings: &[Warning]) -> String {
     })
 }
 
-fn of_cell(book: &Book, cell: &CellName, warnings: &[Warning]) -> Lane {
+fn of_cell(book: &Book, cell: &Cell, warnings: &[Warning]) -> Lane {
     let rows = book.of_cell(cell);
     let reading = |row: &HistoryRow| {
         let figure = row.figure().filter(|figure| *figure > 0.0)?;
@@ -100,7 +100,7 @@ fn of_cell(book: &Book, cell: &CellName, warnings: &[Warning]) -> Lane {
     let name = cell.to_string();
     let of_run = |run_id: &str| book.runs.iter().position(|run| run.run_id == run_id);
     let changes = warnings.iter().filter(|warning| warning.cell == name);
-    let subject = Subject { mechanism: cell.mechanism.clone(), access: cell.access };
+    let subject = Subject { mechanism: cell.mechanism.to_owned(), access: cell.access };
     Lane {
         label: units::size(cell.size),
         note: if cell.access == Access::InPlace { "in place".into() } else { String::new() },
@@ -118,12 +118,12 @@ fn of_cell(book: &Book, cell: &CellName, warnings: &[Warning]) -> Lane {
 
 /// The anchors; `None` where no run has any.
 fn of_machine(book: &Book) -> Option<String> {
-    let lane = |&anchor: &Anchor| {
+    let lane = |&anchor: &BaselineItem| {
         let (label, note) = match anchor {
-            Anchor::Syscall => ("system call", ""),
-            Anchor::CacheLine => ("cache line", "round trip"),
-            Anchor::Pipe => ("pipe", "round trip"),
-            Anchor::Memcpy => ("memcpy", "1 MiB"),
+            BaselineItem::Syscall => ("system call", ""),
+            BaselineItem::CacheLine => ("cache line", "round trip"),
+            BaselineItem::Pipe => ("pipe", "round trip"),
+            BaselineItem::Memcpy => ("memcpy", "1 MiB"),
         };
         let figure = |ns: &f64| (*ns > 0.0).then_some((*ns, None));
         let readings: Vec<_> = book.runs.iter().map(|run| run.anchors.get(&anchor).and_then(figure)).collect();
@@ -136,7 +136,7 @@ fn of_machine(book: &Book) -> Option<String> {
             changes: Vec::new(),
         })
     };
-    let lanes: Vec<Lane> = Anchor::ALL.iter().filter_map(lane).collect();
+    let lanes: Vec<Lane> = BaselineItem::ALL.iter().filter_map(lane).collect();
     if lanes.is_empty() {
         return None;
     }

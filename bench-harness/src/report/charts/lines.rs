@@ -1,12 +1,17 @@
 //! Panels of curves on logarithmic axes, each curve labelled at its end.
 
-use super::axis::{LogAxis, extent, widened};
-use super::canvas::{Align, Canvas, GRID, INK, QUIET, Spot, render, text_width};
-use super::labels::spread;
-use super::palette::look;
-use super::{Header, MARGIN, fit};
-use crate::report::model::{Subject, View};
-use crate::report::units::Quantity;
+use super::{
+    Header, MARGIN,
+    axis::{LogAxis, extent, widened},
+    canvas::{Align, Canvas, GRID, INK, QUIET, Spot, render, text_width},
+    fit,
+    labels::spread,
+    palette::look,
+};
+use crate::report::{
+    model::{Subject, View},
+    units::Quantity,
+};
 
 /// One curve.
 pub struct Curve {

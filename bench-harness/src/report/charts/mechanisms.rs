@@ -1,16 +1,21 @@
 //! Latency by mechanism: a panel per placement and wait strategy, a row per mechanism, a dot for the median, a whisker
 //! to the 99th percentile.
 
-use super::axis::{LogAxis, extent, widened};
-use super::canvas::{Align, Canvas, GRID, INK, QUIET, STRIPE, render, text_width};
-use super::palette::{Look, look};
-use super::{Chart, Header, MARGIN, fit};
-use crate::cell::Workload;
-use crate::report::{
-    Results,
-    matrix::{Entry, Matrix},
-    model::View,
-    units::{self, Quantity},
+use super::{
+    Chart, Header, MARGIN,
+    axis::{LogAxis, extent, widened},
+    canvas::{Align, Canvas, GRID, INK, QUIET, STRIPE, render, text_width},
+    fit,
+    palette::{Look, look},
+};
+use crate::{
+    cell::Workload,
+    report::{
+        Results,
+        matrix::{Entry, Matrix},
+        model::View,
+        units::{self, Quantity},
+    },
 };
 use plotters::style::WHITE;
 

@@ -15,8 +15,7 @@ mod sizes;
 
 pub use canvas::escape;
 
-use super::Results;
-use super::model::Subject;
+use super::{Results, model::Subject};
 use canvas::{Align, Canvas, INK, QUIET, text_width};
 use palette::{Family, Look, Shape, look};
 

@@ -3,8 +3,7 @@
 //! Hues are those of Okabe and Ito (*Color Universal Design*, 2008), which colour-blind readers can tell apart. A hue
 //! stands for a family; within it mechanisms differ by marker, and in-place access by a hollow marker and a dashed line.
 
-use crate::cell::Access;
-use crate::report::model::Subject;
+use crate::{cell::Access, report::model::Subject};
 use plotters::style::RGBColor;
 
 /// Mechanisms that share a kernel facility, and a hue.

@@ -1,10 +1,14 @@
 //! Processor time against latency: a panel per placement and wait strategy, the Pareto front marked.
 
-use super::axis::{LogAxis, extent, widened};
-use super::canvas::{Align, Canvas, GRID, INK, QUIET, Spot, render, text_width, tint};
-use super::palette::look;
-use super::{Chart, Header, MARGIN, fit};
-use super::{labels::spread, lanes::Reading};
+use super::{
+    Chart, Header, MARGIN,
+    axis::{LogAxis, extent, widened},
+    canvas::{Align, Canvas, GRID, INK, QUIET, Spot, render, text_width, tint},
+    fit,
+    labels::spread,
+    lanes::Reading,
+    palette::look,
+};
 use crate::{
     record::CostRow,
     report::{

@@ -1,7 +1,9 @@
 //! Latency and throughput over message size.
 
-use super::lines::{Axes, Curve, Panel, draw};
-use super::{Chart, Header};
+use super::{
+    Chart, Header,
+    lines::{Axes, Curve, Panel, draw},
+};
 use crate::report::{
     Results,
     model::{Point, Subject, views},

@@ -1,6 +1,6 @@
 //! A child that measures, and the pipe that its report comes home through: forked, listened to with a deadline, reaped.
 
-use crate::{interrupt, oom, pair::PairError};
+use crate::{interrupt, oom};
 use ipc_core::{
     Error,
     deadline::{self, Deadline},
@@ -18,6 +18,54 @@ use std::{
     time::Duration,
 };
 
+/// Why a pair has no figure.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PairError {
+    /// The channel cannot be opened, or cannot carry the size: so it will be for every pair.
+    #[error("{0}")]
+    Channel(Error),
+    /// A process could not be forked or supervised.
+    #[error("{0}")]
+    Process(Error),
+    /// A child reported an error.
+    #[error("{0}")]
+    Failed(String),
+    /// A payload arrived that is not what was sent.
+    #[error("wrong payload: {0}")]
+    WrongPayload(String),
+    /// A child ended without a report, and how it ended.
+    #[error("the {0} died without a report: {cause}", cause = cause_of(*.1))]
+    Died(&'static str, Exit),
+    /// The kernel killed a child for want of memory; of which.
+    #[error("the {0} died without a report: {1}")]
+    OutOfMemory(&'static str, String),
+    /// The pair hung.
+    #[error("no result within {0:?}")]
+    Hung(Duration),
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// What a death without a report means.
+pub(crate) fn cause_of(exit: Exit) -> String {
+    let signal = match exit {
+        Exit::Code(process::PANICKED) => return "it panicked (see its message above)".into(),
+        Exit::Code(code) => return format!("exit code {code}"),
+        Exit::Signal(signal) => signal,
+    };
+    let why = match signal {
+        Signal::SIGBUS => ": its shared object was cut, or the memory behind it is used up",
+        Signal::SIGABRT => ": it gave up, mostly for want of memory (see its message above)",
+        Signal::SIGKILL => ": somebody killed it, perhaps for want of memory",
+        Signal::SIGSYS => ": a seccomp filter forbids a system call that it made",
+        Signal::SIGXCPU => ": its limit on processor time is used up (ulimit -t)",
+        Signal::SIGXFSZ => ": a file would have become longer than it may (ulimit -f)",
+        _ => "",
+    };
+    format!("killed by {signal}{why}")
+}
+
 /// What a child sends home.
 #[derive(Serialize, Deserialize)]
 enum Report<T> {
@@ -29,7 +77,7 @@ enum Report<T> {
 }
 
 /// A child whose work yields a `T`. Dropping it kills and reaps the child.
-pub(crate) struct Seat<T> {
+pub(crate) struct Worker<T> {
     name: &'static str,
     child: Child,
     reader: PipeReader,
@@ -38,7 +86,7 @@ pub(crate) struct Seat<T> {
     report: Option<T>,
 }
 
-impl<T: Serialize + DeserializeOwned> Seat<T> {
+impl<T: Serialize + DeserializeOwned> Worker<T> {
     /// Forks a child that does `part` and is called `name` where it dies of it.
     pub(crate) fn fork(name: &'static str, part: impl FnOnce() -> ipc_core::Result<T>) -> Result<Self, PairError> {
         oom::watch();
@@ -109,16 +157,16 @@ pub(crate) fn unstopped<T>(mut measure: impl FnMut() -> T) -> (T, bool) {
 
 /// Reads all reports as they come; ends at the first failure, at the deadline, or on the user's word.
 pub(crate) fn supervise<T: Serialize + DeserializeOwned>(
-    seats: &mut [Seat<T>],
+    workers: &mut [Worker<T>],
     limit: Duration,
 ) -> Result<Vec<T>, PairError> {
     // Whoever stops the whole process group stops the children as well.
-    listen(seats, limit).map_err(|error| if interrupt::requested() { PairError::Interrupted } else { error })
+    listen(workers, limit).map_err(|error| if interrupt::requested() { PairError::Interrupted } else { error })
 }
 
-fn listen<T: Serialize + DeserializeOwned>(seats: &mut [Seat<T>], limit: Duration) -> Result<Vec<T>, PairError> {
+fn listen<T: Serialize + DeserializeOwned>(workers: &mut [Worker<T>], limit: Duration) -> Result<Vec<T>, PairError> {
     let mut deadline = Deadline::after(limit);
-    while seats.iter().any(|seat| seat.report.is_none()) {
+    while workers.iter().any(|worker| worker.report.is_none()) {
         if interrupt::requested() {
             return Err(PairError::Interrupted);
         }
@@ -126,45 +174,45 @@ fn listen<T: Serialize + DeserializeOwned>(seats: &mut [Seat<T>], limit: Duratio
         if slice.is_zero() {
             return Err(PairError::Hung(limit));
         }
-        for index in readable(seats, slice)? {
-            let seat = &mut seats[index];
+        for index in readable(workers, slice)? {
+            let worker = &mut workers[index];
             let mut chunk = [0; 1 << 16];
-            match seat.reader.read(&mut chunk) {
-                Ok(0) => match seat.read() {
-                    Ok(report) => seat.report = Some(report),
+            match worker.reader.read(&mut chunk) {
+                Ok(0) => match worker.read() {
+                    Ok(report) => worker.report = Some(report),
                     // One that failed leaves the other waiting for it.
-                    Err(_) if seat.blames_the_other() && seats.len() > 1 => return Err(cause(seats, index)?),
+                    Err(_) if worker.blames_the_other() && workers.len() > 1 => return Err(cause(workers, index)?),
                     Err(error) => return Err(error),
                 },
-                Ok(len) => seat.text.extend_from_slice(&chunk[..len]),
+                Ok(len) => worker.text.extend_from_slice(&chunk[..len]),
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(PairError::Process(Error::io("read", &e))),
             }
         }
     }
-    let mut reports = Vec::with_capacity(seats.len());
-    for seat in seats {
-        seat.child.wait(limit).map_err(PairError::Process)?;
-        reports.extend(seat.report.take());
+    let mut reports = Vec::with_capacity(workers.len());
+    for worker in workers {
+        worker.child.wait(limit).map_err(PairError::Process)?;
+        reports.extend(worker.report.take());
     }
     Ok(reports)
 }
 
-/// Why the seat at `index` has lost the other: because that was killed, where it was.
-fn cause<T: Serialize + DeserializeOwned>(seats: &mut [Seat<T>], index: usize) -> Result<PairError, PairError> {
-    for other in (0..seats.len()).filter(|&other| other != index) {
-        let seat = &mut seats[other];
-        if let Some(exit @ Exit::Signal(_)) = seat.child.wait(AFTER_REPORT).map_err(PairError::Process)? {
-            return Ok(seat.death(exit));
+/// Why the worker at `index` has lost the other: because that was killed, where it was.
+fn cause<T: Serialize + DeserializeOwned>(workers: &mut [Worker<T>], index: usize) -> Result<PairError, PairError> {
+    for other in (0..workers.len()).filter(|&other| other != index) {
+        let worker = &mut workers[other];
+        if let Some(exit @ Exit::Signal(_)) = worker.child.wait(AFTER_REPORT).map_err(PairError::Process)? {
+            return Ok(worker.death(exit));
         }
     }
-    seats[index].read().map(|_| PairError::Interrupted)
+    workers[index].read().map(|_| PairError::Interrupted)
 }
 
-/// The seats whose pipe has something to read, waiting at most this long for one.
-fn readable<T>(seats: &[Seat<T>], slice: Duration) -> Result<Vec<usize>, PairError> {
-    let open: Vec<usize> = (0..seats.len()).filter(|&index| seats[index].report.is_none()).collect();
-    let mut fds: Vec<_> = open.iter().map(|&i| PollFd::new(seats[i].reader.as_fd(), PollFlags::POLLIN)).collect();
+/// The workers whose pipe has something to read, waiting at most this long for one.
+fn readable<T>(workers: &[Worker<T>], slice: Duration) -> Result<Vec<usize>, PairError> {
+    let open: Vec<usize> = (0..workers.len()).filter(|&index| workers[index].report.is_none()).collect();
+    let mut fds: Vec<_> = open.iter().map(|&i| PollFd::new(workers[i].reader.as_fd(), PollFlags::POLLIN)).collect();
     match poll(&mut fds, PollTimeout::try_from(slice).unwrap_or(PollTimeout::ZERO)) {
         Ok(_) => Ok(open.iter().zip(&fds).filter(|(_, fd)| fd.any() == Some(true)).map(|(&i, _)| i).collect()),
         Err(Errno::EINTR) => Ok(Vec::new()),
