@@ -9,9 +9,9 @@
 //! the interval.
 
 use bench_harness::{
+    Mechanism, STANDARD,
     cell::{Access, Cell, Placement, Workload},
     cli::run::without_ours,
-    registry::{MECHANISMS, Mechanism},
     sample::{Budget, Job},
     topology::Topology,
 };
@@ -59,7 +59,7 @@ fn main() {
             .nresamples(10_000)
             .noise_threshold(noise)
             .configure_from_args();
-        for mechanism in &MECHANISMS {
+        for mechanism in STANDARD.iter() {
             for &size in sizes {
                 bench(&mut criterion, &topology, workload, mechanism, size);
             }

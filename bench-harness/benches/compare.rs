@@ -1,8 +1,8 @@
 //! The main job of `cargo bench`: measures every mechanism, prints the ranking, writes `results/latest/`.
 
-use bench_harness::cli;
+use bench_harness::{STANDARD, cli};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::finish(cli::run::compare())
+    cli::finish(cli::run::compare(&STANDARD))
 }

@@ -2,14 +2,14 @@
 //! `scripts/copies-check.sh`): `exchange MECHANISM SIZE ACCESS MESSAGES`.
 
 use anyhow::{Context, bail};
-use bench_harness::{cell::Access, registry::Mechanism};
+use bench_harness::{STANDARD, cell::Access};
 
 fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [name, size, access, messages] = &words[..] else {
         bail!("four words are needed: MECHANISM SIZE ACCESS MESSAGES, such as pipe 4096 copy 1000")
     };
-    let mechanism = Mechanism::named(name).with_context(|| format!("no mechanism is called '{name}'"))?;
+    let mechanism = STANDARD.named(name).with_context(|| format!("no mechanism is called '{name}'"))?;
     let access: Access = access.parse().map_err(anyhow::Error::msg)?;
     let trial = mechanism.copies(access).with_context(|| format!("{name} has no access {access}"))?;
     let size = size.parse().with_context(|| format!("'{size}' is no length in bytes"))?;

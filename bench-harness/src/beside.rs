@@ -2,23 +2,26 @@
 //! measured in one go.
 
 use crate::{
-    cell::Workload,
-    copies,
+    cell::{CopyCell, Workload},
+    copies::SHORTEST,
+    experiments::copies,
     file_copy::FileCopy,
-    interrupt, lifecycle,
-    plan::{Depth, Selection},
+    interrupt,
     progress::Progress,
     record::{CopiesRow, LifecycleRow, RelayRow, Row as _},
-    registry::{MECHANISMS, Mechanism},
+    registry::{Mechanism, Registry},
     relay,
+    selection::{Depth, Selection},
     topology::Topology,
 };
 
 /// What is to be measured.
 #[derive(Clone, Debug)]
 pub struct Beside {
+    /// The mechanisms of the cells.
+    pub registry: &'static Registry,
     /// Of which the copies are counted.
-    pub copies: Vec<copies::Subject>,
+    pub copies: Vec<CopyCell>,
     /// Of which the life cycle is measured.
     pub lifecycles: Vec<&'static Mechanism>,
     /// The file that is carried, and by which ways.
@@ -41,27 +44,33 @@ pub struct Rows {
 impl Rows {
     /// Counts of copies that are not what the mechanisms declare, and wrong payloads among them: a line each.
     pub fn verdicts(&self) -> Vec<String> {
-        let verdict = |row: &CopiesRow| Some(format!("{}: {}", row.name(), copies::verdict(row)?));
+        let verdict = |row: &CopiesRow| Some(format!("{}: {}", row.name(), row.verdict()?));
         self.copies.iter().filter_map(verdict).collect()
     }
 }
 
 impl Beside {
     /// What `selection` asks for; what that leaves out goes into `notes`.
-    pub fn of(selection: &Selection, topology: &Topology, notes: &mut Vec<String>) -> Self {
+    pub fn of(
+        registry: &'static Registry,
+        selection: &Selection,
+        topology: &Topology,
+        notes: &mut Vec<String>,
+    ) -> Self {
         let mut wanted = |workload| is_wanted(selection, workload, notes);
         let [copies, lifecycle, relay] = [Workload::Copies, Workload::Lifecycle, Workload::Relay].map(&mut wanted);
         let is_chosen = |mechanism: &Mechanism| {
             let names = || selection.mechanisms.iter().map(|chosen| chosen.spec.name);
             selection.mechanisms.is_empty() || names().any(|name| name == mechanism.spec.name)
         };
-        let mechanisms = || MECHANISMS.iter().filter(|mechanism| is_chosen(mechanism));
+        let mechanisms = || registry.iter().filter(|mechanism| is_chosen(mechanism));
         let relays = match selection.depth {
             Depth::Quick => relay::Plan { bytes: 8 << 20, runs: 3, ..relay::Plan::new(topology) },
             Depth::Default | Depth::Full => relay::Plan::new(topology),
         };
         Self {
-            copies: if copies { subjects(selection, is_chosen, notes) } else { Vec::new() },
+            registry,
+            copies: if copies { copy_cells(registry, selection, is_chosen, notes) } else { Vec::new() },
             lifecycles: if lifecycle { mechanisms().collect() } else { Vec::new() },
             relays: if relay { relays } else { relay::Plan { relays: Vec::new(), ..relays } },
         }
@@ -89,14 +98,15 @@ impl Beside {
     /// Measures all of it, or what there is time for until the user asks to stop.
     pub fn measure(&self, topology: &Topology, progress: &mut Progress) -> Rows {
         let mut rows = Rows::default();
-        for subject in self.copies.iter().take_while(|_| !interrupt::requested()) {
-            progress.begin(subject);
-            rows.copies.push(copies::measure(subject));
+        for cell in self.copies.iter().take_while(|_| !interrupt::requested()) {
+            let Some(mechanism) = self.registry.named(cell.mechanism) else { continue };
+            progress.begin(cell);
+            rows.copies.push(copies::measure(mechanism, cell.size, cell.access));
             progress.advance(1);
         }
         for mechanism in self.lifecycles.iter().take_while(|_| !interrupt::requested()) {
             progress.begin(&lifecycle_name(mechanism));
-            rows.lifecycle.push(lifecycle::measure(mechanism, topology));
+            rows.lifecycle.push(mechanism.lifecycle().measure(mechanism.spec.name, topology));
             progress.advance(1);
         }
         if !self.relays.relays.is_empty() && !interrupt::requested() {
@@ -119,22 +129,22 @@ fn relay_name(relay: FileCopy) -> String {
 }
 
 /// What copies are counted of.
-fn subjects(
+fn copy_cells(
+    registry: &'static Registry,
     selection: &Selection,
     is_chosen: impl Fn(&Mechanism) -> bool,
     notes: &mut Vec<String>,
-) -> Vec<copies::Subject> {
+) -> Vec<CopyCell> {
     let asked = if selection.sizes.is_empty() { selection.depth.sizes(Workload::Copies) } else { &selection.sizes };
-    let (sizes, short): (Vec<usize>, Vec<usize>) = asked.iter().partition(|size| **size >= copies::SHORTEST);
+    let (sizes, short): (Vec<usize>, Vec<usize>) = asked.iter().partition(|size| **size >= SHORTEST);
     if !short.is_empty() {
         let short = short.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        notes
-            .push(format!("copies of {short} bytes are left out: they are counted from {} bytes on", copies::SHORTEST));
+        notes.push(format!("copies of {short} bytes are left out: they are counted from {} bytes on", SHORTEST));
     }
-    let mut subjects = copies::subjects(&sizes);
+    let mut subjects = copies::cells(registry, &sizes);
     subjects.retain(|subject| {
         let by_access = selection.accesses.is_empty() || selection.accesses.contains(&subject.access);
-        by_access && is_chosen(subject.mechanism)
+        by_access && registry.named(subject.mechanism).is_some_and(&is_chosen)
     });
     subjects
 }
@@ -163,23 +173,23 @@ fn is_wanted(selection: &Selection, workload: Workload, notes: &mut Vec<String>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cell::Placement, topology::Thread};
+    use crate::{STANDARD, cell::Placement, topology::Thread};
 
     fn beside(selection: &Selection) -> (Beside, Vec<String>) {
         let two = Topology::of(&[Thread { cpu: 0, core: 0, socket: 0 }, Thread { cpu: 1, core: 1, socket: 0 }]);
         let mut notes = Vec::new();
-        (Beside::of(selection, &two, &mut notes), notes)
+        (Beside::of(&STANDARD, selection, &two, &mut notes), notes)
     }
 
     #[test]
     fn everything_is_measured_unless_something_is_chosen() {
         let (all, notes) = beside(&Selection::default());
         assert!(notes.is_empty(), "{notes:?}");
-        let accesses: usize = MECHANISMS.iter().map(|mechanism| mechanism.accesses().count()).sum();
-        assert_eq!((all.copies.len(), all.lifecycles.len()), (accesses * copies::SIZES.len(), MECHANISMS.len()));
+        let accesses: usize = STANDARD.iter().map(|mechanism| mechanism.accesses().count()).sum();
+        assert_eq!((all.copies.len(), all.lifecycles.len()), (accesses * copies::SIZES.len(), STANDARD.iter().count()));
         assert_eq!(all.relays.relays, FileCopy::ALL);
 
-        let pipe = vec![Mechanism::named("pipe").unwrap()];
+        let pipe = vec![STANDARD.named("pipe").unwrap()];
         let (one, notes) = beside(&Selection { mechanisms: pipe, ..Selection::default() });
         assert_eq!((one.copies.len(), one.lifecycles.len(), one.relays.steps()), (2, 1, 0));
         assert!(notes.is_empty(), "nobody asked for a relay: {notes:?}");

@@ -211,6 +211,44 @@ impl<'de> Deserialize<'de> for Cell {
     }
 }
 
+/// One thing whose copies are counted. Prints as `copies/MECHANISM/SIZE/ACCESS` and is read from that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CopyCell {
+    /// The mechanism's name; any name, as for a [`Cell`].
+    pub mechanism: &'static str,
+    /// Message length in bytes.
+    pub size: usize,
+    /// How the processes reach the payload.
+    pub access: Access,
+}
+
+impl fmt::Display for CopyCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mechanism, size, access } = self;
+        write!(f, "{}/{mechanism}/{size}/{access}", Workload::Copies)
+    }
+}
+
+impl FromStr for CopyCell {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |why: String| format!("'{text}' names nothing to count: {why}");
+        let parts: Vec<&str> = text.split('/').collect();
+        let ["copies", mechanism, size, access] = parts[..] else {
+            return Err(wrong("use copies/MECHANISM/SIZE/ACCESS, such as copies/pipe/4096/copy".into()));
+        };
+        Ok(Self {
+            size: match size.parse() {
+                Ok(0) | Err(_) => return Err(wrong(format!("'{size}' is no number of bytes from 1 on"))),
+                Ok(size) => size,
+            },
+            access: access.parse().map_err(wrong)?,
+            mechanism: interned(mechanism),
+        })
+    }
+}
+
 /// `name`, kept for as long as the program runs, once for all cells that have it. Names of mechanisms are few and short.
 pub(crate) fn interned(name: &str) -> &'static str {
     static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
@@ -256,5 +294,25 @@ mod tests {
         let [one, other] = [name, name].map(|name| name.parse::<Cell>().unwrap());
         assert_eq!((one, one.mechanism), (other, "tube"));
         assert!(std::ptr::eq(one.mechanism, other.mechanism));
+    }
+
+    #[test]
+    fn a_cell_of_copies_is_read_from_its_name() {
+        let cell = CopyCell { mechanism: "memfd", size: 4096, access: Access::InPlace };
+        assert_eq!((cell.to_string().as_str(), cell.to_string().parse()), ("copies/memfd/4096/in-place", Ok(cell)));
+    }
+
+    #[test]
+    fn what_names_nothing_to_count_says_which_part_is_wrong() {
+        for (wrong, part) in [
+            ("copies/pipe", "copies/MECHANISM/SIZE/ACCESS"),
+            ("latency/pipe/64/copy", "copies/MECHANISM/SIZE/ACCESS"),
+            ("copies/pipe/0/copy", "'0'"),
+            ("copies/pipe/4K/copy", "'4K'"),
+            ("copies/pipe/64/steal", "'steal'"),
+        ] {
+            let error = wrong.parse::<CopyCell>().unwrap_err();
+            assert!(error.contains(&format!("'{wrong}'")) && error.contains(part), "{error}");
+        }
     }
 }

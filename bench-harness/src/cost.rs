@@ -125,7 +125,7 @@ mod tests {
     fn tally(pattern: Pattern) -> Tally {
         let (workload, placement) = (Workload::Cost, Placement::CrossCore);
         let cell = Cell { workload, mechanism: "udp", size: 64, placement, wait: Wait::Block, access: Access::Copy };
-        Tally::new(cell, pattern, 3)
+        Tally::new(cell, pattern, 3, true)
     }
 
     /// A pair that moved `messages` in 1000 ns each, for which its sender made a call each and its receiver two.

@@ -22,10 +22,12 @@ pub mod copies;
 pub mod cost;
 pub mod doctor;
 pub mod energy;
+pub mod experiments;
 pub mod fault;
 pub mod faults;
 pub mod file_copy;
 pub mod gate;
+pub mod gate_cells;
 pub mod history;
 pub mod host;
 pub mod inject;
@@ -40,6 +42,7 @@ pub mod payload;
 pub mod plan;
 pub mod probe;
 pub mod progress;
+pub mod readings;
 pub mod record;
 pub mod reference;
 pub mod registry;
@@ -48,6 +51,7 @@ pub mod report;
 pub mod role;
 pub mod run;
 pub mod sample;
+pub mod selection;
 pub mod stats;
 pub mod streams;
 mod sysfs;
@@ -56,3 +60,14 @@ pub mod topology;
 pub mod usage;
 pub mod worker;
 pub mod workload;
+
+pub use registry::{Mechanism, Registry, STANDARD};
+
+use std::process::ExitCode;
+
+/// Runs the program `ipc-bench` with the mechanisms of `registry`: the whole of a program's `main`.
+///
+/// The exit code is the verb's; `--help` lists them. A registry that does not [fit together](Registry::check) is code 2.
+pub fn main(registry: &'static Registry) -> ExitCode {
+    cli::main(registry)
+}

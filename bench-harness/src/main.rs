@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    bench_harness::cli::main()
+    bench_harness::main(&bench_harness::STANDARD)
 }

@@ -97,11 +97,11 @@ fn converse<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Mechanism;
+    use crate::STANDARD;
 
     #[test]
     fn rings_take_memory_and_pipes_do_not() {
-        let bytes = |name| ring_bytes(&Mechanism::named(name).unwrap().spec, 1 << 20);
+        let bytes = |name| ring_bytes(&STANDARD.named(name).unwrap().spec, 1 << 20);
         for name in ["sysv-shm", "posix-shm", "memfd", "mmap-file", "mmap-anon", "memfd-write", "process-vm"] {
             assert!(bytes(name) >= 16 << 20, "{name}");
         }

@@ -2,10 +2,10 @@
 
 use crate::{
     beside::Beside,
-    cell::{Access, Cell, Placement, Workload},
-    copies,
-    registry::{MECHANISMS, Mechanism},
+    cell::{Cell, Placement, Workload},
+    registry::{Mechanism, Registry},
     sample::Budget,
+    selection::{Depth, Effort, Selection},
     topology::Topology,
 };
 use ipc_core::Wait;
@@ -14,101 +14,11 @@ use std::time::Duration;
 /// The stretch of a run from which on the anchors, 0.15 s in three turns, are a twentieth of it at most.
 const ANCHORED: Duration = Duration::from_secs(5);
 
-/// How thorough a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Depth {
-    /// A look around: under 30 seconds.
-    Quick,
-    /// What `cargo bench` does: about three minutes.
-    #[default]
-    Default,
-    /// More sizes, hybrid waiting, unpinned pairs, three times the pairs.
-    Full,
-}
-
-impl Depth {
-    pub(crate) fn sizes(self, workload: Workload) -> &'static [usize] {
-        const KIB: usize = 1 << 10;
-        match (self, workload) {
-            (Depth::Quick, Workload::Latency) => &[64],
-            (Depth::Quick, Workload::Throughput) => &[64, 64 * KIB],
-            (Depth::Quick, Workload::Cost) => &[64],
-            (Depth::Default, Workload::Latency) => &[64, 4 * KIB, 64 * KIB],
-            (Depth::Default, Workload::Throughput) => &[64, 4 * KIB, 64 * KIB, KIB * KIB],
-            (Depth::Quick, Workload::Copies) => &[4 * KIB],
-            (_, Workload::Copies) => &copies::SIZES,
-            (_, Workload::Cost) => &[64, 64 * KIB],
-            (_, Workload::Lifecycle | Workload::Relay) => &[],
-            (Depth::Full, _) => &[8, 64, 512, 4 * KIB, 8 * KIB, 64 * KIB, 256 * KIB, KIB * KIB],
-        }
-    }
-
-    fn waits(self) -> &'static [Wait] {
-        match self {
-            Depth::Quick | Depth::Default => &[Wait::Block, Wait::Spin],
-            Depth::Full => &Wait::ALL,
-        }
-    }
-
-    /// What goes into each timed cell.
-    fn timed(self) -> Effort {
-        let (pairs, warm_up, measure) = match self {
-            Depth::Quick => (3, 3, 8),
-            Depth::Default => (5, 5, 32),
-            Depth::Full => (15, 10, 60),
-        };
-        let (warm_up, measure) = (Duration::from_millis(warm_up), Duration::from_millis(measure));
-        Effort { pairs, budget: Budget::Time { warm_up, measure } }
-    }
-
-    /// What goes into each pattern of a cost cell: as many pairs as a timed cell has, because the pairs differ as much, and
-    /// shorter stretches, because nothing within one is kept but the sums.
-    fn cost(self) -> Effort {
-        let (warm_up, measure) = match self {
-            Depth::Quick => (2, 4),
-            Depth::Default => (2, 7),
-            Depth::Full => (3, 15),
-        };
-        let (warm_up, measure) = (Duration::from_millis(warm_up), Duration::from_millis(measure));
-        Effort { pairs: self.timed().pairs, budget: Budget::Metered { warm_up, measure } }
-    }
-}
-
-/// How much is measured of one cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Effort {
-    /// Pairs, for each pattern that the cell has.
-    pub pairs: u32,
-    /// What each of them measures.
-    pub budget: Budget,
-}
-
-/// What the user chose; an empty list is "whatever the depth says".
-#[derive(Clone, Debug, Default)]
-pub struct Selection {
-    /// How thorough.
-    pub depth: Depth,
-    /// Substring of the cell names.
-    pub filter: Option<String>,
-    /// Mechanisms by name.
-    pub mechanisms: Vec<&'static Mechanism>,
-    /// Workloads.
-    pub workloads: Vec<Workload>,
-    /// Message lengths in bytes.
-    pub sizes: Vec<usize>,
-    /// Placements.
-    pub placements: Vec<Placement>,
-    /// Wait strategies.
-    pub waits: Vec<Wait>,
-    /// Accesses.
-    pub accesses: Vec<Access>,
-    /// Pairs a cell.
-    pub pairs: Option<u32>,
-}
-
 /// A plan: cells in the order of the tables, measured in a shuffled one.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// The mechanisms of the cells, and others.
+    pub registry: &'static Registry,
     /// The cells.
     pub cells: Vec<Cell>,
     /// What is measured beside them.
@@ -150,12 +60,12 @@ impl Plan {
     ///
     /// # Errors
     /// [`PlanError`].
-    pub fn expand(selection: &Selection, topology: &Topology) -> Result<Self, PlanError> {
+    pub fn expand(registry: &'static Registry, selection: &Selection, topology: &Topology) -> Result<Self, PlanError> {
         let depth = selection.depth;
         let mut notes = Vec::new();
         let placements = placements(selection, topology, &mut notes)?;
         let waits = or(&selection.waits, depth.waits());
-        let all: Vec<&'static Mechanism> = MECHANISMS.iter().collect();
+        let all: Vec<&'static Mechanism> = registry.iter().collect();
         let asked_to_spin = !selection.waits.is_empty() && !selection.placements.is_empty();
         if waits.contains(&Wait::Spin) && placements.contains(&Placement::SameCore) && !asked_to_spin {
             notes.push(
@@ -186,7 +96,7 @@ impl Plan {
             }
         }
         let of_cells = notes.len();
-        let mut beside = Beside::of(selection, topology, &mut notes);
+        let mut beside = Beside::of(registry, selection, topology, &mut notes);
         if cells.is_empty() && beside.steps() == 0 {
             let mut accesses = or(&selection.mechanisms, &all).iter().flat_map(|mechanism| mechanism.accesses());
             if !selection.accesses.is_empty() && !accesses.any(|access| selection.accesses.contains(&access)) {
@@ -208,7 +118,7 @@ impl Plan {
             }
         }
         let effort = |usual: Effort| Effort { pairs: selection.pairs.unwrap_or(usual.pairs), ..usual };
-        Ok(Self { cells, beside, timed: effort(depth.timed()), cost: effort(depth.cost()), notes })
+        Ok(Self { registry, cells, beside, timed: effort(depth.timed()), cost: effort(depth.cost()), notes })
     }
 
     /// What is measured, each once, in the order of [`Workload::ALL`].
@@ -301,7 +211,7 @@ fn or<'a, T>(chosen: &'a [T], default: &'a [T]) -> &'a [T] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::Thread;
+    use crate::{STANDARD, cell::Access, topology::Thread};
     use std::collections::BTreeSet;
 
     fn two_cores() -> Topology {
@@ -310,17 +220,17 @@ mod tests {
 
     /// Accesses of all mechanisms together.
     fn ways() -> usize {
-        MECHANISMS.iter().map(|mechanism| mechanism.accesses().count()).sum()
+        STANDARD.iter().map(|mechanism| mechanism.accesses().count()).sum()
     }
 
     #[test]
     fn the_default_plan_has_every_mechanism_once_per_combination() {
-        let plan = Plan::expand(&Selection::default(), &two_cores()).unwrap();
+        let plan = Plan::expand(&STANDARD, &Selection::default(), &two_cores()).unwrap();
         // All copying and some in place, at same-core/block, cross-core/block and cross-core/spin, for 3, 4 and 2 sizes.
-        assert!(ways() > MECHANISMS.len());
+        assert!(ways() > STANDARD.iter().count());
         assert_eq!(plan.cells.len(), ways() * 3 * (3 + 4 + 2));
         assert_eq!(plan.cells.iter().collect::<BTreeSet<_>>().len(), plan.cells.len());
-        for mechanism in &MECHANISMS {
+        for mechanism in STANDARD.iter() {
             assert!(plan.cells.iter().any(|cell| cell.mechanism == mechanism.spec.name));
         }
         assert_eq!(plan.notes.len(), 2, "{:?}", plan.notes);
@@ -328,11 +238,11 @@ mod tests {
 
     #[test]
     fn the_anchors_are_part_of_every_whole_plan_and_of_no_short_one() {
-        let expand = |selection: &Selection| Plan::expand(selection, &two_cores()).unwrap();
+        let expand = |selection: &Selection| Plan::expand(&STANDARD, selection, &two_cores()).unwrap();
         for depth in [Depth::Quick, Depth::Default, Depth::Full] {
             assert!(expand(&Selection { depth, ..Selection::default() }).has_anchors(), "{depth:?}");
         }
-        let pipe = vec![Mechanism::named("pipe").unwrap()];
+        let pipe = vec![STANDARD.named("pipe").unwrap()];
         let short = Selection { depth: Depth::Quick, mechanisms: pipe.clone(), ..Selection::default() };
         assert!(!expand(&short).has_anchors());
         assert!(!expand(&Selection { filter: Some("latency/pipe/64".into()), ..Selection::default() }).has_anchors());
@@ -344,7 +254,8 @@ mod tests {
     fn costs_are_measured_at_two_sizes_in_as_many_pairs_as_latency() {
         let expand = |depth, pairs| {
             let workloads = vec![Workload::Cost];
-            Plan::expand(&Selection { depth, workloads, pairs, ..Selection::default() }, &two_cores()).unwrap()
+            Plan::expand(&STANDARD, &Selection { depth, workloads, pairs, ..Selection::default() }, &two_cores())
+                .unwrap()
         };
         let sizes = |plan: &Plan| plan.cells.iter().map(|cell| cell.size).collect::<BTreeSet<_>>();
         let plan = expand(Depth::Default, None);
@@ -366,7 +277,7 @@ mod tests {
 
     #[test]
     fn the_costs_do_not_add_passes_to_the_timed_cells() {
-        let plan = Plan::expand(&Selection::default(), &two_cores()).unwrap();
+        let plan = Plan::expand(&STANDARD, &Selection::default(), &two_cores()).unwrap();
         assert_eq!(plan.passes(), plan.timed.pairs);
         assert_eq!(
             plan.pairs(),
@@ -376,7 +287,7 @@ mod tests {
 
     #[test]
     fn every_pass_visits_every_cell_in_an_order_of_its_own() {
-        let plan = Plan::expand(&Selection::default(), &two_cores()).unwrap();
+        let plan = Plan::expand(&STANDARD, &Selection::default(), &two_cores()).unwrap();
         let (first, second) = (plan.order(0), plan.order(1));
         assert_ne!(first, second);
         assert_eq!(first, plan.order(0));
@@ -386,7 +297,7 @@ mod tests {
     #[test]
     fn a_filter_is_a_substring_of_the_name() {
         let selection = Selection { filter: Some("latency/pipe".into()), ..Selection::default() };
-        let plan = Plan::expand(&selection, &two_cores()).unwrap();
+        let plan = Plan::expand(&STANDARD, &selection, &two_cores()).unwrap();
         assert_eq!(plan.cells.len(), 9);
         assert_eq!(plan.cells[0].to_string(), "latency/pipe/64/same-core/block/copy");
     }
@@ -394,24 +305,24 @@ mod tests {
     #[test]
     fn what_matches_nothing_says_so() {
         let selection = Selection { filter: Some("latency/tube".into()), ..Selection::default() };
-        let error = Plan::expand(&selection, &two_cores()).unwrap_err();
+        let error = Plan::expand(&STANDARD, &selection, &two_cores()).unwrap_err();
         assert!(matches!(error, PlanError::NoMatch { .. }), "{error}");
         assert!(error.to_string().contains("latency/tube"), "{error}");
 
-        let mechanisms = vec![Mechanism::named("pipe").unwrap()];
+        let mechanisms = vec![STANDARD.named("pipe").unwrap()];
         let selection = Selection { mechanisms, accesses: vec![Access::InPlace], ..Selection::default() };
-        assert!(matches!(Plan::expand(&selection, &two_cores()), Err(PlanError::Nothing(_))));
+        assert!(matches!(Plan::expand(&STANDARD, &selection, &two_cores()), Err(PlanError::Nothing(_))));
     }
 
     #[test]
     fn a_placement_that_is_not_here_is_an_error_only_when_asked_for() {
         let one = Topology::of(&[Thread { cpu: 0, core: 0, socket: 0 }]);
-        let plan = Plan::expand(&Selection::default(), &one).unwrap();
+        let plan = Plan::expand(&STANDARD, &Selection::default(), &one).unwrap();
         assert!(plan.cells.iter().all(|cell| cell.placement == Placement::SameCore && cell.wait == Wait::Block));
         assert!(plan.notes.iter().any(|note| note.contains("cross-core")));
 
         let selection = Selection { placements: vec![Placement::CrossCore], ..Selection::default() };
-        let error = Plan::expand(&selection, &one).unwrap_err();
+        let error = Plan::expand(&STANDARD, &selection, &one).unwrap_err();
         assert!(matches!(error, PlanError::NoPlacement { wanted: Placement::CrossCore, .. }), "{error}");
     }
 
@@ -419,7 +330,7 @@ mod tests {
     fn spinning_on_one_core_can_be_asked_for() {
         let selection =
             Selection { placements: vec![Placement::SameCore], waits: vec![Wait::Spin], ..Selection::default() };
-        let plan = Plan::expand(&selection, &two_cores()).unwrap();
+        let plan = Plan::expand(&STANDARD, &selection, &two_cores()).unwrap();
         assert!(plan.cells.iter().all(|cell| cell.wait == Wait::Spin));
     }
 }

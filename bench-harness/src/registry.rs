@@ -1,18 +1,34 @@
-//! The one table of mechanisms: each a row of function pointers made for its type, so that a run costs one indirect call
-//! and a message none.
+//! Mechanisms, and the registry of them that a program is made of.
+//!
+//! A [`Mechanism`] is a row of function pointers made for a channel's type: a run costs one indirect call and a message none. A
+//! [`Registry`] is a value. [`STANDARD`] holds the mechanisms of this workspace; a program with a channel of its own hands
+//! [`main`](crate::main) a registry of its own:
+//!
+//! ```no_run
+//! # use ipc_pipe::Pipe as MyChannel;
+//! use bench_harness::{Mechanism, Registry, STANDARD};
+//!
+//! static CHANNELS: Registry = STANDARD.with(&[Mechanism::of::<MyChannel>()]);
+//!
+//! fn main() -> std::process::ExitCode {
+//!     bench_harness::main(&CHANNELS)
+//! }
+//! ```
 
 use crate::{
     cell::Access,
     copies::Trial,
     fault::Fault,
     faults::{self, Inflict},
+    gate::report::Expectation,
     lifecycle::Probes,
     pair,
     sample::{Job, Sample},
     worker::PairError,
     workload::courier::{Copying, Direct, Lent},
 };
-use ipc_core::{Channel, Error, InPlace, Options, Rendezvous, SendInPlace, Spec};
+use ipc_core::{Channel, Error, InPlace, Options, Reach, Rendezvous, SendInPlace, Spec};
+use std::collections::BTreeSet;
 
 /// By their names, which are unique.
 impl PartialEq for Mechanism {
@@ -76,6 +92,24 @@ impl Mechanism {
         self
     }
 
+    /// Whether its `SPEC` says what was registered.
+    fn check(&self) -> Result<(), &'static str> {
+        match (self.spec.declared_copies.in_place, self.in_place) {
+            (Some(_), None) => {
+                return Err("SPEC.declared_copies.in_place is set: register it with .in_place or .send_in_place");
+            }
+            (None, Some(_)) => return Err("it is registered in place: set SPEC.declared_copies.in_place"),
+            _ => {}
+        }
+        match (self.spec.reach, self.faults[2]) {
+            (Reach::Named | Reach::Network, None) => {
+                Err("SPEC.reach says that it has names: register it with .by_name")
+            }
+            (Reach::Inherited, Some(_)) => Err("it is registered by_name: SPEC.reach must be Named or Network"),
+            _ => Ok(()),
+        }
+    }
+
     /// The ways to reach its payload.
     pub fn accesses(&self) -> impl Iterator<Item = Access> {
         [Some(Access::Copy), self.in_place.map(|_| Access::InPlace)].into_iter().flatten()
@@ -120,11 +154,6 @@ impl Mechanism {
     pub fn max_message(&self) -> Result<usize, Error> {
         (self.max_message)()
     }
-
-    /// The mechanism called `name`.
-    pub fn named(name: &str) -> Option<&'static Self> {
-        MECHANISMS.iter().find(|mechanism| mechanism.spec.name == name)
-    }
 }
 
 fn max_message<C: Channel>() -> Result<usize, Error> {
@@ -132,8 +161,129 @@ fn max_message<C: Channel>() -> Result<usize, Error> {
     Ok(C::pair(&Options::default())?.0.max_message())
 }
 
-/// Every mechanism, in the order lists show them.
-pub static MECHANISMS: [Mechanism; 19] = [
+/// The mechanisms of one program.
+#[derive(Clone, Copy, Debug)]
+pub struct Registry {
+    base: Option<&'static Registry>,
+    own: &'static [Mechanism],
+    gate: GateCells,
+}
+
+/// The cells that a registry names for the gate. Lists that are empty are made from the mechanisms.
+#[derive(Clone, Copy, Debug)]
+pub struct GateCells {
+    /// The cells of `--plan smoke`.
+    pub smoke: &'static [&'static str],
+    /// What `--plan twelve` adds to them.
+    pub twelve: &'static [&'static str],
+    /// What `--plan full` adds to the cells of every mechanism on one core.
+    pub across: &'static [&'static str],
+    /// Cells whose verdict is known beforehand: quiet ones, on one core, which every machine has.
+    pub controls: &'static [(Expectation, &'static str)],
+}
+
+impl GateCells {
+    /// No names: all cells are made from the mechanisms.
+    pub const NONE: Self = Self { smoke: &[], twelve: &[], across: &[], controls: &[] };
+}
+
+/// Why a registry cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    /// It holds nothing.
+    #[error("the registry holds no mechanism: add one with Mechanism::of::<YourChannel>()")]
+    Empty,
+    /// A name is no word.
+    #[error("'{0}' is no name of a mechanism: use letters, digits and hyphens, 1 to 32 of them")]
+    Name(&'static str),
+    /// Two mechanisms have one name.
+    #[error("two mechanisms are called '{0}': give each a SPEC.name of its own")]
+    Twice(&'static str),
+    /// A `SPEC` says what the registered traits do not.
+    #[error("'{name}': its SPEC and its traits differ: {why}")]
+    Contradiction {
+        /// The mechanism.
+        name: &'static str,
+        /// What differs, and what would be right.
+        why: &'static str,
+    },
+}
+
+impl Registry {
+    /// Of `mechanisms`, in the order lists show them.
+    pub const fn new(mechanisms: &'static [Mechanism]) -> Self {
+        Self { base: None, own: mechanisms, gate: GateCells::NONE }
+    }
+
+    /// This one and `more`, which lists show first.
+    pub const fn with(&'static self, more: &'static [Mechanism]) -> Self {
+        Self { base: Some(self), own: more, gate: self.gate }
+    }
+
+    /// This one, for which the gate times `cells`.
+    #[must_use]
+    pub const fn gated_by(mut self, cells: GateCells) -> Self {
+        self.gate = cells;
+        self
+    }
+
+    /// All mechanisms, in the order lists show them.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Mechanism> + use<> {
+        let mut parts = vec![self.own];
+        let mut base = self.base;
+        while let Some(registry) = base {
+            parts.push(registry.own);
+            base = registry.base;
+        }
+        parts.into_iter().flatten()
+    }
+
+    /// The mechanisms that this registry adds to the one it is made from; none, where it is made from none.
+    pub(crate) fn own(&self) -> impl Iterator<Item = &'static Mechanism> + use<> {
+        self.base.map(|_| self.own).into_iter().flatten()
+    }
+
+    /// The cells that it names for the gate.
+    pub(crate) fn gate_cells(&self) -> GateCells {
+        self.gate
+    }
+
+    /// The mechanism called `name`.
+    pub fn named(&self, name: &str) -> Option<&'static Mechanism> {
+        self.iter().find(|mechanism| mechanism.spec.name == name)
+    }
+
+    /// The mechanism called `name`.
+    ///
+    /// # Errors
+    /// There is none; in words that a user understands.
+    pub fn known(&self, name: &str) -> Result<&'static Mechanism, String> {
+        self.named(name).ok_or_else(|| format!("no mechanism '{name}' (see `ipc-bench list`)"))
+    }
+
+    /// Whether everything in it fits together. [`main`](crate::main) asks before it does anything.
+    ///
+    /// # Errors
+    /// [`RegistryError`], of the first thing that does not.
+    pub fn check(&self) -> Result<(), RegistryError> {
+        let mut seen = BTreeSet::new();
+        for mechanism in self.iter() {
+            let name = mechanism.spec.name;
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+            if !(1..=32).contains(&name.len()) || !name.bytes().all(is_plain) {
+                return Err(RegistryError::Name(name));
+            }
+            if !seen.insert(name) {
+                return Err(RegistryError::Twice(name));
+            }
+            mechanism.check().map_err(|why| RegistryError::Contradiction { name, why })?;
+        }
+        if seen.is_empty() { Err(RegistryError::Empty) } else { Ok(()) }
+    }
+}
+
+/// The mechanisms of this workspace.
+pub static STANDARD: Registry = Registry::new(&[
     Mechanism::of::<ipc_pipe::Pipe>(),
     Mechanism::of::<ipc_pipe::Vmsplice>().send_in_place::<ipc_pipe::Vmsplice>(),
     Mechanism::of::<ipc_pipe::Splice>().send_in_place::<ipc_pipe::Splice>(),
@@ -155,16 +305,85 @@ pub static MECHANISMS: [Mechanism; 19] = [
         .send_in_place::<ipc_socket::TcpZerocopy>()
         .by_name::<ipc_socket::TcpZerocopy>(),
     Mechanism::of::<ipc_socket::Udp>().by_name::<ipc_socket::Udp>(),
-];
+])
+.gated_by(GateCells {
+    smoke: &[
+        "latency/pipe/64/same-core/block/copy",
+        "latency/posix-mq/64/same-core/block/copy",
+        "latency/posix-shm/64/same-core/block/in-place",
+        "throughput/pipe/65536/same-core/block/copy",
+    ],
+    twelve: &[
+        "latency/sysv-msgq/64/same-core/block/copy",
+        "latency/unix-stream/64/same-core/block/copy",
+        "latency/tcp/64/same-core/block/copy",
+        "latency/udp/64/same-core/block/copy",
+        "latency/pipe/64/cross-core/spin/copy",
+        "latency/memfd/64/cross-core/spin/in-place",
+        "throughput/memfd/4096/cross-core/spin/in-place",
+        "throughput/unix-stream/4096/same-core/block/copy",
+    ],
+    across: &[
+        "latency/pipe/64/cross-core/block/copy",
+        "latency/unix-stream/64/cross-core/block/copy",
+        "latency/memfd/64/cross-core/block/in-place",
+        "latency/pipe/64/cross-core/spin/copy",
+        "latency/unix-stream/64/cross-core/spin/copy",
+        "latency/posix-mq/64/cross-core/spin/copy",
+        "latency/udp/64/cross-core/spin/copy",
+        "latency/memfd/64/cross-core/spin/in-place",
+        "latency/posix-shm/4096/cross-core/spin/copy",
+        "latency/process-vm/4096/cross-core/spin/in-place",
+        "throughput/pipe/65536/cross-core/spin/copy",
+        "throughput/unix-stream/65536/cross-core/spin/copy",
+        "throughput/memfd/4096/cross-core/spin/in-place",
+        "throughput/mmap-anon/65536/cross-core/spin/copy",
+    ],
+    controls: &[
+        (Expectation::Silent, "latency/sysv-msgq/64/same-core/block/copy"),
+        (Expectation::Silent, "throughput/pipe/65536/same-core/block/copy"),
+        (Expectation::Found, "latency/pipe/64/same-core/block/copy"),
+        (Expectation::Found, "throughput/unix-stream/4096/same-core/block/copy"),
+    ],
+});
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_are_unique() {
-        for (i, a) in MECHANISMS.iter().enumerate() {
-            assert!(MECHANISMS[i + 1..].iter().all(|b| a.spec.name != b.spec.name), "{}", a.spec.name);
-        }
+    fn the_standard_one_fits_together() {
+        assert_eq!(STANDARD.check(), Ok(()));
+        assert_eq!(STANDARD.iter().count(), 19);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_named() {
+        const PIPE: Mechanism = Mechanism::of::<ipc_pipe::Pipe>();
+        static EMPTY: Registry = Registry::new(&[]);
+        static TWICE: Registry = STANDARD.with(&[PIPE]);
+        static NO_NAME: Registry = Registry::new(&[Mechanism { spec: Spec { name: "my pipe", ..PIPE.spec }, ..PIPE }]);
+        static UNREACHABLE: Registry = Registry::new(&[Mechanism::of::<ipc_fifo::Fifo>()]);
+        static NOT_IN_PLACE: Registry = Registry::new(&[Mechanism::of::<ipc_shm::Memfd>()]);
+        assert_eq!(EMPTY.check(), Err(RegistryError::Empty));
+        assert_eq!(TWICE.check(), Err(RegistryError::Twice("pipe")));
+        assert_eq!(NO_NAME.check(), Err(RegistryError::Name("my pipe")));
+        let contradiction = |registry: &Registry| match registry.check() {
+            Err(RegistryError::Contradiction { name, why }) => (name, why),
+            other => panic!("{other:?}"),
+        };
+        let (name, why) = contradiction(&UNREACHABLE);
+        assert!(name == "fifo" && why.contains("by_name"), "{why}");
+        let (name, why) = contradiction(&NOT_IN_PLACE);
+        assert!(name == "memfd" && why.contains("in_place"), "{why}");
+    }
+
+    #[test]
+    fn what_is_added_stands_beside_the_others() {
+        static MORE: Registry = Registry::new(&[Mechanism::of::<ipc_pipe::Pipe>()]);
+        static BOTH: Registry = MORE.with(&[Mechanism::of::<ipc_socket::Udp>()]);
+        assert_eq!(BOTH.iter().map(|mechanism| mechanism.spec.name).collect::<Vec<_>>(), ["udp", "pipe"]);
+        assert_eq!(BOTH.own().count(), 1);
+        assert!(BOTH.named("pipe").is_some() && BOTH.known("tube").unwrap_err().contains("'tube'"));
     }
 }

@@ -15,7 +15,6 @@ use crate::{
         histograms,
         outcome::Tally as Outcomes,
     },
-    registry::Mechanism,
     report::{self, charts},
     sample::{Job, Sample, is_relocated},
     stats,
@@ -24,7 +23,7 @@ use crate::{
     worker::PairError,
 };
 use hdrhistogram::Histogram;
-use ipc_core::process::Schedule;
+use ipc_core::{Reliability, process::Schedule};
 use std::{
     fs::File,
     io::Read as _,
@@ -145,7 +144,9 @@ fn schedule_note(own: Schedule) -> Option<String> {
 /// An empty tally for each pattern of `cell`.
 fn tallies_of(cell: Cell, plan: &Plan) -> Vec<Tally> {
     let pairs = plan.effort(cell.workload).pairs;
-    cell.workload.patterns().iter().map(|&pattern| Tally::new(cell, pattern, pairs)).collect()
+    let lossy =
+        plan.registry.named(cell.mechanism).is_some_and(|mechanism| mechanism.spec.reliability == Reliability::Lossy);
+    cell.workload.patterns().iter().map(|&pattern| Tally::new(cell, pattern, pairs, lossy)).collect()
 }
 
 /// Measures one pair; one that the hypervisor moved meanwhile is measured again, and the last one counts.
@@ -160,7 +161,7 @@ fn measure_steady(plan: &Plan, topology: &Topology, tally: &Tally) -> Result<Sam
         deadline: DEADLINE,
         slow_by: None,
     };
-    let mechanism = Mechanism::named(cell.mechanism).expect("the plan has mechanisms of the registry only");
+    let mechanism = plan.registry.named(cell.mechanism).expect("the plan has mechanisms of the registry only");
     let mut sample = mechanism.run(cell.access, &job)?;
     for _ in 0..REPETITIONS {
         if !is_relocated(&sample) {

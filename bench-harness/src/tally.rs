@@ -4,13 +4,12 @@ use crate::{
     cell::{Cell, Pattern, Placement, Workload},
     packed::histogram,
     record::{Flag, LatencyRow, Proximity, ThroughputRow},
-    registry::Mechanism,
     sample::{Sample, is_relocated, proximity},
     stats::{self, Figure},
     worker::PairError,
 };
 use hdrhistogram::Histogram;
-use ipc_core::{Reliability, process::Schedule};
+use ipc_core::process::Schedule;
 
 /// More involuntary switches than this a second, and a pinned pair on two threads was not alone there.
 const PREEMPTIONS_PER_S: f64 = 200.0;
@@ -23,6 +22,7 @@ pub struct Tally {
     /// How its messages follow each other.
     pub pattern: Pattern,
     planned: u32,
+    lossy: bool,
     samples: Vec<Sample>,
     errors: Vec<PairError>,
     /// A pair moved between its two probes, and no repetition stayed.
@@ -30,9 +30,9 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// An empty one, for `planned` pairs.
-    pub fn new(cell: Cell, pattern: Pattern, planned: u32) -> Self {
-        Self { cell, pattern, planned, samples: Vec::new(), errors: Vec::new(), relocated: false }
+    /// An empty one, for `planned` pairs of a mechanism that may be `lossy`.
+    pub fn new(cell: Cell, pattern: Pattern, planned: u32, lossy: bool) -> Self {
+        Self { cell, pattern, planned, lossy, samples: Vec::new(), errors: Vec::new(), relocated: false }
     }
 
     /// Takes a pair's outcome.
@@ -124,8 +124,7 @@ impl Tally {
     }
 
     fn lost(&self, counted: &[&Sample]) -> Option<u64> {
-        let lossy = Mechanism::named(self.cell.mechanism)?.spec.reliability == Reliability::Lossy;
-        (lossy && !counted.is_empty()).then(|| counted.iter().map(|sample| sample.lost).sum())
+        (self.lossy && !counted.is_empty()).then(|| counted.iter().map(|sample| sample.lost).sum())
     }
 
     /// The row of a latency cell.
@@ -217,7 +216,7 @@ mod tests {
     fn tally(workload: Workload) -> Tally {
         let placement = Placement::CrossCore;
         let cell = Cell { workload, mechanism: "pipe", size: 64, placement, wait: Wait::Block, access: Access::Copy };
-        Tally::new(cell, workload.patterns()[0], 3)
+        Tally::new(cell, workload.patterns()[0], 3, false)
     }
 
     fn sample(ns: u64, probe_ns: f64) -> Sample {

@@ -1,13 +1,14 @@
 //! What a run leaves in its folder: the whole run or the whole one before it, whatever happens, and no file of others less.
 
 use bench_harness::{
+    STANDARD,
     cell::{Placement, Workload},
     fault::Fault,
-    plan::{Depth, Plan, Selection},
+    plan::Plan,
     record::{self, FaultRow, Row as _, folder},
-    registry::Mechanism,
     report,
     run::{self, Results},
+    selection::{Depth, Selection},
     topology::Topology,
 };
 use ipc_core::{
@@ -64,7 +65,7 @@ fn measured(sizes: &[usize]) -> std::result::Result<Results, String> {
     let topology = Topology::here().map_err(said)?;
     let selection = Selection {
         depth: Depth::Quick,
-        mechanisms: Mechanism::named("pipe").into_iter().collect(),
+        mechanisms: STANDARD.named("pipe").into_iter().collect(),
         workloads: vec![Workload::Latency],
         sizes: sizes.to_vec(),
         placements: vec![Placement::SameCore],
@@ -72,7 +73,7 @@ fn measured(sizes: &[usize]) -> std::result::Result<Results, String> {
         pairs: Some(1),
         ..Selection::default()
     };
-    let plan = Plan::expand(&selection, &topology).map_err(said)?;
+    let plan = Plan::expand(&STANDARD, &selection, &topology).map_err(said)?;
     Ok(run::measure(&plan, &topology, "a test".into()))
 }
 

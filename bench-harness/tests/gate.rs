@@ -2,12 +2,14 @@
 //! build of the program, with the figures and the faults that the variable `STUB` asks for.
 
 use bench_harness::{
+    STANDARD,
     gate::{
         exact::{Evidence, ExactReading},
         reading::{Identity, Reading},
         report::{Expectation, Metric, Outcome, Report, Status},
     },
     inject::Injection,
+    readings,
 };
 use ipc_core::conformance::surroundings::own;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -62,7 +64,7 @@ fn answer(words: &[String]) -> ExitCode {
         None if is_head() => wrong.as_str(),
         None => "",
     };
-    let identity = Identity::current();
+    let identity = readings::identity(&STANDARD);
     if wrong == "hangs" || (wrong == "hangs-later" && words[0] != "--identify") {
         std::thread::sleep(Duration::from_secs(300));
     }

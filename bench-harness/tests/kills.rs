@@ -3,7 +3,7 @@
 //!
 //! `IPC_BENCH_KILLS=1000 cargo test -p bench-harness --test kills` kills 1,000 times; a few by default.
 
-use bench_harness::registry::MECHANISMS;
+use bench_harness::STANDARD;
 use ipc_core::{
     Endpoint, Error, Framing, Name, Options, Reach, Rendezvous,
     conformance::{Suite, Verdict, run, surroundings::isolate},
@@ -33,7 +33,7 @@ fn main() {
         kills::<ipc_socket::TcpZerocopy>(),
         kills::<ipc_socket::Udp>(),
     ];
-    let named = MECHANISMS.iter().filter(|mechanism| mechanism.spec.reach != Reach::Inherited).count();
+    let named = STANDARD.iter().filter(|mechanism| mechanism.spec.reach != Reach::Inherited).count();
     assert_eq!(mechanisms.len(), named, "every mechanism that has names");
     run(mechanisms);
 }

@@ -1,9 +1,9 @@
 //! The life-cycle measurement on every mechanism, and on channels that are broken on purpose.
 
 use bench_harness::{
+    Mechanism, STANDARD,
     lifecycle::{self, Probes},
     record::LifecycleRow,
-    registry::{MECHANISMS, Mechanism},
     topology::Topology,
 };
 use ipc_core::{
@@ -27,8 +27,8 @@ use std::{
 };
 
 fn main() {
-    let suite = MECHANISMS.iter().fold(Suite::new("lifecycle").within(Duration::from_secs(60)), |suite, mechanism| {
-        suite.test(&format!("of_{}", mechanism.spec.name.replace('-', "_")), || has_a_row(mechanism))
+    let suite = STANDARD.iter().fold(Suite::new("lifecycle").within(Duration::from_secs(60)), |suite, mechanism| {
+        suite.test(&format!("of_{}", mechanism.spec.name.replace('-', "_")), move || has_a_row(mechanism))
     });
     run([suite
         .test("a_leaked_descriptor_is_noticed", a_leaked_descriptor_is_noticed)
@@ -49,7 +49,7 @@ const RING: u64 = 2 * (256 << 10) + 4096;
 /// Measures one mechanism: everything that it has is measured, nothing is left, and this process stays as it was.
 fn has_a_row(mechanism: &'static Mechanism) -> Verdict {
     let (topology, began, open) = (here()?, SystemTime::now(), descriptors()?);
-    let row = lifecycle::measure(mechanism, &topology);
+    let row = mechanism.lifecycle().measure(mechanism.spec.name, &topology);
     let named = mechanism.faults(bench_harness::fault::Fault::KillBinder).len() == 1;
     let times =
         [Some(row.create_ns), named.then_some(row.connect_ns), Some(row.first_message_ns), Some(row.teardown_ns)];

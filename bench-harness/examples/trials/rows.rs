@@ -235,12 +235,12 @@ impl Row for CellRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bench_harness::registry::Mechanism;
+    use bench_harness::STANDARD;
 
     #[test]
     fn mechanisms_that_a_change_makes_slower_exist() {
         for name in RINGS {
-            assert!(Mechanism::named(name).is_some(), "{name}");
+            assert!(STANDARD.named(name).is_some(), "{name}");
             assert!(Kind::RingCopy.changes(name, "copy") && !Kind::RingCopy.changes(name, "in-place"));
         }
     }

@@ -15,7 +15,7 @@ use bench_harness::{
 /// A run that took a minute and a half.
 pub fn report(outcome: Outcome, cells: Vec<CellReport>) -> Report {
     let build = Build { revision: Some("0123456789abcdef".into()), dirty: Some(true), ..Build::default() };
-    let side = Side { identity: Identity { build, ..Identity::current() }, builds: 1, pairs: 400 };
+    let side = Side { identity: Identity { build, ..Identity::current(Vec::new()) }, builds: 1, pairs: 400 };
     Report {
         outcome,
         reasons: vec!["a\nreason".into()],

@@ -2,9 +2,12 @@
 
 use super::{Format, Verdict, distinct, output, run};
 use crate::{
-    copies, host, interrupt,
+    copies::SHORTEST,
+    experiments::copies,
+    host, interrupt,
     progress::Progress,
     record::{self, CopiesRow, Row as _, outcome::Tally},
+    registry::Registry,
     report,
     streams::say,
 };
@@ -29,20 +32,20 @@ pub struct Args {
 
 fn size(text: &str) -> Result<usize, String> {
     let size = run::size(text)?;
-    if size >= copies::SHORTEST {
+    if size >= SHORTEST {
         return Ok(size);
     }
     let why = "below that what is said about a message weighs as much as the message";
-    Err(format!("'{text}' is too short to count copies by: use {} bytes or more; {why}", copies::SHORTEST))
+    Err(format!("'{text}' is too short to count copies by: use {} bytes or more; {why}", SHORTEST))
 }
 
 /// Counts, writes, prints. A figure that differs from the declared one is a negative verdict, and so is a wrong payload.
 ///
 /// # Errors
 /// A filter that leaves nothing, a folder that cannot be written.
-pub fn main(args: &Args) -> anyhow::Result<Verdict> {
+pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     let sizes = if args.size.is_empty() { copies::SIZES.to_vec() } else { distinct(&args.size) };
-    let mut subjects = copies::subjects(&sizes);
+    let mut subjects = copies::cells(registry, &sizes);
     if let Some(filter) = &args.filter {
         subjects.retain(|subject| subject.to_string().contains(filter.as_str()));
         if subjects.is_empty() {
@@ -61,17 +64,17 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
 
     let mut progress = Progress::new(subjects.len() as u64, "subjects");
     let mut rows: Vec<CopiesRow> = Vec::new();
-    for subject in &subjects {
+    for cell in &subjects {
         if interrupt::requested() {
             break;
         }
-        progress.begin(subject);
-        rows.push(copies::measure(subject));
+        progress.begin(cell);
+        rows.push(copies::measure(registry.known(cell.mechanism).map_err(anyhow::Error::msg)?, cell.size, cell.access));
         progress.advance(1);
     }
     progress.finish();
     let nothing = Tally::default().with(&rows).why_nothing();
-    if let Some(why) = nothing.filter(|_| rows.iter().all(|row| copies::verdict(row).is_none())) {
+    if let Some(why) = nothing.filter(|_| rows.iter().all(|row| row.verdict().is_none())) {
         if interrupt::requested() {
             return Ok(Verdict::Interrupted);
         }
@@ -90,7 +93,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
             }
         }
     }
-    let verdicts: Vec<_> = rows.iter().filter_map(|row| Some((row.name(), copies::verdict(row)?))).collect();
+    let verdicts: Vec<_> = rows.iter().filter_map(|row| Some((row.name(), row.verdict()?))).collect();
     for (name, verdict) in &verdicts {
         say!("{name}: {verdict}");
     }

@@ -4,6 +4,7 @@ use super::{Format, output};
 use crate::{
     doctor::{self, Finding, Verdict},
     interrupt,
+    registry::Registry,
 };
 use anyhow::Context;
 
@@ -19,9 +20,9 @@ pub struct Args {
 ///
 /// # Errors
 /// Where signals cannot be handled, or a document cannot be made.
-pub fn main(args: &Args) -> anyhow::Result<super::Verdict> {
+pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<super::Verdict> {
     interrupt::install().context("sigaction")?;
-    let findings = doctor::examine();
+    let findings = doctor::examine(registry);
     if interrupt::requested() {
         return Ok(super::Verdict::Interrupted);
     }

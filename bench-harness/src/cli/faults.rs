@@ -2,8 +2,10 @@
 
 use super::{Format, Verdict, output, run};
 use crate::{
-    faults, interrupt,
+    experiments::faults,
+    interrupt,
     record::{FaultRow, Row as _, outcome::Tally},
+    registry::Registry,
     report,
     streams::say,
     topology::Topology,
@@ -31,12 +33,12 @@ pub struct Args {
 ///
 /// # Errors
 /// A filter that leaves nothing, a folder that cannot be written.
-pub fn main(args: &Args) -> anyhow::Result<Verdict> {
+pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict> {
     let complete = args.filter.is_none() && args.kills >= faults::KILLS;
     run::folder(args.out.as_deref(), complete)?;
     interrupt::install().context("sigaction")?;
 
-    let results = faults::inflict(args.kills, &Topology::here()?, |name| {
+    let results = faults::inflict(registry, args.kills, &Topology::here()?, |name| {
         args.filter.as_ref().is_none_or(|part| name.contains(part))
     });
     if results.rows.is_empty() {

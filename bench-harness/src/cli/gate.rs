@@ -12,8 +12,10 @@ use crate::{
         program::{Program, all_have},
         report::{CellReport, Metric, Outcome, Status},
     },
+    gate_cells,
     inject::{self, Injection},
     interrupt,
+    registry::Registry,
     streams::say,
     topology::Topology,
 };
@@ -110,11 +112,11 @@ impl<'a> Row<'a> {
 /// # Errors
 /// A head that is not there or cannot be measured, other flags, files that are the same, a filter that leaves nothing, a folder
 /// that cannot be written.
-pub fn main(args: &Args) -> anyhow::Result<Verdict> {
+pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     let injection = Injection::from_environment().map_err(|why| anyhow!(why))?;
     let topology = Topology::here()?;
     let mut notes = Vec::new();
-    let mut cells = args.plan.cells(&topology, &mut notes);
+    let mut cells = gate_cells::cells(registry, args.plan, &topology, &mut notes);
     if let Some(filter) = &args.filter {
         let example = cells.first().map(ToString::to_string).unwrap_or_default();
         cells.retain(|cell| cell.to_string().contains(filter.as_str()));
@@ -164,7 +166,16 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
         notes.push(format!("the head was slowed down on purpose: {}={injection}", inject::VARIABLE));
     }
     let injection = injection.map(|injection| injection.to_string());
-    let request = Request { base, head, plan: args.plan, cells, notes, seed, injection };
+    let request = Request {
+        base,
+        head,
+        plan: args.plan,
+        cells,
+        controls: gate_cells::controls(registry),
+        notes,
+        seed,
+        injection,
+    };
     let report = engine::compare(&request);
     // First of all, so that what was found is known whatever becomes of the files.
     let printed = output::print(&match args.format {

@@ -23,10 +23,11 @@ pub use output::Format;
 
 use crate::{
     interrupt,
+    registry::Registry,
     streams::{self, say},
 };
 use anyhow::Context;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Command, CommandFactory, Parser, Subcommand, builder::PossibleValuesParser};
 use std::{ffi::OsString, process::ExitCode};
 
 /// What `--help` ends with.
@@ -87,31 +88,46 @@ pub enum Verdict {
 }
 
 /// Runs the program.
-pub fn main() -> ExitCode {
-    finish(interrupt::prepare().context("sigaction").and_then(|()| run_verb()))
+pub fn main(registry: &'static Registry) -> ExitCode {
+    let prepared = registry.check().map_err(anyhow::Error::new);
+    let prepared = prepared.and_then(|()| interrupt::prepare().context("sigaction"));
+    finish(prepared.and_then(|()| run_verb(registry)))
 }
 
-fn run_verb() -> anyhow::Result<Verdict> {
-    match &parse::<Cli>(std::env::args_os()).verb {
-        Verb::List(args) => list::main(args),
-        Verb::Run(args) => run::main(args),
-        Verb::Gate(args) => gate::main(args),
-        Verb::Sample(args) => sample::main(args),
-        Verb::Copies(args) => copies::main(args),
-        Verb::Faults(args) => faults::main(args),
-        Verb::Report(args) => report::main(args),
+fn run_verb(registry: &'static Registry) -> anyhow::Result<Verdict> {
+    match &parse::<Cli>(registry, std::env::args_os()).verb {
+        Verb::List(args) => list::main(args, registry),
+        Verb::Run(args) => run::main(args, registry),
+        Verb::Gate(args) => gate::main(args, registry),
+        Verb::Sample(args) => sample::main(args, registry),
+        Verb::Copies(args) => copies::main(args, registry),
+        Verb::Faults(args) => faults::main(args, registry),
+        Verb::Report(args) => report::main(args, registry),
         Verb::Export(args) => export::main(args),
         Verb::History(args) => history::main(args),
         Verb::Sweep(args) => sweep::main(args),
-        Verb::Doctor(args) => doctor::main(args),
-        Verb::Completions(args) => shell::completions(args, Cli::command()),
-        Verb::Man(args) => shell::manual(args, Cli::command()),
+        Verb::Doctor(args) => doctor::main(args, registry),
+        Verb::Completions(args) => shell::completions(args, command::<Cli>(registry)),
+        Verb::Man(args) => shell::manual(args, command::<Cli>(registry)),
+    }
+}
+
+/// The command line's description; `--mechanism` takes the names of `registry`.
+fn command<P: CommandFactory>(registry: &Registry) -> Command {
+    let names: Vec<&'static str> = registry.iter().map(|mechanism| mechanism.spec.name).collect();
+    let named = |command: Command| {
+        command.mut_arg("mechanism", |argument| argument.value_parser(PossibleValuesParser::new(names)))
+    };
+    match P::command() {
+        program if program.find_subcommand("run").is_some() => program.mut_subcommand("run", named),
+        program => named(program),
     }
 }
 
 /// Parses the command line. Ends the process where there is nothing to do: with 0 after help or version, with 2 after an error.
-fn parse<P: Parser>(words: impl IntoIterator<Item = OsString>) -> P {
-    P::try_parse_from(words).unwrap_or_else(|message| {
+fn parse<P: Parser>(registry: &Registry, words: impl IntoIterator<Item = OsString>) -> P {
+    let parsed = command::<P>(registry).try_get_matches_from(words);
+    parsed.and_then(|found| P::from_arg_matches(&found)).unwrap_or_else(|message| {
         let attempt = message.print();
         let code = match (message.use_stderr(), streams::printed(attempt)) {
             (true, _) => 2,

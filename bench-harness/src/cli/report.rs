@@ -3,9 +3,11 @@
 use super::{Format, Verdict, folders, output, printing::Printing};
 use crate::{
     record::write_atomically,
+    registry::Registry,
     report::{self, Results, blocks},
 };
 use anyhow::{Context, bail};
+use ipc_core::Spec;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -27,7 +29,7 @@ pub struct Args {
 ///
 /// # Errors
 /// A missing or broken file, by name and line; CSV of several tables without the name of one.
-pub fn main(args: &Args) -> anyhow::Result<Verdict> {
+pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     let dir = args.dir.clone().unwrap_or_else(|| folders::LATEST.into());
     // What cannot be printed is said before anything is written.
     let table = args.printing.choose(&Results::read(&dir)?.rows().tables())?;
@@ -37,7 +39,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     }
     let rows = results.rows();
     if let Some(page) = &args.blocks {
-        rewrite(page, &results, &dir)?;
+        rewrite(page, &results, &dir, registry)?;
         return Ok(Verdict::Done);
     }
     let answer = output::tables(args.printing.format, table, &rows)?;
@@ -49,7 +51,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
 }
 
 /// Makes the blocks of `page` anew. Its links are relative, so the results must lie below its folder.
-fn rewrite(page: &Path, results: &Results, dir: &Path) -> anyhow::Result<()> {
+fn rewrite(page: &Path, results: &Results, dir: &Path, registry: &Registry) -> anyhow::Result<()> {
     let real = |path: &Path| path.canonicalize().with_context(|| path.display().to_string());
     let (whole, from) = (real(dir)?, real(page)?);
     let beside = from.parent().unwrap_or(Path::new("/"));
@@ -61,8 +63,9 @@ fn rewrite(page: &Path, results: &Results, dir: &Path) -> anyhow::Result<()> {
             page.display()
         )
     })?;
+    let specs: Vec<Spec> = registry.iter().map(|mechanism| mechanism.spec).collect();
     let text = fs::read_to_string(page).with_context(|| page.display().to_string())?;
-    let made = blocks::rewritten(&text, results, folder).with_context(|| page.display().to_string())?;
+    let made = blocks::rewritten(&text, results, folder, &specs).with_context(|| page.display().to_string())?;
     write_atomically(&from, made.as_bytes())?;
     output::print(&format!("rewritten from {folder}: the measured blocks of {}\n", page.display()))
 }

@@ -8,11 +8,12 @@ use crate::{
     beside,
     cell::{Access, Placement, Workload},
     interrupt,
-    plan::{Depth, Plan, Selection},
+    plan::Plan,
     reference,
-    registry::{MECHANISMS, Mechanism},
+    registry::Registry,
     report::Rows,
     run,
+    selection::{Depth, Selection},
     streams::say,
     topology::Topology,
 };
@@ -40,8 +41,8 @@ pub struct Args {
     #[arg(long)]
     full: bool,
     /// Mechanisms, see `ipc-bench list`
-    #[arg(long, value_delimiter = ',', value_parser = mechanism())]
-    mechanism: Vec<&'static Mechanism>,
+    #[arg(long, value_delimiter = ',')]
+    mechanism: Vec<String>,
     /// What to measure
     #[arg(long, value_delimiter = ',')]
     workload: Vec<Workload>,
@@ -68,11 +69,6 @@ pub struct Args {
     out: Option<PathBuf>,
     #[command(flatten)]
     printing: Printing,
-}
-
-fn mechanism() -> impl TypedValueParser<Value = &'static Mechanism> {
-    let names = PossibleValuesParser::new(MECHANISMS.iter().map(|mechanism| mechanism.spec.name));
-    names.map(|name| Mechanism::named(&name).expect("one of the possible values"))
 }
 
 fn wait() -> impl TypedValueParser<Value = Wait> {
@@ -107,7 +103,7 @@ fn cpus(text: &str) -> Result<[usize; 2], String> {
 }
 
 impl Args {
-    fn selection(&self) -> Selection {
+    fn selection(&self, registry: &Registry) -> Selection {
         Selection {
             depth: match (self.quick, self.full) {
                 (true, _) => Depth::Quick,
@@ -115,7 +111,7 @@ impl Args {
                 _ => Depth::Default,
             },
             filter: self.filter.clone(),
-            mechanisms: distinct(&self.mechanism),
+            mechanisms: distinct(&self.mechanism).iter().filter_map(|name| registry.named(name)).collect(),
             workloads: distinct(&self.workload),
             sizes: distinct(&self.size),
             placements: distinct(&self.placement),
@@ -164,12 +160,12 @@ fn folder_of_run(asked: Option<&Path>, complete: bool) -> anyhow::Result<PathBuf
 ///
 /// # Errors
 /// Options that leave nothing to measure, CPUs that are not there, a folder that cannot be written.
-pub fn main(args: &Args) -> anyhow::Result<Verdict> {
+pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict> {
     let topology = match args.cpus {
         Some(cpus) => Topology::of_two(cpus)?,
         None => Topology::here()?,
     };
-    let plan = Plan::expand(&args.selection(), &topology)?;
+    let plan = Plan::expand(registry, &args.selection(registry), &topology)?;
     let tables: Vec<Table> = plan
         .workloads()
         .map(|workload| workload.name().parse())
@@ -351,7 +347,7 @@ struct Compare {
 ///
 /// # Errors
 /// As [`main`].
-pub fn compare() -> anyhow::Result<Verdict> {
+pub fn compare(registry: &'static Registry) -> anyhow::Result<Verdict> {
     folders::enter_workspace()?;
     interrupt::prepare().context("sigaction")?;
     let words: Vec<OsString> = std::env::args_os().collect();
@@ -361,9 +357,9 @@ pub fn compare() -> anyhow::Result<Verdict> {
     }
     if !words.iter().any(|word| word == "--bench") {
         let smoke = Args { quick: true, forks: Some(1), filter: Some("latency/pipe/64".into()), ..Args::default() };
-        return main(&smoke);
+        return main(&smoke, registry);
     }
-    main(&super::parse::<Compare>(without_criterion(words)).args)
+    main(&super::parse::<Compare>(registry, without_criterion(words)).args, registry)
 }
 
 #[cfg(test)]

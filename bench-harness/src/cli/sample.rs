@@ -2,18 +2,15 @@
 
 use super::{Verdict, output};
 use crate::{
-    cell::{Cell, Workload},
-    copies::Subject,
-    gate::{
-        exact,
-        reading::{self, Identity, Stretch},
-    },
+    cell::{Cell, CopyCell, Workload},
+    gate::reading::Stretch,
     inject::Injection,
-    interrupt,
+    interrupt, readings,
+    registry::{Mechanism, Registry},
     topology::Topology,
 };
 use anyhow::{Context, anyhow, bail};
-use std::{str::FromStr, time::Duration};
+use std::{fmt::Display, str::FromStr, time::Duration};
 
 /// Options of `sample`.
 #[derive(clap::Args)]
@@ -39,7 +36,7 @@ enum Wanted {
     /// A timed pair.
     Cell(Cell),
     /// A counted one.
-    Subject(Subject),
+    Copies(CopyCell),
 }
 
 impl FromStr for Wanted {
@@ -48,7 +45,7 @@ impl FromStr for Wanted {
     fn from_str(text: &str) -> Result<Self, String> {
         let counted = text.split('/').next() == Some(Workload::Copies.name());
         match (counted, text.split('/').count()) {
-            (true, 4) => text.parse().map(Self::Subject),
+            (true, 4) => text.parse().map(Self::Copies),
             (false, 6) => text.parse().map(Self::Cell),
             _ => Err(format!(
                 "'{text}' is no name of a sample: use WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS with latency or throughput, such as \
@@ -62,9 +59,9 @@ impl FromStr for Wanted {
 ///
 /// # Errors
 /// What cannot be measured or counted here.
-pub fn main(args: &Args) -> anyhow::Result<Verdict> {
+pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     let Some(wanted) = args.wanted.as_ref().filter(|_| !args.identify) else {
-        output::print(&format!("{}\n", serde_json::to_string(&Identity::current())?))?;
+        output::print(&format!("{}\n", serde_json::to_string(&readings::identity(registry))?))?;
         return Ok(Verdict::Done);
     };
     interrupt::install().context("sigaction")?;
@@ -74,11 +71,13 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
             let slow_by = injection.and_then(|injection| injection.part(&cell.to_string()));
             let stretch =
                 Stretch { warm_up: Duration::from_millis(args.warm_up), measure: Duration::from_millis(args.measure) };
-            let reading = reading::measure(cell, stretch, slow_by, &Topology::here()?).map_err(|why| anyhow!(why))?;
+            let mechanism = known(registry, cell, cell.mechanism)?;
+            let reading =
+                readings::time(mechanism, cell, stretch, slow_by, &Topology::here()?).map_err(|why| anyhow!(why))?;
             (serde_json::to_string(&reading)?, reading.wrong_payload, None)
         }
-        Wanted::Subject(subject) => {
-            let reading = exact::measure(subject);
+        Wanted::Copies(cell) => {
+            let reading = readings::count(known(registry, cell, cell.mechanism)?, cell);
             (serde_json::to_string(&reading)?, reading.wrong_payload, reading.error)
         }
     };
@@ -93,4 +92,9 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     } else {
         Verdict::Done
     })
+}
+
+/// The mechanism of the cell `name`.
+fn known(registry: &Registry, name: &dyn Display, mechanism: &str) -> anyhow::Result<&'static Mechanism> {
+    registry.known(mechanism).map_err(|why| anyhow!("'{name}' cannot be measured: {why}"))
 }

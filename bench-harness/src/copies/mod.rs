@@ -23,74 +23,19 @@ pub mod trace;
 mod tracee;
 pub mod watch;
 
-use crate::{
-    cell::Access,
-    record::CopiesRow,
-    registry::{MECHANISMS, Mechanism},
-    worker::cause_of,
-    workload::courier::Courier,
-};
+use crate::{worker::cause_of, workload::courier::Courier};
 use counts::{Counts, LineOf, Through};
 use ipc_core::{Channel, Error, ledger::Entries, process::Exit};
 use lockstep::{LockStep, RECEIVER, SENDER};
 use reference::{Claim, Passing};
 use rules::{Place, Rule};
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::collections::BTreeMap;
 use trace::Untraced;
 use watch::{Accesses, Unwatched};
-
-/// One thing measured: prints as `copies/pipe/4096/copy`.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject {
-    /// What is measured.
-    pub mechanism: &'static Mechanism,
-    /// Message length in bytes.
-    pub size: usize,
-    /// How the processes reach the payload.
-    pub access: Access,
-}
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "copies/{}/{}/{}", self.mechanism.spec.name, self.size, self.access)
-    }
-}
-
-impl FromStr for Subject {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |why: String| format!("'{text}' names nothing to count: {why}");
-        let parts: Vec<&str> = text.split('/').collect();
-        let ["copies", mechanism, size, access] = parts[..] else {
-            return Err(wrong("use copies/MECHANISM/SIZE/ACCESS, such as copies/pipe/4096/copy".into()));
-        };
-        let known = Mechanism::named(mechanism);
-        Ok(Self {
-            mechanism: known.ok_or_else(|| wrong(format!("no mechanism '{mechanism}' (see `ipc-bench list`)")))?,
-            size: match size.parse() {
-                Ok(0) | Err(_) => return Err(wrong(format!("'{size}' is no number of bytes from 1 on"))),
-                Ok(size) => size,
-            },
-            access: access.parse().map_err(wrong)?,
-        })
-    }
-}
-
-/// The lengths that are measured unless others are asked for: a page, and sixteen.
-pub const SIZES: [usize; 2] = [4 << 10, 64 << 10];
 
 /// The shortest message that copies are counted by: a note of some 24 bytes beside it is told from it by its length, and memcpy
 /// does not reach a byte in its middle twice, as it does in short ones that are no multiple of a vector.
 pub const SHORTEST: usize = 1 << 10;
-
-/// Every mechanism by every access it has, at `sizes`.
-pub fn subjects(sizes: &[usize]) -> Vec<Subject> {
-    let of = |mechanism: &'static Mechanism| {
-        mechanism.accesses().flat_map(move |access| sizes.iter().map(move |&size| Subject { mechanism, size, access }))
-    };
-    MECHANISMS.iter().flat_map(of).collect()
-}
 
 /// Why there are no figures.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,7 +53,7 @@ pub enum Unmeasured {
     #[error("the {0} died without a report: {cause}", cause = cause_of(*.1))]
     Died(&'static str, Exit),
     /// A message arrived that is not what was sent.
-    #[error("{WRONG_PAYLOAD}: {0}")]
+    #[error("wrong payload: {0}")]
     WrongPayload(Error),
 }
 
@@ -273,131 +218,7 @@ impl Findings {
     }
 }
 
-/// Measures `subject`.
-pub fn measure(subject: &Subject) -> CopiesRow {
-    measure_by(subject, rules::TABLE)
-}
-
-/// Measures `subject` by another table than [`rules::TABLE`].
-pub fn measure_by(subject: &Subject, table: &'static [Rule]) -> CopiesRow {
-    let Subject { mechanism, size, access } = *subject;
-    let mut row = CopiesRow::empty(mechanism.spec.name, size, access);
-    row.declared = match access {
-        Access::Copy => Some(mechanism.spec.declared_copies.copying),
-        Access::InPlace => mechanism.spec.declared_copies.in_place,
-    };
-    let found = match mechanism.copies(access) {
-        Some(trial) => (trial.measure)(size, table).map_err(|unmeasured| unmeasured.to_string()),
-        None => Err(format!("{} has no access {access}", mechanism.spec.name)),
-    };
-    match found {
-        Ok(findings) => enter(&mut row, &findings),
-        Err(why) => row.error = why,
-    }
-    row
-}
-
-/// Turns findings into figures.
-fn enter(row: &mut CopiesRow, findings: &Findings) {
-    let each = |sum: u64| sum as f64 / findings.messages as f64;
-    let mut evidence = vec![format!("system calls of {} messages traced", findings.messages)];
-    let [sender, receiver] = &findings.counts;
-    row.syscalls_send = Some(each(sender.calls()));
-    row.syscalls_recv = Some(each(receiver.calls()));
-    match findings.kernel_copies(row.size) {
-        Ok(copies) => {
-            row.kernel_copies = Some(copies);
-            row.moved = Some(each(sender.moved() + receiver.moved()) / row.size as f64);
-        }
-        Err(why) => row.error = why,
-    }
-    for claim in &findings.claims {
-        evidence.extend(match claim.confirmed {
-            Some(true) => Some(format!("{}: a reference, confirmed by a change behind it", call(&claim.of))),
-            Some(false) => Some(format!("{}: no reference confirmed, so counted once more", call(&claim.of))),
-            None => None,
-        });
-    }
-    let notes = sender.notes() + receiver.notes();
-    if notes > 0 {
-        evidence.push(format!("{:.0} bytes about each message not counted", each(notes)));
-    }
-    if !findings.fits {
-        evidence.push("a message longer than the channel, so waiting is counted".into());
-    }
-    let in_ledger = each(findings.ledgers.iter().map(|entries| entries.copied_bytes).sum()) / row.size as f64;
-    match &findings.accesses {
-        Ok(accesses) => {
-            row.user_copies = Some(accesses.copies() as f64);
-            evidence.push(format!("payload byte watched: written {}, read {}", accesses.writes, accesses.reads));
-            if (in_ledger - accesses.copies() as f64).abs() > TOLERANCE {
-                evidence.push(format!("its ledger holds {in_ledger:.2}"));
-            }
-        }
-        Err(why) if why.is_for_want_of_means() => {
-            row.user_copies = Some(in_ledger);
-            evidence.push(format!("own copies from the ledger ({why})"));
-        }
-        Err(why) if row.error.is_empty() => row.error = format!("not known: {why}"),
-        Err(_) => {}
-    }
-    if !findings.hidden.is_empty() {
-        row.user_copies = None;
-    }
-    row.by_reference = findings.passing.map(|passing| passing.by_reference);
-    evidence.extend(findings.passing.map(|passing| {
-        let value = if passing.by_reference { "new" } else { "old" };
-        let place = if passing.same_place { ", at the same place of shared memory" } else { "" };
-        format!("changed after sending: the {value} value arrived{place}")
-    }));
-    row.total_copies = row.kernel_copies.zip(row.user_copies).map(|(kernel, user)| kernel + user);
-    row.evidence = evidence.join("; ");
-}
-
 /// A kind of call in words.
 pub(crate) fn call((name, from, to): &LineOf) -> String {
     format!("{name} ({from} to {to})")
-}
-
-/// What is wrong with a row: a figure that is not what the mechanism declares, or a wrong payload.
-pub fn verdict(row: &CopiesRow) -> Option<String> {
-    if row.error.starts_with(WRONG_PAYLOAD) {
-        return Some(row.error.clone());
-    }
-    let (total, declared) = (row.total_copies?, row.declared?);
-    let differs = (total - f64::from(declared)).abs() > TOLERANCE;
-    differs.then(|| format!("{total:.2} copies measured, {declared} declared"))
-}
-
-/// How far a figure may lie from what is declared: half of the last decimal shown, twice.
-const TOLERANCE: f64 = 0.01;
-/// What an error about a wrong payload begins with.
-const WRONG_PAYLOAD: &str = "wrong payload";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_subject_is_read_from_its_name() {
-        for subject in subjects(&[1, 64, 4096]) {
-            let read: Subject = subject.to_string().parse().unwrap();
-            assert_eq!(read.to_string(), subject.to_string());
-        }
-    }
-
-    #[test]
-    fn what_names_nothing_says_which_part_is_wrong() {
-        for (wrong, part) in [
-            ("copies/pipe", "copies/MECHANISM/SIZE/ACCESS"),
-            ("latency/pipe/64/copy", "copies/MECHANISM/SIZE/ACCESS"),
-            ("copies/tube/64/copy", "'tube'"),
-            ("copies/pipe/0/copy", "'0'"),
-            ("copies/pipe/4K/copy", "'4K'"),
-            ("copies/pipe/64/steal", "'steal'"),
-        ] {
-            let error = wrong.parse::<Subject>().unwrap_err();
-            assert!(error.contains(&format!("'{wrong}'")) && error.contains(part), "{error}");
-        }
-    }
 }

@@ -434,11 +434,11 @@ fn loopback(trials: &Trials) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::MECHANISMS;
+    use crate::STANDARD;
 
     #[test]
     fn all_that_need_pipes_share_their_limits() {
-        let specs = MECHANISMS.iter().map(|mechanism| mechanism.spec);
+        let specs = STANDARD.iter().map(|mechanism| mechanism.spec);
         let need_pipes = specs.filter(|spec| ["pipes", "FIFOs"].iter().any(|object| spec.objects.contains(object)));
         assert_eq!(need_pipes.map(|spec| spec.name).collect::<Vec<_>>(), PIPES);
     }

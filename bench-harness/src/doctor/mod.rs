@@ -16,7 +16,7 @@ mod usage;
 
 pub use trials::Trials;
 
-use crate::{host::Host, plan::Selection, topology::Topology};
+use crate::{host::Host, registry::Registry, selection::Selection, topology::Topology};
 pub(crate) use causes::Blame;
 use ipc_core::objects;
 use serde::Serialize;
@@ -184,12 +184,12 @@ impl Finding {
 
 /// Examines the machine. Forks a pair for every mechanism and length of the default plan, which takes about a second; what
 /// they make in the kernel is gone afterwards.
-pub fn examine() -> Vec<Finding> {
-    examine_for(&Selection::default())
+pub fn examine(registry: &'static Registry) -> Vec<Finding> {
+    examine_for(registry, &Selection::default())
 }
 
 /// [`examine`], for the plan that `selection` makes.
-pub fn examine_for(selection: &Selection) -> Vec<Finding> {
+pub fn examine_for(registry: &'static Registry, selection: &Selection) -> Vec<Finding> {
     let host = Host::gather();
     let mut findings = Vec::new();
     let topology = Topology::here().unwrap_or_else(|error| {
@@ -197,7 +197,7 @@ pub fn examine_for(selection: &Selection) -> Vec<Finding> {
         findings.push(Finding::new(Group::Placements, "affinity", Err(error.to_string())).advice(advice));
         Topology::default()
     });
-    let trials = Trials::run(selection, &topology);
+    let trials = Trials::run(registry, selection, &topology);
     findings.extend(trials.findings());
     findings.extend(processor::placements(&trials, &topology));
     findings.extend(limits::findings(&trials));

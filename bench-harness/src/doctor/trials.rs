@@ -4,10 +4,11 @@ use super::{Finding, Group, Verdict, limits};
 use crate::{
     cell::{Access, Pattern, Placement},
     pair,
-    plan::{Plan, Selection},
-    registry::{MECHANISMS, Mechanism},
+    plan::Plan,
+    registry::{Mechanism, Registry},
     report::units::size,
     sample::{Budget, Job, Sample},
+    selection::Selection,
     topology::{Cpus, Topology},
     worker::PairError,
 };
@@ -57,7 +58,7 @@ pub struct Cut {
 /// The default plan, tried.
 #[derive(Debug, Default)]
 pub struct Trials {
-    /// The mechanisms of the plan; all, where there are none.
+    /// The mechanisms of the plan.
     mechanisms: Vec<&'static Mechanism>,
     trials: Vec<Trial>,
     /// Why there is no plan.
@@ -68,8 +69,8 @@ pub struct Trials {
 
 impl Trials {
     /// Tries the plan of `selection` on `topology`.
-    pub fn run(selection: &Selection, topology: &Topology) -> Self {
-        let plan = match Plan::expand(selection, topology) {
+    pub fn run(registry: &'static Registry, selection: &Selection, topology: &Topology) -> Self {
+        let plan = match Plan::expand(registry, selection, topology) {
             Ok(plan) => plan,
             Err(error) => return Self { error: Some(error.to_string()), ..Self::default() },
         };
@@ -83,13 +84,16 @@ impl Trials {
         }
         let same_core = topology.cpus(Placement::SameCore).flatten();
         for trial in &mut trials {
-            let mechanism = Mechanism::named(trial.mechanism).expect("the plan has mechanisms of the registry only");
+            let mechanism = registry.named(trial.mechanism).expect("the plan has mechanisms of the registry only");
             trial.failure = pair(mechanism, trial.bytes, same_core).err();
         }
         // Any mechanism shows whether two processes can be pinned, and how far apart they are.
         let placements = topology.placements().filter_map(|placement| Some((placement, topology.cpus(placement)?)));
-        let placements = placements.map(|(placement, cpus)| (placement, pair(&MECHANISMS[0], 64, cpus))).collect();
-        Self { mechanisms: selection.mechanisms.clone(), trials, error: None, placements }
+        let any = registry.iter().next();
+        let placements = placements.filter_map(|(placement, cpus)| Some((placement, pair(any?, 64, cpus)))).collect();
+        let chosen = &selection.mechanisms;
+        let mechanisms = if chosen.is_empty() { registry.iter().collect() } else { chosen.clone() };
+        Self { mechanisms, trials, error: None, placements }
     }
 
     /// What became of a pair on `placement`, if that is here.
@@ -154,10 +158,7 @@ impl Trials {
         if let Some(error) = &self.error {
             return vec![Finding::new(Group::Mechanisms, "plan", Err(error.clone())).is(Verdict::Problem)];
         }
-        match &self.mechanisms[..] {
-            [] => MECHANISMS.iter().map(|mechanism| self.finding(mechanism)).collect(),
-            chosen => chosen.iter().map(|mechanism| self.finding(mechanism)).collect(),
-        }
+        self.mechanisms.iter().map(|mechanism| self.finding(mechanism)).collect()
     }
 
     fn finding(&self, mechanism: &Mechanism) -> Finding {

@@ -3,7 +3,7 @@
 use super::{
     exact,
     judge::Rules,
-    plan::{CONTROL_PERCENT, CONTROLS, Plan, known},
+    plan::{CONTROL_PERCENT, Plan},
     program::{CallError, Program, all_have},
     reading::{Reading, Stretch},
     report::{CellReport, Control, ExactReport, Expectation, Report, Side},
@@ -25,6 +25,8 @@ pub struct Request {
     pub plan: Plan,
     /// The cells.
     pub cells: Vec<Cell>,
+    /// Cells whose verdict is known beforehand: quiet ones, on one core, which every machine has.
+    pub controls: Vec<(Expectation, Cell)>,
     /// What was left out of the plan and why.
     pub notes: Vec<String>,
     /// The seed of every random choice: order, which side first, which build.
@@ -56,8 +58,9 @@ pub fn compare(request: &Request) -> Report {
     let (shared, lacking): (Vec<Cell>, Vec<Cell>) =
         request.cells.iter().partition(|cell| has(&request.base, cell) && has(&request.head, cell));
     let mut subjects: Vec<Subject> = shared.iter().map(|&cell| Subject::new(cell, Purpose::Comparison)).collect();
-    let controls = CONTROLS.map(|(expectation, name)| Subject::new(known(name), Purpose::Control(expectation)));
-    subjects.extend(controls.into_iter().filter(|control| has(&request.base, &control.cell)));
+    let controls =
+        request.controls.iter().map(|&(expectation, cell)| Subject::new(cell, Purpose::Control(expectation)));
+    subjects.extend(controls.filter(|control| has(&request.base, &control.cell)));
 
     run.screen(&mut subjects);
     let mut exact = Vec::new();
@@ -236,9 +239,7 @@ impl Run<'_> {
     fn count(&mut self, cells: &[Cell]) -> Vec<ExactReport> {
         let Request { base, head, .. } = self.request;
         let mut subjects = exact::subjects(cells);
-        subjects.retain(|subject| {
-            [base, head].iter().all(|side| all_have(side, subject.mechanism.spec.name, subject.access))
-        });
+        subjects.retain(|subject| [base, head].iter().all(|side| all_have(side, subject.mechanism, subject.access)));
         let mut progress = Progress::new(subjects.len() as u64, "counts");
         let mut found = Vec::new();
         for name in subjects.iter().map(ToString::to_string) {

@@ -6,18 +6,9 @@
 //! copies: how often one byte of them is touched need not be the number of copies.
 
 use super::report::{Count, ExactReport};
-use crate::{
-    cell::{Cell, named},
-    copies::{self, Findings, MESSAGES, SHORTEST, Subject, Trial, Unmeasured, WARM_UP, rules, trace::Untraced},
-    worker::{Worker, supervise},
-};
-use ipc_core::{
-    Error,
-    ledger::{self, Entries},
-};
-use nix::sys::resource::{UsageWho, getrusage};
+use crate::cell::{Access, Cell, CopyCell, named};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 named! {
     /// What is counted, per message and of both processes together.
@@ -67,11 +58,6 @@ pub struct ExactReading {
     pub wrong_payload: bool,
 }
 
-/// The shortest message whose kernel copies can be told: what is said about one is less than 40 bytes.
-const TOLD: usize = 64;
-/// When the pair that only keeps its ledger is given up.
-const LIMIT: Duration = Duration::from_secs(10);
-
 impl ExactReading {
     /// The count of `quantity`.
     pub fn count(&self, quantity: Quantity) -> Option<f64> {
@@ -87,119 +73,25 @@ impl ExactReading {
     fn why_not(&self, quantity: Quantity) -> Option<&str> {
         self.missing.get(&quantity).or(self.error.as_ref()).map(String::as_str)
     }
-
-    fn failed(subject: &Subject, error: String, wrong_payload: bool) -> Self {
-        Self { name: subject.to_string(), error: Some(error), wrong_payload, ..Self::default() }
-    }
-
-    fn traced(subject: &Subject, found: &Findings) -> Self {
-        let mut missing = BTreeMap::new();
-        let mut or_missing =
-            |quantity, count: Result<f64, String>| count.map_err(|why| missing.insert(quantity, why)).ok();
-        let per_message = |sum: u64| sum as f64 / found.messages as f64;
-        let accesses = found.accesses.as_ref().map_err(ToString::to_string);
-        let kernel = match subject.size {
-            ..TOLD => Err(format!("below {TOLD} bytes the payload is not told from what is said about it")),
-            size => found.kernel_copies(size),
-        };
-        let copies = match subject.size {
-            ..SHORTEST => kernel,
-            _ => kernel.and_then(|kernel| Ok(kernel + accesses.clone()?.copies() as f64)),
-        };
-        let touches = accesses.map(|accesses| (accesses.writes + accesses.reads) as f64);
-        let faults = found.faults.map(per_message).ok_or("/proc/PID/stat cannot be read".to_owned());
-        Self {
-            name: subject.to_string(),
-            evidence: Some(Evidence::Traced),
-            syscalls: Some(per_message(found.counts.iter().map(|counts| counts.calls()).sum())),
-            copies: or_missing(Quantity::Copies, copies),
-            touches: or_missing(Quantity::Touches, touches),
-            faults: or_missing(Quantity::Faults, faults),
-            missing,
-            ..Self::default()
-        }
-    }
-
-    fn by_ledger(subject: &Subject, trial: &Trial, refusal: &Untraced) -> Self {
-        let kept = match keep(subject.size, trial) {
-            Ok(kept) => kept,
-            Err(why) => return Self::failed(subject, format!("not traced ({refusal}); {why}"), false),
-        };
-        let per_message = |sum: u64| sum as f64 / MESSAGES as f64;
-        Self {
-            name: subject.to_string(),
-            evidence: Some(Evidence::Ledger),
-            syscalls: Some(per_message(kept.calls)),
-            copies: Some(per_message(kept.copied_bytes) / subject.size as f64),
-            faults: Some(per_message(kept.faults)),
-            missing: [(Quantity::Touches, refusal.to_string())].into(),
-            ..Self::default()
-        }
-    }
-}
-
-/// What a process that has both ends enters and faults for [`MESSAGES`] messages.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    calls: u64,
-    copied_bytes: u64,
-    faults: u64,
-}
-
-/// Moves messages in a child, and as many more, so that what the channel costs before and after them falls out.
-fn keep(size: usize, trial: &Trial) -> Result<Kept, String> {
-    let exchange = trial.exchange;
-    let worker = Worker::fork("pair", || {
-        let used = |messages: u64| -> ipc_core::Result<(Entries, u64)> {
-            let (entries, faults) = (ledger::entries(), minor_faults()?);
-            exchange(size, messages).map_err(|why| match why {
-                Unmeasured::Channel(error) | Unmeasured::WrongPayload(error) => error,
-                other => Error::Unsupported { what: "exchange", why: other.to_string() },
-            })?;
-            Ok((ledger::entries().since(entries), minor_faults()? - faults))
-        };
-        // What the process itself does once.
-        used(WARM_UP)?;
-        let (few, few_faults) = used(WARM_UP)?;
-        let (many, many_faults) = used(WARM_UP + MESSAGES)?;
-        let more = many.since(few);
-        let faults = many_faults.saturating_sub(few_faults);
-        Ok(Kept { calls: more.calls, copied_bytes: more.copied_bytes, faults })
-    });
-    let mut workers = [worker.map_err(|error| error.to_string())?];
-    let mut kept = supervise(&mut workers, LIMIT).map_err(|error| error.to_string())?;
-    kept.pop().ok_or_else(|| "no report".into())
-}
-
-fn minor_faults() -> ipc_core::Result<u64> {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|e| Error::os("getrusage", e))?;
-    Ok(usage.minor_page_faults().cast_unsigned())
-}
-
-/// Counts what a message of `subject` takes, in a pair of its own. Whatever befalls it is in the reading.
-pub fn measure(subject: &Subject) -> ExactReading {
-    let Some(trial) = subject.mechanism.copies(subject.access) else {
-        let why = format!("{} has no access {}", subject.mechanism.spec.name, subject.access);
-        return ExactReading::failed(subject, why, false);
-    };
-    match (trial.measure)(subject.size, rules::TABLE) {
-        Ok(found) => ExactReading::traced(subject, &found),
-        Err(Unmeasured::Untraced(refusal @ Untraced::Refused { .. })) => {
-            ExactReading::by_ledger(subject, &trial, &refusal)
-        }
-        Err(why) => ExactReading::failed(subject, why.to_string(), matches!(why, Unmeasured::WrongPayload(_))),
-    }
 }
 
 /// The lengths that are counted, whatever is timed: a short message, where a call or a copy weighs most, and a page, where what is
 /// done by length shows.
-pub const SIZES: [usize; 2] = [64, 4 << 10];
+pub(super) const SIZES: [usize; 2] = [64, 4 << 10];
 
-/// What is counted beside `cells`: each of their mechanisms, by every access that it has, whichever of them is timed.
-pub fn subjects(cells: &[Cell]) -> Vec<Subject> {
-    let mut subjects = copies::subjects(&SIZES);
-    subjects.retain(|subject| cells.iter().any(|cell| cell.mechanism == subject.mechanism.spec.name));
-    subjects
+/// What is counted beside `cells`: each of their mechanisms by every access, whichever of them is timed.
+pub(super) fn subjects(cells: &[Cell]) -> Vec<CopyCell> {
+    let mut mechanisms: Vec<&'static str> = Vec::new();
+    for cell in cells {
+        if !mechanisms.contains(&cell.mechanism) {
+            mechanisms.push(cell.mechanism);
+        }
+    }
+    let of = |mechanism| {
+        let each = move |access: &Access| SIZES.map(|size| CopyCell { mechanism, size, access: *access });
+        Access::ALL.iter().flat_map(each)
+    };
+    mechanisms.into_iter().flat_map(of).collect()
 }
 
 /// How much larger a count may be, per message, and still be the same.

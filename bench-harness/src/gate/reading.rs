@@ -8,10 +8,6 @@ use crate::{
     host::Build,
     packed::Packed,
     record::Proximity,
-    registry::{MECHANISMS, Mechanism},
-    sample::{Budget, Job, Sample, is_relocated, proximity},
-    topology::Topology,
-    worker::PairError,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -35,12 +31,9 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Of the program that runs.
-    pub fn current() -> Self {
-        let ways = MECHANISMS
-            .iter()
-            .flat_map(|mechanism| mechanism.accesses().map(|access| format!("{}/{access}", mechanism.spec.name)));
-        Self { program: PROGRAM.into(), schema: SCHEMA, build: Build::current(), ways: ways.collect() }
+    /// Of the program that runs, which has `ways`.
+    pub fn current(ways: Vec<String>) -> Self {
+        Self { program: PROGRAM.into(), schema: SCHEMA, build: Build::current(), ways }
     }
 
     /// Whether it has `mechanism` by `access`.
@@ -48,9 +41,6 @@ impl Identity {
         self.ways.contains(&format!("{mechanism}/{access}"))
     }
 }
-
-/// How long a pair may take beside its stretch: it needs a hundredth of a second, and a build that hangs is asked often.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long a pair is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,25 +83,6 @@ pub struct Reading {
 }
 
 impl Reading {
-    fn of(cell: &Cell, sample: &Sample) -> Self {
-        let histogram = sample.histogram.as_ref().map(Packed::unpack);
-        let quantile = |q| histogram.as_ref().map(|histogram| histogram.value_at_quantile(q) as f64);
-        Self {
-            cell: cell.to_string(),
-            p50_ns: quantile(0.5),
-            batch_p50_ns: sample.batch_p50_ns,
-            p99_ns: quantile(0.99),
-            p999_ns: quantile(0.999),
-            max_ns: quantile(1.0),
-            msgs_per_s: (cell.workload == Workload::Throughput).then(|| sample.msgs_per_s()),
-            lost: sample.lost,
-            proximity: proximity(sample),
-            disturbed: is_relocated(sample) || sample.migrated || sample.stopped,
-            histogram: sample.histogram.clone(),
-            ..Self::default()
-        }
-    }
-
     /// What a round trip took by stamps, or a message, in nanoseconds.
     pub fn stamped_ns(&self) -> Option<f64> {
         self.p50_ns.or_else(|| Some(1e9 / self.msgs_per_s?))
@@ -135,42 +106,4 @@ impl Reading {
             None => None,
         }
     }
-
-    fn failed(cell: &Cell, error: &PairError) -> Self {
-        Self {
-            cell: cell.to_string(),
-            error: Some(error.to_string()),
-            wrong_payload: matches!(error, PairError::WrongPayload(_)),
-            ..Self::default()
-        }
-    }
-}
-
-/// Forks one pair of `cell`, a timed one, and measures it; `slow_by` slows it down on purpose (see [`inject`](crate::inject)).
-///
-/// # Errors
-/// A cell that cannot be measured on this machine, or is not timed. What befalls the pair is in the reading.
-pub fn measure(cell: &Cell, stretch: Stretch, slow_by: Option<f64>, topology: &Topology) -> Result<Reading, String> {
-    if !Workload::TIMED.contains(&cell.workload) {
-        let timed = Workload::TIMED.map(Workload::name).join(" or ");
-        return Err(format!("'{cell}' is not timed: use a cell of {timed}"));
-    }
-    let cpus = topology.cpus(cell.placement).ok_or_else(|| {
-        let here: Vec<_> = topology.placements().map(|placement| placement.name()).collect();
-        format!("no placement '{}' here: this process can use {}", cell.placement, here.join(", "))
-    })?;
-    let job = Job {
-        pattern: cell.workload.patterns()[0],
-        size: cell.size,
-        cpus,
-        wait: cell.wait,
-        budget: Budget::Time { warm_up: stretch.warm_up, measure: stretch.measure },
-        deadline: PATIENCE + stretch.warm_up + 2 * stretch.measure,
-        slow_by,
-    };
-    let mechanism = Mechanism::named(cell.mechanism).expect("a cell has a mechanism of the registry");
-    Ok(match mechanism.run(cell.access, &job) {
-        Ok(sample) => Reading::of(cell, &sample),
-        Err(error) => Reading::failed(cell, &error),
-    })
 }

@@ -17,7 +17,6 @@ mod times;
 use crate::{
     cell::{Placement, Workload},
     record::LifecycleRow,
-    registry::Mechanism,
     topology::{Cpus, Topology},
 };
 use holdings::Holdings;
@@ -95,9 +94,4 @@ impl Probes {
             error: wrong.join("; "),
         }
     }
-}
-
-/// Measures `mechanism`, within half a second where the machine is quiet.
-pub fn measure(mechanism: &'static Mechanism, topology: &Topology) -> LifecycleRow {
-    mechanism.lifecycle().measure(mechanism.spec.name, topology)
 }

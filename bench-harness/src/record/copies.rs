@@ -71,7 +71,22 @@ impl CopiesRow {
             error: String::new(),
         }
     }
+
+    /// What is wrong: a figure that is not what the mechanism declares, or a wrong payload.
+    pub fn verdict(&self) -> Option<String> {
+        if self.error.starts_with(WRONG_PAYLOAD) {
+            return Some(self.error.clone());
+        }
+        let (total, declared) = (self.total_copies?, self.declared?);
+        let differs = (total - f64::from(declared)).abs() > TOLERANCE;
+        differs.then(|| format!("{total:.2} copies measured, {declared} declared"))
+    }
 }
+
+/// How far a figure may lie from what is declared: half of the last decimal shown, twice.
+pub const TOLERANCE: f64 = 0.01;
+/// What an error about a wrong payload begins with.
+const WRONG_PAYLOAD: &str = "wrong payload";
 
 impl Row for CopiesRow {
     const FILE: &'static str = "copies.csv";

@@ -6,10 +6,7 @@ use super::{
     tables::{NO_FIGURE, grouped},
     units,
 };
-use crate::{
-    copies,
-    record::{CopiesRow, Row as _},
-};
+use crate::record::{CopiesRow, Row as _};
 
 /// The table, with how its figures were had and why others are missing below.
 pub fn table(rows: &[CopiesRow]) -> Table {
@@ -47,7 +44,7 @@ pub fn table(rows: &[CopiesRow]) -> Table {
 fn line(row: &CopiesRow) -> Vec<Field> {
     let figure = |value: Option<f64>| Field::number(value, |value| format!("{value:.2}"));
     let yes = |value| if value { "yes" } else { "no" };
-    let differs = if copies::verdict(row).is_some() { "≠ " } else { "" };
+    let differs = if row.verdict().is_some() { "≠ " } else { "" };
     vec![
         row.mechanism.clone().into(),
         row.access.to_string().into(),

@@ -3,13 +3,13 @@
 
 use super::careless::{Astray, Bounce, Call, Careless, Detour, Heap, Memcpy, Odd, Straight, Wander};
 use bench_harness::{
+    Mechanism, STANDARD,
     cell::Access,
     copies::{
         Subject,
         trace::{Tracee, trace},
     },
     gate::exact::{Evidence, ExactReading, Quantity, SIZES, compare, measure},
-    registry::Mechanism,
 };
 use ipc_core::{Channel, InPlace, conformance::Verdict};
 use ipc_pipe::Pipe;

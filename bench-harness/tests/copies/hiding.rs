@@ -6,10 +6,10 @@ use super::{
     sys::{self, Mapped, Semaphores},
 };
 use bench_harness::{
+    Mechanism, STANDARD,
     cell::Access,
     copies::{self, SHORTEST, SIZES},
     record::CopiesRow,
-    registry::Mechanism,
 };
 use ipc_core::{Channel, Endpoint, Options, Result, Spec, conformance::Verdict, pages::sealed_memfd, process};
 use ipc_pipe::Pipe;
@@ -51,7 +51,7 @@ pub fn is_counted<C: Channel, D: Detour>(more: f64) -> Verdict {
 pub fn is_not_known<C: Channel>(words: &[&str]) -> Verdict {
     let row = row::<C>();
     let said = words.iter().all(|word| row.error.contains(word));
-    must(row.total_copies.is_none() && said && copies::verdict(&row).is_none(), || format!("{row:?}"))
+    must(row.total_copies.is_none() && said && row.verdict().is_none(), || format!("{row:?}"))
 }
 
 /// By way of a thread that lives for this message: one more copy.

@@ -2,13 +2,13 @@
 
 use super::{row_of, sys};
 use bench_harness::{
+    Mechanism, STANDARD,
     cell::Access,
     copies::{
         self,
         trace::{Instead, with_stand_in},
     },
     file_copy::FileCopy,
-    registry::Mechanism,
     relay::{Plan, carry_all},
     topology::Topology,
 };
@@ -70,11 +70,11 @@ fn from_file_to_pipe(tid: Pid, from: u64, pointer: u64, to: u64, len: u64) -> Op
 
 /// A rule of no copy that the kernel does not keep counts as a copy, and the row says so; where it does, as none.
 pub fn a_reference_must_be_confirmed(name: &str) -> Verdict {
-    let mechanism = Mechanism::named(name).expect("it is in the table");
+    let mechanism = STANDARD.named(name).expect("it is in the table");
     for access in [Access::InPlace, Access::Copy] {
         let row = with_stand_in(copying, || row_of(mechanism, copies::SIZES[0], access));
         must(row.kernel_copies == Some(2.0) && row.evidence.contains("counted once more"), || format!("{row:?}"))?;
-        must(copies::verdict(&row).is_some(), || format!("{row:?}"))?;
+        must(row.verdict().is_some(), || format!("{row:?}"))?;
     }
     let honest = row_of(mechanism, copies::SIZES[0], Access::InPlace);
     must(honest.kernel_copies == Some(1.0) && honest.evidence.contains("confirmed by"), || format!("{honest:?}"))

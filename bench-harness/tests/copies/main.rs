@@ -11,6 +11,7 @@ mod sys;
 mod tracing;
 
 use bench_harness::{
+    Mechanism, STANDARD,
     cell::Access,
     copies::{
         self, Findings, SIZES, Subject, Unmeasured, measure, measure_by,
@@ -19,7 +20,6 @@ use bench_harness::{
         watch::{Accesses, Unwatched},
     },
     record::{CopiesRow, Row as _},
-    registry::{MECHANISMS, Mechanism},
     workload::courier::Copying,
 };
 use careless::{Astray, ByHand, Careless, Lying, Memcpy, Piecewise};
@@ -72,7 +72,7 @@ fn figures(mechanism: &'static Mechanism) -> Verdict {
                 must(may_lack(&(trial.measure)(size, rules::TABLE)), || format!("{row:?}"))?;
                 continue;
             }
-            if let Some(verdict) = copies::verdict(&row) {
+            if let Some(verdict) = row.verdict() {
                 return Err(format!("{}: {verdict}", row.name()));
             }
             if let Some((kernel, user, by_reference)) = known(mechanism.spec.name, access) {
@@ -211,9 +211,9 @@ fn wrong_lines_are_noticed<C: Channel>() -> Verdict {
 fn a_wrong_number_of_copies_is_noticed() -> Verdict {
     let mut table = rules::TABLE.to_vec();
     table.iter_mut().filter(|rule| rule.name == "write").for_each(|rule| rule.copies = 2);
-    let mechanism = Mechanism::named("pipe").expect("it is in the table");
+    let mechanism = STANDARD.named("pipe").expect("it is in the table");
     let row = measure_by(&Subject { mechanism, size: 4096, access: Access::Copy }, table.leak());
-    must(copies::verdict(&row).as_deref() == Some("3.00 copies measured, 2 declared"), || format!("{row:?}"))
+    must(row.verdict().as_deref() == Some("3.00 copies measured, 2 declared"), || format!("{row:?}"))
 }
 
 /// Nothing can be tested where this process may not trace; without debug registers the watch cannot.
@@ -277,7 +277,7 @@ fn hiding() -> Suite {
 
 fn main() {
     let mut suites = Vec::new();
-    for mechanism in &MECHANISMS {
+    for mechanism in STANDARD.iter() {
         suites.push(
             Suite::new(mechanism.spec.name)
                 .within(Duration::from_secs(120))

@@ -7,9 +7,9 @@ use super::{
     words,
 };
 use bench_harness::{
+    STANDARD,
     doctor::{Finding, Verdict as Grade, examine_for},
-    plan::Selection,
-    registry::Mechanism,
+    selection::Selection,
 };
 use ipc_core::{
     Error, Result,
@@ -117,8 +117,8 @@ fn full() -> Result<()> {
 
 fn examine() -> Vec<Finding> {
     let mechanisms =
-        ["pipe", "memfd", "posix-shm", "mmap-file"].map(|name| Mechanism::named(name).expect("it is registered"));
-    examine_for(&Selection { mechanisms: mechanisms.to_vec(), sizes: vec![64], ..Selection::default() })
+        ["pipe", "memfd", "posix-shm", "mmap-file"].map(|name| STANDARD.named(name).expect("it is registered"));
+    examine_for(&STANDARD, &Selection { mechanisms: mechanisms.to_vec(), sizes: vec![64], ..Selection::default() })
 }
 
 fn named<'a>(findings: &'a [Finding], what: &str) -> std::result::Result<&'a Finding, String> {

@@ -1,0 +1,4 @@
+//! What is measured, one file an experiment.
+
+pub mod copies;
+pub mod faults;

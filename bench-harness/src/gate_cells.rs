@@ -1,0 +1,131 @@
+//! Which cells the gate times, and the controls by which it shows that it can see.
+
+use crate::{
+    cell::{Access, Cell, Placement, Workload},
+    gate::{plan::Plan, report::Expectation},
+    registry::{Mechanism, Registry},
+    topology::Topology,
+};
+use ipc_core::Wait;
+
+/// Mechanisms of [`Plan::Smoke`] and of [`Plan::Twelve`] where a registry names no cells.
+const FEW: usize = 4;
+const SOME: usize = 12;
+
+/// The cells of `plan` on this machine. Cells that need more hardware threads than there are go into `notes`.
+pub fn cells(registry: &Registry, plan: Plan, topology: &Topology, notes: &mut Vec<String>) -> Vec<Cell> {
+    let named = registry.gate_cells();
+    let mut cells: Vec<Cell> = match plan {
+        Plan::Full => registry.iter().flat_map(on_one_core).collect(),
+        Plan::Twelve if named.twelve.is_empty() => registry.iter().take(SOME).map(round_trip).collect(),
+        Plan::Smoke | Plan::Twelve if named.smoke.is_empty() => registry.iter().take(FEW).map(round_trip).collect(),
+        Plan::Smoke | Plan::Twelve => registry.own().map(round_trip).collect(),
+    };
+    let more: &[&[&'static str]] = match plan {
+        Plan::Smoke => &[named.smoke],
+        Plan::Twelve => &[named.smoke, named.twelve],
+        Plan::Full => &[named.across],
+    };
+    cells.extend(more.iter().copied().flatten().map(|name| known(name)));
+    let all = cells.len();
+    cells.retain(|cell| topology.cpus(cell.placement).is_some());
+    if cells.len() < all {
+        notes.push(format!("{} cells need two cores, and this process has one", all - cells.len()));
+    }
+    cells
+}
+
+/// The controls: two that must stay silent and two that are slowed down and must be found.
+pub fn controls(registry: &Registry) -> Vec<(Expectation, Cell)> {
+    let named = registry.gate_cells().controls;
+    if !named.is_empty() {
+        return named.iter().map(|&(expectation, name)| (expectation, known(name))).collect();
+    }
+    let all: Vec<&Mechanism> = registry.iter().collect();
+    let (Some(first), Some(last)) = (all.first(), all.last()) else { return Vec::new() };
+    [(Expectation::Silent, last), (Expectation::Found, first)]
+        .into_iter()
+        .flat_map(|(expectation, mechanism)| {
+            [round_trip(mechanism), one_way(mechanism)].map(|cell| (expectation, cell))
+        })
+        .collect()
+}
+
+/// The cell called `name` in the lists of a registry.
+fn known(name: &str) -> Cell {
+    name.parse().expect("the lists hold names of cells")
+}
+
+fn on_core(mechanism: &Mechanism, workload: Workload, size: usize, access: Access) -> Cell {
+    let (placement, wait) = (Placement::SameCore, Wait::Block);
+    Cell { workload, mechanism: mechanism.spec.name, size, placement, wait, access }
+}
+
+fn round_trip(mechanism: &Mechanism) -> Cell {
+    on_core(mechanism, Workload::Latency, 64, Access::Copy)
+}
+
+fn one_way(mechanism: &Mechanism) -> Cell {
+    on_core(mechanism, Workload::Throughput, 4096, Access::Copy)
+}
+
+/// Latency and throughput of one mechanism on one core; throughput also in place, where it has that.
+fn on_one_core(mechanism: &Mechanism) -> impl Iterator<Item = Cell> {
+    let in_place = mechanism.accesses().any(|access| access == Access::InPlace);
+    let in_place = in_place.then(|| on_core(mechanism, Workload::Throughput, 4096, Access::InPlace));
+    [round_trip(mechanism), one_way(mechanism)].into_iter().chain(in_place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{registry::STANDARD, topology::Thread};
+    use std::collections::BTreeSet;
+
+    fn cells(plan: Plan, threads: usize) -> (Vec<Cell>, Vec<String>) {
+        let threads: Vec<Thread> = (0..threads).map(|cpu| Thread { cpu, core: cpu, socket: 0 }).collect();
+        let mut notes = Vec::new();
+        (super::cells(&STANDARD, plan, &Topology::of(&threads), &mut notes), notes)
+    }
+
+    #[test]
+    fn a_plan_has_as_many_cells_as_it_says_and_none_twice() {
+        for (plan, least, most) in [(Plan::Smoke, 4, 4), (Plan::Twelve, 12, 12), (Plan::Full, 55, 70)] {
+            let (cells, notes) = cells(plan, 2);
+            assert!((least..=most).contains(&cells.len()), "{plan}: {}", cells.len());
+            assert_eq!(cells.iter().collect::<BTreeSet<_>>().len(), cells.len());
+            assert!(notes.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_full_plan_has_every_mechanism_both_ways() {
+        let (cells, _) = cells(Plan::Full, 2);
+        for mechanism in STANDARD.iter() {
+            for workload in Workload::TIMED {
+                let has = |cell: &Cell| cell.mechanism == mechanism.spec.name && cell.workload == workload;
+                assert!(cells.iter().any(has), "{workload}/{}", mechanism.spec.name);
+            }
+        }
+    }
+
+    /// `ipc-bench gate --help`, README.md and METHODOLOGY.md say so.
+    #[test]
+    fn only_what_is_said_is_timed() {
+        let all: Vec<Cell> = Plan::ALL.iter().flat_map(|&plan| cells(plan, 2).0).collect();
+        assert_eq!(all.iter().map(|cell| cell.size).collect::<BTreeSet<_>>(), [64, 4 << 10, 64 << 10].into());
+        assert!(all.iter().all(|cell| Workload::TIMED.contains(&cell.workload) && cell.wait != Wait::Hybrid));
+        let near = [Placement::SameCore, Placement::CrossCore];
+        assert!(all.iter().all(|cell| near.contains(&cell.placement)));
+    }
+
+    #[test]
+    fn one_core_has_fewer_cells_and_all_controls() {
+        let (cells, notes) = cells(Plan::Full, 1);
+        assert!(cells.iter().all(|cell| cell.placement == Placement::SameCore) && cells.len() > 38);
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        for (_, cell) in controls(&STANDARD) {
+            assert_eq!(cell.placement, Placement::SameCore);
+        }
+    }
+}
