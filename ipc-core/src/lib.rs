@@ -46,4 +46,4 @@ pub use buffer::Buffer;
 pub use channel::{Channel, Endpoint, InPlace, Rendezvous, SendInPlace};
 pub use error::{Error, Result, Sign};
 pub use options::{Name, Options, Wait};
-pub use spec::{Copies, Custody, Framing, Reach, Reliability, Spec};
+pub use spec::{Attested, Bounds, Copies, Custody, Family, Framing, Limit, Reach, Reliability, Setting, Spec};

@@ -8,7 +8,9 @@ use crate::{
     mapping::{Mapping, reserve},
     ring::Size,
 };
-use ipc_core::{Channel, Copies, Custody, Framing, Options, Reach, Reliability, Result, Spec, pages::sealed_memfd};
+use ipc_core::{
+    Attested, Channel, Copies, Custody, Family, Framing, Options, Reach, Reliability, Result, Spec, pages::sealed_memfd,
+};
 use std::os::fd::OwnedFd;
 
 /// A sealed file in memory.
@@ -19,11 +21,16 @@ impl Channel for Memfd {
     const SPEC: Spec = Spec {
         name: "memfd",
         summary: "a ring in a sealed memfd",
+        family: Family::SharedMemory,
         framing: Framing::Message,
         reliability: Reliability::Reliable,
         reach: Reach::Inherited,
         objects: "1 memfd, 1 socket pair",
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
+        limits: &[],
+        ring_messages: 8,
+        pollable: false,
+        attested_sender: Attested::Nothing,
         declared_copies: Copies { copying: 2, in_place: Some(0) },
         custody: Custody::Channel,
         peer_death: "nothing; a socket beside the memory tells",

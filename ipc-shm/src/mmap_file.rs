@@ -9,7 +9,8 @@ use crate::{
     ring::Size,
 };
 use ipc_core::{
-    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Attested, Channel, Copies, Custody, Error, Family, Framing, Limit, Name, Options, Reach, Reliability, Rendezvous,
+    Result, Setting, Spec,
     objects::{self, Object, Owned},
 };
 use nix::{
@@ -26,11 +27,16 @@ impl Channel for MmapFile {
     const SPEC: Spec = Spec {
         name: "mmap-file",
         summary: "a ring in a mapped file",
+        family: Family::SharedMemory,
         framing: Framing::Message,
         reliability: Reliability::Reliable,
         reach: Reach::Named,
         objects: "1 file, 1 socket pair",
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
+        limits: &[Limit::amount("bytes of all files", Setting::TemporaryFolder, libc::ENOSPC)],
+        ring_messages: 8,
+        pollable: false,
+        attested_sender: Attested::Nothing,
         declared_copies: Copies { copying: 2, in_place: Some(0) },
         custody: Custody::Channel,
         peer_death: "nothing; a socket beside the memory tells",

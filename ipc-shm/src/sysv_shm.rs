@@ -5,7 +5,8 @@
 
 use crate::{end::RingEnd, mapping::Mapping, ring::Size};
 use ipc_core::{
-    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Attested, Channel, Copies, Custody, Error, Family, Framing, Limit, Name, Options, Reach, Reliability, Rendezvous,
+    Result, Setting, Spec,
     objects::{Object, Owned},
     spec::kernel_limit,
     sysv,
@@ -20,11 +21,20 @@ impl Channel for SysvShm {
     const SPEC: Spec = Spec {
         name: "sysv-shm",
         summary: "a ring in a System V segment",
+        family: Family::SharedMemory,
         framing: Framing::Message,
         reliability: Reliability::Reliable,
         reach: Reach::Named,
         objects: "1 segment, 1 socket pair",
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
+        limits: &[
+            Limit::length("bytes in a segment", Setting::Sysctl("kernel/shmmax")),
+            Limit::amount("pages of all segments", Setting::Sysctl("kernel/shmall"), libc::ENOSPC),
+            Limit::amount("segments", Setting::Sysctl("kernel/shmmni"), libc::ENOSPC),
+        ],
+        ring_messages: 8,
+        pollable: false,
+        attested_sender: Attested::Nothing,
         declared_copies: Copies { copying: 2, in_place: Some(0) },
         custody: Custody::Channel,
         peer_death: "nothing; a socket beside the memory tells",
