@@ -153,12 +153,12 @@ fn draw_column(canvas: &Canvas<'_>, axis: &LogAxis, dots: &[&Dot<'_>], left: f64
     for ((dot, spot), y) in dots.iter().zip(&spots).zip(places) {
         let look = look(dot.subject);
         let label = (spot.0 + LEADER, y);
-        canvas.line(&[(spot.0 + 5.0, spot.1), (label.0 - 3.0, y)], look.family.color(), 0.5);
+        canvas.line(&[(spot.0 + 5.0, spot.1), (label.0 - 3.0, y)], look.hue.color, 0.5);
         if let Some((lo, hi)) = dot.interval {
             let bar = [(spot.0, axis.at(lo)), (spot.0, axis.at(hi))];
-            canvas.line(&bar, tint(look.family.color(), 0.5), 1.0);
+            canvas.line(&bar, tint(look.hue.color, 0.5), 1.0);
         }
         canvas.marker(*spot, look, 4.5);
-        canvas.text(label, &dot.subject.label(), LABEL_SIZE, look.family.text_color(), Align::Start);
+        canvas.text(label, &dot.subject.label(), LABEL_SIZE, look.hue.text, Align::Start);
     }
 }

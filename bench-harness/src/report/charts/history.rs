@@ -3,7 +3,7 @@
 use super::{
     Header,
     lanes::{self, Column, Group, Lane, Sheet, Tick},
-    palette::{Family, Look, Shape, look},
+    palette::{Look, Shape, look},
 };
 use crate::{
     anchors::Anchor,
@@ -20,6 +20,7 @@ use crate::{
         units::{self, Quantity},
     },
 };
+use ipc_core::Family;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -130,7 +131,7 @@ fn of_machine(book: &Book) -> Option<String> {
         readings.iter().any(Option::is_some).then_some(Lane {
             label: label.into(),
             note: note.into(),
-            look: Look { family: Family::Other, shape: Shape::Circle, in_place: false },
+            look: Look::of(Family::Other, false),
             quantity: Quantity::Time,
             readings,
             changes: Vec::new(),

@@ -111,9 +111,9 @@ fn draw_panel(canvas: &Canvas<'_>, panel: &Panel, axes: &Axes<'_>, (left, top): 
     for (curve, spots) in panel.curves.iter().zip(&spots) {
         let look = look(&curve.subject);
         if look.in_place {
-            canvas.dashed(spots, look.family.color(), 1.5, (6.0, 3.0));
+            canvas.dashed(spots, look.hue.color, 1.5, (6.0, 3.0));
         } else {
-            canvas.line(spots, look.family.color(), 1.5);
+            canvas.line(spots, look.hue.color, 1.5);
         }
         let marked = if axes.mark_all { &spots[..] } else { &spots[spots.len() - 1..] };
         for spot in marked {
@@ -128,7 +128,7 @@ fn draw_panel(canvas: &Canvas<'_>, panel: &Panel, axes: &Axes<'_>, (left, top): 
         let label_left = plot_right + LEADER;
         let leader =
             [(end.0 + 5.0, end.1), ((plot_right - INSET + 9.0).max(end.0 + 5.0), end.1), (label_left - 16.0, y)];
-        let color = look.family.color();
+        let color = look.hue.color;
         if end.0 < plot_right - 2.0 * INSET {
             // The curve ends early; a dotted line cannot be taken for more of it.
             canvas.dashed(&leader, color, 1.0, (1.0, 4.0));
@@ -136,7 +136,7 @@ fn draw_panel(canvas: &Canvas<'_>, panel: &Panel, axes: &Axes<'_>, (left, top): 
             canvas.line(&leader, color, 0.5);
         }
         canvas.marker((label_left - 10.0, y), look, 3.5);
-        canvas.text((label_left, y), &label(curve), LABEL_SIZE, look.family.text_color(), Align::Start);
+        canvas.text((label_left, y), &label(curve), LABEL_SIZE, look.hue.text, Align::Start);
     }
 }
 

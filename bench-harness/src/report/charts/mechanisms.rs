@@ -76,7 +76,7 @@ fn draw(results: &Results, table: &Matrix, title: &str) -> String {
                 }
                 let look = look(&line.subject);
                 canvas.marker((MARGIN + 9.0, y), look, 4.5);
-                let color = look.family.text_color();
+                let color = look.hue.text;
                 canvas.text((MARGIN + 20.0, y), &line.subject.label(), 12.0, color, Align::Start);
             }
             for (column, view) in chunk.iter().enumerate() {
@@ -121,7 +121,7 @@ fn draw_entry(canvas: &Canvas<'_>, axis: &LogAxis, entry: &Entry, look: Look, y:
     let mut end = x + 5.0;
     if let Some(p99) = figure.p99 {
         let tip = axis.at(p99);
-        let color = look.family.color();
+        let color = look.hue.color;
         canvas.line(&[(x, y), (tip, y)], color, 1.5);
         canvas.line(&[(tip, y - 4.0), (tip, y + 4.0)], color, 1.5);
         end = end.max(tip);
@@ -131,5 +131,5 @@ fn draw_entry(canvas: &Canvas<'_>, axis: &LogAxis, entry: &Entry, look: Look, y:
     // A ground of its own keeps the grid from striking the figure out.
     let ground = (end + 4.0, end + 7.0 + text_width(&text, 11.0));
     canvas.rect((ground.0, y - 7.0), (ground.1, y + 7.0), if striped { STRIPE } else { WHITE });
-    canvas.text((end + 6.0, y), &text, 11.0, look.family.text_color(), Align::Start);
+    canvas.text((end + 6.0, y), &text, 11.0, look.hue.text, Align::Start);
 }

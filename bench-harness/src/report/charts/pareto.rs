@@ -189,7 +189,7 @@ fn draw_dots(
     let stairs: Vec<Spot> = corners.into_iter().chain(steps.last().copied()).collect();
     canvas.line(&stairs, INK, 1.0);
     for dot in dots {
-        let ((x, y), color) = (spot(dot), tint(look(&dot.subject).family.color(), 0.5));
+        let ((x, y), color) = (spot(dot), tint(look(&dot.subject).hue.color, 0.5));
         if let Some((lo, hi)) = dot.round_trip {
             canvas.line(&[(x_axis.at(lo), y), (x_axis.at(hi), y)], color, 1.0);
         }
@@ -208,8 +208,8 @@ fn draw_dots(
         let label = left + PLOT.0 + LEADER;
         // Dotted: a line would pass for a bar.
         let leader = [(from.0 + 6.0, from.1), (left + PLOT.0 + 6.0, from.1), (label - 14.0, y)];
-        canvas.dashed(&leader, look.family.color(), 0.5, (1.0, 4.0));
+        canvas.dashed(&leader, look.hue.color, 0.5, (1.0, 4.0));
         canvas.marker((label - 8.0, y), look, 4.0);
-        canvas.text((label, y), &dot.subject.label(), LABEL_SIZE, look.family.text_color(), Align::Start);
+        canvas.text((label, y), &dot.subject.label(), LABEL_SIZE, look.hue.text, Align::Start);
     }
 }
