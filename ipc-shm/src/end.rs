@@ -2,8 +2,9 @@
 
 use crate::{
     mapping::Mapping,
+    open::{self, Side, Size},
     protocol::{Alarm, Consumer, Producer, Slot},
-    ring::{self, Memory, Side, Size},
+    ring::Memory,
 };
 use ipc_core::{
     Endpoint, InPlace, Name, Options, Result, SendInPlace,
@@ -40,7 +41,7 @@ impl RingEnd {
     /// Opens `side` of memory whose header is written.
     pub(crate) fn open(memory: &Arc<dyn Memory>, side: Side, peer: Liveness, options: &Options) -> Result<Self> {
         let size = Size::of(options)?;
-        let (producer, consumer) = ring::open(memory, side, size, options.wait)?;
+        let (producer, consumer) = open::open(memory, side, size, options.wait)?;
         Ok(Self {
             producer,
             consumer,
@@ -56,7 +57,7 @@ impl RingEnd {
     /// Both ends of a fresh mapping of [`Size::mapping_len`] bytes.
     pub(crate) fn pair(mapping: Mapping, options: &Options) -> Result<(Self, Self)> {
         let memory: Arc<dyn Memory> = Arc::new(mapping);
-        ring::initialize(&*memory, Size::of(options)?, options.wait);
+        open::initialize(&*memory, Size::of(options)?, options.wait);
         let (near, far) = Liveness::pair()?;
         Ok((Self::open(&memory, Side::First, near, options)?, Self::open(&memory, Side::Second, far, options)?))
     }
@@ -71,7 +72,7 @@ impl RingEnd {
     ) -> Result<Self> {
         let deadline = options.deadline();
         let memory: Arc<dyn Memory> = Arc::new(mapping);
-        ring::initialize(&*memory, Size::of(options)?, options.wait);
+        open::initialize(&*memory, Size::of(options)?, options.wait);
         let mut peer = Meeting::open(name, mechanism)?.accept(deadline)?;
         peer.hear(deadline)?;
         drop(object);

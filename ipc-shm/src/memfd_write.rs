@@ -22,7 +22,7 @@ use crate::{
     end::RingEnd,
     mapping::Mapping,
     memfd::sealed,
-    ring::{Side, Size},
+    open::{Side, Size},
 };
 use ipc_core::{
     Attested, Channel, Copies, Custody, Endpoint, Error, Family, Framing, InPlace, Options, Reach, Reliability, Result,

@@ -2,7 +2,7 @@
 //!
 //! Good for relatives: one system call, no name, nothing to clean up. Bad for anybody else: there is nothing to open.
 
-use crate::{end::RingEnd, mapping::Mapping, ring::Size};
+use crate::{end::RingEnd, mapping::Mapping, open::Size};
 use ipc_core::{Attested, Channel, Copies, Custody, Family, Framing, Options, Reach, Reliability, Result, Spec};
 
 /// An anonymous mapping that a fork shares.

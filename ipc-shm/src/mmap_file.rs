@@ -6,7 +6,7 @@
 use crate::{
     end::RingEnd,
     mapping::{Mapping, reserve},
-    ring::Size,
+    open::Size,
 };
 use ipc_core::{
     Attested, Channel, Copies, Custody, Error, Family, Framing, Limit, Name, Options, Reach, Reliability, Rendezvous,

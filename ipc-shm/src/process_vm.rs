@@ -32,8 +32,8 @@
 use crate::{
     end::RingEnd,
     mapping::Mapping,
-    protocol::WORD,
-    ring::Size,
+    open::Size,
+    record::WORD,
     source::{DESCRIPTOR, Descriptor, STAMP, Source},
     sys,
 };

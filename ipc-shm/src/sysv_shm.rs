@@ -3,7 +3,7 @@
 //! Good for old programs. Bad otherwise: a key instead of a name, a segment that outlives its processes unless it is
 //! marked for removal, limits of the whole system. Marked right after attaching, it goes with the last process.
 
-use crate::{end::RingEnd, mapping::Mapping, ring::Size};
+use crate::{end::RingEnd, mapping::Mapping, open::Size};
 use ipc_core::{
     Attested, Channel, Copies, Custody, Error, Family, Framing, Limit, Name, Options, Reach, Reliability, Rendezvous,
     Result, Setting, Spec,
