@@ -2,9 +2,8 @@
 
 use super::{Format, Verdict, folders, output, run};
 use crate::{
-    cell::Cell,
     gate::{
-        engine::{self, Request},
+        builds::{self, Request},
         export,
         image::Unfit,
         plan::Plan,
@@ -73,7 +72,7 @@ pub struct Args {
 /// A cell's verdict as a row of CSV.
 #[derive(Serialize)]
 struct Row<'a> {
-    cell: Cell,
+    cell: &'a str,
     metric: Metric,
     status: Status,
     change: Option<f64>,
@@ -90,7 +89,7 @@ impl<'a> Row<'a> {
     fn of(report: &'a CellReport) -> Self {
         let CellReport { cell, metric, status, change, p, rounds, margin, detectable, error, .. } = report;
         Self {
-            cell: *cell,
+            cell,
             metric: *metric,
             status: *status,
             change: change.map(|change| change.by),
@@ -165,7 +164,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     }
     let injection = injection.map(|injection| injection.to_string());
     let request = Request { base, head, plan: args.plan, cells, notes, seed, injection };
-    let report = engine::compare(&request);
+    let report = builds::compare(&request);
     // First of all, so that what was found is known whatever becomes of the files.
     let printed = output::print(&match args.format {
         Format::Table => print::text(&report),
