@@ -8,6 +8,7 @@ use bench_harness::record::{
     self, CopiesRow, CostRow, Distribution, Error, FaultRow, Flag, LatencyRow, Proximity, Row, ThroughputRow,
     histograms,
 };
+use bench_harness::registry::{MECHANISMS, Mechanism};
 use bench_harness::report::{self, Rows, matrix, tables};
 use hdrhistogram::Histogram;
 use ipc_core::Wait;
@@ -18,43 +19,32 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-const MECHANISMS: [&str; 19] = [
-    "pipe",
-    "vmsplice",
-    "splice",
-    "fifo",
-    "sysv-msgq",
-    "posix-mq",
-    "sysv-shm",
-    "posix-shm",
-    "memfd",
-    "mmap-file",
-    "mmap-anon",
-    "memfd-write",
-    "process-vm",
-    "unix-stream",
-    "unix-dgram",
-    "unix-seqpacket",
-    "tcp",
-    "tcp-zerocopy",
-    "udp",
-];
 const VIEWS: [(Placement, Wait); 3] =
     [(Placement::SameCore, Wait::Block), (Placement::CrossCore, Wait::Block), (Placement::CrossCore, Wait::Spin)];
 
+fn mechanisms() -> impl Iterator<Item = &'static str> {
+    MECHANISMS.iter().map(|mechanism| mechanism.spec.name)
+}
+
+/// The copies of a message in place, if there is that.
+fn copies_in_place(mechanism: &str) -> Option<u32> {
+    Mechanism::named(mechanism).unwrap().spec.declared_copies.in_place
+}
+
+/// Mechanisms of which both processes reach the payload where it lies.
 fn is_memory(mechanism: &str) -> bool {
-    ["sysv-shm", "posix-shm", "memfd", "mmap-file", "mmap-anon"].contains(&mechanism)
+    copies_in_place(mechanism) == Some(0)
 }
 
 /// Mechanisms of which a process takes the payload from where the other produced it.
 fn lends(mechanism: &str) -> bool {
-    ["vmsplice", "splice", "memfd-write", "process-vm", "tcp-zerocopy"].contains(&mechanism)
+    copies_in_place(mechanism).is_some_and(|copies| copies > 0)
 }
 
 /// Every cell of a plan with these sizes.
 fn cells(workload: Workload, sizes: &[usize]) -> Vec<Cell> {
     let mut cells = Vec::new();
-    for mechanism in MECHANISMS {
+    for mechanism in mechanisms() {
         for &access in Access::ALL {
             for &size in sizes.iter().filter(|_| access == Access::Copy || is_memory(mechanism) || lends(mechanism)) {
                 let cell = |(placement, wait)| Cell { workload, mechanism, size, placement, wait, access };
@@ -77,7 +67,7 @@ fn refusal(cell: &Cell) -> Option<String> {
 
 /// A plausible median round trip.
 fn median_ns(cell: &Cell) -> f64 {
-    let rank = MECHANISMS.iter().position(|m| *m == cell.mechanism).unwrap() as f64;
+    let rank = mechanisms().position(|m| m == cell.mechanism).unwrap() as f64;
     let memory = is_memory(cell.mechanism);
     let network = if ["tcp", "udp"].contains(&cell.mechanism) { 1.7 } else { 1.0 };
     let base = match (cell.placement, cell.wait) {
@@ -520,7 +510,7 @@ fn a_report_is_the_same_every_time() {
     }
     let readme = String::from_utf8(first[&dir.path().join("README.md")].clone()).unwrap();
     assert!(readme.contains("ipc-bench run --out results") && readme.contains("spin on same-core is left out"));
-    for mechanism in MECHANISMS {
+    for mechanism in mechanisms() {
         assert!(readme.contains(&format!("| {mechanism} |")), "{mechanism} is not in the README");
     }
 }
@@ -757,7 +747,7 @@ fn the_terminal_tables_fit_and_rank() {
     assert!(tables.contains("posix-mq, sysv-msgq: a message of 65536 bytes cannot pass"), "{tables}");
     // Without copies and costs the ranking of small messages answers.
     assert!(answer.starts_with("Round trip, 64 B"), "{answer}");
-    assert!(MECHANISMS.iter().all(|mechanism| answer.contains(mechanism)));
+    assert!(mechanisms().all(|mechanism| answer.contains(mechanism)));
     assert_eq!(report::terminal(&Rows::default(), 100), report::Printed::default());
 }
 

@@ -84,11 +84,11 @@ impl StreamEnd {
     }
 }
 
-/// The limits that pipes and FIFOs meet (pipe(7), `fs/pipe.c`).
+/// The limits that pipes and FIFOs meet (pipe(7), `fs/pipe.c`). Beyond the soft limit a new pipe has two pages, and `F_SETPIPE_SZ`
+/// is `EPERM`. [`StreamEnd::new`] refuses such a pipe.
 pub const LIMITS: &[Limit] = &[
     Limit::amount("pages of all pipes of a user", Setting::Sysctl("fs/pipe-user-pages-soft"), libc::EPERM),
     Limit::amount("pages of all pipes of a user", Setting::Sysctl("fs/pipe-user-pages-hard"), libc::ENFILE),
-    Limit::amount("open files of all users", Setting::Sysctl("fs/file-max"), libc::ENFILE),
 ];
 
 /// What a pipe holds unless something else is asked for, in bytes.

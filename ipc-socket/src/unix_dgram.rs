@@ -30,6 +30,7 @@ impl Channel for UnixDgram {
         reach: Reach::Named,
         objects: "1 socket pair, and 1 that shows whether the peer lives",
         limit: "the send buffer less 32 bytes (net.core.wmem_default, wmem_max), at most 4 MiB",
+        // A message that is longer than the send buffer less 32 bytes is EMSGSIZE (unix_dgram_sendmsg, net/unix/af_unix.c).
         limits: &[
             Limit {
                 what: "bytes of a message in the send buffer",

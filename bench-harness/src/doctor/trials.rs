@@ -185,7 +185,7 @@ impl Trials {
         }
         let cells: usize = cut.iter().map(|trial| trial.cells).sum();
         let all: usize = of().map(|trial| trial.cells).sum();
-        let advice = match limits::on_length(name) {
+        let advice = match limits::on_length(&mechanism.spec) {
             limits if limits.is_empty() => "nothing: it is the protocol's own limit".into(),
             limits => format!("raise {}, see there", limits.join(" and ")),
         };
