@@ -12,6 +12,7 @@
 //! Shared memory has no synchronisation of its own, no boundaries, no end of file and no limit: the ring supplies the
 //! first two, a Unix socket that is never written to the third (see [`ipc_core::liveness`]), half the ring the last.
 
+mod backing;
 mod end;
 #[cfg(test)]
 mod heap;

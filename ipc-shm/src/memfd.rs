@@ -4,9 +4,9 @@
 //! spares the reader `SIGBUS`. Bad where the peer cannot be handed a descriptor.
 
 use crate::{
+    backing::{self, Backing},
     end::RingEnd,
     mapping::{Mapping, reserve},
-    open::Size,
 };
 use ipc_core::{
     Attested, Channel, Copies, Custody, Family, Framing, Options, Reach, Reliability, Result, Spec, pages::sealed_memfd,
@@ -43,8 +43,13 @@ impl Channel for Memfd {
 
     /// System calls: `memfd_create`, `fchmod`, `getrlimit`, `fallocate`, `fcntl(F_ADD_SEALS)`, `mmap`, `socketpair`.
     fn pair(options: &Options) -> Result<(RingEnd, RingEnd)> {
-        let len = Size::of(options)?.mapping_len();
-        RingEnd::pair(Mapping::of(sealed(len)?, len)?, options)
+        backing::pair::<Self>(options)
+    }
+}
+
+impl Backing for Memfd {
+    fn create(len: usize) -> Result<Mapping> {
+        Mapping::of(sealed(len)?, len)
     }
 }
 
@@ -56,6 +61,7 @@ pub(crate) fn sealed(len: usize) -> Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backing::tests;
     use nix::{
         errno::Errno,
         fcntl::{FcntlArg, SealFlag, fcntl},
@@ -65,6 +71,11 @@ mod tests {
         },
         unistd::{ftruncate, write},
     };
+
+    #[test]
+    fn fresh_memory_is_zeroed_and_unrelated() {
+        tests::fresh_memory_is_zeroed_and_unrelated::<Memfd>();
+    }
 
     #[test]
     fn nobody_can_change_the_length_or_the_seals() {

@@ -2,7 +2,11 @@
 //!
 //! Good for relatives: one system call, no name, nothing to clean up. Bad for anybody else: there is nothing to open.
 
-use crate::{end::RingEnd, mapping::Mapping, open::Size};
+use crate::{
+    backing::{self, Backing},
+    end::RingEnd,
+    mapping::Mapping,
+};
 use ipc_core::{Attested, Channel, Copies, Custody, Family, Framing, Options, Reach, Reliability, Result, Spec};
 
 /// An anonymous mapping that a fork shares.
@@ -35,6 +39,23 @@ impl Channel for MmapAnon {
 
     /// System calls: `mmap`, `socketpair`.
     fn pair(options: &Options) -> Result<(RingEnd, RingEnd)> {
-        RingEnd::pair(Mapping::anonymous(Size::of(options)?.mapping_len())?, options)
+        backing::pair::<Self>(options)
+    }
+}
+
+impl Backing for MmapAnon {
+    fn create(len: usize) -> Result<Mapping> {
+        Mapping::anonymous(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backing::tests;
+
+    #[test]
+    fn fresh_memory_is_zeroed_and_unrelated() {
+        tests::fresh_memory_is_zeroed_and_unrelated::<MmapAnon>();
     }
 }
