@@ -1,8 +1,8 @@
 //! What `ipc-bench doctor` says of limits that are too low: each trial has an IPC namespace of its own, where it may lower them.
 
 use bench_harness::doctor::{Finding, Verdict as Grade, examine};
-use ipc_core::conformance::{
-    Suite, Verdict, run,
+use ipc_conformance::{
+    Suite, Verdict, run_all,
     surroundings::{isolate, set_kernel_limit},
 };
 use std::time::Duration;
@@ -14,7 +14,7 @@ const SHMALL: &str = "/proc/sys/kernel/shmall";
 const ENOUGH: usize = 1 << 20;
 
 fn main() {
-    run([Suite::new("doctor_limits")
+    run_all([Suite::new("doctor_limits")
         .within(Duration::from_secs(60))
         .prepared("a_low_shmmax_is_a_problem_with_its_name", limited(SHMMAX, 65_536), low_shmmax)
         .prepared("a_shmmax_that_cuts_is_a_note", limited(SHMMAX, 1_000_000), cutting_shmmax)

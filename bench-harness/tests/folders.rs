@@ -10,11 +10,8 @@ use bench_harness::{
     run::{self, Results},
     topology::Topology,
 };
-use ipc_core::{
-    Wait,
-    conformance::{Suite, Verdict, run, surroundings},
-    process,
-};
+use ipc_conformance::{Suite, Verdict, run_all, surroundings};
+use ipc_core::{Wait, process};
 use nix::sys::{
     signal::{Signal, kill},
     statvfs::statvfs,
@@ -34,7 +31,7 @@ const ROOM: usize = 8 << 20;
 
 fn main() {
     let room = || surroundings::isolate(ROOM);
-    run([Suite::new("folders")
+    run_all([Suite::new("folders")
         .within(Duration::from_secs(60))
         .prepared("a_full_disk_leaves_the_run_before", room, a_full_disk_leaves_the_run_before)
         .prepared("a_mount_point_and_the_current_folder_will_do", room, a_mount_point_and_the_current_folder_will_do)

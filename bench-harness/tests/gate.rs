@@ -9,7 +9,7 @@ use bench_harness::{
     },
     inject::Injection,
 };
-use ipc_core::conformance::surroundings::own;
+use ipc_conformance::surroundings::own;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::{
     collections::BTreeSet,

@@ -11,7 +11,8 @@ use bench_harness::{
     gate::exact::{Evidence, ExactReading, Quantity, SIZES, compare, measure},
     registry::Mechanism,
 };
-use ipc_core::{Channel, InPlace, conformance::Verdict};
+use ipc_conformance::Verdict;
+use ipc_core::{Channel, InPlace};
 use ipc_pipe::Pipe;
 use ipc_shm::{Memfd, MmapAnon};
 use std::time::Duration;

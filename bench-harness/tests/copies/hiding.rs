@@ -11,7 +11,8 @@ use bench_harness::{
     record::CopiesRow,
     registry::Mechanism,
 };
-use ipc_core::{Channel, Endpoint, Options, Result, Spec, conformance::Verdict, pages::sealed_memfd, process};
+use ipc_conformance::Verdict;
+use ipc_core::{Channel, Endpoint, Options, Result, Spec, pages::sealed_memfd, process};
 use ipc_pipe::Pipe;
 use ipc_shm::MmapAnon;
 use nix::{

@@ -11,7 +11,7 @@ use bench_harness::{
     relay::{Plan, Relay, carry_all},
     topology::Topology,
 };
-use ipc_core::conformance::Verdict;
+use ipc_conformance::Verdict;
 use nix::{
     sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev},
     unistd::{Pid, Whence, lseek},

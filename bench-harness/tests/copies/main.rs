@@ -23,10 +23,8 @@ use bench_harness::{
     workload::courier::Copying,
 };
 use careless::{Astray, ByHand, Careless, Lying, Memcpy, Piecewise};
-use ipc_core::{
-    Channel, Error,
-    conformance::{Suite, Verdict, run, surroundings::countable},
-};
+use ipc_conformance::{Suite, Verdict, run_all, surroundings::countable};
+use ipc_core::{Channel, Error};
 use ipc_fifo::Fifo;
 use ipc_msgq::{PosixMq, SysvMsgq};
 use ipc_pipe::Pipe;
@@ -333,5 +331,5 @@ fn main() {
             .prepared("a_hang_is_given_up", can_trace, tracing::a_hang_is_given_up)
             .prepared("a_refusal_is_the_reason", can_trace, tracing::a_refusal_is_the_reason),
     );
-    run(suites)
+    run_all(suites)
 }

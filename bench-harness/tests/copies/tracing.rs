@@ -5,7 +5,8 @@ use bench_harness::copies::{
     trace::{Tracee, Untraced, begin, end, trace},
 };
 use bench_harness::{cell::Access, registry::Mechanism};
-use ipc_core::{conformance::Verdict, process::Exit};
+use ipc_conformance::Verdict;
+use ipc_core::process::Exit;
 use nix::{
     errno::Errno,
     sys::{

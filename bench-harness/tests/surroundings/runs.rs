@@ -10,9 +10,9 @@ use bench_harness::{
     pair::{self, Budget, Job, PairError, Sample},
     workload::courier::Copying,
 };
+use ipc_conformance::{Suite, Verdict, surroundings::schedule};
 use ipc_core::{
     Channel, Endpoint, Error, Options, Result, Spec, Wait,
-    conformance::{Suite, Verdict, surroundings::schedule},
     process::{self, Policy, Schedule},
     stream::StreamEnd,
 };
