@@ -13,5 +13,5 @@ cargo +nightly --version >/dev/null 2>&1 || lacks "no nightly compiler; 'rustup 
 cargo +nightly miri --version >/dev/null 2>&1 || lacks "no Miri; 'rustup component add --toolchain nightly miri' brings it"
 
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/miri"
-cargo +nightly miri test --locked -p ipc-shm --lib -- protocol:: ring::
+cargo +nightly miri test --locked -p ipc-shm --lib -- protocol:: open::
 cargo +nightly miri test --locked -p ipc-core --lib -- buffer

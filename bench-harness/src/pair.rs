@@ -62,9 +62,9 @@ fn once<C: Channel, K: Courier<Endpoint = C::Endpoint>>(job: &Job) -> Result<Sam
     Ok(outcome?.into_iter().reduce(Sample::with_responder).expect("two children report"))
 }
 
-/// Memory that a pair takes for messages of `size` bytes where they go through a ring each way, which has room for eight.
+/// The bytes of memory that a pair takes for messages of `size` bytes, in both directions.
 fn ring_bytes(spec: &Spec, size: usize) -> u64 {
-    if spec.limit.contains("eight times the longest message") { 2 * 8 * courier::longest(size) as u64 } else { 0 }
+    2 * (spec.ring_messages * courier::longest(size)) as u64
 }
 
 /// A child's part: everything from pinning to its sample.

@@ -63,7 +63,7 @@ pub fn nearest(machines: &Path, host: &Host, except: &Path) -> Option<Reference>
     hosts.sort_by_key(|(there, _)| distance(host, there));
     hosts.into_iter().find_map(|(there, folder)| {
         let name = folder.file_name()?.to_string_lossy().into_owned();
-        Some(Reference { name, differs: differences(host, &there), results: Results::read(&folder).ok()? })
+        Some(Reference { name, differs: differences(host, &there), results: Results::read(&folder, &[]).ok()? })
     })
 }
 

@@ -238,6 +238,11 @@ impl Registry {
         parts.into_iter().flatten()
     }
 
+    /// The facts of all mechanisms.
+    pub fn specs(&self) -> Vec<Spec> {
+        self.iter().map(|mechanism| mechanism.spec).collect()
+    }
+
     /// The mechanisms that this registry adds to the one it is made from; none, where it is made from none.
     pub(crate) fn own(&self) -> impl Iterator<Item = &'static Mechanism> + use<> {
         self.base.map(|_| self.own).into_iter().flatten()

@@ -23,7 +23,7 @@ use crate::{
     worker::PairError,
 };
 use hdrhistogram::Histogram;
-use ipc_core::{Reliability, process::Schedule};
+use ipc_core::{Reliability, Spec, process::Schedule};
 use std::{
     fs::File,
     io::Read as _,
@@ -53,6 +53,7 @@ pub struct Results {
     /// Whether any payload arrived wrong: a negative verdict.
     pub wrong_payload: bool,
     started: SystemTime,
+    specs: Vec<Spec>,
 }
 
 /// Measures every cell of `plan`. `command` is how it was called, for the record.
@@ -128,6 +129,7 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
         wrong_payload: beside.wrong_payload || tallies.iter().flatten().any(Tally::has_wrong_payload),
         beside,
         started,
+        specs: plan.registry.specs(),
     }
 }
 
@@ -198,7 +200,7 @@ impl Results {
             ];
             histograms::write(draft, self.started, &self.histograms)?;
             self.host.write(draft)?;
-            let mut results = report::Results::of_run(draft)?;
+            let mut results = report::Results::of_run(draft, &self.specs)?;
             // What is wrong with the faults is no reason to lose the run: `report` says it.
             results.faults = record::read_any(dir).unwrap_or_default();
             let others = [draft.join(histograms::LOG), draft.join(host::FILE)];

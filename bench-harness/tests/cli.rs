@@ -334,6 +334,15 @@ fn list_prints_one_json_document() {
     assert_eq!(names.len(), STANDARD.iter().count());
     assert!(names.contains(&"unix-seqpacket") && names.contains(&"mmap-anon"));
     assert!(list.as_array().unwrap().iter().all(|row| row["error"].is_null()), "{list}");
+    let row = |name: &str| list.as_array().unwrap().iter().find(|row| row["name"] == name).unwrap();
+    assert_eq!((&row("pipe")["pollable"], &row("mmap-anon")["pollable"]), (&true.into(), &false.into()));
+    assert_eq!(row("unix-stream")["attested_sender"], "pid+uid+gid");
+    assert!(row("unix-stream")["attested_by"].as_str().unwrap().contains("SO_PEERCRED"));
+    assert!(row("pipe")["attested_by"].is_null());
+    assert!(row("sysv-msgq")["limits"].as_str().unwrap().contains("kernel.msgmax"));
+
+    let table = String::from_utf8(bench(&["list"]).stdout).unwrap();
+    assert!(["EPOLL", "SENDER", "pid+uid+gid", "address"].iter().all(|word| table.contains(word)), "{table}");
 }
 
 #[test]

@@ -10,12 +10,8 @@ use bench_harness::{
     usage::Usage,
     workload::courier::{Copying, Courier, Direct},
 };
-use ipc_core::{
-    Channel, Endpoint, Error, Options, Result, Spec, Wait,
-    conformance::{Suite, Verdict, run, surroundings::become_ordinary},
-    ledger, process,
-    stream::StreamEnd,
-};
+use ipc_conformance::{Suite, Verdict, run_all, surroundings::become_ordinary};
+use ipc_core::{Channel, Endpoint, Error, Options, Result, Spec, Wait, ledger, process, stream::StreamEnd};
 use ipc_pipe::Pipe;
 use ipc_shm::{Memfd, RingEnd};
 use nix::unistd::getppid;
@@ -268,7 +264,7 @@ fn energy_that_may_not_be_read_says_so() -> Verdict {
 
 fn main() {
     let two = || two_threads().map(drop);
-    run([Suite::new("cost")
+    run_all([Suite::new("cost")
         .test("a_blocking_pipe_makes_one_call_a_side", a_blocking_pipe_makes_one_call_a_side)
         .test("a_call_too_many_is_seen", a_call_too_many_is_seen)
         .prepared("a_spinning_ring_makes_no_calls", two, a_spinning_ring_makes_no_calls)

@@ -1,8 +1,9 @@
 //! What `ipc-bench doctor` says of limits that are too low: each trial has an IPC namespace of its own, where it may lower them.
 
+use bench_harness::STANDARD;
 use bench_harness::doctor::{Finding, Verdict as Grade, examine};
-use ipc_core::conformance::{
-    Suite, Verdict, run,
+use ipc_conformance::{
+    Suite, Verdict, run_all,
     surroundings::{isolate, set_kernel_limit},
 };
 use std::time::Duration;
@@ -14,7 +15,7 @@ const SHMALL: &str = "/proc/sys/kernel/shmall";
 const ENOUGH: usize = 1 << 20;
 
 fn main() {
-    run([Suite::new("doctor_limits")
+    run_all([Suite::new("doctor_limits")
         .within(Duration::from_secs(60))
         .prepared("a_low_shmmax_is_a_problem_with_its_name", limited(SHMMAX, 65_536), low_shmmax)
         .prepared("a_shmmax_that_cuts_is_a_note", limited(SHMMAX, 1_000_000), cutting_shmmax)
@@ -50,27 +51,27 @@ fn follow_advice(finding: &Finding, path: &str) -> Verdict {
 }
 
 fn low_shmmax() -> Verdict {
-    let findings = examine();
+    let findings = examine(&STANDARD);
     let shmmax = expect(&findings, "kernel.shmmax", Grade::Problem)?;
     says(shmmax, shmmax.effect.as_deref().is_some_and(|text| text.contains("sysv-shm at 64 B")))?;
     let mechanism = expect(&findings, "sysv-shm", Grade::Symptom)?;
     says(mechanism, mechanism.advice.as_deref() == Some("see kernel.shmmax"))?;
     says(mechanism, mechanism.error.as_deref().is_some_and(|text| !text.contains("message")))?;
     follow_advice(shmmax, SHMMAX)?;
-    let findings = examine();
+    let findings = examine(&STANDARD);
     expect(&findings, "kernel.shmmax", Grade::Ok)?;
     expect(&findings, "sysv-shm", Grade::Ok).map(drop)
 }
 
 fn cutting_shmmax() -> Verdict {
-    let findings = examine();
+    let findings = examine(&STANDARD);
     expect(&findings, "sysv-shm", Grade::Note)?;
     let shmmax = expect(&findings, "kernel.shmmax", Grade::Note)?;
     says(shmmax, shmmax.effect.as_deref().is_some_and(|text| text.ends_with("sysv-shm at 64 KiB, 1 MiB"))).map(drop)
 }
 
 fn blamed(limit: &str, other: &str) -> Verdict {
-    let findings = examine();
+    let findings = examine(&STANDARD);
     expect(&findings, "sysv-shm", Grade::Symptom)?;
     expect(&findings, other, Grade::Ok)?;
     expect(&findings, limit, Grade::Problem).map(drop)
@@ -78,8 +79,8 @@ fn blamed(limit: &str, other: &str) -> Verdict {
 
 fn low_shmall() -> Verdict {
     blamed("kernel.shmall", "kernel.shmmni")?;
-    follow_advice(expect(&examine(), "kernel.shmall", Grade::Problem)?, SHMALL)?;
-    let findings = examine();
+    follow_advice(expect(&examine(&STANDARD), "kernel.shmall", Grade::Problem)?, SHMALL)?;
+    let findings = examine(&STANDARD);
     expect(&findings, "kernel.shmall", Grade::Ok)?;
     expect(&findings, "sysv-shm", Grade::Ok).map(drop)
 }

@@ -6,9 +6,9 @@ use bench_harness::{
     faults::{self, Outcome, Peer, Trial},
     workload::courier::Copying,
 };
+use ipc_conformance::{Suite, Verdict, run_all};
 use ipc_core::{
     Channel, Endpoint, Error, Name, Options, Result, Spec, Wait,
-    conformance::{Suite, Verdict, run},
     objects::{self, Journaled, Object},
     stream::StreamEnd,
 };
@@ -162,7 +162,7 @@ fn noticed_in_time<C: Channel>() -> Verdict {
 }
 
 fn main() {
-    run([Suite::new("faults")
+    run_all([Suite::new("faults")
         .within(Duration::from_secs(60))
         .test("a_killed_sender_is_noticed", expect::<0>(Fault::KillSender, sound))
         .test("a_closed_sender_is_noticed", expect::<0>(Fault::CloseSender, sound))

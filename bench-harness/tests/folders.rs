@@ -11,11 +11,8 @@ use bench_harness::{
     selection::{Depth, Selection},
     topology::Topology,
 };
-use ipc_core::{
-    Wait,
-    conformance::{Suite, Verdict, run, surroundings},
-    process,
-};
+use ipc_conformance::{Suite, Verdict, run_all, surroundings};
+use ipc_core::{Wait, process};
 use nix::sys::{
     signal::{Signal, kill},
     statvfs::statvfs,
@@ -35,7 +32,7 @@ const ROOM: usize = 8 << 20;
 
 fn main() {
     let room = || surroundings::isolate(ROOM);
-    run([Suite::new("folders")
+    run_all([Suite::new("folders")
         .within(Duration::from_secs(60))
         .prepared("a_full_disk_leaves_the_run_before", room, a_full_disk_leaves_the_run_before)
         .prepared("a_mount_point_and_the_current_folder_will_do", room, a_mount_point_and_the_current_folder_will_do)
@@ -138,7 +135,7 @@ fn a_full_disk_leaves_the_run_before() -> Verdict {
                 break;
             }
         }
-        report::build(&dir).map_err(said)?;
+        report::build(&dir, &STANDARD.specs()).map_err(said)?;
         free += 4 << 10;
         ensure!(free < 2 * need + (1 << 20), "{free} bytes are not enough for {need}");
     }
@@ -153,7 +150,7 @@ fn a_mount_point_and_the_current_folder_will_do() -> Verdict {
     for results in [&old, &new] {
         results.write(Path::new(".")).map_err(said)?;
         ensure!(Path::new("latency.csv").exists(), "the current folder is another one");
-        let read = report::Results::read(&dir).map_err(said)?;
+        let read = report::Results::read(&dir, &STANDARD.specs()).map_err(said)?;
         ensure!(read.latency.len() == results.latency.len(), "not the run that was written");
     }
     ensure!(

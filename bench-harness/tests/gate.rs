@@ -11,7 +11,7 @@ use bench_harness::{
     inject::Injection,
     readings,
 };
-use ipc_core::conformance::surroundings::own;
+use ipc_conformance::surroundings::own;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::{
     collections::BTreeSet,
@@ -226,7 +226,7 @@ fn said(output: &Output) -> String {
 }
 
 fn status(report: &Report, cell: &str) -> Status {
-    report.cells.iter().find(|report| report.cell.to_string().starts_with(cell)).expect("the cell").status
+    report.cells.iter().find(|report| report.cell.starts_with(cell)).expect("the cell").status
 }
 
 /// Expects exit code `code`, and each of `words` in what is said; returns the report.
@@ -290,8 +290,7 @@ fn a_slower_head_is_found_everywhere() -> Result<(), Failed> {
 fn rounds_of_the_screen_confirm_nothing() -> Result<(), Failed> {
     let stage = Stage::new();
     let report = expect(&stage, "slower-at-first", 0, &["passed"])?.expect("a report");
-    let pipe =
-        report.cells.iter().find(|cell| cell.cell.mechanism == "pipe" && cell.cell.size == 64).expect("the cell");
+    let pipe = report.cells.iter().find(|cell| cell.cell.starts_with("latency/pipe/64/")).expect("the cell");
     assert!(pipe.candidate && pipe.status == Status::Unchanged && pipe.rounds >= 30, "{pipe:?}");
     assert!(fs::metadata(stage.path("calls")).unwrap().len() > SCREEN_ROUNDS);
     Ok(())
@@ -600,7 +599,8 @@ fn the_program_itself_is_measured() -> Result<(), Failed> {
     assert_eq!(output.status.code(), Some(code), "{}", said(&output));
     // A tail that looked worse has a line of its own.
     let medians = report.cells.iter().filter(|cell| cell.metric == Metric::P50);
-    assert_eq!(medians.map(|cell| cell.cell.mechanism).collect::<Vec<_>>(), ["pipe", "posix-mq", "posix-shm"]);
+    let mechanisms: Vec<_> = medians.map(|cell| cell.cell.split('/').nth(1).unwrap_or_default()).collect();
+    assert_eq!(mechanisms, ["pipe", "posix-mq", "posix-shm"]);
     for cell in &report.cells {
         assert!(cell.error.is_none() && cell.base.p50_ns.is_some() && cell.head.histogram.is_some(), "{cell:?}");
     }

@@ -4,10 +4,9 @@
 //! `IPC_BENCH_KILLS=1000 cargo test -p bench-harness --test kills` kills 1,000 times; a few by default.
 
 use bench_harness::STANDARD;
+use ipc_conformance::{Suite, Verdict, run_all, surroundings::isolate};
 use ipc_core::{
-    Endpoint, Error, Framing, Name, Options, Reach, Rendezvous,
-    conformance::{Suite, Verdict, run, surroundings::isolate},
-    objects,
+    Endpoint, Error, Framing, Name, Options, Reach, Rendezvous, objects,
     process::{Child, Exit, fork},
     shared::SharedPage,
 };
@@ -35,7 +34,7 @@ fn main() {
     ];
     let named = STANDARD.iter().filter(|mechanism| mechanism.spec.reach != Reach::Inherited).count();
     assert_eq!(mechanisms.len(), named, "every mechanism that has names");
-    run(mechanisms);
+    run_all(mechanisms);
 }
 
 fn kills<C: Rendezvous + 'static>() -> Suite {

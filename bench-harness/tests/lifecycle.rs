@@ -1,14 +1,9 @@
 //! The life-cycle measurement on every mechanism, and on channels that are broken on purpose.
 
-use bench_harness::{
-    Mechanism, STANDARD,
-    lifecycle::{self, Probes},
-    record::LifecycleRow,
-    topology::Topology,
-};
+use bench_harness::{Mechanism, STANDARD, lifecycle::Probes, record::LifecycleRow, topology::Topology};
+use ipc_conformance::{Suite, Verdict, run_all};
 use ipc_core::{
     Channel, Endpoint, Error, Options, Result, Spec,
-    conformance::{Suite, Verdict, run},
     leftovers::{self, Stray},
     process,
     stream::StreamEnd,
@@ -30,7 +25,7 @@ fn main() {
     let suite = STANDARD.iter().fold(Suite::new("lifecycle").within(Duration::from_secs(60)), |suite, mechanism| {
         suite.test(&format!("of_{}", mechanism.spec.name.replace('-', "_")), move || has_a_row(mechanism))
     });
-    run([suite
+    run_all([suite
         .test("a_leaked_descriptor_is_noticed", a_leaked_descriptor_is_noticed)
         .test("a_leaked_mapping_is_noticed", a_leaked_mapping_is_noticed)
         .test("a_slow_step_shows_in_its_column", a_slow_step_shows_in_its_column)

@@ -9,9 +9,9 @@ use bench_harness::{
     worker::PairError,
     workload::courier::Copying,
 };
+use ipc_conformance::{Suite, Verdict, run_all};
 use ipc_core::{
     Channel, Endpoint, Error, Name, Options, Reliability, Rendezvous, Result, Spec, Wait,
-    conformance::{Suite, Verdict, run},
     liveness::retry_by,
     objects,
     process::{self, Exit, PANICKED},
@@ -317,7 +317,7 @@ fn signals_ask_to_stop() -> std::result::Result<(), String> {
 }
 
 fn main() {
-    run([Suite::new("pair")
+    run_all([Suite::new("pair")
         .within(Duration::from_secs(60))
         .test("a_sound_channel_is_measured", expect::<0>(|outcome| outcome.as_ref().is_ok_and(|s| s.messages >= 8)))
         .test("a_flipped_byte_is_a_wrong_payload", expect::<1>(wrong))

@@ -9,12 +9,12 @@ use bench_harness::{
     topology::Topology,
     worker::PairError,
 };
+use ipc_conformance::{
+    Suite, Verdict, run_all,
+    surroundings::{countable, isolate},
+};
 use ipc_core::{
     Channel, Endpoint, Error, Options, Result, Spec,
-    conformance::{
-        Suite, Verdict, run,
-        surroundings::{countable, isolate},
-    },
     process::{self, Exit},
     shared::SharedPage,
     stream::StreamEnd,
@@ -423,7 +423,7 @@ fn on_a_file_system_in_memory() -> Verdict {
 
 fn main() {
     let small = || isolate(1 << 20);
-    run([Suite::new("relay")
+    run_all([Suite::new("relay")
         .within(Duration::from_secs(120))
         .test("a_file_of_odd_length", || every_way_carries(ODD, 64 << 10))
         .test("chunks_of_odd_length", || every_way_carries(100_003, 4099))

@@ -1,16 +1,15 @@
 //! From result files to report: what is written is read back, what is broken is said, and the same results always make
 //! the same report. The figures are synthetic, in the proportions of a two-core virtual machine.
 
-use bench_harness::{
-    cell::{Access, Cell, Placement, Workload},
-    fault::Fault,
-    host::Host,
-    record::{
-        self, CopiesRow, CostRow, Distribution, Error, FaultRow, Flag, LatencyRow, Proximity, Row, ThroughputRow,
-        histograms,
-    },
-    report::{self, Rows, matrix, tables},
+use bench_harness::STANDARD;
+use bench_harness::cell::{Access, Cell, Placement, Workload};
+use bench_harness::fault::Fault;
+use bench_harness::host::Host;
+use bench_harness::record::{
+    self, CopiesRow, CostRow, Distribution, Error, FaultRow, Flag, LatencyRow, Proximity, Row, ThroughputRow,
+    histograms,
 };
+use bench_harness::report::{self, Rows, matrix, tables};
 use hdrhistogram::Histogram;
 use ipc_core::Wait;
 use std::{
@@ -20,43 +19,32 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-const MECHANISMS: [&str; 19] = [
-    "pipe",
-    "vmsplice",
-    "splice",
-    "fifo",
-    "sysv-msgq",
-    "posix-mq",
-    "sysv-shm",
-    "posix-shm",
-    "memfd",
-    "mmap-file",
-    "mmap-anon",
-    "memfd-write",
-    "process-vm",
-    "unix-stream",
-    "unix-dgram",
-    "unix-seqpacket",
-    "tcp",
-    "tcp-zerocopy",
-    "udp",
-];
 const VIEWS: [(Placement, Wait); 3] =
     [(Placement::SameCore, Wait::Block), (Placement::CrossCore, Wait::Block), (Placement::CrossCore, Wait::Spin)];
 
+fn mechanisms() -> impl Iterator<Item = &'static str> {
+    STANDARD.iter().map(|mechanism| mechanism.spec.name)
+}
+
+/// The copies of a message in place, if there is that.
+fn copies_in_place(mechanism: &str) -> Option<u32> {
+    STANDARD.named(mechanism).unwrap().spec.declared_copies.in_place
+}
+
+/// Mechanisms of which both processes reach the payload where it lies.
 fn is_memory(mechanism: &str) -> bool {
-    ["sysv-shm", "posix-shm", "memfd", "mmap-file", "mmap-anon"].contains(&mechanism)
+    copies_in_place(mechanism) == Some(0)
 }
 
 /// Mechanisms of which a process takes the payload from where the other produced it.
 fn lends(mechanism: &str) -> bool {
-    ["vmsplice", "splice", "memfd-write", "process-vm", "tcp-zerocopy"].contains(&mechanism)
+    copies_in_place(mechanism).is_some_and(|copies| copies > 0)
 }
 
 /// Every cell of a plan with these sizes.
 fn cells(workload: Workload, sizes: &[usize]) -> Vec<Cell> {
     let mut cells = Vec::new();
-    for mechanism in MECHANISMS {
+    for mechanism in mechanisms() {
         for &access in Access::ALL {
             for &size in sizes.iter().filter(|_| access == Access::Copy || is_memory(mechanism) || lends(mechanism)) {
                 let cell = |(placement, wait)| Cell { workload, mechanism, size, placement, wait, access };
@@ -79,7 +67,7 @@ fn refusal(cell: &Cell) -> Option<String> {
 
 /// A plausible median round trip.
 fn median_ns(cell: &Cell) -> f64 {
-    let rank = MECHANISMS.iter().position(|m| *m == cell.mechanism).unwrap() as f64;
+    let rank = mechanisms().position(|m| m == cell.mechanism).unwrap() as f64;
     let memory = is_memory(cell.mechanism);
     let network = if ["tcp", "udp"].contains(&cell.mechanism) { 1.7 } else { 1.0 };
     let base = match (cell.placement, cell.wait) {
@@ -504,11 +492,11 @@ fn a_broken_log_is_named_with_its_line() {
 fn a_report_is_the_same_every_time() {
     let dir = tempfile::tempdir().unwrap();
     write_full(dir.path(), 2_000);
-    let written = report::build(dir.path()).unwrap();
+    let written = report::build(dir.path(), &STANDARD.specs()).unwrap();
     assert!(written.iter().all(|path| path.exists()));
     assert_eq!(written.len(), 6, "{written:?}");
     let first = snapshot(dir.path());
-    assert_eq!(report::build(dir.path()).unwrap(), written);
+    assert_eq!(report::build(dir.path(), &STANDARD.specs()).unwrap(), written);
     assert_eq!(snapshot(dir.path()), first);
 
     let listings: usize =
@@ -522,7 +510,7 @@ fn a_report_is_the_same_every_time() {
     }
     let readme = String::from_utf8(first[&dir.path().join("README.md")].clone()).unwrap();
     assert!(readme.contains("ipc-bench run --out results") && readme.contains("spin on same-core is left out"));
-    for mechanism in MECHANISMS {
+    for mechanism in mechanisms() {
         assert!(readme.contains(&format!("| {mechanism} |")), "{mechanism} is not in the README");
     }
 }
@@ -531,10 +519,10 @@ fn a_report_is_the_same_every_time() {
 fn what_messages_cost_is_shown_where_it_was_measured() {
     let dir = tempfile::tempdir().unwrap();
     write_full(dir.path(), 100);
-    report::build(dir.path()).unwrap();
+    report::build(dir.path(), &STANDARD.specs()).unwrap();
     assert!(!fs::read_to_string(dir.path().join("README.md")).unwrap().contains("At a glance"));
     write_costs(dir.path());
-    report::build(dir.path()).unwrap();
+    report::build(dir.path(), &STANDARD.specs()).unwrap();
     let readme = fs::read_to_string(dir.path().join("README.md")).unwrap();
     // Round trip, throughput, copies, system calls, processor time one way and there and back; ranks before, doubts behind.
     let line = "| vmsplice in place | **1** · 28.6 ± 0.6 µs | **11** · 3.39 ± 0.10 GB/s | 1 | 1/1 | **1** · 2.9 ± 0.3 \
@@ -559,7 +547,7 @@ fn what_messages_cost_is_shown_where_it_was_measured() {
     for file in ["latency.csv", "throughput.csv", "cost.csv"] {
         fs::remove_file(dir.path().join(file)).unwrap();
     }
-    report::build(dir.path()).unwrap();
+    report::build(dir.path(), &STANDARD.specs()).unwrap();
     assert!(!dir.path().join("charts/cpu-latency.svg").exists());
 }
 
@@ -568,7 +556,11 @@ fn charts_are_well_formed() {
     let dir = tempfile::tempdir().unwrap();
     write_full(dir.path(), 500);
     write_costs(dir.path());
-    for path in report::build(dir.path()).unwrap().iter().filter(|path| path.extension().is_some_and(|e| e == "svg")) {
+    for path in report::build(dir.path(), &STANDARD.specs())
+        .unwrap()
+        .iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "svg"))
+    {
         let svg = fs::read_to_string(path).unwrap();
         well_formed(&svg).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
         assert!(svg.contains("viewBox=") && svg.contains("<title>") && svg.len() < 400_000);
@@ -613,12 +605,12 @@ fn entities(text: &str) -> Result<(), String> {
 fn one_cell_makes_a_report_and_stale_charts_go() {
     let dir = tempfile::tempdir().unwrap();
     write_full(dir.path(), 200);
-    report::build(dir.path()).unwrap();
+    report::build(dir.path(), &STANDARD.specs()).unwrap();
     assert!(dir.path().join("charts/throughput-by-size.svg").exists());
 
     fs::remove_file(dir.path().join("throughput.csv")).unwrap();
     write_results(dir.path(), &cells(Workload::Latency, &[64])[..1], &[], 200);
-    let names: Vec<_> = report::build(dir.path())
+    let names: Vec<_> = report::build(dir.path(), &STANDARD.specs())
         .unwrap()
         .iter()
         .map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string())
@@ -638,7 +630,7 @@ fn a_report_of_failures_says_so() {
     let failed: Vec<_> =
         cells(Workload::Latency, &[64]).iter().map(|c| LatencyRow::failed(c, "<no> & never")).collect();
     record::write(dir.path(), &failed).unwrap();
-    let written = report::build(dir.path()).unwrap();
+    let written = report::build(dir.path(), &STANDARD.specs()).unwrap();
     assert_eq!(written.len(), 2, "no chart can be drawn: {written:?}");
     let page = fs::read_to_string(&written[0]).unwrap();
     assert!(page.contains("&lt;no&gt; &amp; never") && !page.contains("<no>"));
@@ -675,7 +667,7 @@ fn fault_row(mechanism: &str, fault: Fault) -> FaultRow {
 fn faults_are_read_back_and_stand_in_the_report() {
     let dir = tempfile::tempdir().unwrap();
     write_full(dir.path(), 100);
-    report::build(dir.path()).unwrap();
+    report::build(dir.path(), &STANDARD.specs()).unwrap();
     assert!(!fs::read_to_string(dir.path().join("README.md")).unwrap().contains("## Faults"));
     let rows: Vec<FaultRow> =
         ["pipe", "fifo"].iter().flat_map(|m| Fault::ALL.map(|fault| fault_row(m, fault))).collect();
@@ -686,7 +678,7 @@ fn faults_are_read_back_and_stand_in_the_report() {
     for column in header.lines().next().unwrap().split(',') {
         assert!(fields.get(column).is_some(), "{column}");
     }
-    report::build(dir.path()).unwrap();
+    report::build(dir.path(), &STANDARD.specs()).unwrap();
     for file in ["README.md", "report.html"] {
         let text = fs::read_to_string(dir.path().join(file)).unwrap();
         for part in [
@@ -704,7 +696,7 @@ fn faults_are_read_back_and_stand_in_the_report() {
     }
     let csv = fs::read_to_string(dir.path().join("faults.csv")).unwrap();
     fs::write(dir.path().join("faults.csv"), csv.replacen("kill-receiver", "kill-time", 1)).unwrap();
-    let error = report::build(dir.path()).unwrap_err().to_string();
+    let error = report::build(dir.path(), &STANDARD.specs()).unwrap_err().to_string();
     assert!(error.contains("faults.csv: line 3: column 'fault'") && error.contains("close-sender"), "{error}");
 }
 
@@ -730,10 +722,10 @@ fn only_a_breach_is_bad() {
 #[test]
 fn nothing_to_report_on_is_an_error_and_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let error = report::build(dir.path()).unwrap_err();
+    let error = report::build(dir.path(), &STANDARD.specs()).unwrap_err();
     assert!(matches!(error, Error::NoResults { .. }) && error.to_string().lines().count() == 1, "{error}");
     fs::write(dir.path().join("latency.csv"), "foreign\n").unwrap();
-    assert!(report::build(dir.path()).is_err());
+    assert!(report::build(dir.path(), &STANDARD.specs()).is_err());
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
@@ -759,7 +751,7 @@ fn the_terminal_tables_fit_and_rank() {
     assert!(tables.contains("posix-mq, sysv-msgq: a message of 65536 bytes cannot pass"), "{tables}");
     // Without copies and costs the ranking of small messages answers.
     assert!(answer.starts_with("Round trip, 64 B"), "{answer}");
-    assert!(MECHANISMS.iter().all(|mechanism| answer.contains(mechanism)));
+    assert!(mechanisms().all(|mechanism| answer.contains(mechanism)));
     assert_eq!(report::terminal(&Rows::default(), 100), report::Printed::default());
 }
 
@@ -774,7 +766,7 @@ fn the_answer_is_printed_last_with_its_doubts() {
     let dir = tempfile::tempdir().unwrap();
     write_full(dir.path(), 100);
     write_costs(dir.path());
-    let results = report::Results::read(dir.path()).unwrap();
+    let results = report::Results::read(dir.path(), &STANDARD.specs()).unwrap();
     for width in [80, 100, 120] {
         let report::Printed { tables, answer } = report::terminal(&results.rows(), width);
         fits(&tables, width);
@@ -807,7 +799,7 @@ fn rank_notes_stand_only_where_ranks_are() {
     record::write(dir.path(), &rows).unwrap();
     let texts = |rows: &[LatencyRow]| {
         record::write(dir.path(), rows).unwrap();
-        report::build(dir.path()).unwrap();
+        report::build(dir.path(), &STANDARD.specs()).unwrap();
         let files = ["README.md", "report.html"].map(|file| fs::read_to_string(dir.path().join(file)).unwrap());
         let printed = report::terminal(&Rows { latency: rows, ..Rows::default() }, 100);
         [&files[..], &[printed.tables + &printed.answer]].concat()
@@ -828,9 +820,8 @@ fn the_measured_parts_of_readme_are_those_of_their_folder() {
     let page = fs::read_to_string(root.join("README.md")).unwrap();
     let folders = report::blocks::folders(&page).unwrap();
     let [folder] = &folders[..] else { panic!("README mixes the figures of {folders:?}") };
-    let results = report::Results::read(&root.join(folder)).unwrap();
-    let specs: Vec<_> = bench_harness::STANDARD.iter().map(|mechanism| mechanism.spec).collect();
-    let made = report::blocks::rewritten(&page, &results, folder, &specs).unwrap();
+    let results = report::Results::read(&root.join(folder), &STANDARD.specs()).unwrap();
+    let made = report::blocks::rewritten(&page, &results, folder).unwrap();
     let stale = page.lines().zip(made.lines()).find(|(old, new)| old != new);
     assert!(made == page, "run `ipc-bench report {folder} --blocks README.md`; the first difference: {stale:#?}");
     for (at, _) in page.match_indices("](results") {
@@ -901,8 +892,8 @@ fn sample() {
     host.cpu.model = Some("Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz, an OEM part with a long name".into());
     host.write(&dir.join("wide")).unwrap();
     for name in ["full", "single", "sizes", "wide"] {
-        report::build(&dir.join(name)).unwrap();
-        let results = report::Results::read(&dir.join(name)).unwrap();
+        report::build(&dir.join(name), &STANDARD.specs()).unwrap();
+        let results = report::Results::read(&dir.join(name), &STANDARD.specs()).unwrap();
         let report::Printed { tables, answer } = report::terminal(&results.rows(), 100);
         println!("{tables}\n{answer}");
     }

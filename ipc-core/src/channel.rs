@@ -1,7 +1,7 @@
 //! The contract: [`Channel`], [`Endpoint`], [`SendInPlace`], [`InPlace`], [`Rendezvous`].
 
 use crate::{Buffer, Name, Options, Result, Spec};
-use std::time::Duration;
+use std::{os::fd::BorrowedFd, time::Duration};
 
 /// One IPC mechanism.
 ///
@@ -90,6 +90,14 @@ pub trait Endpoint: Send {
     #[inline]
     fn recv_buffer(&mut self, buffer: &mut Buffer) -> Result<usize> {
         self.recv(buffer)
+    }
+
+    /// The descriptor that epoll(7) and poll(2) report as readable when a message can be received, or when the peer is gone.
+    /// `None` where the mechanism has none; [`Spec::pollable`] says so in advance.
+    ///
+    /// Use it to wait, not to read. Other events than readability may be reported as well, for example an error queue.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 
     /// Touches memory that messages will pass through in this process, so that first use takes no page fault.

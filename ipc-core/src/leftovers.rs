@@ -70,10 +70,10 @@ fn carries(name: &str, pids: &[u32]) -> bool {
 }
 
 /// A row of a table in `/proc/sysvipc`: numbers by the names of their columns.
-pub(crate) type Row = BTreeMap<String, i64>;
+pub type Row = BTreeMap<String, i64>;
 
 /// All rows of the table of `kind`, `msg` or `shm`.
-pub(crate) fn sysv_table(kind: &str) -> Vec<Row> {
+pub fn sysv_table(kind: &str) -> Vec<Row> {
     let text = fs::read_to_string(format!("/proc/sysvipc/{kind}")).unwrap_or_default();
     let mut lines = text.lines().map(str::split_ascii_whitespace);
     let columns: Vec<_> = lines.next().into_iter().flatten().collect();

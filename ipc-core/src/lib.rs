@@ -2,8 +2,8 @@
 //!
 //! A mechanism is a type that implements [`Channel`]: [`Channel::pair`] makes the kernel objects and returns both ends
 //! of a duplex link, the caller forks, and each process drops the end that is not its own. An end is an [`Endpoint`],
-//! which moves whole messages. The contract is written out at [`Channel`] and [`Endpoint`]; the module `conformance`
-//! (feature `conformance`) holds the tests that every channel must pass.
+//! which moves whole messages. The contract is written out at [`Channel`] and [`Endpoint`]; the crate `ipc-conformance`
+//! holds the tests that every channel must pass.
 //!
 //! This crate depends on no mechanism. What it shares out:
 //!
@@ -21,8 +21,6 @@
 
 pub mod buffer;
 pub mod channel;
-#[cfg(feature = "conformance")]
-pub mod conformance;
 pub mod corruption;
 pub mod deadline;
 pub mod error;
@@ -46,4 +44,4 @@ pub use buffer::Buffer;
 pub use channel::{Channel, Endpoint, InPlace, Rendezvous, SendInPlace};
 pub use error::{Error, Result, Sign};
 pub use options::{Name, Options, Wait};
-pub use spec::{Copies, Custody, Framing, Reach, Reliability, Spec};
+pub use spec::{Attested, Bounds, Copies, Custody, Family, Framing, Limit, Reach, Reliability, Setting, Spec};

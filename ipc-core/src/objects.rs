@@ -76,7 +76,7 @@ impl fmt::Display for Object {
 impl Object {
     /// Reads what [`Display`](fmt::Display) wrote; `None` for anything else, such as a path outside `directory`, the path of
     /// another entry, or a name that no mechanism gives.
-    pub(crate) fn parse(text: &str, directory: &Path) -> Option<Self> {
+    pub fn parse(text: &str, directory: &Path) -> Option<Self> {
         let (kind, value) = text.strip_suffix('\n')?.split_once(' ')?;
         let key = |value: &str| sysv::Key::from_str_radix(value.strip_prefix("0x")?, 16).ok().filter(|&key| key > 0);
         let plain = |value: &str| value.strip_prefix(POSIX_PREFIX).is_some_and(|rest| !rest.contains('/'));

@@ -1,7 +1,7 @@
 //! The end of a link made of two one-way byte streams: what pipes and FIFOs have in common once they are open.
 
 use crate::{
-    Endpoint, Error, Options, Result,
+    Endpoint, Error, Limit, Options, Result, Setting,
     spec::kernel_limit,
     transfer::Progress,
     wait::{Patience, Turn},
@@ -84,6 +84,13 @@ impl StreamEnd {
     }
 }
 
+/// The limits that pipes and FIFOs meet (pipe(7), `fs/pipe.c`). Beyond the soft limit a new pipe has two pages, and `F_SETPIPE_SZ`
+/// is `EPERM`. [`StreamEnd::new`] refuses such a pipe.
+pub const LIMITS: &[Limit] = &[
+    Limit::amount("pages of all pipes of a user", Setting::Sysctl("fs/pipe-user-pages-soft"), libc::EPERM),
+    Limit::amount("pages of all pipes of a user", Setting::Sysctl("fs/pipe-user-pages-hard"), libc::ENFILE),
+];
+
 /// What a pipe holds unless something else is asked for, in bytes.
 const DEFAULT_CAPACITY: usize = 64 << 10;
 
@@ -114,6 +121,10 @@ impl Endpoint for StreamEnd {
 
     fn max_message(&self) -> usize {
         usize::MAX
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.reader.as_fd())
     }
 
     /// System calls: `fcntl(F_GETFL)` and `fcntl(F_SETFL)` on both descriptors.

@@ -3,9 +3,9 @@
 
 mod owning;
 
+use ipc_conformance::{Suite, Verdict, run_all};
 use ipc_core::{
     Error, Name,
-    conformance::{Suite, Verdict, run},
     objects::{self, Fate, Leftover, Object, Owned},
     process::fork,
 };
@@ -28,7 +28,7 @@ use std::{
 };
 
 fn main() {
-    run([Suite::new("objects")
+    run_all([Suite::new("objects")
         .within(Duration::from_secs(60))
         .test("what_a_dead_owner_left_is_swept", || in_own_folder(what_a_dead_owner_left_is_swept))
         .test("what_a_living_owner_has_stays", || in_own_folder(what_a_living_owner_has_stays))

@@ -3,9 +3,9 @@
 
 mod owning;
 
+use ipc_conformance::{Suite, Verdict, run_all};
 use ipc_core::{
     Error, Name, Result,
-    conformance::{Suite, Verdict, run},
     objects::{self, Fate, Leftover, Object, Owned},
     process::{Child, Exit, fork},
 };
@@ -40,7 +40,7 @@ fn main() {
         .prepared("another_pid_namespace", || enter(CloneFlags::CLONE_NEWPID), || in_own_folder(beyond_the_namespace))
         .prepared("another_time_namespace", enter_another_time, || in_own_folder(beyond_the_namespace))
         .prepared("another_ipc_namespace", may_enter_another_ipc, || in_own_folder(what_is_out_of_reach_is_in_doubt));
-    run([suite]);
+    run_all([suite]);
 }
 
 /// Makes children of this process enter a new namespace.

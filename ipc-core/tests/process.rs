@@ -1,11 +1,11 @@
 //! Forking, supervising and pinning.
 
+use ipc_conformance::{
+    Suite, Verdict, on_time, run_all,
+    surroundings::{own_namespaces, schedule},
+};
 use ipc_core::{
     Error,
-    conformance::{
-        Suite, Verdict, on_time, run,
-        surroundings::{own_namespaces, schedule},
-    },
     process::{self, Exit, PANICKED, Policy, Schedule, fork, with_watchdog},
 };
 use nix::{
@@ -29,7 +29,7 @@ use std::{
 };
 
 fn main() {
-    run([Suite::new("process")
+    run_all([Suite::new("process")
         .within(Duration::from_secs(120))
         .test("a_child_dies_with_its_parent", a_child_dies_with_its_parent)
         .test("a_child_ends_as_it_says", a_child_ends_as_it_says)

@@ -1,8 +1,8 @@
 //! A turn by each strategy: when it sleeps, when it gives up, and that it notices the peer's end.
 
+use ipc_conformance::{Suite, Verdict, on_time, run_all};
 use ipc_core::{
     Error, Options, Wait,
-    conformance::{Suite, Verdict, on_time, run},
     liveness::Liveness,
     wait::{Patience, Step, Turn},
 };
@@ -15,7 +15,7 @@ use std::{
 };
 
 fn main() {
-    run([Suite::new("wait")
+    run_all([Suite::new("wait")
         .within(Duration::from_secs(120))
         .test("ready_gives_up_at_the_deadline", ready_gives_up_at_the_deadline)
         .test("step_gives_up_at_the_deadline", step_gives_up_at_the_deadline)

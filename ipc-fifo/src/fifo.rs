@@ -4,9 +4,11 @@
 //! clients come, or come and go: all writers share one stream. Once open it is a pipe, and costs what a pipe costs.
 
 use ipc_core::{
-    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Attested, Channel, Copies, Custody, Error, Family, Framing, Name, Options, Reach, Reliability, Rendezvous, Result,
+    Spec,
     liveness::Meeting,
     objects::{self, Object, Owned},
+    stream,
     stream::StreamEnd,
 };
 use nix::{
@@ -27,11 +29,16 @@ impl Channel for Fifo {
     const SPEC: Spec = Spec {
         name: "fifo",
         summary: "two named pipes",
+        family: Family::Pipe,
         framing: Framing::Stream,
         reliability: Reliability::Reliable,
         reach: Reach::Named,
         objects: "2 FIFOs",
         limit: "none; 64 KiB in flight by default (fs.pipe-max-size)",
+        limits: stream::LIMITS,
+        ring_messages: 0,
+        pollable: true,
+        attested_sender: Attested::Nothing,
         declared_copies: Copies::of(2),
         custody: Custody::Channel,
         peer_death: "end of file, EPIPE",

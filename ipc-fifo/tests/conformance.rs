@@ -1,8 +1,8 @@
 //! Every clause of the contract on every variant of this crate.
 
-use ipc_core::conformance::{Suite, run};
+use ipc_conformance::{Suite, run_all};
 use ipc_fifo::Fifo;
 
 fn main() {
-    run([Suite::of::<Fifo>().rendezvous::<Fifo>()]);
+    run_all([Suite::of::<Fifo>().rendezvous::<Fifo>()]);
 }

@@ -1,20 +1,17 @@
 //! Where the system's pipes and files run out: each gives the error of its limit and leaves nothing.
 
-use ipc_core::{
-    Channel, Error, Options,
-    conformance::{
-        Suite, Verdict, run,
-        surroundings::{become_ordinary, isolate},
-    },
-    spec::kernel_limit,
+use ipc_conformance::{
+    Suite, Verdict, run_all,
+    surroundings::{become_ordinary, isolate},
 };
+use ipc_core::{Channel, Error, Options, spec::kernel_limit};
 use ipc_fifo::Fifo;
 use nix::errno::Errno;
 use std::{env::temp_dir, fs};
 
 fn main() {
-    run([Suite::pressed::<Fifo>()
-        .pressed_by_name::<Fifo>()
+    run_all([Suite::pressure::<Fifo>()
+        .pressure_by_name::<Fifo>()
         .prepared("over_pipe_max_size", || isolate(1 << 20).and_then(|()| become_ordinary()), over_pipe_max_size)
         .prepared("full_file_system", || isolate(64 << 10), full_file_system)]);
 }

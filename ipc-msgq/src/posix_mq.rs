@@ -6,8 +6,8 @@
 
 use crate::sys;
 use ipc_core::{
-    Channel, Copies, Custody, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Sign,
-    Spec,
+    Attested, Channel, Copies, Custody, Endpoint, Error, Family, Framing, Limit, Name, Options, Reach, Reliability,
+    Rendezvous, Result, Setting, Sign, Spec,
     liveness::{Liveness, Meeting},
     objects::{self, Object, Owned},
     spec::kernel_limit,
@@ -22,7 +22,7 @@ use nix::{
     sys::stat::{Mode, SFlag},
 };
 use std::{
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
     time::Duration,
 };
@@ -35,11 +35,21 @@ impl Channel for PosixMq {
     const SPEC: Spec = Spec {
         name: "posix-mq",
         summary: "2 POSIX message queues",
+        family: Family::MessageQueue,
         framing: Framing::Message,
         reliability: Reliability::Reliable,
         reach: Reach::Named,
         objects: "2 queues, and 1 socket pair that shows whether the peer lives",
         limit: "fs.mqueue.msgsize_max (8 KiB); fs.mqueue.msg_max (10) messages in flight; RLIMIT_MSGQUEUE for all",
+        limits: &[
+            Limit::length("bytes in a message", Setting::Sysctl("fs/mqueue/msgsize_max")),
+            Limit::in_flight("messages in a queue", Setting::Sysctl("fs/mqueue/msg_max")),
+            Limit::amount("queues", Setting::Sysctl("fs/mqueue/queues_max"), libc::ENOSPC),
+            Limit::amount("bytes of all queues of a user", Setting::Rlimit("RLIMIT_MSGQUEUE"), libc::EMFILE),
+        ],
+        ring_messages: 0,
+        pollable: true,
+        attested_sender: Attested::Nothing,
         declared_copies: Copies::of(2),
         custody: Custody::Channel,
         peer_death: "nothing; a socket beside the queues tells",
@@ -208,6 +218,10 @@ impl Endpoint for PosixMqEnd {
             (_, WAKE) => Err(Error::PeerGone { sign: Sign::HangUp }),
             (len, _) => Ok(len),
         }
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.inbox.as_fd())
     }
 
     fn max_message(&self) -> usize {

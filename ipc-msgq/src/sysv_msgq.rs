@@ -6,8 +6,8 @@
 
 use crate::sys;
 use ipc_core::{
-    Buffer, Channel, Copies, Custody, Endpoint, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result,
-    Sign, Spec, ledger,
+    Attested, Buffer, Channel, Copies, Custody, Endpoint, Error, Family, Framing, Limit, Name, Options, Reach,
+    Reliability, Rendezvous, Result, Setting, Sign, Spec, ledger,
     liveness::{Liveness, Meeting},
     objects::{self, Journaled, Object, Owned},
     spec::kernel_limit,
@@ -27,11 +27,20 @@ impl Channel for SysvMsgq {
     const SPEC: Spec = Spec {
         name: "sysv-msgq",
         summary: "2 System V message queues",
+        family: Family::MessageQueue,
         framing: Framing::Message,
         reliability: Reliability::Reliable,
         reach: Reach::Named,
         objects: "2 queues, 2 journal entries, and 1 socket pair that shows whether the peer lives",
         limit: "kernel.msgmax (8 KiB); kernel.msgmnb (16 KiB) in flight",
+        limits: &[
+            Limit::length("bytes in a message", Setting::Sysctl("kernel/msgmax")),
+            Limit::length("bytes in a queue", Setting::Sysctl("kernel/msgmnb")),
+            Limit::amount("queues", Setting::Sysctl("kernel/msgmni"), libc::ENOSPC),
+        ],
+        ring_messages: 0,
+        pollable: false,
+        attested_sender: Attested::Pid("msg_lspid of the queue: its last sender, msgctl(2)"),
         declared_copies: Copies::of(2),
         custody: Custody::Channel,
         peer_death: "nothing; a socket beside the queues tells",

@@ -1,14 +1,11 @@
 //! Where queues run out: each gives the error of its limit and leaves nothing. The limits are those of namespaces of the
 //! trial's own.
 
-use ipc_core::{
-    Channel, Endpoint, Error, Name, Options, Rendezvous,
-    conformance::{
-        Suite, Verdict, run,
-        surroundings::{become_ordinary, isolate, set_kernel_limit, set_soft_limit},
-    },
-    sysv,
+use ipc_conformance::{
+    Suite, Verdict, run_all,
+    surroundings::{become_ordinary, isolate, set_kernel_limit, set_soft_limit},
 };
+use ipc_core::{Channel, Endpoint, Error, Name, Options, Rendezvous, sysv};
 use ipc_msgq::{PosixMq, SysvMsgq};
 use nix::{
     errno::Errno,
@@ -18,14 +15,14 @@ use nix::{
 use std::{env::temp_dir, fs};
 
 fn main() {
-    run([
-        Suite::pressed::<SysvMsgq>()
-            .pressed_by_name::<SysvMsgq>()
+    run_all([
+        Suite::pressure::<SysvMsgq>()
+            .pressure_by_name::<SysvMsgq>()
             .prepared("at_msgmni", limited("/proc/sys/kernel/msgmni", 1), at_msgmni)
             .prepared("over_msgmax", limited("/proc/sys/kernel/msgmax", 100), over_msgmax)
             .prepared("over_msgmnb", limited("/proc/sys/kernel/msgmnb", 1000), over_msgmnb),
-        Suite::pressed::<PosixMq>()
-            .pressed_by_name::<PosixMq>()
+        Suite::pressure::<PosixMq>()
+            .pressure_by_name::<PosixMq>()
             .prepared("at_queues_max", limited("/proc/sys/fs/mqueue/queues_max", 1), at_queues_max)
             .prepared("over_msg_max", limited("/proc/sys/fs/mqueue/msg_max", 4), over_msg_max)
             .prepared(

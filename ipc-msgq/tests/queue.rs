@@ -1,9 +1,9 @@
 //! What is particular to queues: they outlive their processes unless somebody removes them, and their limits are few and
 //! small.
 
+use ipc_conformance::{Suite, Verdict, run_all};
 use ipc_core::{
     Channel, Endpoint, Error, Name, Options, Rendezvous, Wait,
-    conformance::{Suite, Verdict, run},
     objects::{self, Fate, Object},
     process::{self, Exit},
 };
@@ -16,7 +16,7 @@ use std::{
 
 fn main() {
     // After each test the suite looks for queues and journal entries that it left.
-    run([Suite::new("queue")
+    run_all([Suite::new("queue")
         .test("copies_dropped_at_once", copies_dropped_at_once)
         .test("copies_kept_by_the_supervisor", copies_kept_by_the_supervisor)
         .test("killed_owner_is_swept", killed_owner_is_swept)

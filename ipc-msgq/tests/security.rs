@@ -1,11 +1,11 @@
 //! What strangers and careless neighbours find closed, on every variant of this crate.
 
-use ipc_core::conformance::{Suite, run};
+use ipc_conformance::{Suite, run_all};
 use ipc_msgq::{PosixMq, SysvMsgq};
 
 fn main() {
-    run([
-        Suite::private::<SysvMsgq>().against_intruders::<SysvMsgq>(),
-        Suite::private::<PosixMq>().against_intruders::<PosixMq>(),
+    run_all([
+        Suite::security::<SysvMsgq>().security_by_name::<SysvMsgq>(),
+        Suite::security::<PosixMq>().security_by_name::<PosixMq>(),
     ]);
 }

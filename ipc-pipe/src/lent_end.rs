@@ -105,6 +105,10 @@ impl<M: Memory> Endpoint for LentEnd<M> {
         self.stream.recv(buffer)
     }
 
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.descriptor()
+    }
+
     fn max_message(&self) -> usize {
         self.pool.max_message()
     }

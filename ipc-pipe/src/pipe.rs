@@ -4,7 +4,8 @@
 //! messages have boundaries or the processes are strangers.
 
 use ipc_core::{
-    Channel, Copies, Custody, Error, Framing, Options, Reach, Reliability, Result, Spec, stream::StreamEnd,
+    Attested, Channel, Copies, Custody, Error, Family, Framing, Options, Reach, Reliability, Result, Spec, stream,
+    stream::StreamEnd,
 };
 use nix::{fcntl::OFlag, unistd::pipe2};
 
@@ -16,11 +17,16 @@ impl Channel for Pipe {
     const SPEC: Spec = Spec {
         name: "pipe",
         summary: "two anonymous pipes",
+        family: Family::Pipe,
         framing: Framing::Stream,
         reliability: Reliability::Reliable,
         reach: Reach::Inherited,
         objects: "2 pipes",
         limit: "none; 64 KiB in flight by default (fs.pipe-max-size)",
+        limits: stream::LIMITS,
+        ring_messages: 0,
+        pollable: true,
+        attested_sender: Attested::Nothing,
         declared_copies: Copies::of(2),
         custody: Custody::Channel,
         peer_death: "end of file, EPIPE",

@@ -9,8 +9,9 @@
 
 use crate::lent_end::{LentEnd, Memory};
 use ipc_core::{
-    Channel, Copies, Custody, Error, Framing, Options, Reach, Reliability, Result, Spec,
+    Attested, Channel, Copies, Custody, Error, Family, Framing, Options, Reach, Reliability, Result, Spec,
     pages::{Pages, sealed_memfd},
+    stream,
 };
 use nix::{
     fcntl::{SpliceFFlags, splice},
@@ -29,11 +30,16 @@ impl Channel for Splice {
     const SPEC: Spec = Spec {
         name: "splice",
         summary: "two pipes that refer to pages of the sender's memfd",
+        family: Family::Pipe,
         framing: Framing::Stream,
         reliability: Reliability::Reliable,
         reach: Reach::Inherited,
         objects: "2 pipes, 2 memfds",
         limit: "as asked for, up to 1 GiB; by default what the pipe holds: 16 pages (fs.pipe-max-size)",
+        limits: stream::LIMITS,
+        ring_messages: 0,
+        pollable: true,
+        attested_sender: Attested::Nothing,
         declared_copies: Copies { copying: 2, in_place: Some(1) },
         custody: Custody::Channel,
         peer_death: "end of file, EPIPE",

@@ -8,7 +8,10 @@
 //! goes on where that process forks again. When a page may be written anew stands in `pool.rs`.
 
 use crate::lent_end::{LentEnd, Memory};
-use ipc_core::{Channel, Copies, Custody, Framing, Options, Reach, Reliability, Result, Spec, pages::Pages};
+use ipc_core::{
+    Attested, Channel, Copies, Custody, Family, Framing, Options, Reach, Reliability, Result, Spec, pages::Pages,
+    stream,
+};
 use nix::fcntl::{SpliceFFlags, vmsplice};
 use std::{io::IoSlice, ops::Range, os::fd::BorrowedFd};
 
@@ -20,11 +23,16 @@ impl Channel for Vmsplice {
     const SPEC: Spec = Spec {
         name: "vmsplice",
         summary: "two pipes that refer to the sender's pages",
+        family: Family::Pipe,
         framing: Framing::Stream,
         reliability: Reliability::Reliable,
         reach: Reach::Inherited,
         objects: "2 pipes, 2 mappings",
         limit: "as asked for, up to 1 GiB; by default what the pipe holds: 16 pages (fs.pipe-max-size)",
+        limits: stream::LIMITS,
+        ring_messages: 0,
+        pollable: true,
+        attested_sender: Attested::Nothing,
         declared_copies: Copies { copying: 2, in_place: Some(1) },
         custody: Custody::Channel,
         peer_death: "end of file, EPIPE",

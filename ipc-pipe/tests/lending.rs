@@ -1,16 +1,15 @@
 //! Pages that a pipe refers to: whose they are, how long they keep what was sent, and what an unused pool costs.
 
+use ipc_conformance::{Suite, Verdict, run_all};
 use ipc_core::{
-    Channel, Endpoint, Error, Options, SendInPlace,
-    conformance::{Suite, Verdict, run},
-    ledger,
+    Channel, Endpoint, Error, Options, SendInPlace, ledger,
     process::{fork, fork_peer},
 };
 use ipc_pipe::{Splice, Vmsplice};
 use std::{fs, hint::black_box, thread::sleep, time::Duration};
 
 fn main() {
-    run([suite::<Vmsplice>(), suite::<Splice>()]);
+    run_all([suite::<Vmsplice>(), suite::<Splice>()]);
 }
 
 fn suite<C: Channel<Endpoint: SendInPlace> + 'static>() -> Suite {

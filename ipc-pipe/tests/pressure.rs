@@ -1,20 +1,17 @@
 //! Where the system's pipes run out: each gives the error of its limit and leaves nothing.
 
-use ipc_core::{
-    Channel, Endpoint, Error, Options,
-    conformance::{
-        Suite, Verdict, run,
-        surroundings::{become_ordinary, root},
-    },
-    spec::kernel_limit,
+use ipc_conformance::{
+    Suite, Verdict, run_all,
+    surroundings::{become_ordinary, root},
 };
+use ipc_core::{Channel, Endpoint, Error, Options, spec::kernel_limit};
 use ipc_pipe::{Pipe, Splice, Vmsplice};
 use nix::errno::Errno;
 use std::time::Duration;
 
 fn main() {
-    run([
-        Suite::pressed::<Pipe>()
+    run_all([
+        Suite::pressure::<Pipe>()
             // Root may pass both limits.
             .prepared("over_pipe_max_size", become_ordinary, over_pipe_max_size)
             // As a separate user: the limit counts the pipes of all processes of a user.
@@ -23,8 +20,8 @@ fn main() {
                 || is_limited().and_then(|()| root()).and_then(|()| become_ordinary()),
                 over_the_users_pages,
             ),
-        Suite::pressed::<Vmsplice>(),
-        Suite::pressed::<Splice>(),
+        Suite::pressure::<Vmsplice>(),
+        Suite::pressure::<Splice>(),
     ]);
 }
 

@@ -1,8 +1,8 @@
 //! What strangers and careless neighbours find closed, on every variant of this crate.
 
-use ipc_core::conformance::{Suite, run};
+use ipc_conformance::{Suite, run_all};
 use ipc_pipe::{Pipe, Splice, Vmsplice};
 
 fn main() {
-    run([Suite::private::<Pipe>(), Suite::private::<Vmsplice>(), Suite::private::<Splice>()]);
+    run_all([Suite::security::<Pipe>(), Suite::security::<Vmsplice>(), Suite::security::<Splice>()]);
 }

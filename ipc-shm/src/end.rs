@@ -2,24 +2,20 @@
 
 use crate::{
     mapping::Mapping,
+    open::{self, Side, Size},
     protocol::{Alarm, Consumer, Producer, Slot},
-    ring::{self, Memory, Side, Size},
+    ring::Memory,
 };
 use ipc_core::{
-    Endpoint, InPlace, Name, Options, Result, SendInPlace,
+    Endpoint, InPlace, Options, Result, SendInPlace,
     corruption::Corruption,
     ledger,
-    liveness::{Liveness, Meeting},
-    objects::Owned,
+    liveness::Liveness,
     transfer::check_len,
     wait::{Patience, Step, Turn},
     watch::Watch,
 };
 use std::{sync::Arc, time::Duration};
-
-/// What the two sides of a rendezvous tell each other: that the mapping is shared, and that its name is gone.
-const MAPPED: u64 = 1;
-const UNLINKED: u64 = 2;
 
 /// One end. Its own state, the two cached positions of each ring, lies in the process that uses it.
 #[derive(Debug)]
@@ -40,7 +36,7 @@ impl RingEnd {
     /// Opens `side` of memory whose header is written.
     pub(crate) fn open(memory: &Arc<dyn Memory>, side: Side, peer: Liveness, options: &Options) -> Result<Self> {
         let size = Size::of(options)?;
-        let (producer, consumer) = ring::open(memory, side, size, options.wait)?;
+        let (producer, consumer) = open::open(memory, side, size, options.wait)?;
         Ok(Self {
             producer,
             consumer,
@@ -56,42 +52,9 @@ impl RingEnd {
     /// Both ends of a fresh mapping of [`Size::mapping_len`] bytes.
     pub(crate) fn pair(mapping: Mapping, options: &Options) -> Result<(Self, Self)> {
         let memory: Arc<dyn Memory> = Arc::new(mapping);
-        ring::initialize(&*memory, Size::of(options)?, options.wait);
+        open::initialize(&*memory, Size::of(options)?, options.wait);
         let (near, far) = Liveness::pair()?;
         Ok((Self::open(&memory, Side::First, near, options)?, Self::open(&memory, Side::Second, far, options)?))
-    }
-
-    /// The binding end of a rendezvous: `object` names the mapping until both ends have it.
-    pub(crate) fn host(
-        mapping: Mapping,
-        object: Owned,
-        name: &Name,
-        mechanism: &str,
-        options: &Options,
-    ) -> Result<Self> {
-        let deadline = options.deadline();
-        let memory: Arc<dyn Memory> = Arc::new(mapping);
-        ring::initialize(&*memory, Size::of(options)?, options.wait);
-        let mut peer = Meeting::open(name, mechanism)?.accept(deadline)?;
-        peer.hear(deadline)?;
-        drop(object);
-        peer.tell(UNLINKED)?;
-        Self::open(&memory, Side::First, peer, options)
-    }
-
-    /// The connecting end: maps with `map` what the binding end has named.
-    pub(crate) fn join(
-        name: &Name,
-        mechanism: &str,
-        options: &Options,
-        map: impl FnOnce(Size) -> Result<Mapping>,
-    ) -> Result<Self> {
-        let deadline = options.deadline();
-        let mut peer = Meeting::join(name, mechanism, deadline)?;
-        let memory: Arc<dyn Memory> = Arc::new(peer.or_gone(map(Size::of(options)?))?);
-        peer.tell(MAPPED)?;
-        peer.hear(deadline)?;
-        Self::open(&memory, Side::Second, peer, options)
     }
 
     /// Sends a message of `len` bytes that `write` puts into its slot, once there is room. Where it fails nothing is sent.

@@ -2,11 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::{
-    protocol::{Consumer, Producer},
-    ring::{self, Memory, Side, Size},
-};
-use ipc_core::{Options, Wait};
+use crate::ring::{Area, DATA, Memory};
 use std::{
     alloc::{Layout, alloc_zeroed, dealloc},
     ptr::NonNull,
@@ -15,7 +11,7 @@ use std::{
 
 /// Zeroed memory, aligned to a page.
 #[derive(Debug)]
-pub struct Heap(NonNull<u8>, Layout);
+struct Heap(NonNull<u8>, Layout);
 
 // SAFETY: an allocation belongs to no thread.
 unsafe impl Send for Heap {}
@@ -23,8 +19,8 @@ unsafe impl Send for Heap {}
 unsafe impl Sync for Heap {}
 
 impl Heap {
-    pub fn new(len: usize) -> Self {
-        let layout = Layout::from_size_align(len, 4096).expect("a small layout");
+    fn new(len: usize) -> Self {
+        let layout = Layout::from_size_align(len, DATA).expect("a small layout");
         assert!(len > 0);
         // SAFETY: the layout is not empty.
         let start = unsafe { alloc_zeroed(layout) };
@@ -50,16 +46,12 @@ unsafe impl Memory for Heap {
     }
 }
 
-/// The smallest ring, and memory with its header.
-pub fn smallest(wait: Wait) -> (Arc<dyn Memory>, Size) {
-    let size = Size::of(&Options { capacity: Some(1), ..Options::default() }).expect("a size");
-    let memory = Heap::new(size.mapping_len());
-    ring::initialize(&memory, size, wait);
-    (Arc::new(memory), size)
+/// `len` bytes of zeroed memory.
+pub fn zeroed(len: usize) -> Arc<dyn Memory> {
+    Arc::new(Heap::new(len))
 }
 
-/// Both ends over the smallest ring.
-pub fn pair(wait: Wait) -> [(Producer, Consumer); 2] {
-    let (memory, size) = smallest(wait);
-    [Side::First, Side::Second].map(|side| ring::open(&memory, side, size, wait).expect("opened"))
+/// One direction with a data area of `capacity` bytes, in memory of its own.
+pub fn area(capacity: u64) -> Area {
+    Area::new(&zeroed(DATA + 2 * capacity as usize), 0, capacity)
 }

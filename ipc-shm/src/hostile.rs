@@ -13,9 +13,10 @@
 use crate::{
     end::RingEnd,
     memfd_write::MemfdWriteEnd,
+    open::{self, Side, Size},
     process_vm::ProcessVmEnd,
-    protocol::{MESSAGE, SKIP},
-    ring::{self, CONTROLS, DATA, Memory, Side, Size},
+    record::{MESSAGE, SKIP},
+    ring::{CONTROLS, DATA, Memory},
 };
 use arbitrary::{Arbitrary, Unstructured};
 use ipc_core::{Endpoint, Error, InPlace, Options, Result, SendInPlace, Wait, liveness::Liveness};
@@ -161,7 +162,7 @@ impl Script {
         let file = memfd_create(c"hostile", MFdFlags::MFD_CLOEXEC).expect("a memfd");
         nix::unistd::ftruncate(&file, size.mapping_len() as i64).expect("room");
         let [near, far] = [(); 2].map(|()| Arc::new(Guarded::new(&file, size.mapping_len())));
-        ring::initialize(&*near, size, wait);
+        open::initialize(&*near, size, wait);
         let peer = Peer { memory: Arc::clone(&far), size };
         let (a, b) = Liveness::pair().expect("a socket pair");
         let open = |memory, side, peer| RingEnd::open(&memory, side, peer, &options).expect("a fresh ring");

@@ -12,6 +12,7 @@
 //! Shared memory has no synchronisation of its own, no boundaries, no end of file and no limit: the ring supplies the
 //! first two, a Unix socket that is never written to the third (see [`ipc_core::liveness`]), half the ring the last.
 
+mod backing;
 mod end;
 #[cfg(test)]
 mod heap;
@@ -22,9 +23,11 @@ mod memfd;
 mod memfd_write;
 mod mmap_anon;
 mod mmap_file;
+mod open;
 mod posix_shm;
 mod process_vm;
 mod protocol;
+mod record;
 mod ring;
 mod source;
 mod sys;

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use crate::ring::Memory;
 use ipc_core::{Error, Result, objects, sysv};
 use nix::{
     errno::Errno,
@@ -118,6 +119,21 @@ impl Mapping {
     pub fn populate(&self) {
         // SAFETY: the range is this live mapping; populating changes no content.
         let _ = unsafe { madvise(self.start, self.len, MmapAdvise::MADV_POPULATE_WRITE) };
+    }
+}
+
+// SAFETY: a mapping starts at a page, is readable and writable until it is dropped, and hands out its address only.
+unsafe impl Memory for Mapping {
+    fn start(&self) -> NonNull<u8> {
+        self.start()
+    }
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn populate(&self) {
+        self.populate();
     }
 }
 

@@ -4,11 +4,13 @@
 //! spares the reader `SIGBUS`. Bad where the peer cannot be handed a descriptor.
 
 use crate::{
+    backing::{self, Backing},
     end::RingEnd,
     mapping::{Mapping, reserve},
-    ring::Size,
 };
-use ipc_core::{Channel, Copies, Custody, Framing, Options, Reach, Reliability, Result, Spec, pages::sealed_memfd};
+use ipc_core::{
+    Attested, Channel, Copies, Custody, Family, Framing, Options, Reach, Reliability, Result, Spec, pages::sealed_memfd,
+};
 use std::os::fd::OwnedFd;
 
 /// A sealed file in memory.
@@ -19,11 +21,16 @@ impl Channel for Memfd {
     const SPEC: Spec = Spec {
         name: "memfd",
         summary: "a ring in a sealed memfd",
+        family: Family::SharedMemory,
         framing: Framing::Message,
         reliability: Reliability::Reliable,
         reach: Reach::Inherited,
         objects: "1 memfd, 1 socket pair",
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
+        limits: &[],
+        ring_messages: 8,
+        pollable: false,
+        attested_sender: Attested::Nothing,
         declared_copies: Copies { copying: 2, in_place: Some(0) },
         custody: Custody::Channel,
         peer_death: "nothing; a socket beside the memory tells",
@@ -36,8 +43,13 @@ impl Channel for Memfd {
 
     /// System calls: `memfd_create`, `fchmod`, `getrlimit`, `fallocate`, `fcntl(F_ADD_SEALS)`, `mmap`, `socketpair`.
     fn pair(options: &Options) -> Result<(RingEnd, RingEnd)> {
-        let len = Size::of(options)?.mapping_len();
-        RingEnd::pair(Mapping::of(sealed(len)?, len)?, options)
+        backing::pair::<Self>(options)
+    }
+}
+
+impl Backing for Memfd {
+    fn create(len: usize) -> Result<Mapping> {
+        Mapping::of(sealed(len)?, len)
     }
 }
 
@@ -49,6 +61,7 @@ pub(crate) fn sealed(len: usize) -> Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backing::tests;
     use nix::{
         errno::Errno,
         fcntl::{FcntlArg, SealFlag, fcntl},
@@ -58,6 +71,11 @@ mod tests {
         },
         unistd::{ftruncate, write},
     };
+
+    #[test]
+    fn fresh_memory_is_zeroed_and_unrelated() {
+        tests::fresh_memory_is_zeroed_and_unrelated::<Memfd>();
+    }
 
     #[test]
     fn nobody_can_change_the_length_or_the_seals() {

@@ -22,11 +22,11 @@ use crate::{
     end::RingEnd,
     mapping::Mapping,
     memfd::sealed,
-    ring::{Side, Size},
+    open::{Side, Size},
 };
 use ipc_core::{
-    Channel, Copies, Custody, Endpoint, Error, Framing, InPlace, Options, Reach, Reliability, Result, SendInPlace,
-    Spec, ledger, pages::Pages,
+    Attested, Channel, Copies, Custody, Endpoint, Error, Family, Framing, InPlace, Options, Reach, Reliability, Result,
+    SendInPlace, Spec, ledger, pages::Pages,
 };
 use nix::{errno::Errno, sys::uio::pwrite};
 use std::{
@@ -54,11 +54,16 @@ impl Channel for MemfdWrite {
     const SPEC: Spec = Spec {
         name: "memfd-write",
         summary: "a ring in a sealed memfd, filled with pwrite",
+        family: Family::SharedMemory,
         framing: Framing::Message,
         reliability: Reliability::Reliable,
         reach: Reach::Inherited,
         objects: "1 memfd, 1 socket pair",
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
+        limits: &[],
+        ring_messages: 8,
+        pollable: false,
+        attested_sender: Attested::Nothing,
         declared_copies: Copies { copying: 2, in_place: Some(1) },
         custody: Custody::Channel,
         peer_death: "nothing; a socket beside the memory tells",

@@ -2,8 +2,12 @@
 //!
 //! Good for relatives: one system call, no name, nothing to clean up. Bad for anybody else: there is nothing to open.
 
-use crate::{end::RingEnd, mapping::Mapping, ring::Size};
-use ipc_core::{Channel, Copies, Custody, Framing, Options, Reach, Reliability, Result, Spec};
+use crate::{
+    backing::{self, Backing},
+    end::RingEnd,
+    mapping::Mapping,
+};
+use ipc_core::{Attested, Channel, Copies, Custody, Family, Framing, Options, Reach, Reliability, Result, Spec};
 
 /// An anonymous mapping that a fork shares.
 #[derive(Debug)]
@@ -13,11 +17,16 @@ impl Channel for MmapAnon {
     const SPEC: Spec = Spec {
         name: "mmap-anon",
         summary: "a ring in an anonymous shared mapping",
+        family: Family::SharedMemory,
         framing: Framing::Message,
         reliability: Reliability::Reliable,
         reach: Reach::Inherited,
         objects: "1 mapping, 1 socket pair",
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
+        limits: &[],
+        ring_messages: 8,
+        pollable: false,
+        attested_sender: Attested::Nothing,
         declared_copies: Copies { copying: 2, in_place: Some(0) },
         custody: Custody::Channel,
         peer_death: "nothing; a socket beside the memory tells",
@@ -30,6 +39,23 @@ impl Channel for MmapAnon {
 
     /// System calls: `mmap`, `socketpair`.
     fn pair(options: &Options) -> Result<(RingEnd, RingEnd)> {
-        RingEnd::pair(Mapping::anonymous(Size::of(options)?.mapping_len())?, options)
+        backing::pair::<Self>(options)
+    }
+}
+
+impl Backing for MmapAnon {
+    fn create(len: usize) -> Result<Mapping> {
+        Mapping::anonymous(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backing::tests;
+
+    #[test]
+    fn fresh_memory_is_zeroed_and_unrelated() {
+        tests::fresh_memory_is_zeroed_and_unrelated::<MmapAnon>();
     }
 }

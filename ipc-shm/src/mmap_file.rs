@@ -4,19 +4,20 @@
 //! dirty pages back, and each write-back makes the next store to the page fault again. Unlinked as soon as both ends hold it.
 
 use crate::{
+    backing::{self, Backing, NamedBacking},
     end::RingEnd,
     mapping::{Mapping, reserve},
-    ring::Size,
 };
 use ipc_core::{
-    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Attested, Channel, Copies, Custody, Error, Family, Framing, Limit, Name, Options, Reach, Reliability, Rendezvous,
+    Result, Setting, Spec,
     objects::{self, Object, Owned},
 };
 use nix::{
     fcntl::{OFlag, open},
     sys::stat::Mode,
 };
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A mapped file in the temporary folder.
 #[derive(Debug)]
@@ -26,11 +27,16 @@ impl Channel for MmapFile {
     const SPEC: Spec = Spec {
         name: "mmap-file",
         summary: "a ring in a mapped file",
+        family: Family::SharedMemory,
         framing: Framing::Message,
         reliability: Reliability::Reliable,
         reach: Reach::Named,
         objects: "1 file, 1 socket pair",
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
+        limits: &[Limit::amount("bytes of all files", Setting::TemporaryFolder, libc::ENOSPC)],
+        ring_messages: 8,
+        pollable: false,
+        attested_sender: Attested::Nothing,
         declared_copies: Copies { copying: 2, in_place: Some(0) },
         custody: Custody::Channel,
         peer_death: "nothing; a socket beside the memory tells",
@@ -43,19 +49,43 @@ impl Channel for MmapFile {
 
     /// System calls: `open`, `getrlimit`, `fallocate`, `mmap`, `unlink`, `socketpair`.
     fn pair(options: &Options) -> Result<(RingEnd, RingEnd)> {
-        let (mapping, _name) = create(path(&Name::unique())?, Size::of(options)?)?;
-        RingEnd::pair(mapping, options)
+        backing::pair::<Self>(options)
     }
 }
 
 impl Rendezvous for MmapFile {
     fn bind(name: &Name, options: &Options) -> Result<RingEnd> {
-        let (mapping, object) = create(path(name)?, Size::of(options)?)?;
-        RingEnd::host(mapping, object, name, Self::SPEC.name, options)
+        backing::bind::<Self>(name, options)
     }
 
     fn connect(name: &Name, options: &Options) -> Result<RingEnd> {
-        RingEnd::join(name, Self::SPEC.name, options, |size| open_existing(&path(name)?, size))
+        backing::connect::<Self>(name, options)
+    }
+}
+
+impl Backing for MmapFile {
+    fn create(len: usize) -> Result<Mapping> {
+        Self::create_named(&Name::unique(), len).map(|(mapping, _name)| mapping)
+    }
+}
+
+impl NamedBacking for MmapFile {
+    fn create_named(name: &Name, len: usize) -> Result<(Mapping, Owned)> {
+        let path = path(name)?;
+        let (file, guard) = Owned::create(Object::Path(path.clone()), || {
+            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+            open(&path, flags, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| Error::os("open", e))
+        })?;
+        reserve(&file, len)?;
+        Ok((Mapping::of(&file, len)?, guard))
+    }
+
+    fn open_named(name: &Name, len: usize) -> Result<Mapping> {
+        let path = path(name)?;
+        // Not to wait where a FIFO has the name.
+        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let file = open(&path, flags, Mode::empty()).map_err(|e| Error::os("open", e))?;
+        Mapping::of_found(file, len, path.display())
     }
 }
 
@@ -63,19 +93,18 @@ fn path(name: &Name) -> Result<PathBuf> {
     objects::path(name, "mmap")
 }
 
-/// Makes and maps a file; the name goes when the guard is dropped.
-fn create(path: PathBuf, size: Size) -> Result<(Mapping, Owned)> {
-    let (file, object) = Owned::create(Object::Path(path.clone()), || {
-        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        open(&path, flags, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| Error::os("open", e))
-    })?;
-    reserve(&file, size.mapping_len())?;
-    Ok((Mapping::of(&file, size.mapping_len())?, object))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backing::tests;
 
-fn open_existing(path: &Path, size: Size) -> Result<Mapping> {
-    // Not to wait where a FIFO has the name.
-    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let file = open(path, flags, Mode::empty()).map_err(|e| Error::os("open", e))?;
-    Mapping::of_found(file, size.mapping_len(), path.display())
+    #[test]
+    fn fresh_memory_is_zeroed_and_unrelated() {
+        tests::fresh_memory_is_zeroed_and_unrelated::<MmapFile>();
+    }
+
+    #[test]
+    fn a_name_leads_to_the_memory_while_its_guard_lives() {
+        tests::a_name_leads_to_the_memory_while_its_guard_lives::<MmapFile>();
+    }
 }

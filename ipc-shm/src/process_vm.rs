@@ -32,14 +32,14 @@
 use crate::{
     end::RingEnd,
     mapping::Mapping,
-    protocol::WORD,
-    ring::Size,
+    open::Size,
+    record::WORD,
     source::{DESCRIPTOR, Descriptor, STAMP, Source},
     sys,
 };
 use ipc_core::{
-    Channel, Copies, Custody, Endpoint, Framing, InPlace, Options, Reach, Reliability, Result, SendInPlace, Spec,
-    ledger, pages::Pages, transfer::check_len,
+    Attested, Bounds, Channel, Copies, Custody, Endpoint, Family, Framing, InPlace, Limit, Options, Reach, Reliability,
+    Result, SendInPlace, Setting, Spec, ledger, pages::Pages, transfer::check_len,
 };
 use std::{process, time::Duration};
 
@@ -78,11 +78,20 @@ impl Channel for ProcessVm {
     const SPEC: Spec = Spec {
         name: "process-vm",
         summary: "process_vm_readv, descriptors in a ring",
+        family: Family::SharedMemory,
         framing: Framing::Message,
         reliability: Reliability::Reliable,
         reach: Reach::Inherited,
         objects: "1 mapping, 1 socket pair; 2 private buffers an end, a pidfd for who receives",
         limit: "half the pool; by default 256 KiB a direction, or eight times the longest message",
+        limits: &[Limit {
+            what: "whose memory may be read",
+            setting: Setting::Sysctl("kernel/yama/ptrace_scope"),
+            bounds: Bounds::Permission,
+        }],
+        ring_messages: 8,
+        pollable: false,
+        attested_sender: Attested::Credentials("SCM_CREDENTIALS over the socket beside the ring, unix(7)"),
         declared_copies: Copies { copying: 2, in_place: Some(1) },
         custody: Custody::Sender,
         peer_death: "ESRCH, and a socket beside the memory tells",

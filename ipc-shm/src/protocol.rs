@@ -28,16 +28,12 @@
 
 #![allow(unsafe_code)]
 
-use crate::ring::{Area, AtomicU32, AtomicU64, fence, futex};
+use crate::{
+    record::{MESSAGE, Record, SKIP, WORD, longest_record, record_len},
+    ring::{Area, AtomicU32, AtomicU64, fence, futex},
+};
 use ipc_core::{Error, Result};
 use std::{mem, ops::Range, sync::atomic::Ordering, time::Duration};
-
-/// Bytes of a record's word, and what everything is aligned to.
-pub const WORD: u64 = 8;
-/// The kind of a message's word, beside its length.
-pub const MESSAGE: u64 = 0x4d53_4721 << 32;
-/// The word that leads to the start of the area.
-pub const SKIP: u64 = 0x534b_4950 << 32;
 
 /// One direction, as either side sees it, and whether its sides may sleep.
 #[derive(Debug)]
@@ -93,18 +89,6 @@ impl Alarm {
     }
 }
 
-/// Bytes that a message of `len` bytes takes: its word and its payload, padded.
-#[inline]
-fn record_len(len: u64) -> u64 {
-    WORD + len.next_multiple_of(WORD)
-}
-
-/// The longest record that a ring of `capacity` bytes takes; see the module's documentation.
-#[inline]
-pub fn longest_record(capacity: u64) -> u64 {
-    capacity / 2
-}
-
 /// The payload of a record, for the side that writes it.
 #[derive(Debug)]
 pub struct Slot<'a> {
@@ -131,30 +115,11 @@ impl Slot<'_> {
     }
 }
 
-/// What lies at a position.
-enum Record {
-    /// A message of so many bytes.
-    Message(usize),
-    /// Nothing for so many bytes, up to the end of the area.
-    Skip(u64),
-}
-
-impl Record {
-    /// Checks the word at `position`, of which and behind which `published` bytes are.
-    #[inline]
-    fn at(area: &Area, position: u64, published: u64) -> Result<Self> {
-        // Read once: the peer may change it at any time.
-        let word = area.word(position);
-        let (kind, len) = (word & !u64::from(u32::MAX), word & u64::from(u32::MAX));
-        let to_end = area.to_end(position);
-        if kind == MESSAGE && record_len(len) <= published.min(to_end).min(longest_record(area.capacity())) {
-            return Ok(Self::Message(len as usize));
-        }
-        if kind != SKIP || to_end >= published {
-            return Err(Error::Corrupt { what: "a record" });
-        }
-        Ok(Self::Skip(to_end))
-    }
+/// The record at `position`, of which and behind which `published` bytes are.
+#[inline]
+fn record_at(area: &Area, position: u64, published: u64) -> Result<Record> {
+    // Read once: the peer may change it at any time.
+    Record::decode(area.word(position), area.offset(position), area.capacity(), published)
 }
 
 /// The sending half.
@@ -217,7 +182,7 @@ impl Producer {
         let area = &self.half.area;
         let mut position = self.tail;
         while position != self.head {
-            position += match Record::at(area, position, self.head - position)? {
+            position += match record_at(area, position, self.head - position)? {
                 Record::Skip(bytes) => bytes,
                 Record::Message(len) => {
                     if let Some(rest) = len.checked_sub(front) {
@@ -297,7 +262,7 @@ impl Consumer {
             }
             let area = &self.half.area;
             area.prefetch_second_line(self.tail);
-            match Record::at(area, self.tail, self.head - self.tail)? {
+            match record_at(area, self.tail, self.head - self.tail)? {
                 Record::Message(len) => {
                     self.len = len;
                     return Ok(true);
@@ -362,16 +327,21 @@ impl Consumer {
 mod tests {
     use super::*;
     use crate::heap;
-    use ipc_core::Wait;
     use std::{hint, thread};
 
+    const CAPACITY: u64 = 4096;
     const CORRUPT: &str = "corrupt";
+
+    /// Both halves of a fresh ring.
+    fn ring(sleeps: bool) -> (Producer, Consumer) {
+        let area = heap::area(CAPACITY);
+        (Producer::new(area.clone(), sleeps), Consumer::new(area, sleeps))
+    }
 
     /// A consumer whose positions are at `start`, and the producer's side of it to scribble on.
     fn consumer(start: u64) -> (Consumer, Area) {
-        let [_, (_, fresh)] = heap::pair(Wait::Spin);
-        let area = fresh.half.area.clone();
-        (Consumer { tail: start, head: start, ..fresh }, area)
+        let area = heap::area(CAPACITY);
+        (Consumer { tail: start, head: start, ..Consumer::new(area.clone(), false) }, area)
     }
 
     /// Publishes `words` at their positions, then `head`, and says what the consumer makes of it: lengths up to the error.
@@ -398,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_record_that_no_producer_writes_is_corrupt() {
-        let capacity = 4096;
+        let capacity = CAPACITY;
         let half = capacity / 2;
         let message = |len| len | MESSAGE;
         assert_eq!(received(0, &[(0, message(half - 8))], half), [Ok(2040)]);
@@ -438,12 +408,12 @@ mod tests {
     #[test]
     fn a_consumer_position_that_is_impossible_is_corrupt() {
         for (why, tail) in [("ahead", 4104), ("off the grid", 4), ("far ahead", u64::MAX - 7)] {
-            let [(mut producer, _), _] = heap::pair(Wait::Spin);
+            let (mut producer, _) = ring(false);
             while producer.try_send(1016, |slot| slot.fill(|bytes| bytes.fill(7))).unwrap().is_ok() {}
             producer.half.area.control().tail.0.store(tail, Ordering::Release);
             assert!(matches!(producer.try_send(0, |_| Ok(())), Err(Error::Corrupt { .. })), "{why}");
         }
-        let [(mut producer, _), _] = heap::pair(Wait::Spin);
+        let (mut producer, _) = ring(false);
         while producer.try_send(1016, |slot| slot.fill(|bytes| bytes.fill(7))).unwrap().is_ok() {}
         producer.half.area.control().tail.0.store(2048, Ordering::Release);
         assert!(producer.try_send(1016, |_| Ok(())).unwrap().is_ok());
@@ -454,7 +424,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_written_is_not_sent() {
-        let [(mut producer, _kept), (_also, mut consumer)] = heap::pair(Wait::Spin);
+        let (mut producer, mut consumer) = ring(false);
         // So that the next record goes over the edge.
         assert!(producer.try_send(2040, |slot| slot.fill(|bytes| bytes.fill(1))).unwrap().is_ok());
         assert!(producer.try_send(1016, |slot| slot.fill(|bytes| bytes.fill(2))).unwrap().is_ok());
@@ -476,7 +446,7 @@ mod tests {
 
     #[test]
     fn what_is_unread_can_be_written_behind_its_front() {
-        let [(mut producer, _kept), (_also, mut consumer)] = heap::pair(Wait::Spin);
+        let (mut producer, mut consumer) = ring(false);
         let send = |producer: &mut Producer, len| {
             assert!(producer.try_send(len, |slot| slot.fill(|bytes| bytes.fill(1))).unwrap().is_ok());
         };
@@ -505,19 +475,19 @@ mod tests {
     #[test]
     fn two_threads_in_ordinary_memory() {
         let messages = if cfg!(miri) { 40 } else { 4000 };
-        for wait in [Wait::Block, Wait::Spin] {
-            let [(mut producer, _kept), (_also, mut consumer)] = heap::pair(wait);
+        for sleeps in [true, false] {
+            let (mut producer, mut consumer) = ring(sleeps);
             let len = |n: u64| (n * 97 % 2041) as usize;
             let sender = thread::spawn(move || {
                 for n in 0..messages {
                     while producer.try_send(len(n), |slot| slot.fill(|bytes| bytes.fill(n as u8))).unwrap().is_err() {
-                        if wait == Wait::Block { producer.sleep(None).unwrap() } else { hint::spin_loop() }
+                        if sleeps { producer.sleep(None).unwrap() } else { hint::spin_loop() }
                     }
                 }
             });
             for n in 0..messages {
                 while !consumer.look().unwrap() {
-                    if wait == Wait::Block { consumer.sleep(None).unwrap() } else { hint::spin_loop() }
+                    if sleeps { consumer.sleep(None).unwrap() } else { hint::spin_loop() }
                 }
                 consumer.read(|message| {
                     assert_eq!(message.len(), len(n));

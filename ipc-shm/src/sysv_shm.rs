@@ -3,9 +3,14 @@
 //! Good for old programs. Bad otherwise: a key instead of a name, a segment that outlives its processes unless it is
 //! marked for removal, limits of the whole system. Marked right after attaching, it goes with the last process.
 
-use crate::{end::RingEnd, mapping::Mapping, ring::Size};
+use crate::{
+    backing::{self, Backing, NamedBacking},
+    end::RingEnd,
+    mapping::Mapping,
+};
 use ipc_core::{
-    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Attested, Channel, Copies, Custody, Error, Family, Framing, Limit, Name, Options, Reach, Reliability, Rendezvous,
+    Result, Setting, Spec,
     objects::{Object, Owned},
     spec::kernel_limit,
     sysv,
@@ -20,11 +25,20 @@ impl Channel for SysvShm {
     const SPEC: Spec = Spec {
         name: "sysv-shm",
         summary: "a ring in a System V segment",
+        family: Family::SharedMemory,
         framing: Framing::Message,
         reliability: Reliability::Reliable,
         reach: Reach::Named,
         objects: "1 segment, 1 socket pair",
         limit: "half the ring; by default 256 KiB a direction, or eight times the longest message",
+        limits: &[
+            Limit::length("bytes in a segment", Setting::Sysctl("kernel/shmmax")),
+            Limit::amount("pages of all segments", Setting::Sysctl("kernel/shmall"), libc::ENOSPC),
+            Limit::amount("segments", Setting::Sysctl("kernel/shmmni"), libc::ENOSPC),
+        ],
+        ring_messages: 8,
+        pollable: false,
+        attested_sender: Attested::Nothing,
         declared_copies: Copies { copying: 2, in_place: Some(0) },
         custody: Custody::Channel,
         peer_death: "nothing; a socket beside the memory tells",
@@ -37,34 +51,65 @@ impl Channel for SysvShm {
 
     /// System calls: `shmget`, `shmat`, `shmctl(IPC_RMID)`, `socketpair`.
     fn pair(options: &Options) -> Result<(RingEnd, RingEnd)> {
-        let (mapping, _name) = create(sysv::fresh_key(), Size::of(options)?)?;
-        RingEnd::pair(mapping, options)
+        backing::pair::<Self>(options)
     }
 }
 
 impl Rendezvous for SysvShm {
     fn bind(name: &Name, options: &Options) -> Result<RingEnd> {
-        let (mapping, object) = create(sysv::key_of(name, Self::SPEC.name), Size::of(options)?)?;
-        RingEnd::host(mapping, object, name, Self::SPEC.name, options)
+        backing::bind::<Self>(name, options)
     }
 
     fn connect(name: &Name, options: &Options) -> Result<RingEnd> {
-        RingEnd::join(name, Self::SPEC.name, options, |size| open_existing(sysv::key_of(name, Self::SPEC.name), size))
+        backing::connect::<Self>(name, options)
     }
 }
 
-/// Makes and attaches a segment; it goes, once the guard is dropped, with the last process that has it attached.
-fn create(key: sysv::Key, size: Size) -> Result<(Mapping, Owned)> {
-    let (id, object) = Owned::create(Object::SysvSegment(key), || {
-        sysv::create_segment(key, size.mapping_len()).map_err(|error| {
-            let max = kernel_limit("/proc/sys/kernel/shmmax", usize::MAX);
-            let too_large = matches!(error, Error::Os { source: Errno::EINVAL, .. }) && size.mapping_len() > max;
-            if too_large { Error::TooLarge { len: size.mapping_len(), max } } else { error }
-        })
-    })?;
-    Ok((Mapping::attach(id, size.mapping_len())?, object))
+impl Backing for SysvShm {
+    fn create(len: usize) -> Result<Mapping> {
+        segment(sysv::fresh_key(), len).map(|(mapping, _key)| mapping)
+    }
 }
 
-fn open_existing(key: sysv::Key, size: Size) -> Result<Mapping> {
-    Mapping::attach(sysv::find_segment(key)?, size.mapping_len())
+impl NamedBacking for SysvShm {
+    fn create_named(name: &Name, len: usize) -> Result<(Mapping, Owned)> {
+        segment(key(name), len)
+    }
+
+    fn open_named(name: &Name, len: usize) -> Result<Mapping> {
+        Mapping::attach(sysv::find_segment(key(name))?, len)
+    }
+}
+
+fn key(name: &Name) -> sysv::Key {
+    sysv::key_of(name, SysvShm::SPEC.name)
+}
+
+/// Makes and attaches a segment. It is marked for removal when the guard is dropped, and goes with the last process that
+/// has it attached.
+fn segment(key: sysv::Key, len: usize) -> Result<(Mapping, Owned)> {
+    let (id, guard) = Owned::create(Object::SysvSegment(key), || {
+        sysv::create_segment(key, len).map_err(|error| {
+            let max = kernel_limit("/proc/sys/kernel/shmmax", usize::MAX);
+            let too_large = matches!(error, Error::Os { source: Errno::EINVAL, .. }) && len > max;
+            if too_large { Error::TooLarge { len, max } } else { error }
+        })
+    })?;
+    Ok((Mapping::attach(id, len)?, guard))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backing::tests;
+
+    #[test]
+    fn fresh_memory_is_zeroed_and_unrelated() {
+        tests::fresh_memory_is_zeroed_and_unrelated::<SysvShm>();
+    }
+
+    #[test]
+    fn a_name_leads_to_the_memory_while_its_guard_lives() {
+        tests::a_name_leads_to_the_memory_while_its_guard_lives::<SysvShm>();
+    }
 }

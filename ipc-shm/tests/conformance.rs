@@ -1,13 +1,13 @@
 //! Every clause of the contract on every variant of this crate.
 
-use ipc_core::conformance::{Suite, run};
+use ipc_conformance::{Suite, run_all};
 use ipc_shm::{
     Memfd, MemfdWrite, MmapAnon, MmapFile, PosixShm, ProcessVm, SysvShm,
     hostile::{mend, spoil},
 };
 
 fn main() {
-    run([
+    run_all([
         Suite::of::<SysvShm>().corrupted_by::<SysvShm>(spoil, mend).in_place::<SysvShm>().rendezvous::<SysvShm>(),
         Suite::of::<PosixShm>().corrupted_by::<PosixShm>(spoil, mend).in_place::<PosixShm>().rendezvous::<PosixShm>(),
         Suite::of::<Memfd>().corrupted_by::<Memfd>(spoil, mend).in_place::<Memfd>(),

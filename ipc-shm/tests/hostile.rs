@@ -1,10 +1,8 @@
 //! A bounded run of what `fuzz/` runs for as long as one likes: a peer that scribbles, by scripts at random.
 
 use arbitrary::{Arbitrary, Unstructured};
-use ipc_core::{
-    conformance::{Suite, Verdict, run},
-    process::{self, Exit},
-};
+use ipc_conformance::{Suite, Verdict, run_all};
+use ipc_core::process::{self, Exit};
 use ipc_shm::hostile::{Script, touch_a_guard};
 use proptest::{
     collection::vec,
@@ -14,7 +12,7 @@ use proptest::{
 use std::time::Duration;
 
 fn main() {
-    run([Suite::new("hostile")
+    run_all([Suite::new("hostile")
         .within(Duration::from_secs(60))
         .test("stray_accesses_crash", stray_accesses_crash)
         .test("only_corrupt_or_a_valid_message", only_corrupt_or_a_valid_message)]);

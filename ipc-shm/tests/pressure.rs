@@ -1,14 +1,11 @@
 //! Where memory for sharing runs out: that is an error of opening the channel, never `SIGBUS` at the first touch, and nothing
 //! is left.
 
-use ipc_core::{
-    Channel, Endpoint, Error, InPlace, Name, Options, Rendezvous, SendInPlace,
-    conformance::{
-        Suite, Verdict, run,
-        surroundings::{isolate, set_kernel_limit, set_soft_limit},
-    },
-    sysv,
+use ipc_conformance::{
+    Suite, Verdict, run_all,
+    surroundings::{isolate, set_kernel_limit, set_soft_limit},
 };
+use ipc_core::{Channel, Endpoint, Error, InPlace, Name, Options, Rendezvous, SendInPlace, sysv};
 use ipc_shm::{Memfd, MemfdWrite, MmapAnon, MmapFile, PosixShm, ProcessVm, SysvShm};
 use nix::{
     errno::Errno,
@@ -21,34 +18,34 @@ use std::{env::temp_dir, fs, path::Path, time::Duration};
 
 fn main() {
     let small = || isolate(256 << 10);
-    run([
-        Suite::pressed::<SysvShm>()
-            .pressed_by_name::<SysvShm>()
+    run_all([
+        Suite::pressure::<SysvShm>()
+            .pressure_by_name::<SysvShm>()
             .test("little_address_space", little_address_space::<SysvShm>)
             .prepared("over_shmmax", || isolate(1 << 20).and_then(|()| set_kernel_limit(SHMMAX, 65_536)), over_shmmax)
             .prepared("at_shmmni", || isolate(1 << 20).and_then(|()| set_kernel_limit(SHMMNI, 1)), at_shmmni)
             .prepared("at_shmall", || isolate(1 << 20).and_then(|()| set_kernel_limit(SHMALL, 1)), no_segment_left),
-        Suite::pressed::<PosixShm>()
-            .pressed_by_name::<PosixShm>()
+        Suite::pressure::<PosixShm>()
+            .pressure_by_name::<PosixShm>()
             .test("little_address_space", little_address_space::<PosixShm>)
             .prepared("full_file_system", small, full_file_system::<PosixShm>)
             .prepared("full_journal", small, full_journal::<PosixShm>)
             .test("short_files", short_files::<PosixShm>),
-        Suite::pressed::<Memfd>()
+        Suite::pressure::<Memfd>()
             .test("little_address_space", little_address_space::<Memfd>)
             .test("short_files", short_files::<Memfd>),
-        Suite::pressed::<MmapFile>()
-            .pressed_by_name::<MmapFile>()
+        Suite::pressure::<MmapFile>()
+            .pressure_by_name::<MmapFile>()
             .test("little_address_space", little_address_space::<MmapFile>)
             .prepared("full_file_system", small, full_file_system::<MmapFile>)
             .prepared("full_journal", small, full_journal::<MmapFile>)
             .test("short_files", short_files::<MmapFile>),
-        Suite::pressed::<MmapAnon>().test("little_address_space", little_address_space::<MmapAnon>),
-        Suite::pressed::<MemfdWrite>()
+        Suite::pressure::<MmapAnon>().test("little_address_space", little_address_space::<MmapAnon>),
+        Suite::pressure::<MemfdWrite>()
             .test("little_address_space", little_address_space::<MemfdWrite>)
             .test("short_files", short_files::<MemfdWrite>)
             .test("shorter_files_than_at_first", shorter_files_than_at_first),
-        Suite::pressed::<ProcessVm>().test("little_address_space", little_address_space::<ProcessVm>),
+        Suite::pressure::<ProcessVm>().test("little_address_space", little_address_space::<ProcessVm>),
     ]);
 }
 

@@ -1,12 +1,12 @@
 //! What holds of `process-vm` beyond the contract: when its buffers are used again, and that nobody but the sender is read, whatever
 //! has become of it.
 
+use ipc_conformance::{
+    Suite, Verdict, run_all,
+    surroundings::{become_ordinary, root},
+};
 use ipc_core::{
     Channel, Endpoint, Error, InPlace, Options, Result, SendInPlace,
-    conformance::{
-        Suite, Verdict, run,
-        surroundings::{become_ordinary, root},
-    },
     process::{fork, fork_peer},
 };
 use ipc_shm::{ProcessVm, ProcessVmEnd};
@@ -24,7 +24,7 @@ use std::{
 };
 
 fn main() {
-    run([Suite::new("process-vm")
+    run_all([Suite::new("process-vm")
         .test("a_buffer_is_used_again_once_it_was_received", a_buffer_is_used_again_once_it_was_received)
         .test("what_a_closed_end_leaves_is_whole", what_a_closed_end_leaves_is_whole)
         .test("what_a_killed_sender_leaves_is_nothing", || left_by(|_| raise(Signal::SIGKILL).expect("killed")))

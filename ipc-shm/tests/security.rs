@@ -1,12 +1,8 @@
 //! What strangers and careless neighbours find closed, on every variant of this crate; and what those can do who may open the
 //! memory.
 
-use ipc_core::{
-    Channel, Endpoint, Error, Name, Options, Rendezvous,
-    conformance::{Suite, Verdict, run, surroundings::root},
-    liveness::retry_by,
-    objects, process,
-};
+use ipc_conformance::{Suite, Verdict, run_all, surroundings::root};
+use ipc_core::{Channel, Endpoint, Error, Name, Options, Rendezvous, liveness::retry_by, objects, process};
 use ipc_shm::{Memfd, MemfdWrite, MmapAnon, MmapFile, PosixShm, ProcessVm, SysvShm};
 use std::{
     fs::{self, File},
@@ -16,20 +12,20 @@ use std::{
 };
 
 fn main() {
-    run([
-        Suite::private::<SysvShm>().against_intruders::<SysvShm>(),
-        Suite::private::<PosixShm>()
-            .against_intruders::<PosixShm>()
+    run_all([
+        Suite::security::<SysvShm>().security_by_name::<SysvShm>(),
+        Suite::security::<PosixShm>()
+            .security_by_name::<PosixShm>()
             .test("a_cut_object_is_refused", || a_cut_object_is_refused::<PosixShm>(shm_path))
             .prepared("an_object_of_another_user_is_refused", root, || of_another_user::<PosixShm>(shm_path)),
-        Suite::private::<Memfd>().prepared("cannot_be_cut", can_open_mappings, cannot_be_cut::<Memfd>),
-        Suite::private::<MmapFile>()
-            .against_intruders::<MmapFile>()
+        Suite::security::<Memfd>().prepared("cannot_be_cut", can_open_mappings, cannot_be_cut::<Memfd>),
+        Suite::security::<MmapFile>()
+            .security_by_name::<MmapFile>()
             .test("a_cut_object_is_refused", || a_cut_object_is_refused::<MmapFile>(file_path))
             .prepared("an_object_of_another_user_is_refused", root, || of_another_user::<MmapFile>(file_path)),
-        Suite::private::<MmapAnon>(),
-        Suite::private::<MemfdWrite>().prepared("cannot_be_cut", can_open_mappings, cannot_be_cut::<MemfdWrite>),
-        Suite::private::<ProcessVm>(),
+        Suite::security::<MmapAnon>(),
+        Suite::security::<MemfdWrite>().prepared("cannot_be_cut", can_open_mappings, cannot_be_cut::<MemfdWrite>),
+        Suite::security::<ProcessVm>(),
     ]);
 }
 

@@ -25,7 +25,7 @@ use nix::{
     sys::socket::{MsgFlags, Shutdown, shutdown},
 };
 use std::{
-    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     sync::Arc,
     time::Duration,
 };
@@ -183,6 +183,10 @@ impl Endpoint for DatagramEnd {
         }
         check_len(len, buffer.len())?;
         Ok(len)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.as_fd())
     }
 
     fn max_message(&self) -> usize {

@@ -8,7 +8,7 @@ use ipc_core::{
 };
 use nix::sys::socket::{MsgFlags, recv, send};
 use std::{
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     time::Duration,
 };
 
@@ -54,6 +54,10 @@ impl Endpoint for StreamEnd {
             flags |= later;
             received
         })
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.as_fd())
     }
 
     fn max_message(&self) -> usize {

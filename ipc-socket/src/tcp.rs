@@ -7,7 +7,10 @@
 //! acknowledged, up to 40 ms.
 
 use crate::{StreamEnd, connection, socket::set};
-use ipc_core::{Channel, Copies, Custody, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec};
+use ipc_core::{
+    Attested, Channel, Copies, Custody, Family, Framing, Limit, Name, Options, Reach, Reliability, Rendezvous, Result,
+    Setting, Spec,
+};
 use nix::sys::socket::sockopt;
 use std::os::fd::OwnedFd;
 
@@ -19,11 +22,25 @@ impl Channel for Tcp {
     const SPEC: Spec = Spec {
         name: "tcp",
         summary: "a loopback TCP connection, TCP_NODELAY",
+        family: Family::InternetSocket,
         framing: Framing::Stream,
         reliability: Reliability::Reliable,
         reach: Reach::Network,
         objects: "1 connection (2 sockets)",
         limit: "none; buffers grow by themselves (net.ipv4.tcp_wmem, tcp_rmem)",
+        limits: &[
+            Limit::in_flight(
+                "bytes in the send buffer (the last of three numbers)",
+                Setting::Sysctl("net/ipv4/tcp_wmem"),
+            ),
+            Limit::in_flight(
+                "bytes in the receive buffer (the last of three numbers)",
+                Setting::Sysctl("net/ipv4/tcp_rmem"),
+            ),
+        ],
+        ring_messages: 0,
+        pollable: true,
+        attested_sender: Attested::Address("getpeername(2) of the connection"),
         declared_copies: Copies::of(2),
         custody: Custody::Channel,
         peer_death: "end of file, EPIPE, ECONNRESET",

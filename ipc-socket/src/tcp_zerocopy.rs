@@ -14,7 +14,10 @@ use crate::{
     ZerocopyEnd, connection,
     socket::{set, zero_copy},
 };
-use ipc_core::{Channel, Copies, Custody, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec};
+use ipc_core::{
+    Attested, Channel, Copies, Custody, Family, Framing, Limit, Name, Options, Reach, Reliability, Rendezvous, Result,
+    Setting, Spec,
+};
 use nix::sys::socket::sockopt;
 use std::os::fd::OwnedFd;
 
@@ -26,11 +29,30 @@ impl Channel for TcpZerocopy {
     const SPEC: Spec = Spec {
         name: "tcp-zerocopy",
         summary: "a loopback TCP connection, sent to with MSG_ZEROCOPY, TCP_NODELAY",
+        family: Family::InternetSocket,
         framing: Framing::Stream,
         reliability: Reliability::Reliable,
         reach: Reach::Network,
         objects: "1 connection (2 sockets), and up to 8 MiB of memory an end to send from",
         limit: "none; 128 messages and 8 MiB unacknowledged, or 2 messages (RLIMIT_MEMLOCK, net.core.optmem_max)",
+        limits: &[
+            Limit::in_flight(
+                "bytes in the send buffer (the last of three numbers)",
+                Setting::Sysctl("net/ipv4/tcp_wmem"),
+            ),
+            Limit::in_flight(
+                "bytes in the receive buffer (the last of three numbers)",
+                Setting::Sysctl("net/ipv4/tcp_rmem"),
+            ),
+            Limit::in_flight(
+                "bytes sent and not yet acknowledged, of all processes of a user",
+                Setting::Rlimit("RLIMIT_MEMLOCK"),
+            ),
+            Limit::in_flight("bytes of the notifications of a socket", Setting::Sysctl("net/core/optmem_max")),
+        ],
+        ring_messages: 0,
+        pollable: true,
+        attested_sender: Attested::Address("getpeername(2) of the connection"),
         declared_copies: Copies { copying: 3, in_place: Some(2) },
         custody: Custody::Channel,
         peer_death: "end of file, EPIPE, ECONNRESET",

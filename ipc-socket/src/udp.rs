@@ -5,7 +5,8 @@
 
 use crate::{DatagramEnd, datagram_end::Kind, loopback};
 use ipc_core::{
-    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Attested, Channel, Copies, Custody, Error, Family, Framing, Limit, Name, Options, Reach, Reliability, Rendezvous,
+    Result, Setting, Spec,
     liveness::{Liveness, Meeting},
 };
 use nix::{
@@ -28,11 +29,16 @@ impl Channel for Udp {
     const SPEC: Spec = Spec {
         name: "udp",
         summary: "2 loopback UDP sockets, connected to each other",
+        family: Family::InternetSocket,
         framing: Framing::Message,
         reliability: Reliability::Lossy,
         reach: Reach::Network,
         objects: "2 sockets, and 1 pair that shows whether the peer lives",
         limit: "65507 bytes; 208 KiB with the kernel's records in flight by default (net.core.rmem_default)",
+        limits: &[Limit::in_flight("bytes in the receive buffer", Setting::Sysctl("net/core/rmem_default"))],
+        ring_messages: 0,
+        pollable: true,
+        attested_sender: Attested::Address("recvfrom(2) of each message"),
         declared_copies: Copies::of(2),
         custody: Custody::Channel,
         peer_death: "ECONNREFUSED after a send; nothing to the receiver, so a second socket tells",

@@ -5,7 +5,8 @@
 
 use crate::{DatagramEnd, datagram_end::Kind, local, socket::resize, unix_seqpacket::max_message};
 use ipc_core::{
-    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Attested, Bounds, Channel, Copies, Custody, Error, Family, Framing, Limit, Name, Options, Reach, Reliability,
+    Rendezvous, Result, Setting, Spec,
     liveness::{Liveness, Meeting},
     objects::SocketAddress,
 };
@@ -23,11 +24,24 @@ impl Channel for UnixDgram {
     const SPEC: Spec = Spec {
         name: "unix-dgram",
         summary: "a pair of Unix datagram sockets",
+        family: Family::UnixSocket,
         framing: Framing::Message,
         reliability: Reliability::Reliable,
         reach: Reach::Named,
         objects: "1 socket pair, and 1 that shows whether the peer lives",
         limit: "the send buffer less 32 bytes (net.core.wmem_default, wmem_max), at most 4 MiB",
+        // A message that is longer than the send buffer less 32 bytes is EMSGSIZE (unix_dgram_sendmsg, net/unix/af_unix.c).
+        limits: &[
+            Limit {
+                what: "bytes of a message in the send buffer",
+                setting: Setting::Sysctl("net/core/wmem_default"),
+                bounds: Bounds::Length { overhead: 32 },
+            },
+            Limit::in_flight("datagrams waiting at a socket", Setting::Sysctl("net/unix/max_dgram_qlen")),
+        ],
+        ring_messages: 0,
+        pollable: true,
+        attested_sender: Attested::Credentials("SCM_CREDENTIALS with each message, unix(7)"),
         declared_copies: Copies::of(2),
         custody: Custody::Channel,
         peer_death: "ECONNREFUSED to the sender; nothing to the receiver, so a second socket tells",

@@ -10,7 +10,8 @@ use crate::{
     socket::{resize, send_buffer},
 };
 use ipc_core::{
-    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
+    Attested, Bounds, Channel, Copies, Custody, Error, Family, Framing, Limit, Name, Options, Reach, Reliability,
+    Rendezvous, Result, Setting, Spec,
     liveness::{Liveness, Meeting},
 };
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -24,11 +25,23 @@ impl Channel for UnixSeqpacket {
     const SPEC: Spec = Spec {
         name: "unix-seqpacket",
         summary: "a pair of Unix sequenced-packet sockets",
+        family: Family::UnixSocket,
         framing: Framing::Message,
         reliability: Reliability::Reliable,
         reach: Reach::Named,
         objects: "1 socket pair, and 1 that counts empty messages",
         limit: "the send buffer less 32 bytes (net.core.wmem_default, wmem_max), at most 4 MiB",
+        // A message that is longer than the send buffer less 32 bytes is EMSGSIZE (unix_dgram_sendmsg, net/unix/af_unix.c).
+        limits: &[Limit {
+            what: "bytes of a message in the send buffer",
+            setting: Setting::Sysctl("net/core/wmem_default"),
+            bounds: Bounds::Length { overhead: 32 },
+        }],
+        ring_messages: 0,
+        pollable: true,
+        attested_sender: Attested::Credentials(
+            "SCM_CREDENTIALS with each message, SO_PEERCRED of the connection, unix(7)",
+        ),
         declared_copies: Copies::of(2),
         custody: Custody::Channel,
         peer_death: "end of file, EPIPE",

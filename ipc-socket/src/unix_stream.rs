@@ -5,8 +5,8 @@
 
 use crate::{StreamEnd, local};
 use ipc_core::{
-    Channel, Copies, Custody, Error, Framing, Name, Options, Reach, Reliability, Rendezvous, Result, Spec,
-    liveness::hear_exactly, objects,
+    Attested, Channel, Copies, Custody, Error, Family, Framing, Limit, Name, Options, Reach, Reliability, Rendezvous,
+    Result, Setting, Spec, liveness::hear_exactly, objects,
 };
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
 use std::os::fd::AsRawFd;
@@ -19,11 +19,18 @@ impl Channel for UnixStream {
     const SPEC: Spec = Spec {
         name: "unix-stream",
         summary: "a pair of Unix stream sockets",
+        family: Family::UnixSocket,
         framing: Framing::Stream,
         reliability: Reliability::Reliable,
         reach: Reach::Named,
         objects: "1 socket pair",
         limit: "none; 208 KiB with the kernel's records in flight by default (net.core.wmem_default)",
+        limits: &[Limit::in_flight("bytes in the send buffer", Setting::Sysctl("net/core/wmem_default"))],
+        ring_messages: 0,
+        pollable: true,
+        attested_sender: Attested::Credentials(
+            "SCM_CREDENTIALS with each message, SO_PEERCRED of the connection, unix(7)",
+        ),
         declared_copies: Copies::of(2),
         custody: Custody::Channel,
         peer_death: "end of file, EPIPE",

@@ -24,7 +24,7 @@ use nix::{
     },
 };
 use std::{
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     time::Duration,
 };
 
@@ -308,6 +308,10 @@ impl Endpoint for ZerocopyEnd {
         }
         self.received = 0;
         Ok(buffer.len())
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.as_fd())
     }
 
     fn max_message(&self) -> usize {

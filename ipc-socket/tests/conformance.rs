@@ -1,10 +1,10 @@
 //! Every clause of the contract on every variant of this crate.
 
-use ipc_core::conformance::{Suite, run};
+use ipc_conformance::{Suite, run_all};
 use ipc_socket::{Tcp, TcpZerocopy, Udp, UnixDgram, UnixSeqpacket, UnixStream};
 
 fn main() {
-    run([
+    run_all([
         Suite::of::<UnixStream>().rendezvous::<UnixStream>(),
         Suite::of::<UnixDgram>().rendezvous::<UnixDgram>(),
         Suite::of::<UnixSeqpacket>().rendezvous::<UnixSeqpacket>(),

@@ -1,11 +1,8 @@
 //! What is particular to sockets that keep messages apart: empty messages look like the end, and the send buffer bounds a
 //! message.
 
-use ipc_core::{
-    Channel, Endpoint, Error, Options, Wait,
-    conformance::{Suite, Verdict, run},
-    process,
-};
+use ipc_conformance::{Suite, Verdict, run_all};
+use ipc_core::{Channel, Endpoint, Error, Options, Wait, process};
 use ipc_socket::{Tcp, TcpZerocopy, Udp, UnixDgram, UnixSeqpacket, UnixStream};
 use nix::errno::Errno;
 use std::{
@@ -20,7 +17,7 @@ use std::{
 };
 
 fn main() {
-    run([Suite::new("datagram")
+    run_all([Suite::new("datagram")
         .test("empty_messages_before_the_end_unix_dgram", empty_messages_before_the_end::<UnixDgram>)
         .test("empty_messages_before_the_end_unix_seqpacket", empty_messages_before_the_end::<UnixSeqpacket>)
         .test("the_last_message_unix_seqpacket", the_last_message)

@@ -1,9 +1,9 @@
 //! What strangers and careless neighbours find closed, on every variant of this crate. The ports of `tcp`, `tcp-zerocopy` and `udp` are open to
 //! everybody, so there nobody but the peer may be listened to.
 
+use ipc_conformance::{Suite, Verdict, run_all};
 use ipc_core::{
     Channel, Endpoint, Error, Name, Options, Rendezvous,
-    conformance::{Suite, Verdict, run},
     liveness::retry_by,
     process::{self, Exit},
 };
@@ -16,18 +16,18 @@ use std::{
 };
 
 fn main() {
-    run([
-        Suite::private::<UnixStream>().against_intruders::<UnixStream>(),
-        Suite::private::<UnixDgram>().against_intruders::<UnixDgram>(),
-        Suite::private::<UnixSeqpacket>().against_intruders::<UnixSeqpacket>(),
-        Suite::private::<Tcp>()
-            .against_intruders::<Tcp>()
+    run_all([
+        Suite::security::<UnixStream>().security_by_name::<UnixStream>(),
+        Suite::security::<UnixDgram>().security_by_name::<UnixDgram>(),
+        Suite::security::<UnixSeqpacket>().security_by_name::<UnixSeqpacket>(),
+        Suite::security::<Tcp>()
+            .security_by_name::<Tcp>()
             .test("a_stranger_who_connects_is_not_the_peer", a_stranger_who_connects_is_not_the_peer::<Tcp>),
-        Suite::private::<TcpZerocopy>()
-            .against_intruders::<TcpZerocopy>()
+        Suite::security::<TcpZerocopy>()
+            .security_by_name::<TcpZerocopy>()
             .test("a_stranger_who_connects_is_not_the_peer", a_stranger_who_connects_is_not_the_peer::<TcpZerocopy>),
-        Suite::private::<Udp>()
-            .against_intruders::<Udp>()
+        Suite::security::<Udp>()
+            .security_by_name::<Udp>()
             .test("a_stranger_who_sends_is_not_heard", a_stranger_who_sends_is_not_heard),
     ]);
 }

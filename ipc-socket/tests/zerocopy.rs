@@ -1,12 +1,11 @@
 //! What is particular to `tcp-zerocopy`: memory that the kernel may still read, its notifications, and its limits.
 
+use ipc_conformance::{
+    Suite, Verdict, run_all,
+    surroundings::{become_ordinary, set_soft_limit},
+};
 use ipc_core::{
-    Channel, Endpoint, Error, Options, SendInPlace, Wait,
-    conformance::{
-        Suite, Verdict, run,
-        surroundings::{become_ordinary, set_soft_limit},
-    },
-    ledger,
+    Channel, Endpoint, Error, Options, SendInPlace, Wait, ledger,
     process::{self, Exit},
 };
 use ipc_socket::{TcpZerocopy, ZerocopyEnd};
@@ -14,7 +13,7 @@ use nix::sys::resource::Resource;
 use std::{thread::sleep, time::Duration};
 
 fn main() {
-    run([Suite::new("zerocopy")
+    run_all([Suite::new("zerocopy")
         .test("loopback_copies", loopback_copies)
         .test("what_is_on_its_way_is_not_written_to", what_is_on_its_way_is_not_written_to)
         .test("what_is_on_its_way_outlives_a_close", what_is_on_its_way_outlives_a_close)

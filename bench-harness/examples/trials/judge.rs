@@ -12,8 +12,8 @@ use bench_harness::{
 /// A report that cannot be of such a trial, or contradicts itself.
 pub fn trial(kind: Kind, slower: Option<Cell>, report: &Report) -> Result<TrialRow, String> {
     let regressed = || report.cells.iter().filter(|cell| cell.status == Status::Regressed);
-    let expected = |cell: &Cell| Some(*cell) == slower || kind.changes(cell.mechanism, cell.access.name());
-    let (hits, mut alarms): (Vec<_>, Vec<_>) = regressed().partition(|report| expected(&report.cell));
+    let expected = |cell: Cell| Some(cell) == slower || kind.changes(cell.mechanism, cell.access.name());
+    let (hits, mut alarms): (Vec<_>, Vec<_>) = regressed().partition(|report| cell_of(report).is_some_and(expected));
     // A head that fails where the base does not: a red build like any other.
     if report.outcome == Outcome::Regressed {
         alarms.extend(report.cells.iter().filter(|cell| cell.status == Status::Failed));
@@ -31,7 +31,7 @@ pub fn trial(kind: Kind, slower: Option<Cell>, report: &Report) -> Result<TrialR
         _ => {}
     }
 
-    let of_slower = || report.cells.iter().filter(|report| Some(report.cell) == slower);
+    let of_slower = || report.cells.iter().filter(|report| slower.is_some() && cell_of(report) == slower);
     if let (Some(cell), None) = (slower, of_slower().next()) {
         return Err(format!("the gate did not measure '{cell}', which was to be slowed down"));
     }
@@ -63,15 +63,21 @@ pub fn trial(kind: Kind, slower: Option<Cell>, report: &Report) -> Result<TrialR
 
 /// The rows of a trial's cells: what gates, not the tail.
 pub fn cells(report: &Report) -> Vec<CellRow> {
-    let rows = report.cells.iter().filter(|report| gates(report)).map(|cell| CellRow {
-        seed: report.seed,
-        cell: cell.cell,
-        metric: cell.metric,
-        base_ns: time_ns(&cell.base, cell.metric),
-        head_ns: time_ns(&cell.head, cell.metric),
-        status: cell.status,
-    });
-    rows.collect()
+    let row = |cell: &CellReport| {
+        Some(CellRow {
+            seed: report.seed,
+            cell: cell_of(cell)?,
+            metric: cell.metric,
+            base_ns: time_ns(&cell.base, cell.metric),
+            head_ns: time_ns(&cell.head, cell.metric),
+            status: cell.status,
+        })
+    };
+    report.cells.iter().filter(|report| gates(report)).filter_map(row).collect()
+}
+
+fn cell_of(report: &CellReport) -> Option<Cell> {
+    report.cell.parse().ok()
 }
 
 fn gates(report: &CellReport) -> bool {
@@ -83,6 +89,8 @@ fn time_ns(figures: &Figures, metric: Metric) -> Option<f64> {
         Metric::P50 => figures.p50_ns,
         Metric::P99 => figures.p99_ns,
         Metric::Rate => figures.msgs_per_s.filter(|rate| *rate > 0.0).map(|rate| 1e9 / rate),
+        // Of a command, which no trial runs.
+        Metric::Value => None,
     };
     ns.filter(|ns| ns.is_finite() && *ns > 0.0).map(|ns| rounded(ns, 2))
 }
@@ -95,14 +103,15 @@ fn way(name: &str) -> (&str, &str) {
 
 fn names(timed: &[&CellReport], counted: Vec<((&str, &str), String)>) -> String {
     let timed = timed.iter().map(|report| match report.metric {
-        Metric::P50 | Metric::Rate => report.cell.to_string(),
+        Metric::P50 | Metric::Rate | Metric::Value => report.cell.clone(),
         Metric::P99 => format!("{} {}", report.cell, report.metric),
     });
     timed.chain(counted.into_iter().map(|(_, name)| name)).collect::<Vec<_>>().join(";")
 }
 
 fn revision(report: &Report) -> String {
-    let build = &report.base.identity.build;
+    let Some(identity) = &report.base.identity else { return String::new() };
+    let build = &identity.build;
     let revision = build.revision.as_deref().map(|revision| revision.get(..12).unwrap_or(revision));
     format!("{}{}", revision.unwrap_or_default(), if build.dirty == Some(true) { "+" } else { "" })
 }

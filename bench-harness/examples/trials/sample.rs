@@ -15,7 +15,8 @@ use bench_harness::{
 /// A run that took a minute and a half.
 pub fn report(outcome: Outcome, cells: Vec<CellReport>) -> Report {
     let build = Build { revision: Some("0123456789abcdef".into()), dirty: Some(true), ..Build::default() };
-    let side = Side { identity: Identity { build, ..Identity::current(Vec::new()) }, builds: 1, pairs: 400 };
+    let identity = Some(Identity { build, ..Identity::current(Vec::new()) });
+    let side = Side { identity, command: None, builds: 1, pairs: 400 };
     Report {
         outcome,
         reasons: vec!["a\nreason".into()],
@@ -41,8 +42,9 @@ pub fn cell(name: &str, status: Status) -> CellReport {
         ..Figures::default()
     };
     CellReport {
-        cell,
+        cell: name.to_owned(),
         metric: if latency { Metric::P50 } else { Metric::Rate },
+        unit: None,
         status,
         base: figures(1000.0, 2e6),
         head: figures(1010.0, 2.5e6),

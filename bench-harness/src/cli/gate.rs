@@ -2,9 +2,8 @@
 
 use super::{Format, Verdict, folders, output, run};
 use crate::{
-    cell::Cell,
     gate::{
-        engine::{self, Request},
+        builds::{self, Request},
         export,
         image::Unfit,
         plan::Plan,
@@ -75,7 +74,7 @@ pub struct Args {
 /// A cell's verdict as a row of CSV.
 #[derive(Serialize)]
 struct Row<'a> {
-    cell: Cell,
+    cell: &'a str,
     metric: Metric,
     status: Status,
     change: Option<f64>,
@@ -92,7 +91,7 @@ impl<'a> Row<'a> {
     fn of(report: &'a CellReport) -> Self {
         let CellReport { cell, metric, status, change, p, rounds, margin, detectable, error, .. } = report;
         Self {
-            cell: *cell,
+            cell,
             metric: *metric,
             status: *status,
             change: change.map(|change| change.by),
@@ -176,7 +175,7 @@ pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
         seed,
         injection,
     };
-    let report = engine::compare(&request);
+    let report = builds::compare(&request);
     // First of all, so that what was found is known whatever becomes of the files.
     let printed = output::print(&match args.format {
         Format::Table => print::text(&report),

@@ -2,6 +2,7 @@
 
 use super::{Format, Verdict, folders, output};
 use crate::{
+    Registry,
     history::{self, Added, Book},
     report,
     streams::say,
@@ -73,11 +74,11 @@ struct Choice {
 ///
 /// # Errors
 /// What is wrong with the results or with the history, by file and line.
-pub fn main(args: &Args) -> anyhow::Result<Verdict> {
+pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     match &args.verb {
         Verb::Add(args) => add(args),
         Verb::Show(args) => show(args),
-        Verb::Plot(args) => plot(args),
+        Verb::Plot(args) => plot(args, registry),
     }
 }
 
@@ -149,12 +150,12 @@ fn show(args: &Show) -> anyhow::Result<Verdict> {
     Ok(Verdict::Done)
 }
 
-fn plot(args: &Plot) -> anyhow::Result<Verdict> {
+fn plot(args: &Plot, registry: &Registry) -> anyhow::Result<Verdict> {
     let whole = args.choice.read()?;
     let warnings = whole.warnings();
     let shown = whole.narrowed(None, args.choice.last());
     let out = args.out.clone().unwrap_or_else(|| folders::HISTORY_CHARTS.into());
-    let written = report::charts::history::write(&shown, &warnings, &out)?;
+    let written = report::charts::history::write(&shown, &warnings, &registry.specs(), &out)?;
     let runs = if shown.runs.len() == 1 { "one run".to_owned() } else { format!("{} runs", shown.runs.len()) };
     let mut text = format!("{} charts of {runs} written to {}\n", written.len(), out.display());
     for warning in whole.recent(&warnings) {

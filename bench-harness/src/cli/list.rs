@@ -34,6 +34,14 @@ struct Row {
     error: Option<String>,
     trust: &'static str,
     custody: &'static str,
+    family: &'static str,
+    /// Whether epoll takes an end's descriptor.
+    pollable: bool,
+    attested_sender: &'static str,
+    /// The interface that tells the sender; absent where there is none.
+    attested_by: Option<&'static str>,
+    /// What is limited by what, one after the other.
+    limits: String,
 }
 
 impl Row {
@@ -59,6 +67,16 @@ impl Row {
             error: max.err().map(|error| error.to_string()),
             trust: spec.trust,
             custody: spec.custody.name(),
+            family: spec.family.name(),
+            pollable: spec.pollable,
+            attested_sender: spec.attested_sender.name(),
+            attested_by: spec.attested_sender.source(),
+            limits: spec
+                .limits
+                .iter()
+                .map(|limit| format!("{}: {}", limit.setting, limit.what))
+                .collect::<Vec<_>>()
+                .join("; "),
         }
     }
 }
@@ -78,28 +96,37 @@ pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
 }
 
 /// Where the last column begins.
-const COLUMN: usize = 48;
+const COLUMN: usize = 67;
+/// Room that the last column needs to stand beside the others.
+const ROOM: usize = 30;
 
-/// A line for each mechanism; what it is good for wraps within its column.
+/// A line for each mechanism; what it is good for wraps within its column, or below the others where the terminal is narrow.
 fn table(rows: &[Row], width: usize) -> String {
     let mut text = String::new();
-    let mut line = |[name, framing, reach, max]: [&str; 4], words: &str| {
-        let head = format!("{name:<15} {framing:<8} {reach:<9} {max:>11}  ");
-        let indent = " ".repeat(COLUMN);
-        let options = textwrap::Options::new(width).initial_indent(&head).subsequent_indent(&indent);
+    let is_narrow = width < COLUMN + ROOM;
+    let indent = " ".repeat(if is_narrow { 4 } else { COLUMN });
+    let mut line = |[name, framing, reach, max, pollable, sender]: [&str; 6], words: &str| {
+        let head = format!("{name:<15} {framing:<8} {reach:<9} {max:>11}  {pollable:<5} {sender:<11}  ");
+        let first = if is_narrow { indent.as_str() } else { head.as_str() };
+        if is_narrow && !head.trim().is_empty() {
+            text.push_str(head.trim_end());
+            text.push('\n');
+        }
+        let options = textwrap::Options::new(width).initial_indent(first).subsequent_indent(&indent);
         text.push_str(&textwrap::fill(words, options));
         text.push('\n');
     };
-    line(["MECHANISM", "FRAMING", "REACH", "MAX MESSAGE"], "GOOD FOR");
+    line(["MECHANISM", "FRAMING", "REACH", "MAX MESSAGE", "EPOLL", "SENDER"], "GOOD FOR");
     for row in rows {
         let max = match (&row.error, row.max_message_bytes) {
             (Some(_), _) => "unavailable".into(),
             (None, None) => "any".into(),
             (None, Some(max)) => format!("{max} B"),
         };
-        line([row.name, row.framing, row.reach, &max], row.good_for);
+        let pollable = if row.pollable { "yes" } else { "no" };
+        line([row.name, row.framing, row.reach, &max, pollable, row.attested_sender], row.good_for);
         if let Some(error) = &row.error {
-            line([""; 4], error);
+            line([""; 6], error);
         }
     }
     text

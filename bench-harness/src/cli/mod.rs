@@ -104,7 +104,7 @@ fn run_verb(registry: &'static Registry) -> anyhow::Result<Verdict> {
         Verb::Faults(args) => faults::main(args, registry),
         Verb::Report(args) => report::main(args, registry),
         Verb::Export(args) => export::main(args),
-        Verb::History(args) => history::main(args),
+        Verb::History(args) => history::main(args, registry),
         Verb::Sweep(args) => sweep::main(args),
         Verb::Doctor(args) => doctor::main(args, registry),
         Verb::Completions(args) => shell::completions(args, command::<Cli>(registry)),

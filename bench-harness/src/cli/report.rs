@@ -7,7 +7,6 @@ use crate::{
     report::{self, Results, blocks},
 };
 use anyhow::{Context, bail};
-use ipc_core::Spec;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -32,14 +31,14 @@ pub struct Args {
 pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     let dir = args.dir.clone().unwrap_or_else(|| folders::LATEST.into());
     // What cannot be printed is said before anything is written.
-    let table = args.printing.choose(&Results::read(&dir)?.rows().tables())?;
-    let (results, written) = report::rebuild(&dir)?;
+    let table = args.printing.choose(&Results::read(&dir, &registry.specs())?.rows().tables())?;
+    let (results, written) = report::rebuild(&dir, &registry.specs())?;
     if let Some(why) = results.why_nothing() {
         bail!("{}: {why}", dir.display())
     }
     let rows = results.rows();
     if let Some(page) = &args.blocks {
-        rewrite(page, &results, &dir, registry)?;
+        rewrite(page, &results, &dir)?;
         return Ok(Verdict::Done);
     }
     let answer = output::tables(args.printing.format, table, &rows)?;
@@ -51,7 +50,7 @@ pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
 }
 
 /// Makes the blocks of `page` anew. Its links are relative, so the results must lie below its folder.
-fn rewrite(page: &Path, results: &Results, dir: &Path, registry: &Registry) -> anyhow::Result<()> {
+fn rewrite(page: &Path, results: &Results, dir: &Path) -> anyhow::Result<()> {
     let real = |path: &Path| path.canonicalize().with_context(|| path.display().to_string());
     let (whole, from) = (real(dir)?, real(page)?);
     let beside = from.parent().unwrap_or(Path::new("/"));
@@ -63,9 +62,8 @@ fn rewrite(page: &Path, results: &Results, dir: &Path, registry: &Registry) -> a
             page.display()
         )
     })?;
-    let specs: Vec<Spec> = registry.iter().map(|mechanism| mechanism.spec).collect();
     let text = fs::read_to_string(page).with_context(|| page.display().to_string())?;
-    let made = blocks::rewritten(&text, results, folder, &specs).with_context(|| page.display().to_string())?;
+    let made = blocks::rewritten(&text, results, folder).with_context(|| page.display().to_string())?;
     write_atomically(&from, made.as_bytes())?;
     output::print(&format!("rewritten from {folder}: the measured blocks of {}\n", page.display()))
 }

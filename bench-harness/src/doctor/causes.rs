@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// What a cause shows in: failures whose text has this in it, of these findings, or of any where none is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Blame {
-    pub of: &'static [&'static str],
+    pub of: Vec<&'static str>,
     pub text: String,
 }
 
@@ -85,7 +85,7 @@ fn refused_calls(failures: &[String]) -> Vec<Finding> {
                 "{kernel}a seccomp filter or a security module forbids it, or does not know it: docker run --security-opt \
                  seccomp=unconfined, or a newer profile"
             ))
-            .blames(&[], format!("{call}: {errno}:"))
+            .blames([], format!("{call}: {errno}:"))
     };
     calls.into_iter().map(finding).collect()
 }
@@ -153,7 +153,7 @@ mod tests {
         let limit = Finding::new(Group::Queues, "queues", Ok("1".into())).is(Verdict::Problem);
         let full = "mq_open: ENOSPC: No space left on device";
         let mut findings =
-            vec![failing("posix-mq", full), failing("mmap-file", full), limit.blames(&["posix-mq"], "ENOSPC:")];
+            vec![failing("posix-mq", full), failing("mmap-file", full), limit.blames(["posix-mq"], "ENOSPC:")];
         attribute(&mut findings);
         assert_eq!(advice(&findings, "posix-mq"), (Verdict::Symptom, "see queues"));
         assert_eq!(advice(&findings, "mmap-file").0, Verdict::Problem);
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_note_explains_nothing() {
-        let note = Finding::new(Group::Queues, "queues", Ok("1".into())).is(Verdict::Note).blames(&[], "EIO:");
+        let note = Finding::new(Group::Queues, "queues", Ok("1".into())).is(Verdict::Note).blames([], "EIO:");
         let mut findings = vec![failing("udp", "x: EIO: I/O error"), note];
         attribute(&mut findings);
         assert_eq!(advice(&findings, "udp").0, Verdict::Problem);

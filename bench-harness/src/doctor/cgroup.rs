@@ -117,9 +117,9 @@ fn amount(resource: &Resource, place: Result<Place, String>, trials: &Trials) ->
         .note_if(short);
     let failure =
         trials.failing(&[], resource.errno).filter(|_| short).or_else(|| trials.failure_with(resource.death?));
-    let finding = finding.spent(failure).blames(&[], format!("{:?}:", resource.errno));
+    let finding = finding.spent(failure).blames([], format!("{:?}:", resource.errno));
     let Some(death) = resource.death else { return finding };
-    let finding = finding.blames(&[], death);
+    let finding = finding.blames([], death);
     // memory.oom.group (Documentation/admin-guide/cgroup-v2.rst)
     if finding.verdict != Verdict::Problem && sysfs::read(place.group.join("memory.oom.group")).as_deref() == Ok("1") {
         return finding

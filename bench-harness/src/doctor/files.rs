@@ -1,9 +1,9 @@
 //! The file systems that hold what mechanisms make: `/dev/shm` and the temporary folder.
 
-use super::{Finding, Group, Trials, Verdict};
+use super::{Finding, Group, Trials, Verdict, limits};
 use crate::{mounts, report::units::size, sysfs};
 use ipc_core::{
-    Name,
+    Name, Setting,
     objects::{self, SocketAddress},
 };
 use nix::{
@@ -19,7 +19,7 @@ use std::path::Path;
 
 /// One finding for each of them.
 pub(super) fn findings(trials: &Trials) -> Vec<Finding> {
-    vec![posix_shm(trials), temporary(trials)]
+    vec![shared_memory(trials), temporary(trials)]
 }
 
 /// What a folder stands on.
@@ -68,12 +68,14 @@ fn whole(bytes: u64) -> String {
     size((bytes / unit * unit) as usize)
 }
 
-fn posix_shm(trials: &Trials) -> Finding {
-    let holder = Holder::of(Path::new("/dev/shm"));
+fn shared_memory(trials: &Trials) -> Finding {
+    const FOLDER: &str = "/dev/shm";
+    let holder = Holder::of(Path::new(FOLDER));
     let value = holder.as_ref().map(|h| format!("{}, {}", h.kind, whole(h.total))).map_err(Clone::clone);
-    let finding = Finding::new(Group::Memory, "/dev/shm", value).used(holder.as_ref().ok().map(Holder::used));
-    if let Some(failure) = trials.exhausted(&["posix-shm"], Errno::ENOSPC) {
-        return finding.is(Verdict::Problem).effect(failure).blames(&["posix-shm"], "ENOSPC:").advice(
+    let finding = Finding::new(Group::Memory, FOLDER, value).used(holder.as_ref().ok().map(Holder::used));
+    let users = limits::met_by(trials, Setting::Folder(FOLDER));
+    if let Some(failure) = trials.exhausted(&users, Errno::ENOSPC) {
+        return finding.is(Verdict::Problem).effect(failure).blames(users, "ENOSPC:").advice(
             "remove what nobody needs there, or mount -o remount,size=64M /dev/shm (may take as much memory; in a \
              container docker run --shm-size=64m)",
         );
@@ -88,15 +90,16 @@ fn posix_shm(trials: &Trials) -> Finding {
     ];
     for (errno, advice) in shut {
         let text = format!("shm_open: {errno:?}:");
-        if let Some(failure) = trials.failure("posix-shm").filter(|failure| failure.contains(&text)) {
-            let effect = format!("posix-shm does not work: {failure}");
-            return finding.is(Verdict::Problem).effect(effect).blames(&["posix-shm"], text).advice(advice);
+        let failures = users.iter().filter_map(|name| Some((name, trials.failure(name)?)));
+        if let Some((name, failure)) = failures.into_iter().find(|(_, failure)| failure.contains(&text)) {
+            let effect = format!("{name} does not work: {failure}");
+            return finding.is(Verdict::Problem).effect(effect).blames(users, text).advice(advice);
         }
     }
     match holder {
         Ok(holder) if !holder.is_memory() => finding
             .is(Verdict::Note)
-            .effect("posix-shm lies on a file system that is written back, as mmap-file does")
+            .effect(format!("{} lies on a file system that is written back, as a mapped file does", users.join(", ")))
             .advice("mount -t tmpfs tmpfs /dev/shm (hides what is there)"),
         _ => finding,
     }
@@ -114,30 +117,32 @@ fn temporary(trials: &Trials) -> Finding {
             return finding
                 .is(Verdict::Problem)
                 .effect(format!("the journal, FIFOs, sockets and mapped files have no place there: {error}"))
-                .blames(&[], error.to_string())
+                .blames([], error.to_string())
                 .advice("TMPDIR=/var/tmp, or another folder that exists and is yours to write");
         }
     };
-    // The longest name with the longest mechanism's.
-    if let Err(error) = SocketAddress::of(&folder.join("n".repeat(Name::MAX + ".unix-seqpacket".len()))) {
+    // The longest name, a dot and the longest name of a mechanism.
+    let suffix = trials.specs().map(|spec| spec.name.len() + 1).max().unwrap_or(0);
+    if let Err(error) = SocketAddress::of(&folder.join("n".repeat(Name::MAX + suffix))) {
         return finding
             .is(Verdict::Problem)
             .effect(error.to_string())
-            .blames(&[], "socket path:")
+            .blames([], "socket path:")
             .advice("TMPDIR=/tmp, or mount /proc");
     }
     if let Err(errno) = fill(&path) {
         return finding
             .is(Verdict::Problem)
             .effect(format!("the journal and mapped files have no room there: {errno}"))
-            .blames(&[], format!("{errno:?}:"))
+            .blames([], format!("{errno:?}:"))
             .advice("make room there, or TMPDIR=/var/tmp");
     }
-    if let Some(failure) = trials.exhausted(&["mmap-file"], Errno::ENOSPC) {
+    let users = limits::met_by(trials, Setting::TemporaryFolder);
+    if let Some(failure) = trials.exhausted(&users, Errno::ENOSPC) {
         return finding
             .is(Verdict::Problem)
             .effect(failure)
-            .blames(&["mmap-file"], "ENOSPC:")
+            .blames(users, "ENOSPC:")
             .advice("make room there, or TMPDIR=/var/tmp");
     }
     if is_open_to_others(&path) {
@@ -146,16 +151,21 @@ fn temporary(trials: &Trials) -> Finding {
             .effect("anybody may write to it and it lacks the sticky bit: others can remove or rename what is there, names in use included")
             .advice(format!("chmod +t {}, or TMPDIR=/var/tmp", path.display()));
     }
+    let users = users.join(", ");
     match holder {
         Ok(holder) if holder.is_memory() => finding
             .is(Verdict::Note)
-            .effect("mmap-file lies in memory: its figures are those of shared memory and not of a file on a disk")
+            .effect(format!(
+                "{users} lies in memory: its figures are those of shared memory and not of a file on a disk"
+            ))
             .advice("TMPDIR=/var/tmp, if that is on a disk"),
         Ok(holder) if holder.is_remote() => finding
             .is(Verdict::Note)
-            .effect("mmap-file, fifo and the paths of sockets lie on a file system that is not this machine's own")
+            .effect(format!(
+                "{users}, and the paths of FIFOs and sockets, lie on a file system that is not this machine's own"
+            ))
             .advice("TMPDIR=/var/tmp, if that is on a disk of this machine"),
-        Ok(_) => finding.effect("mmap-file lies on it; the kernel writes its dirty pages back"),
+        Ok(_) => finding.effect(format!("{users} lies on it; the kernel writes its dirty pages back")),
         Err(_) => finding,
     }
 }

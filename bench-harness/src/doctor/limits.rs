@@ -1,8 +1,9 @@
 //! The kernel's limits that are numbers: one table of where each stands, what uses it, what it bounds and what raising it
-//! costs.
+//! costs. Which mechanisms meet a limit is in their [`Spec`](ipc_core::Spec); a limit that only a `Spec` names has a row, too.
 
 use super::{Finding, Group, Trials, Verdict, trials::CUT, usage::Usage};
 use crate::sysfs;
+use ipc_core::{Bounds as Met, Family, Setting, Spec};
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, fcntl},
@@ -24,13 +25,10 @@ enum Source {
 /// What a limit bounds.
 #[derive(Clone, Copy, Debug)]
 enum Bounds {
-    /// The length of messages of these mechanisms, or of the object that carries them, which the kernel makes longer by so
-    /// many bytes.
-    Length(&'static [&'static str], u64),
-    /// How many or how much: beyond it these mechanisms fail with this error, the first of them always.
-    Amount(&'static [&'static str], Errno),
-    /// How many or how much: beyond it any mechanism but these fails with this error.
-    Anything(&'static [&'static str], Errno),
+    /// What the mechanisms say that meet it.
+    Mechanisms,
+    /// How many or how much: beyond it any mechanism fails with this error.
+    Anything(Errno),
     /// Neither; what it does instead.
     Other(&'static str),
 }
@@ -55,17 +53,12 @@ const LONGEST_RUN: u64 = 240;
 /// From here on a limit is none: RLIM_INFINITY, LONG_MAX (file-max) and ULONG_MAX less 16 MiB (SHMMAX, SHMALL) are such.
 const UNLIMITED: u64 = 1 << 62;
 
-const QUEUE: &[&str] = &["sysv-msgq"];
-const MQ: &[&str] = &["posix-mq"];
-const PIPES: &[&str] = &["pipe", "vmsplice", "splice", "fifo"];
-const SEGMENT: &[&str] = &["sysv-shm"];
-
 const LIMITS: &[Limit] = &[
     Limit {
         group: Group::Queues,
         source: Source::Sys("kernel/msgmax"),
         unit: "bytes",
-        bounds: Bounds::Length(QUEUE, 0),
+        bounds: Bounds::Mechanisms,
         usage: Usage::None,
         price: "kernel.msgmnb has to follow; for this IPC namespace, until it goes or the next boot",
     },
@@ -73,7 +66,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Queues,
         source: Source::Sys("kernel/msgmnb"),
         unit: "bytes",
-        bounds: Bounds::Length(QUEUE, 0),
+        bounds: Bounds::Mechanisms,
         usage: Usage::Most("msg", "cbytes", "in use in the fullest queue"),
         price: "every new queue of the IPC namespace may hold as much of the kernel's memory, which is not swapped",
     },
@@ -81,7 +74,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Queues,
         source: Source::Sys("kernel/msgmni"),
         unit: "queues",
-        bounds: Bounds::Amount(QUEUE, Errno::ENOSPC),
+        bounds: Bounds::Mechanisms,
         usage: Usage::Lines("msg"),
         price: "more of the kernel's memory for queues; first look for ones that nobody needs: ipcs -q, ipcrm -q ID",
     },
@@ -89,7 +82,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Queues,
         source: Source::Sys("fs/mqueue/msgsize_max"),
         unit: "bytes",
-        bounds: Bounds::Length(MQ, 0),
+        bounds: Bounds::Mechanisms,
         usage: Usage::None,
         price: "queues count towards RLIMIT_MSGQUEUE, which may have to follow: run doctor again",
     },
@@ -97,7 +90,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Queues,
         source: Source::Sys("fs/mqueue/msg_max"),
         unit: "messages",
-        bounds: Bounds::Other("so many are in flight in a queue of posix-mq, which its throughput shows"),
+        bounds: Bounds::Mechanisms,
         usage: Usage::None,
         price: "longer queues count towards RLIMIT_MSGQUEUE",
     },
@@ -105,7 +98,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Queues,
         source: Source::Sys("fs/mqueue/queues_max"),
         unit: "queues",
-        bounds: Bounds::Amount(MQ, Errno::ENOSPC),
+        bounds: Bounds::Mechanisms,
         usage: Usage::Names("/dev/mqueue", 0),
         price: "more of the kernel's memory for queues; first look for ones that nobody needs in /dev/mqueue",
     },
@@ -113,7 +106,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Queues,
         source: Source::Process(Resource::RLIMIT_MSGQUEUE, "RLIMIT_MSGQUEUE", "ulimit -q", 1),
         unit: "bytes",
-        bounds: Bounds::Amount(MQ, Errno::EMFILE),
+        bounds: Bounds::Mechanisms,
         usage: Usage::Queues,
         price: "the user may hold as much of the kernel's memory",
     },
@@ -129,8 +122,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Pipes,
         source: Source::SysUnlessZero("fs/pipe-user-pages-soft"),
         unit: "pages",
-        // Beyond it new pipes have two pages, and F_SETPIPE_SZ is EPERM (pipe(7)): `StreamEnd::new` refuses these.
-        bounds: Bounds::Amount(PIPES, Errno::EPERM),
+        bounds: Bounds::Mechanisms,
         usage: Usage::Untold,
         price: "an ordinary user may hold as much of the kernel's memory; first close pipes of this user that nobody needs",
     },
@@ -138,7 +130,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Pipes,
         source: Source::SysUnlessZero("fs/pipe-user-pages-hard"),
         unit: "pages",
-        bounds: Bounds::Amount(PIPES, Errno::ENFILE),
+        bounds: Bounds::Mechanisms,
         usage: Usage::Untold,
         price: "an ordinary user may hold as much of the kernel's memory",
     },
@@ -146,7 +138,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Memory,
         source: Source::Sys("kernel/shmmax"),
         unit: "bytes",
-        bounds: Bounds::Length(SEGMENT, 0),
+        bounds: Bounds::Mechanisms,
         usage: Usage::Most("shm", "size", "in use in the largest segment"),
         price: "a segment holds a ring of eight messages each way; costs nothing by itself: kernel.shmall bounds the sum",
     },
@@ -154,7 +146,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Memory,
         source: Source::Sys("kernel/shmall"),
         unit: "pages",
-        bounds: Bounds::Amount(SEGMENT, Errno::ENOSPC),
+        bounds: Bounds::Mechanisms,
         usage: Usage::Segments,
         price: "segments may take more memory, and stay after their processes",
     },
@@ -162,7 +154,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Memory,
         source: Source::Sys("kernel/shmmni"),
         unit: "segments",
-        bounds: Bounds::Amount(SEGMENT, Errno::ENOSPC),
+        bounds: Bounds::Mechanisms,
         usage: Usage::Lines("shm"),
         price: "more of the kernel's memory; first look for segments that nobody needs: ipcs -m, ipcrm -m ID",
     },
@@ -170,8 +162,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Sockets,
         source: Source::Sys("net/core/wmem_default"),
         unit: "bytes",
-        // unix_dgram_sendmsg: a message of more than the send buffer less 32 is EMSGSIZE.
-        bounds: Bounds::Length(&["unix-dgram", "unix-seqpacket"], 32),
+        bounds: Bounds::Mechanisms,
         usage: Usage::None,
         price: "every socket that is opened from then on gets that send buffer, and more is in flight in all socket cells",
     },
@@ -187,7 +178,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Sockets,
         source: Source::Sys("net/core/rmem_default"),
         unit: "bytes",
-        bounds: Bounds::Other("udp: what is under way must fit in it; its window does with the kernel's usual value"),
+        bounds: Bounds::Mechanisms,
         usage: Usage::None,
         price: "every socket that is opened from then on gets that receive buffer",
     },
@@ -203,7 +194,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Sockets,
         source: Source::Sys("net/unix/max_dgram_qlen"),
         unit: "datagrams",
-        bounds: Bounds::Other("so many are in flight to a socket of unix-dgram, which its throughput shows"),
+        bounds: Bounds::Mechanisms,
         usage: Usage::None,
         price: "a receiver that does not read holds more of its senders' memory",
     },
@@ -211,8 +202,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Process,
         source: Source::Process(Resource::RLIMIT_NOFILE, "RLIMIT_NOFILE", "ulimit -n", 1),
         unit: "descriptors",
-        // A full RLIMIT_MSGQUEUE is EMFILE as well (mqueue_get_inode).
-        bounds: Bounds::Anything(MQ, Errno::EMFILE),
+        bounds: Bounds::Anything(Errno::EMFILE),
         // One of them is the look itself.
         usage: Usage::Names("/proc/self/fd", 1),
         price: "costs nothing to speak of",
@@ -221,7 +211,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Process,
         source: Source::Sys("fs/file-max"),
         unit: "open files",
-        bounds: Bounds::Anything(PIPES, Errno::ENFILE),
+        bounds: Bounds::Anything(Errno::ENFILE),
         usage: Usage::File("/proc/sys/fs/file-nr", None),
         price: "more of the kernel's memory for files",
     },
@@ -229,7 +219,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Process,
         source: Source::Process(Resource::RLIMIT_NPROC, "RLIMIT_NPROC", "ulimit -u", 1),
         unit: "processes and threads of this user",
-        bounds: Bounds::Anything(&[], Errno::EAGAIN),
+        bounds: Bounds::Anything(Errno::EAGAIN),
         usage: Usage::Processes,
         price: "the user may start as many; root is not bound by it",
     },
@@ -238,7 +228,7 @@ const LIMITS: &[Limit] = &[
         source: Source::Process(Resource::RLIMIT_FSIZE, "RLIMIT_FSIZE", "ulimit -f", 1024),
         unit: "bytes",
         // Of shared memory, too, which is a file to the kernel.
-        bounds: Bounds::Anything(&[], Errno::EFBIG),
+        bounds: Bounds::Anything(Errno::EFBIG),
         usage: Usage::Longest(LONGEST_FILE),
         price: "a program may fill the disk with one file",
     },
@@ -246,7 +236,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Process,
         source: Source::Process(Resource::RLIMIT_AS, "RLIMIT_AS", "ulimit -v", 1024),
         unit: "bytes",
-        bounds: Bounds::Anything(&[], Errno::ENOMEM),
+        bounds: Bounds::Anything(Errno::ENOMEM),
         usage: Usage::File("/proc/self/status", Some("VmSize")),
         price: "a program may map as much",
     },
@@ -270,7 +260,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Process,
         source: Source::Process(Resource::RLIMIT_MEMLOCK, "RLIMIT_MEMLOCK", "ulimit -l", 1024),
         unit: "bytes",
-        bounds: Bounds::Other("no mechanism here locks memory"),
+        bounds: Bounds::Mechanisms,
         usage: Usage::File("/proc/self/status", Some("VmLck")),
         price: "locked memory cannot be swapped out",
     },
@@ -279,22 +269,87 @@ const LIMITS: &[Limit] = &[
 /// One finding for each limit, and for what stands beside them.
 pub(super) fn findings(trials: &Trials) -> Vec<Finding> {
     let mut findings: Vec<Finding> = LIMITS.iter().map(|limit| limit.finding(trials)).collect();
+    findings.extend(unlisted(trials).into_iter().map(|(group, file)| unlisted_finding(trials, group, file)));
     findings.extend([pipe_capacity(), semaphores(), loopback(trials)]);
     findings
 }
 
-/// The limits on the length of messages of `mechanism`.
-pub(super) fn on_length(mechanism: &str) -> Vec<String> {
-    let bounds = |limit: &&Limit| matches!(limit.bounds, Bounds::Length(names, _) if names.contains(&mechanism));
-    LIMITS.iter().filter(bounds).map(|limit| limit.source.name()).collect()
+/// The mechanisms that meet the limit of `setting`, in the order of the registry: those that meet it in one way together.
+fn met(trials: &Trials, setting: Setting) -> Vec<(Met, Vec<&'static str>)> {
+    let mut groups: Vec<(Met, Vec<&'static str>)> = Vec::new();
+    for spec in trials.specs() {
+        for limit in spec.limits.iter().filter(|limit| limit.setting == setting) {
+            match groups.iter_mut().find(|(bounds, _)| *bounds == limit.bounds) {
+                Some((_, names)) => names.push(spec.name),
+                None => groups.push((limit.bounds, vec![spec.name])),
+            }
+        }
+    }
+    groups
+}
+
+/// The names of the mechanisms that meet the limit of `setting`.
+pub(super) fn met_by(trials: &Trials, setting: Setting) -> Vec<&'static str> {
+    met(trials, setting).into_iter().flat_map(|(_, names)| names).collect()
+}
+
+/// The names of the mechanisms that fail with `errno` beyond a limit of their own.
+fn failing_with(trials: &Trials, errno: Errno) -> Vec<&'static str> {
+    let bounds = Met::Amount { errno: errno as i32 };
+    trials.specs().filter(|spec| spec.limits.iter().any(|limit| limit.bounds == bounds)).map(|spec| spec.name).collect()
+}
+
+/// The limits on the length of a mechanism's messages.
+pub(super) fn on_length(spec: &Spec) -> Vec<String> {
+    let lengths = spec.limits.iter().filter(|limit| matches!(limit.bounds, Met::Length { .. }));
+    lengths.map(|limit| limit.setting.to_string()).collect()
+}
+
+/// The files under `/proc/sys` that a `Spec` names and that have no row of their own.
+fn unlisted(trials: &Trials) -> Vec<(Group, &'static str)> {
+    let is_listed = |file| LIMITS.iter().any(|limit| limit.source.setting() == Setting::Sysctl(file));
+    let mut files: Vec<(Group, &'static str)> = Vec::new();
+    for spec in trials.specs() {
+        for limit in spec.limits.iter().filter(|limit| limit.bounds != Met::Permission) {
+            match limit.setting {
+                Setting::Sysctl(file) if !is_listed(file) && files.iter().all(|(_, found)| *found != file) => {
+                    files.push((group_of(spec.family), file));
+                }
+                _ => {}
+            }
+        }
+    }
+    files
+}
+
+fn group_of(family: Family) -> Group {
+    match family {
+        Family::Pipe => Group::Pipes,
+        Family::MessageQueue => Group::Queues,
+        Family::SharedMemory => Group::Memory,
+        Family::UnixSocket | Family::InternetSocket => Group::Sockets,
+        _ => Group::Process,
+    }
+}
+
+/// The value as it stands in the file, which may be several numbers.
+fn unlisted_finding(trials: &Trials, group: Group, file: &'static str) -> Finding {
+    let value = sysfs::read(format!("/proc/sys/{file}"));
+    let value = value.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let setting = Setting::Sysctl(file);
+    Finding::new(group, setting.to_string(), value).effect(format!("bounds {}", met_by(trials, setting).join(", ")))
 }
 
 impl Source {
-    fn name(self) -> String {
+    fn setting(self) -> Setting {
         match self {
-            Source::Sys(file) | Source::SysUnlessZero(file) => file.replace('/', "."),
-            Source::Process(_, name, ..) => name.to_owned(),
+            Source::Sys(file) | Source::SysUnlessZero(file) => Setting::Sysctl(file),
+            Source::Process(_, name, ..) => Setting::Rlimit(name),
         }
+    }
+
+    fn name(self) -> String {
+        self.setting().to_string()
     }
 
     fn read(self) -> Result<u64, String> {
@@ -350,30 +405,27 @@ impl Limit {
         let Ok(value) = read else { return finding };
         let finding = finding.used(self.usage.text());
         let (finding, wanted) = match self.bounds {
-            Bounds::Length(mechanisms, more) => match trials.cut(mechanisms, value.saturating_sub(more)) {
-                Some(cut) => {
-                    (finding.is(cut.verdict).effect(cut.text).blames(mechanisms, CUT), cut.longest_bytes as u64 + more)
-                }
-                None => (finding, value.saturating_mul(2)),
-            },
-            Bounds::Amount(mechanisms, errno) => {
-                let failure =
-                    trials.exhausted(mechanisms, errno).filter(|_| value < UNLIMITED && !self.usage.has_room(value));
-                (finding.spent(failure).blames(mechanisms, format!("{errno:?}:")), self.more(value))
+            Bounds::Mechanisms => {
+                met(trials, self.source.setting()).iter().fold((finding, 0), |(finding, most), met| {
+                    let (finding, wanted) = self.of_mechanisms(finding, value, met, trials);
+                    (finding, wanted.max(most))
+                })
             }
-            Bounds::Anything(but, errno) => {
+            Bounds::Anything(errno) => {
                 let death = death_of(errno);
-                let failure = trials.failing(but, errno).or_else(|| trials.failure_with(death?));
+                let failure =
+                    trials.failing(&failing_with(trials, errno), errno).or_else(|| trials.failure_with(death?));
                 let failure = failure.filter(|_| value < UNLIMITED && !self.usage.has_room(value));
                 // Files that cannot be read say it in words.
                 let texts = [Some(format!("{errno:?}:")), Some(errno.desc().to_owned()), death.map(str::to_owned)];
                 let finding =
-                    texts.into_iter().flatten().fold(finding.spent(failure), |finding, text| finding.blames(&[], text));
+                    texts.into_iter().flatten().fold(finding.spent(failure), |finding, text| finding.blames([], text));
                 (finding, self.more(value))
             }
             Bounds::Other(effect) => (finding.effect(effect), self.more(value)),
         };
-        if wanted >= UNLIMITED {
+        // What no mechanism meets need not be raised.
+        if wanted == 0 || wanted >= UNLIMITED {
             return finding;
         }
         let finding = match self.usage.is_short(value) && finding.verdict == Verdict::Ok {
@@ -383,6 +435,36 @@ impl Limit {
             false => finding,
         };
         finding.advice(format!("{} ({})", self.source.set(wanted), self.price))
+    }
+
+    /// What the limit does to mechanisms that meet it in one way, and what it would have to be.
+    fn of_mechanisms(
+        &self,
+        finding: Finding,
+        value: u64,
+        (bounds, names): &(Met, Vec<&'static str>),
+        trials: &Trials,
+    ) -> (Finding, u64) {
+        match *bounds {
+            Met::Length { overhead } => match trials.cut(names, value.saturating_sub(overhead.into())) {
+                Some(cut) => (
+                    finding.is(cut.verdict).effect(cut.text).blames(names.clone(), CUT),
+                    cut.longest_bytes as u64 + u64::from(overhead),
+                ),
+                None => (finding, value.saturating_mul(2)),
+            },
+            Met::Amount { errno } => {
+                let errno = Errno::from_raw(errno);
+                let failure =
+                    trials.exhausted(names, errno).filter(|_| value < UNLIMITED && !self.usage.has_room(value));
+                (finding.spent(failure).blames(names.clone(), format!("{errno:?}:")), self.more(value))
+            }
+            _ if finding.effect.is_some() => (finding, self.more(value)),
+            _ => {
+                let effect = format!("bounds what is in flight over {}, which throughput shows", names.join(", "));
+                (finding.effect(effect), self.more(value))
+            }
+        }
     }
 
     /// Enough, where `value` is too little.
@@ -405,7 +487,7 @@ fn pipe_capacity() -> Finding {
     }
     finding
         .is(Verdict::Note)
-        .effect(format!("pipe and fifo ask for {DEFAULT} bytes, and do not work where the kernel refuses them"))
+        .effect(format!("pipes ask for {DEFAULT} bytes, and do not work where the kernel refuses them"))
         .advice(
             "see the limits above: this user's pipes have used up fs.pipe-user-pages-soft, or fs.pipe-max-size is less",
         )
@@ -423,7 +505,9 @@ fn semaphores() -> Finding {
 }
 
 fn loopback(trials: &Trials) -> Finding {
-    match trials.exhausted(&["tcp", "tcp-zerocopy", "udp"], Errno::ENETUNREACH) {
+    let internet = trials.specs().filter(|spec| spec.family == Family::InternetSocket);
+    let names: Vec<_> = internet.map(|spec| spec.name).collect();
+    match trials.exhausted(&names, Errno::ENETUNREACH) {
         None => Finding::new(Group::Sockets, "loopback device", Ok("up".into())),
         Some(failure) => Finding::new(Group::Sockets, "loopback device", Ok("down".into()))
             .spent(Some(failure))
@@ -436,11 +520,29 @@ mod tests {
     use super::*;
     use crate::STANDARD;
 
+    /// Nothing was tried of the mechanisms of this workspace.
+    fn standard() -> Trials {
+        Trials::none(&STANDARD)
+    }
+
     #[test]
     fn all_that_need_pipes_share_their_limits() {
-        let specs = STANDARD.iter().map(|mechanism| mechanism.spec);
-        let need_pipes = specs.filter(|spec| ["pipes", "FIFOs"].iter().any(|object| spec.objects.contains(object)));
-        assert_eq!(need_pipes.map(|spec| spec.name).collect::<Vec<_>>(), PIPES);
+        let trials = standard();
+        let need_pipes =
+            trials.specs().filter(|spec| ["pipes", "FIFOs"].iter().any(|object| spec.objects.contains(object)));
+        let names: Vec<_> = need_pipes.map(|spec| spec.name).collect();
+        assert_eq!(met_by(&standard(), Setting::Sysctl("fs/pipe-user-pages-soft")), names);
+        assert!(names.len() > 1);
+    }
+
+    #[test]
+    fn every_limit_of_a_mechanism_has_a_finding() {
+        let findings = findings(&standard());
+        for limit in standard().specs().flat_map(|spec| spec.limits).filter(|limit| limit.bounds != Met::Permission) {
+            let name = limit.setting.to_string();
+            let is_of_files = matches!(limit.setting, Setting::Folder(_) | Setting::TemporaryFolder);
+            assert!(is_of_files || findings.iter().any(|finding| finding.what == name), "{name}");
+        }
     }
 
     #[test]

@@ -168,7 +168,7 @@ fn scheduling(own: Schedule, trials: &Trials) -> Finding {
         return finding
             .is(Verdict::Problem)
             .effect(format!("no pair can be forked: {failure}"))
-            .blames(&[], CHILDLESS)
+            .blames([], CHILDLESS)
             .advice("start it without chrt, or with chrt -R");
     }
     let finding = finding.is(Verdict::Note);

@@ -144,8 +144,8 @@ impl Finding {
     }
 
     /// As a problem, this explains failures whose text has `text` in it, of the findings in `of`, or of any where that is empty.
-    fn blames(mut self, of: &'static [&'static str], text: impl Into<String>) -> Self {
-        self.blames.push(Blame { of, text: text.into() });
+    fn blames(mut self, of: impl Into<Vec<&'static str>>, text: impl Into<String>) -> Self {
+        self.blames.push(Blame { of: of.into(), text: text.into() });
         self
     }
 

@@ -1,7 +1,8 @@
 //! What stands between this process and the kernel: container, namespaces, seccomp, Yama.
 
-use super::{Finding, Group, Trials, Verdict};
+use super::{Finding, Group, Trials, Verdict, limits};
 use crate::{host::Host, sysfs};
+use ipc_core::Setting;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::{fs, path::Path};
 
@@ -30,12 +31,12 @@ pub(super) fn findings(host: &Host, trials: &Trials) -> Vec<Finding> {
         let finding = namespace(name, initial, fixed, meaning);
         match trials.failure_with(ORPHANED).filter(|_| name == "pid") {
             Some(failure) => {
-                finding.is(Verdict::Problem).effect(failure).blames(&[], ORPHANED).advice("unshare --pid --fork")
+                finding.is(Verdict::Problem).effect(failure).blames([], ORPHANED).advice("unshare --pid --fork")
             }
             None => finding,
         }
     }));
-    findings.extend([seccomp(trials), yama(), memory_files()]);
+    findings.extend([seccomp(trials), yama(trials), memory_files()]);
     findings
 }
 
@@ -51,9 +52,9 @@ fn proc() -> Finding {
                 "which processes live, and what this one has open, is read there: sweep, copies and lifecycle need it",
             )
             .advice("mount -t proc proc /proc, as root")
-            .blames(&[], "/proc/")
+            .blames([], "/proc/")
             // The journal says no more.
-            .blames(&[], "open: ENOENT:"),
+            .blames([], "open: ENOENT:"),
     }
 }
 
@@ -190,7 +191,7 @@ fn seccomp(trials: &Trials) -> Finding {
         return finding
             .is(Verdict::Problem)
             .effect(failure)
-            .blames(&[], KILLED)
+            .blames([], KILLED)
             .advice("docker run --security-opt seccomp=unconfined; dmesg or the audit log has the number of the call");
     }
     if !is_filtered {
@@ -202,7 +203,7 @@ fn seccomp(trials: &Trials) -> Finding {
         .advice("docker run --security-opt seccomp=unconfined (the container may then make any call)")
 }
 
-fn yama() -> Finding {
+fn yama(trials: &Trials) -> Finding {
     const FILE: &str = "kernel/yama/ptrace_scope";
     let value = sysfs::limit(FILE).map(|scope| match scope {
         0 => "0: any process of the user".to_owned(),
@@ -213,7 +214,10 @@ fn yama() -> Finding {
     let is_absent = value.is_err() && !std::path::Path::new("/proc/sys/kernel/yama").exists();
     let value = if is_absent { Ok("not in this kernel".into()) } else { value };
     Finding::new(Group::Sandbox, "Yama ptrace_scope", value)
-        .effect("process-vm reads another process, which 2 leaves to the privileged and 3 to nobody; nothing else here needs it")
+        .effect(format!(
+            "{} reads another process, which 2 leaves to the privileged and 3 to nobody; nothing else here needs it",
+            limits::met_by(trials, Setting::Sysctl(FILE)).join(", ")
+        ))
         .advice("sysctl -w kernel.yama.ptrace_scope=0 (any process of a user can then read the memory of the others)")
 }
 

@@ -12,7 +12,7 @@ use crate::{
     topology::{Cpus, Topology},
     worker::PairError,
 };
-use ipc_core::{Error, Wait};
+use ipc_core::{Error, Spec, Wait};
 use nix::errno::Errno;
 
 /// What became of one length over one mechanism.
@@ -94,6 +94,17 @@ impl Trials {
         let chosen = &selection.mechanisms;
         let mechanisms = if chosen.is_empty() { registry.iter().collect() } else { chosen.clone() };
         Self { mechanisms, trials, error: None, placements }
+    }
+
+    /// Nothing tried yet of the mechanisms of `registry`.
+    #[cfg(test)]
+    pub(super) fn none(registry: &Registry) -> Self {
+        Self { mechanisms: registry.iter().collect(), ..Self::default() }
+    }
+
+    /// The facts of its mechanisms.
+    pub fn specs(&self) -> impl Iterator<Item = &'static Spec> {
+        self.mechanisms.iter().map(|mechanism| &mechanism.spec)
     }
 
     /// What became of a pair on `placement`, if that is here.
@@ -187,7 +198,7 @@ impl Trials {
         }
         let cells: usize = cut.iter().map(|trial| trial.cells).sum();
         let all: usize = of().map(|trial| trial.cells).sum();
-        let advice = match limits::on_length(name) {
+        let advice = match limits::on_length(&mechanism.spec) {
             limits if limits.is_empty() => "nothing: it is the protocol's own limit".into(),
             limits => format!("raise {}, see there", limits.join(" and ")),
         };

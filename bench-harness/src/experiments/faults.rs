@@ -62,6 +62,7 @@ pub struct Results {
     pub rows: Vec<FaultRow>,
     /// Whether the user stopped it; then there are fewer trials.
     pub interrupted: bool,
+    specs: Vec<Spec>,
 }
 
 impl Results {
@@ -77,7 +78,7 @@ impl Results {
             if !has_run {
                 return Ok(Vec::new());
             }
-            report::Results { faults: self.rows.clone(), ..report::Results::of_run(dir)? }.write(draft)
+            report::Results { faults: self.rows.clone(), ..report::Results::of_run(dir, &self.specs)? }.write(draft)
         })
     }
 }
@@ -114,7 +115,7 @@ pub fn inflict(registry: &Registry, kills: u32, topology: &Topology, selected: i
     }
     let (measured, machine) = (rfc3339(started), Host::gather().title());
     let rows = series.iter().map(|s| s.row(measured.clone(), machine.clone())).collect();
-    Results { rows, interrupted: interrupt::requested() }
+    Results { rows, interrupted: interrupt::requested(), specs: registry.specs() }
 }
 
 /// Whether messages that were sent may be lost where `fault` strikes a mechanism: what was on its way to a receiver that went, and what a

@@ -1,75 +1,60 @@
-//! One run of the gate: every cell screened in turns, what looks slower measured again, counts compared, a verdict.
+//! One run of the gate: every subject screened in turns, what looks slower measured again, counts compared, a verdict.
 
 use super::{
-    exact,
     judge::Rules,
-    plan::{CONTROL_PERCENT, Plan},
-    program::{CallError, Program, all_have},
-    reading::{Reading, Stretch},
-    report::{CellReport, Control, ExactReport, Expectation, Report, Side},
+    report::{CellReport, Control, Report, Side},
     rounds::Couple,
+    source::{Call, Fault, Measured, Source},
     subject::{Purpose, Subject, is_worthwhile},
-    verdict::{choose, failed, judge, judge_control, lacking_report, report, verdict},
+    verdict::{Terms, choose, failed, judge, judge_control, keep_quietest, report, verdict},
     wording,
 };
-use crate::{cell::Cell, host::rfc3339, interrupt, progress::Progress};
-use std::time::{Duration, Instant, SystemTime};
+use crate::{host::rfc3339, interrupt, progress::Progress};
+use std::time::{Instant, SystemTime};
 
-/// What is to be compared.
-pub struct Request {
-    /// Builds of the base.
-    pub base: Vec<Program>,
-    /// Builds of the head.
-    pub head: Vec<Program>,
-    /// By whose rules it is judged.
-    pub plan: Plan,
-    /// The cells.
-    pub cells: Vec<Cell>,
-    /// Cells whose verdict is known beforehand: quiet ones, on one core, which every machine has.
-    pub controls: Vec<(Expectation, Cell)>,
-    /// What was left out of the plan and why.
-    pub notes: Vec<String>,
-    /// The seed of every random choice: order, which side first, which build.
-    pub seed: u64,
-    /// What slows down the head, as [`inject`](crate::inject) reads it.
-    pub injection: Option<String>,
+/// What a run starts from.
+pub(super) struct Setup {
+    /// What is measured. Subjects of one task stand beside each other.
+    pub(super) subjects: Vec<Subject>,
+    /// What one side has not got.
+    pub(super) lacking: Vec<CellReport>,
+    /// Base and head.
+    pub(super) sides: [Side; 2],
+    /// By which rules it is judged.
+    pub(super) rules: Rules,
+    /// The plan's name.
+    pub(super) plan: String,
+    /// By how much a control is slowed down that must be found, in percent.
+    pub(super) control_percent: f64,
+    /// What the report says beside its findings.
+    pub(super) notes: Vec<String>,
+    /// The seed of every random choice.
+    pub(super) seed: u64,
 }
 
-/// How long a pair is measured. A pair tells no more after three milliseconds than after fifteen: what differs, differs from
-/// pair to pair.
-const STRETCH: Stretch = Stretch { warm_up: Duration::from_millis(1), measure: Duration::from_millis(3) };
 /// How many couples a round may take: some are disturbed, some meet at two distances.
 const TRIES: u32 = 3;
-/// Readings of each count, of each side.
-const COUNTINGS: usize = 2;
 
 struct Run<'a> {
-    request: &'a Request,
+    source: &'a dyn Source,
     rules: Rules,
     random: fastrand::Rng,
 }
 
 /// Compares.
-pub fn compare(request: &Request) -> Report {
+///
+/// # Errors
+/// What makes a verdict impossible, as the source says it.
+pub(super) fn compare(source: &dyn Source, setup: Setup) -> Result<Report, String> {
     let (started, clock) = (SystemTime::now(), Instant::now());
-    let rules = request.plan.rules();
-    let mut run = Run { request, rules, random: fastrand::Rng::with_seed(request.seed) };
-    let has = |builds: &[Program], cell: &Cell| all_have(builds, cell.mechanism, cell.access);
-    let (shared, lacking): (Vec<Cell>, Vec<Cell>) =
-        request.cells.iter().partition(|cell| has(&request.base, cell) && has(&request.head, cell));
-    let mut subjects: Vec<Subject> = shared.iter().map(|&cell| Subject::new(cell, Purpose::Comparison)).collect();
-    let controls =
-        request.controls.iter().map(|&(expectation, cell)| Subject::new(cell, Purpose::Control(expectation)));
-    subjects.extend(controls.filter(|control| has(&request.base, &control.cell)));
-
-    run.screen(&mut subjects);
+    let Setup { mut subjects, lacking, sides, rules, plan, control_percent, notes, seed } = setup;
+    let mut run = Run { source, rules, random: fastrand::Rng::with_seed(seed) };
+    run.screen(&mut subjects)?;
     let mut exact = Vec::new();
     if is_worthwhile(&subjects) {
-        run.confirm(&mut subjects);
-        // What the head cannot do at all is found already, and counting it may take as long as its deadline.
-        let works = |cell: &Cell| !subjects.iter().any(|subject| subject.cell == *cell && subject.is_broken());
-        let counted: Vec<Cell> = shared.iter().copied().filter(works).collect();
-        exact = run.count(&counted);
+        run.confirm(&mut subjects)?;
+        let works = |name: &str| !subjects.iter().any(|subject| subject.name == name && subject.is_broken());
+        exact = source.count(&works, &mut run.random);
     } else {
         // They have not had their rounds.
         subjects.retain(|subject| subject.purpose == Purpose::Comparison);
@@ -78,49 +63,58 @@ pub fn compare(request: &Request) -> Report {
     let (compared, controls): (Vec<Subject>, Vec<Subject>) =
         subjects.into_iter().partition(|subject| subject.purpose == Purpose::Comparison);
     let mut cells: Vec<CellReport> = judge(&compared, &rules).iter().map(|line| report(line, &rules)).collect();
-    cells.extend(lacking.iter().map(|cell| lacking_report(cell, has(&request.head, cell))));
+    cells.extend(lacking);
     let controls: Vec<Control> = controls.iter().filter_map(|control| judge_control(control, &rules)).collect();
-    let failed_controls = if is_worthwhile(&compared) { failed(&controls) } else { Vec::new() };
-    let side = |builds: &[Program], side| Side {
-        identity: builds[0].identity.clone(),
-        builds: builds.len() as u32,
-        pairs: compared.iter().map(|subject| subject.yielded[side]).sum(),
-    };
-    let [base, head] = [side(&request.base, 0), side(&request.head, 1)];
-    let (outcome, mut reasons) = verdict(&compared, &cells, failed_controls, &exact);
+    let [mut base, mut head] = sides;
+    let terms = Terms::of(&base, control_percent);
+    let failed_controls = if is_worthwhile(&compared) { failed(&controls, &terms) } else { Vec::new() };
+    for (side, index) in [(&mut base, 0), (&mut head, 1)] {
+        side.pairs = compared.iter().map(|subject| subject.yielded[index]).sum();
+    }
+    let (outcome, mut reasons) = verdict(&compared, &cells, failed_controls, &exact, &terms);
     // Beside a verdict nobody sees what failed now and then; a cell without one tells itself.
-    let judged = |cell: &Cell| cells.iter().any(|report| report.cell == *cell && wording::unjudged(report).is_none());
-    let troubled = compared.iter().filter(|subject| judged(&subject.cell));
-    reasons.extend(troubled.filter_map(|subject| Some(format!("{}: {}", subject.cell, subject.trouble()?))));
-    reasons.extend(request.notes.iter().cloned());
-    Report {
+    let judged = |name: &str| cells.iter().any(|report| report.cell == name && wording::unjudged(report).is_none());
+    let troubled = compared.iter().filter(|subject| judged(&subject.name));
+    reasons.extend(troubled.filter_map(|subject| Some(format!("{}: {}", subject.name, subject.trouble()?))));
+    reasons.extend(notes);
+    Ok(Report {
         outcome,
         reasons,
         base,
         head,
-        plan: request.plan.to_string(),
-        seed: request.seed,
+        plan,
+        seed,
         started: rfc3339(started),
         duration_s: clock.elapsed().as_secs_f64(),
         cells,
         controls,
         exact,
-    }
+    })
+}
+
+/// The tasks of `subjects`: what one run measures together.
+fn tasks(subjects: &mut [Subject]) -> Vec<&mut [Subject]> {
+    subjects.chunk_by_mut(|one, next| one.task == next.task).collect()
+}
+
+fn fresh_rounds(task: &[Subject]) -> u32 {
+    task.iter().map(Subject::fresh_rounds).max().unwrap_or(0)
 }
 
 impl Run<'_> {
-    /// The first stage: the same number of rounds of every cell, all cells in each pass.
-    fn screen(&mut self, subjects: &mut [Subject]) {
+    /// The first stage: the same number of rounds of every task, all tasks in each pass.
+    fn screen(&mut self, subjects: &mut Vec<Subject>) -> Result<(), String> {
         let rules = self.rules;
         let passes = rules.screen_rounds;
-        let mut progress = Progress::new(u64::from(passes) * subjects.len() as u64, "rounds");
+        let mut progress = Progress::new(u64::from(passes) * tasks(subjects).len() as u64, "rounds");
         'passes: for _ in 0..passes {
-            for index in self.shuffled(subjects.len()) {
+            let mut tasks = tasks(subjects);
+            for index in self.shuffled(tasks.len()) {
                 if interrupt::requested() {
                     break 'passes;
                 }
-                progress.begin(&subjects[index].cell);
-                self.round(&mut subjects[index]);
+                progress.begin(&tasks[index][0].name);
+                self.round(tasks[index])?;
                 progress.advance(1);
             }
             if !is_worthwhile(subjects) {
@@ -132,100 +126,89 @@ impl Run<'_> {
             subject.screened = subject.rounds.len();
         }
         if interrupt::requested() {
-            return;
+            return Ok(());
         }
+        keep_quietest(subjects);
         // Controls by themselves, as they are judged.
         let (mut compared, controls): (Vec<&mut Subject>, Vec<&mut Subject>) =
             subjects.iter_mut().partition(|subject| subject.purpose == Purpose::Comparison);
         choose(&mut compared, &rules);
         controls.into_iter().for_each(|control| choose(&mut [control], &rules));
+        Ok(())
     }
 
     /// The second stage: fresh rounds of what looks slower.
-    fn confirm(&mut self, subjects: &mut [Subject]) {
-        let passes = subjects.iter().map(Subject::fresh_rounds).max().unwrap_or(0);
-        let total = subjects.iter().map(|subject| u64::from(subject.fresh_rounds())).sum();
-        let mut progress = Progress::new(total, "rounds to confirm");
-        for pass in 0..passes {
-            for index in self.shuffled(subjects.len()) {
+    fn confirm(&mut self, subjects: &mut [Subject]) -> Result<(), String> {
+        let mut tasks = tasks(subjects);
+        let fresh: Vec<u32> = tasks.iter().map(|task| fresh_rounds(task)).collect();
+        let mut progress = Progress::new(fresh.iter().copied().map(u64::from).sum(), "rounds to confirm");
+        for pass in 0..fresh.iter().copied().max().unwrap_or(0) {
+            for index in self.shuffled(tasks.len()) {
                 if interrupt::requested() {
                     progress.finish();
-                    return;
+                    return Ok(());
                 }
-                let subject = &mut subjects[index];
-                if subject.fresh_rounds() > pass {
-                    progress.begin(&subject.cell);
-                    self.round(subject);
+                if fresh[index] > pass {
+                    progress.begin(&tasks[index][0].name);
+                    self.round(tasks[index])?;
                     progress.advance(1);
                 }
             }
         }
         progress.finish();
+        Ok(())
     }
 
     /// One round: couples until one is sound, or there were too many that are not.
-    fn round(&mut self, subject: &mut Subject) {
-        let builds = self.builds(subject.purpose);
+    fn round(&mut self, task: &mut [Subject]) -> Result<(), String> {
+        let builds = self.builds(task);
         for _ in 0..TRIES {
-            if subject.is_hopeless() || interrupt::requested() {
-                return;
+            if task.iter().all(Subject::is_hopeless) || interrupt::requested() {
+                return Ok(());
             }
-            if let Some(couple) = self.couple(subject, builds).filter(Couple::is_sound) {
-                subject.rounds.add(&couple, builds);
-                return;
+            let couples = self.couple(task, builds)?.filter(|couples| couples.iter().all(Couple::is_sound));
+            if let Some(couples) = couples {
+                for (subject, couple) in task.iter_mut().zip(&couples) {
+                    subject.rounds.add(couple, builds);
+                }
+                return Ok(());
             }
         }
+        Ok(())
     }
 
-    /// One pair of each side in random order; `None` where one failed.
-    fn couple(&mut self, subject: &mut Subject, builds: [usize; 2]) -> Option<Couple> {
+    /// One run of each side in random order; `None` where one failed.
+    fn couple(&mut self, task: &mut [Subject], builds: [usize; 2]) -> Result<Option<Vec<Couple>>, String> {
         let head_first = self.random.bool();
-        let mut readings = [None, None];
+        let mut sides: [Option<Vec<Measured>>; 2] = [None, None];
         for side in if head_first { [1, 0] } else { [0, 1] } {
-            subject.rounds.pairs += 1;
-            let (error, wrong_payload) = match self.sample(subject, side, builds[side]) {
-                // Stopping is no fault of the cell.
-                _ if interrupt::requested() => return None,
-                Ok(reading) => match reading.fault(&subject.cell) {
-                    Some(fault) => (fault, reading.wrong_payload),
-                    None => {
-                        subject.failures[side] = 0;
-                        let counted = if reading.disturbed { &mut subject.disturbed } else { &mut subject.yielded };
-                        counted[side] += 1;
-                        readings[side] = Some(reading);
-                        continue;
-                    }
-                },
-                Err(error) => (error.to_string(), false),
-            };
-            subject.failures[side] += 1;
-            subject.failed[side] += 1;
-            subject.error[side] = Some(error);
-            subject.wrong_payload[side] |= wrong_payload;
-        }
-        let [base, head] = readings;
-        Some(Couple { readings: [base?, head?] })
-    }
-
-    /// A control compares the base with itself, so that it says something about the run and nothing about the head.
-    fn sample(&self, subject: &Subject, side: usize, build: usize) -> Result<Reading, CallError> {
-        let of = |text: &str| if side == 1 { text.to_owned() } else { silenced(text) };
-        let (builds, injection) = match (subject.purpose, side) {
-            (Purpose::Comparison, 0) => (&self.request.base, self.request.injection.as_deref().map(of)),
-            (Purpose::Comparison, _) => (&self.request.head, self.request.injection.as_deref().map(of)),
-            (Purpose::Control(Expectation::Silent), _) => (&self.request.base, None),
-            (Purpose::Control(Expectation::Found), _) => {
-                (&self.request.base, Some(of(&format!("{}:{CONTROL_PERCENT}", subject.cell))))
+            task.iter_mut().for_each(|subject| subject.rounds.pairs += 1);
+            let measured = self.source.measure(&Call { subjects: task, side, build: builds[side] });
+            // Stopping is no fault of the subject.
+            if interrupt::requested() {
+                return Ok(None);
             }
-        };
-        builds[build].sample(&subject.cell, STRETCH, injection.as_deref())
+            match measured {
+                Ok(measured) => {
+                    task.iter_mut().zip(&measured).for_each(|(subject, one)| subject.yields(side, one.disturbed));
+                    sides[side] = Some(measured);
+                }
+                Err(Fault::Once { why, wrong_payload }) => {
+                    task.iter_mut().for_each(|subject| subject.fails(side, &why, wrong_payload));
+                }
+                Err(Fault::Fatal(why)) => return Err(why),
+            }
+        }
+        let [Some(base), Some(head)] = sides else { return Ok(None) };
+        Ok(Some(base.into_iter().zip(head).map(|(base, head)| Couple { sides: [base, head] }).collect()))
     }
 
-    fn builds(&mut self, purpose: Purpose) -> [usize; 2] {
-        let base = self.random.usize(..self.request.base.len());
-        match purpose {
+    fn builds(&mut self, task: &[Subject]) -> [usize; 2] {
+        let [base, head] = self.source.builds();
+        let base = self.random.usize(..base);
+        match task[0].purpose {
             Purpose::Control(_) => [base, base],
-            Purpose::Comparison => [base, self.random.usize(..self.request.head.len())],
+            Purpose::Comparison => [base, self.random.usize(..head)],
         }
     }
 
@@ -234,41 +217,4 @@ impl Run<'_> {
         self.random.shuffle(&mut order);
         order
     }
-
-    /// The counts of every mechanism among `cells`.
-    fn count(&mut self, cells: &[Cell]) -> Vec<ExactReport> {
-        let Request { base, head, .. } = self.request;
-        let mut subjects = exact::subjects(cells);
-        subjects.retain(|subject| [base, head].iter().all(|side| all_have(side, subject.mechanism, subject.access)));
-        let mut progress = Progress::new(subjects.len() as u64, "counts");
-        let mut found = Vec::new();
-        for name in subjects.iter().map(ToString::to_string) {
-            if interrupt::requested() {
-                break;
-            }
-            progress.begin(&name);
-            let (mut base, mut head) = (Vec::new(), Vec::new());
-            // In turns: what depends on how busy the machine is must not befall one side only.
-            for _ in 0..COUNTINGS {
-                for (side, builds) in [(&mut base, &self.request.base), (&mut head, &self.request.head)] {
-                    side.push(builds[self.random.usize(..builds.len())].count(&name));
-                }
-            }
-            // A reading that was cut short has lost its counts, and that would be a finding.
-            if interrupt::requested() {
-                break;
-            }
-            found.push(exact::compare(&base, &head));
-            progress.advance(1);
-        }
-        progress.finish();
-        found
-    }
-}
-
-/// `CELL:PERCENT` with a percentage of nothing, and just as long: an environment of another length shifts the stack.
-fn silenced(injection: &str) -> String {
-    let at = injection.rfind(':').map_or(0, |at| at + 1);
-    let (cell, percent) = injection.split_at(at);
-    cell.to_owned() + &"0".repeat(percent.len())
 }

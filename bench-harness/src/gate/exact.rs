@@ -77,7 +77,7 @@ impl ExactReading {
 
 /// The lengths that are counted, whatever is timed: a short message, where a call or a copy weighs most, and a page, where what is
 /// done by length shows.
-pub(super) const SIZES: [usize; 2] = [64, 4 << 10];
+pub const SIZES: [usize; 2] = [64, 4 << 10];
 
 /// What is counted beside `cells`: each of their mechanisms by every access, whichever of them is timed.
 pub(super) fn subjects(cells: &[Cell]) -> Vec<CopyCell> {

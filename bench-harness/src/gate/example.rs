@@ -14,7 +14,6 @@ pub const NASTY: &str = "the child said <\"a|b\" & 'c'>\n`pipe_2` *died* ]]> [x]
 
 /// A cell of `status`, with what goes with it.
 pub fn cell(name: &str, status: Status) -> CellReport {
-    let cell: crate::cell::Cell = name.parse().expect("a cell's name");
     let metric = if name.starts_with("throughput") { Metric::Rate } else { Metric::P50 };
     let by = match status {
         Status::Regressed => 0.088,
@@ -26,8 +25,9 @@ pub fn cell(name: &str, status: Status) -> CellReport {
     let base = if status == Status::Failed { Figures::default() } else { figures(metric, 1.0) };
     let (half, detectable) = if status == Status::Unresolved { (0.12, 0.143) } else { (0.019, 0.031) };
     CellReport {
-        cell,
+        cell: name.to_owned(),
         metric,
+        unit: None,
         status,
         base,
         head,
@@ -113,12 +113,13 @@ pub fn report() -> Report {
 /// A run that found nothing because it measured nothing.
 pub fn empty() -> Report {
     let side = |revision: &str| Side {
-        identity: Identity {
+        identity: Some(Identity {
             ways: vec!["pipe/copy".into()],
             program: PROGRAM.into(),
             schema: SCHEMA,
             build: Build { revision: Some(revision.into()), dirty: Some(false), ..Build::default() },
-        },
+        }),
+        command: None,
         builds: 3,
         pairs: 2_100,
     };

@@ -5,7 +5,8 @@
 //! pairs of a cell add up to; [`exact`] counts what hardly varies. [`judge`] decides, by the [`stats`], what the differences mean; [`report`] is what comes of all of them.
 //! [`print`](mod@print) shows that to a person, [`export`] writes it for other tools, both in the words of [`wording`].
 
-pub mod engine;
+pub mod builds;
+mod engine;
 pub mod exact;
 #[cfg(test)]
 mod example;
@@ -18,7 +19,9 @@ pub mod program;
 pub mod reading;
 pub mod report;
 pub mod rounds;
+mod source;
 pub mod stats;
 mod subject;
+mod unit;
 mod verdict;
 pub mod wording;

@@ -77,13 +77,13 @@ pub(super) fn failed_control(control: &Control) -> String {
 /// Every cell.
 pub(super) fn cells(report: &Report) -> Table {
     Table {
-        title: format!("All {} cells", report.cells.len()),
+        title: format!("All {} {}", report.cells.len(), report.subjects()),
         explanation:
             "change in time, plus is slower, with its 95 % interval; detectable: the least change that would have been \
             found 19 times in 20"
                 .to_owned(),
         columns: vec![
-            Column::Words("cell"),
+            Column::Words(if report.is_of_commands() { "figure" } else { "cell" }),
             Column::Figures("base"),
             Column::Figures("head"),
             Column::Figures("change"),
@@ -97,7 +97,7 @@ pub(super) fn cells(report: &Report) -> Table {
 }
 
 fn cell_line(cell: &CellReport) -> Vec<String> {
-    let side = |figures| wording::side(cell.metric, cell.metric.value(figures));
+    let side = |figures| wording::side(cell, figures);
     vec![
         wording::name(cell),
         side(&cell.base),

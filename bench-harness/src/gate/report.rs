@@ -1,11 +1,9 @@
 //! What a run of the gate found, in types: printed, exported and written by others as they need it.
 
+pub use super::unit::Unit;
+
 use super::reading::Identity;
-use crate::{
-    cell::{Cell, named},
-    packed::Packed,
-    record::Proximity,
-};
+use crate::{cell::named, packed::Packed, record::Proximity};
 use serde::{Deserialize, Serialize};
 
 named! {
@@ -51,6 +49,8 @@ named! {
         P99 = "p99",
         /// Time per message (throughput).
         Rate = "rate",
+        /// What a command printed, in its own unit.
+        Value = "value",
     }
 }
 
@@ -86,17 +86,29 @@ pub struct Figures {
     pub msgs_per_s_lo: Option<f64>,
     /// Upper end.
     pub msgs_per_s_hi: Option<f64>,
+    /// What a command printed, in the unit of its report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// Lower end of its 95 % interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_lo: Option<f64>,
+    /// Upper end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_hi: Option<f64>,
     /// All stamped round trips together.
     pub histogram: Option<Packed>,
 }
 
-/// What was found of one cell by one metric.
+/// What was found of one cell, or of one figure of a command, by one metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellReport {
-    /// The cell.
-    pub cell: Cell,
+    /// The cell's name, or the figure's.
+    pub cell: String,
     /// What was compared.
     pub metric: Metric,
+    /// The unit of [`Metric::Value`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
     /// The verdict.
     pub status: Status,
     /// The base's figures.
@@ -117,7 +129,7 @@ pub struct CellReport {
     pub detectable: Option<f64>,
     /// The distance class that the rounds belong to, where there is one.
     pub proximity: Option<Proximity>,
-    /// Pairs of both sides that were measured, those that were taken again included.
+    /// Pairs or runs of both sides that were measured, those that were taken again included.
     pub pairs: u32,
     /// What failed, or why there is no verdict.
     pub error: Option<String>,
@@ -169,13 +181,17 @@ pub struct ExactReport {
 }
 
 /// One side of the comparison.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Side {
     /// What its first build says of itself.
-    pub identity: Identity,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// The command that yields its figures, where it is no build of this program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
     /// Builds of it, each with its sections in another order.
     pub builds: u32,
-    /// Pairs of it that yielded a figure and were not disturbed, controls aside.
+    /// Pairs or runs of it that yielded a figure and were not disturbed, controls aside.
     #[serde(default)]
     pub pairs: u32,
 }
@@ -205,4 +221,16 @@ pub struct Report {
     pub controls: Vec<Control>,
     /// What was counted.
     pub exact: Vec<ExactReport>,
+}
+
+impl Report {
+    /// Whether two commands were compared, and not two builds of this program.
+    pub fn is_of_commands(&self) -> bool {
+        self.base.command.is_some()
+    }
+
+    /// What its lines are about.
+    pub fn subjects(&self) -> &'static str {
+        if self.is_of_commands() { "figures" } else { "cells" }
+    }
 }

@@ -1,49 +1,49 @@
-//! The rounds of one cell: base and head measured beside each other, and what that adds up to.
+//! The rounds of one subject: base and head measured beside each other, and what that adds up to.
 
 use super::{
-    reading::Reading,
-    report::{Figures, Metric},
+    report::{Figures, Metric, Unit},
+    source::Measured,
     stats::spread,
 };
 use crate::{
-    cell::{Cell, Workload},
-    packed::{Packed, histogram},
+    packed::Packed,
+    packed::histogram,
     record::Proximity,
     stats::{Figure, median},
 };
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 use std::f64::consts::FRAC_PI_2;
 
-/// One pair of each side, right after each other, in one proximity class.
+/// One run of each side, right after each other, in one proximity class.
 #[derive(Clone, Debug)]
 pub struct Couple {
     /// Base and head.
-    pub readings: [Reading; 2],
+    pub sides: [Measured; 2],
 }
 
 impl Couple {
     /// Whether both say something, and about the same distance.
     pub fn is_sound(&self) -> bool {
-        let [base, head] = &self.readings;
+        let [base, head] = &self.sides;
         !base.disturbed && !head.disturbed && base.proximity == head.proximity
     }
 
     /// The distance class.
     pub fn proximity(&self) -> Option<Proximity> {
-        self.readings[0].proximity
+        self.sides[0].proximity
     }
 }
 
 /// What one side showed in one round.
 #[derive(Clone, Copy, Debug, Default)]
 struct Values {
-    /// Nanoseconds a round trip, or a message.
-    typical_ns: f64,
+    /// Nanoseconds a round trip or a message, or the cost that a command printed.
+    typical: f64,
     p99_ns: Option<f64>,
     p999_ns: Option<f64>,
 }
 
-/// The rounds of one cell so far.
+/// The rounds of one subject so far.
 #[derive(Default)]
 pub struct Rounds {
     values: [Vec<Values>; 2],
@@ -53,7 +53,7 @@ pub struct Rounds {
     max_ns: [f64; 2],
     /// Histograms that are not merged yet, the merged one first.
     histograms: [Vec<Packed>; 2],
-    /// Pairs of both sides that were measured, those of no use included.
+    /// Runs of both sides, those of no use included.
     pub pairs: u32,
 }
 
@@ -64,16 +64,12 @@ impl Rounds {
     /// Takes a round: a sound couple, of these builds.
     pub fn add(&mut self, couple: &Couple, builds: [usize; 2]) {
         // Where a stamp weighs, both sides without: one with and one without would differ by it.
-        let batches = couple.readings.iter().all(|reading| reading.batch_p50_ns.is_some());
-        for (side, reading) in couple.readings.iter().enumerate() {
-            let typical = if batches { reading.batch_p50_ns } else { reading.stamped_ns() };
-            self.values[side].push(Values {
-                typical_ns: typical.unwrap_or(f64::NAN),
-                p99_ns: reading.p99_ns,
-                p999_ns: reading.p999_ns,
-            });
-            self.max_ns[side] = self.max_ns[side].max(reading.max_ns.unwrap_or(0.0));
-            self.histograms[side].extend(reading.histogram.clone());
+        let both = couple.sides.iter().all(|measured| measured.unstamped.is_some());
+        for (side, measured) in couple.sides.iter().enumerate() {
+            let typical = measured.unstamped.filter(|_| both).unwrap_or(measured.typical);
+            self.values[side].push(Values { typical, p99_ns: measured.p99_ns, p999_ns: measured.p999_ns });
+            self.max_ns[side] = self.max_ns[side].max(measured.max_ns.unwrap_or(0.0));
+            self.histograms[side].extend(measured.histogram.clone());
             if self.histograms[side].len() >= MERGE {
                 self.histograms[side] = merged(&self.histograms[side]).into_iter().collect();
             }
@@ -96,15 +92,15 @@ impl Rounds {
     pub fn differences(&self, metric: Metric, from: usize) -> Vec<f64> {
         let [base, head] = &self.values;
         let of = |values: &Values| match metric {
-            Metric::P50 | Metric::Rate => Some(values.typical_ns),
+            Metric::P50 | Metric::Rate | Metric::Value => Some(values.typical),
             Metric::P99 => values.p99_ns,
         };
         base.iter().zip(head).skip(from).filter_map(|(base, head)| Some((of(head)? / of(base)?).ln())).collect()
     }
 
-    /// The base's median, in nanoseconds a round trip or a message.
-    pub fn base_ns(&self) -> Option<f64> {
-        median(&mut self.values[0].iter().map(|values| values.typical_ns).collect::<Vec<_>>())
+    /// The base's median: nanoseconds a round trip or a message, or the cost that a command printed.
+    pub fn base_cost(&self) -> Option<f64> {
+        median(&mut self.values[0].iter().map(|values| values.typical).collect::<Vec<_>>())
     }
 
     /// The class that most rounds belong to.
@@ -143,13 +139,15 @@ impl Rounds {
         if squares > explained * chance.inverse_cdf(0.95) { (between - explained).sqrt() } else { 0.0 }
     }
 
-    /// The figures of base (0) or head (1).
-    pub fn figures(&self, cell: &Cell, side: usize) -> Figures {
+    /// The figures of base (0) or head (1) of a subject whose own metric is `metric`, in `unit`.
+    pub fn figures(&self, metric: Metric, unit: Option<&Unit>, side: usize) -> Figures {
         let values = &self.values[side];
         let over = |of: fn(&Values) -> Option<f64>| median(&mut values.iter().filter_map(of).collect::<Vec<_>>());
-        let typical = Figure::of(&values.iter().map(|values| values.typical_ns).collect::<Vec<_>>());
-        let histogram = merged(&self.histograms[side]);
-        if cell.workload == Workload::Throughput {
+        let typical = Figure::of(&values.iter().map(|values| values.typical).collect::<Vec<_>>());
+        if let (Metric::Value, Some(unit)) = (metric, unit) {
+            return unit.figures(typical);
+        }
+        if metric == Metric::Rate {
             let rate = |ns: f64| 1e9 / ns;
             return Figures {
                 msgs_per_s: typical.map(|figure| rate(figure.value)),
@@ -165,7 +163,7 @@ impl Rounds {
             p99_ns: over(|values| values.p99_ns),
             p999_ns: over(|values| values.p999_ns),
             max_ns: (self.max_ns[side] > 0.0).then_some(self.max_ns[side]),
-            histogram,
+            histogram: merged(&self.histograms[side]),
             ..Figures::default()
         }
     }
@@ -213,25 +211,21 @@ fn merged(histograms: &[Packed]) -> Option<Packed> {
 mod tests {
     use super::*;
 
-    fn reading(p50_ns: f64, proximity: Option<Proximity>) -> Reading {
+    fn measured(p50_ns: f64, proximity: Option<Proximity>) -> Measured {
         let mut histogram = histogram();
         histogram.record(p50_ns as u64).unwrap();
-        Reading {
-            p50_ns: Some(p50_ns),
+        Measured {
+            typical: p50_ns,
             p99_ns: Some(2.0 * p50_ns),
             max_ns: Some(9.0 * p50_ns),
             histogram: Some(Packed::of(&histogram)),
             proximity,
-            ..Reading::default()
+            ..Measured::default()
         }
     }
 
     fn couple(base: f64, head: f64) -> Couple {
-        Couple { readings: [reading(base, None), reading(head, None)] }
-    }
-
-    fn cell() -> Cell {
-        "latency/pipe/64/same-core/block/copy".parse().unwrap()
+        Couple { sides: [measured(base, None), measured(head, None)] }
     }
 
     #[test]
@@ -243,7 +237,7 @@ mod tests {
         assert_eq!(rounds.differences(Metric::P50, 0)[0], (110.0_f64 / 100.0).ln());
         assert_eq!(rounds.differences(Metric::P99, 0)[0], (220.0_f64 / 200.0).ln());
         assert_eq!(rounds.differences(Metric::P50, 1).len(), 2);
-        let head = rounds.figures(&cell(), 1);
+        let head = rounds.figures(Metric::P50, None, 1);
         assert_eq!((head.p50_ns, head.max_ns), (Some(110.0), Some(8100.0)));
         assert_eq!(head.histogram.unwrap().unpack().len(), 3);
     }
@@ -252,14 +246,14 @@ mod tests {
     #[test]
     fn both_sides_are_taken_with_stamps_or_both_without() {
         let mut both = couple(480.0, 480.0);
-        both.readings.iter_mut().for_each(|reading| reading.batch_p50_ns = Some(450.0));
+        both.sides.iter_mut().for_each(|measured| measured.unstamped = Some(450.0));
         let mut one = both.clone();
-        one.readings[1].batch_p50_ns = None;
+        one.sides[1].unstamped = None;
         let mut rounds = Rounds::default();
         rounds.add(&both, [0, 0]);
         rounds.add(&one, [0, 0]);
         assert_eq!(rounds.differences(Metric::P50, 0), [0.0, 0.0]);
-        assert_eq!([rounds.values[0][0].typical_ns, rounds.values[0][1].typical_ns], [450.0, 480.0]);
+        assert_eq!([rounds.values[0][0].typical, rounds.values[0][1].typical], [450.0, 480.0]);
     }
 
     #[test]
@@ -268,16 +262,16 @@ mod tests {
         for _ in 0..2 * MERGE {
             rounds.add(&couple(100.0, 110.0), [0, 0]);
         }
-        assert_eq!(rounds.figures(&cell(), 0).histogram.unwrap().unpack().len(), 2 * MERGE as u64);
+        assert_eq!(rounds.figures(Metric::P50, None, 0).histogram.unwrap().unpack().len(), 2 * MERGE as u64);
     }
 
     #[test]
     fn couples_of_two_distances_say_nothing() {
-        let of = |base, head| Couple { readings: [reading(1.0, Some(base)), reading(1.0, Some(head))] };
+        let of = |base, head| Couple { sides: [measured(1.0, Some(base)), measured(1.0, Some(head))] };
         assert!(of(Proximity::Near, Proximity::Near).is_sound());
         assert!(!of(Proximity::Near, Proximity::Far).is_sound());
         let mut moved = of(Proximity::Far, Proximity::Far);
-        moved.readings[1].disturbed = true;
+        moved.sides[1].disturbed = true;
         assert!(!moved.is_sound());
     }
 

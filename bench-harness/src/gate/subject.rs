@@ -1,27 +1,33 @@
-//! One cell of a run, and what was measured of it so far.
+//! One subject of a run, and what was measured of it so far.
 
 use super::{
-    report::{Expectation, Metric},
+    report::{Expectation, Metric, Unit},
     rounds::Rounds,
 };
 use crate::cell::{Cell, Workload};
 
-/// A side that fails this often in a row cannot measure the cell.
+/// A side that fails this often in a row cannot measure the subject.
 const FAILURES: u32 = 3;
 /// A head that fails this often altogether, and a base that never does: that is no accident of the machine.
 pub(super) const FLAWS: u32 = 6;
 
-/// What a cell is timed for.
+/// What a subject is measured for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Comparison,
     Control(Expectation),
 }
 
-/// A cell, and what was measured of it.
+/// A cell, or a figure of a command, and what was measured of it.
 pub(super) struct Subject {
-    pub(super) cell: Cell,
+    pub(super) name: String,
+    /// What of it is judged; its own metric first.
+    pub(super) metrics: &'static [Metric],
+    /// The unit of [`Metric::Value`].
+    pub(super) unit: Option<Unit>,
     pub(super) purpose: Purpose,
+    /// Subjects of one task are measured by one run.
+    pub(super) task: usize,
     pub(super) rounds: Rounds,
     /// Rounds of the first stage.
     pub(super) screened: usize,
@@ -32,16 +38,19 @@ pub(super) struct Subject {
     pub(super) failed: [u32; 2],
     pub(super) error: [Option<String>; 2],
     pub(super) wrong_payload: [bool; 2],
-    /// Pairs of base and head that yielded a figure, and those whose figure says nothing, as they were disturbed.
+    /// Runs of base and head that yielded a figure, and those whose figure says nothing, as they were disturbed.
     pub(super) yielded: [u32; 2],
     pub(super) disturbed: [u32; 2],
 }
 
 impl Subject {
-    pub(super) fn new(cell: Cell, purpose: Purpose) -> Self {
+    pub(super) fn new(name: String, metrics: &'static [Metric], purpose: Purpose, task: usize) -> Self {
         Self {
-            cell,
+            name,
+            metrics,
+            unit: None,
             purpose,
+            task,
             rounds: Rounds::default(),
             screened: 0,
             candidates: Vec::new(),
@@ -52,6 +61,21 @@ impl Subject {
             yielded: [0; 2],
             disturbed: [0; 2],
         }
+    }
+
+    /// Notes a run of `side` that yielded a figure.
+    pub(super) fn yields(&mut self, side: usize, disturbed: bool) {
+        self.failures[side] = 0;
+        let counted = if disturbed { &mut self.disturbed } else { &mut self.yielded };
+        counted[side] += 1;
+    }
+
+    /// Notes a run of `side` that failed.
+    pub(super) fn fails(&mut self, side: usize, why: &str, wrong_payload: bool) {
+        self.failures[side] += 1;
+        self.failed[side] += 1;
+        self.error[side] = Some(why.to_owned());
+        self.wrong_payload[side] |= wrong_payload;
     }
 
     pub(super) fn is_hopeless(&self) -> bool {
@@ -68,22 +92,24 @@ impl Subject {
     pub(super) fn trouble(&self) -> Option<String> {
         let of = |side: usize, name| {
             let error = self.error[side].as_deref()?;
-            Some(format!("{} of {} pairs of the {name} failed: {error}", self.failed[side], self.rounds.pairs / 2))
+            let runs = if self.unit.is_some() { "runs" } else { "pairs" };
+            Some(format!("{} of {} {runs} of the {name} failed: {error}", self.failed[side], self.rounds.pairs / 2))
         };
         let said: Vec<String> = [of(0, "base"), of(1, "head")].into_iter().flatten().collect();
         (!said.is_empty()).then(|| said.join("; "))
     }
 
-    pub(super) fn metrics(&self) -> &'static [Metric] {
-        match self.cell.workload {
-            Workload::Throughput => &[Metric::Rate],
-            _ => &[Metric::P50, Metric::P99],
-        }
-    }
-
     /// Rounds that the second stage owes.
     pub(super) fn fresh_rounds(&self) -> u32 {
         self.candidates.iter().map(|&(_, rounds)| rounds).max().unwrap_or(0)
+    }
+}
+
+/// What is judged of a cell; its own metric first.
+pub(super) fn metrics(cell: &Cell) -> &'static [Metric] {
+    match cell.workload {
+        Workload::Throughput => &[Metric::Rate],
+        _ => &[Metric::P50, Metric::P99],
     }
 }
 

@@ -2,14 +2,11 @@
 
 use super::{
     judge::{Confirmed, Rounds as Series, Rules, Screened},
-    plan::CONTROL_PERCENT,
-    report::{CellReport, Change, Control, ExactReport, Expectation, Figures, Metric, Outcome, Status},
+    report::{CellReport, Change, Control, ExactReport, Expectation, Figures, Metric, Outcome, Side, Status, Unit},
+    stats::spread,
     subject::{FLAWS, Purpose, Subject},
 };
-use crate::{
-    cell::{Cell, Workload},
-    interrupt,
-};
+use crate::interrupt;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The tail may grow by a quarter before it counts: it moves by that much by itself.
@@ -17,10 +14,52 @@ const P99_MARGIN: f64 = 0.25;
 /// A run says nothing where it leaves more than a tenth of its cells open.
 const UNRESOLVED_PART: usize = 10;
 
+/// The words for what was compared.
+pub(super) struct Terms {
+    /// What is judged, in the plural.
+    subjects: &'static str,
+    /// What one run of a side is.
+    run: &'static str,
+    /// What a control is made from.
+    control: &'static str,
+    /// By how much a control is slowed down that must be found, in percent.
+    control_percent: f64,
+}
+
+impl Terms {
+    pub(super) fn of(base: &Side, control_percent: f64) -> Self {
+        let [subjects, run, control] = match base.command {
+            Some(_) => ["figures", "run", "base command"],
+            None => ["cells", "pair", "base"],
+        };
+        Self { subjects, run, control, control_percent }
+    }
+}
+
+/// Keeps one control of each expectation of a task: the one that scatters least in the first stage.
+///
+/// A command may print many figures. The control shows that the run finds a change and invents none; how well it sees each
+/// figure is what `detectable` tells.
+pub(super) fn keep_quietest(subjects: &mut Vec<Subject>) {
+    let scatter = |subject: &Subject| spread(&subject.rounds.differences(subject.metrics[0], 0));
+    let mut kept: Vec<Subject> = Vec::new();
+    for subject in subjects.drain(..) {
+        let is_rival = |one: &&mut Subject| {
+            subject.purpose != Purpose::Comparison && one.task == subject.task && one.purpose == subject.purpose
+        };
+        match kept.iter_mut().find(is_rival) {
+            Some(rival) if scatter(&subject) < scatter(rival) => *rival = subject,
+            Some(_) => {}
+            None => kept.push(subject),
+        }
+    }
+    *subjects = kept;
+}
+
 /// Chooses the candidates among `subjects`.
 pub(super) fn choose(subjects: &mut [&mut Subject], rules: &Rules) {
     let each = subjects.iter().enumerate().filter(|(_, subject)| !subject.is_hopeless());
-    let each = each.flat_map(|(index, subject)| subject.metrics().iter().map(move |&metric| (index, metric)));
+    let each = each.flat_map(|(index, subject)| subject.metrics.iter().map(move |&metric| (index, metric)));
     let each: Vec<(usize, Metric)> = each.collect();
     let differences: Vec<Vec<f64>> =
         each.iter().map(|&(index, metric)| subjects[index].rounds.differences(metric, 0)).collect();
@@ -53,7 +92,7 @@ pub(super) struct Line<'a> {
 
 /// The verdicts on `subjects`, by their own metric, and by p99 where that was a candidate.
 pub(super) fn judge<'a>(subjects: &'a [Subject], rules: &Rules) -> Vec<Line<'a>> {
-    let each = subjects.iter().flat_map(|subject| subject.metrics().iter().map(move |&metric| (subject, metric)));
+    let each = subjects.iter().flat_map(|subject| subject.metrics.iter().map(move |&metric| (subject, metric)));
     let each: Vec<(&Subject, Metric, f64)> =
         each.map(|(subject, metric)| (subject, metric, margin(subject, metric, rules))).collect();
     let first: Vec<Vec<f64>> = each
@@ -101,8 +140,8 @@ fn margin(subject: &Subject, metric: Metric, rules: &Rules) -> f64 {
     if metric == Metric::P99 {
         return P99_MARGIN;
     }
-    let base_ns = subject.rounds.base_ns().unwrap_or(f64::INFINITY);
-    rules.margin(base_ns, subject.rounds.layout_spread())
+    let base = subject.rounds.base_cost().unwrap_or(f64::INFINITY);
+    rules.margin(base, subject.rounds.layout_spread())
 }
 
 pub(super) fn report(line: &Line<'_>, rules: &Rules) -> CellReport {
@@ -118,6 +157,7 @@ pub(super) fn report(line: &Line<'_>, rules: &Rules) -> CellReport {
     let error = subject.trouble().or_else(|| {
         too_few.then(|| format!("{} of {planned} rounds: the others were disturbed or not taken", subject.screened))
     });
+    let figures = |side| subject.rounds.figures(subject.metrics[0], subject.unit.as_ref(), side);
     let status = match change {
         _ if subject.is_hopeless() || subject.is_broken() => Status::Failed,
         _ if confirmed.as_ref().is_some_and(|confirmed| confirmed.regressed) => Status::Regressed,
@@ -133,11 +173,12 @@ pub(super) fn report(line: &Line<'_>, rules: &Rules) -> CellReport {
         _ => Status::Unresolved,
     };
     CellReport {
-        cell: subject.cell,
+        cell: subject.name.clone(),
         metric: *metric,
+        unit: subject.unit.clone(),
         status,
-        base: subject.rounds.figures(&subject.cell, 0),
-        head: subject.rounds.figures(&subject.cell, 1),
+        base: figures(0),
+        head: figures(1),
         change,
         p: Some(p),
         rounds: rounds as u32,
@@ -150,12 +191,12 @@ pub(super) fn report(line: &Line<'_>, rules: &Rules) -> CellReport {
     }
 }
 
-/// The report of a cell that one side has not got.
-pub(super) fn lacking_report(cell: &Cell, head_has: bool) -> CellReport {
-    let who = if head_has { "base" } else { "head" };
+/// The report of what one side has not got; `why` says which.
+pub(super) fn lacking_report(cell: String, metric: Metric, unit: Option<Unit>, why: String) -> CellReport {
     CellReport {
-        cell: *cell,
-        metric: if cell.workload == Workload::Throughput { Metric::Rate } else { Metric::P50 },
+        cell,
+        metric,
+        unit,
         status: Status::Lacking,
         base: Figures::default(),
         head: Figures::default(),
@@ -167,7 +208,7 @@ pub(super) fn lacking_report(cell: &Cell, head_has: bool) -> CellReport {
         detectable: None,
         proximity: None,
         pairs: 0,
-        error: Some(format!("the {who} has no {} by {} access", cell.mechanism, cell.access)),
+        error: Some(why),
     }
 }
 
@@ -186,7 +227,7 @@ pub(super) fn judge_control(control: &Subject, rules: &Rules) -> Option<Control>
 }
 
 /// What is wrong with the controls.
-pub(super) fn failed(controls: &[Control]) -> Vec<String> {
+pub(super) fn failed(controls: &[Control], terms: &Terms) -> Vec<String> {
     let failed = controls.iter().filter(|control| !control.held).map(|control| {
         let Control { expectation, report, .. } = control;
         match expectation {
@@ -194,17 +235,15 @@ pub(super) fn failed(controls: &[Control]) -> Vec<String> {
                 format!("the control {} is called {}, though both sides are the same", report.cell, report.status)
             }
             Expectation::Found => {
-                format!(
-                    "the control {} was slowed down by {CONTROL_PERCENT} % and is called {}",
-                    report.cell, report.status
-                )
+                let percent = terms.control_percent;
+                format!("the control {} was slowed down by {percent} % and is called {}", report.cell, report.status)
             }
         }
     });
     let mut failed: Vec<String> = failed.collect();
     for expectation in [Expectation::Silent, Expectation::Found] {
         if !controls.iter().any(|control| control.expectation == expectation) {
-            failed.push(format!("the base can run no control that has to be {expectation}"));
+            failed.push(format!("the {} can run no control that has to be {expectation}", terms.control));
         }
     }
     failed
@@ -217,8 +256,8 @@ fn commonest<'a>(texts: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     counted.into_iter().max_by_key(|&(_, count)| count).map(|(text, _)| text)
 }
 
-/// The side of which no pair could be measured, and why. Where the machine disturbs both, neither is at fault.
-fn unmeasured(compared: &[Subject]) -> Option<(Outcome, String)> {
+/// The side of which no run could be measured, and why. Where the machine disturbs both, neither is at fault.
+fn unmeasured(compared: &[Subject], terms: &Terms) -> Option<(Outcome, String)> {
     if compared.iter().any(|subject| subject.wrong_payload[1] && !subject.wrong_payload[0]) {
         return None;
     }
@@ -230,7 +269,7 @@ fn unmeasured(compared: &[Subject]) -> Option<(Outcome, String)> {
             let at_fault = yielded(side) == 0 && (disturbed == 0 || yielded(1 - side) >= FLAWS);
             let errors = compared.iter().filter_map(|subject| subject.error[side].as_deref());
             let why = commonest(errors).unwrap_or("all were disturbed");
-            at_fault.then(|| (outcome, format!("no pair of the {name} yielded a figure: {why}")))
+            at_fault.then(|| (outcome, format!("no {} of the {name} yielded a figure: {why}", terms.run)))
         },
     )
 }
@@ -241,16 +280,18 @@ pub(super) fn verdict(
     cells: &[CellReport],
     failed_controls: Vec<String>,
     exact: &[ExactReport],
+    terms: &Terms,
 ) -> (Outcome, Vec<String>) {
     // Tails gate, but that one is open leaves no cell open.
     let own = || cells.iter().filter(|cell| cell.metric != Metric::P99);
-    if let Some((outcome, why)) = unmeasured(compared).filter(|_| !interrupt::requested()) {
+    if let Some((outcome, why)) = unmeasured(compared, terms).filter(|_| !interrupt::requested()) {
         return (outcome, vec![why]);
     }
+    let Terms { subjects, .. } = terms;
     let broken = compared.iter().filter(|subject| subject.is_broken()).count();
     let mut findings = Vec::new();
     if broken > 0 {
-        findings.push(format!("the head fails in {broken} of {} cells where the base does not", own().count()));
+        findings.push(format!("the head fails in {broken} of {} {subjects} where the base does not", own().count()));
     }
     for report in exact {
         for count in report.counts.iter().filter(|count| count.worse) {
@@ -262,17 +303,17 @@ pub(super) fn verdict(
     }
     let certain = !findings.is_empty();
     let slower = cells.iter().filter(|cell| cell.status == Status::Regressed);
-    let regressed = slower.map(|cell| cell.cell).collect::<BTreeSet<_>>().len();
+    let regressed = slower.map(|cell| &cell.cell).collect::<BTreeSet<_>>().len();
     if regressed > 0 {
-        findings.push(format!("{regressed} of {} cells are slower, confirmed on fresh rounds", own().count()));
+        findings.push(format!("{regressed} of {} {subjects} are slower, confirmed on fresh rounds", own().count()));
     }
     let measured = own().filter(|cell| !matches!(cell.status, Status::Failed | Status::Lacking)).count();
     let unresolved = own().filter(|cell| cell.status == Status::Unresolved).count();
     let mut open = Vec::new();
     if measured == 0 {
-        open.push("no cell could be measured on both sides".to_owned());
+        open.push(format!("no {} could be measured on both sides", subjects.trim_end_matches('s')));
     } else if unresolved * UNRESOLVED_PART > measured {
-        open.push(format!("in {unresolved} of {measured} cells a change of 10 % could not be excluded"));
+        open.push(format!("in {unresolved} of {measured} {subjects} a change of 10 % could not be excluded"));
     }
     let outcome = match () {
         () if interrupt::requested() => Outcome::Inconclusive,
@@ -293,14 +334,18 @@ mod tests {
     use super::*;
 
     fn subject(yielded: [u32; 2], disturbed: [u32; 2], errors: [&str; 2]) -> Subject {
-        let cell = "latency/pipe/64/same-core/block/copy".parse().unwrap();
+        let name = "latency/pipe/64/same-core/block/copy".to_owned();
         let error = errors.map(|error| (!error.is_empty()).then(|| error.to_owned()));
-        Subject { yielded, disturbed, error, ..Subject::new(cell, Purpose::Comparison) }
+        Subject { yielded, disturbed, error, ..Subject::new(name, &[Metric::P50], Purpose::Comparison, 0) }
+    }
+
+    fn terms() -> Terms {
+        Terms::of(&Side::default(), 10.0)
     }
 
     #[test]
     fn a_side_without_a_figure_is_named_with_the_commonest_reason() {
-        let of = |subjects: &[Subject]| unmeasured(subjects);
+        let of = |subjects: &[Subject]| unmeasured(subjects, &terms());
         let dead = || subject([9, 0], [0, 0], ["", "killed"]);
         let (outcome, why) = of(&[dead(), subject([9, 0], [0, 0], ["", "hung"]), dead()]).unwrap();
         assert_eq!((outcome, why.as_str()), (Outcome::HeadUnmeasured, "no pair of the head yielded a figure: killed"));
@@ -314,8 +359,8 @@ mod tests {
 
     #[test]
     fn what_disturbs_both_is_no_fault_of_either() {
-        assert_eq!(unmeasured(&[subject([0, 0], [9, 9], ["", ""])]), None);
-        let (outcome, why) = unmeasured(&[subject([9, 0], [0, 9], ["", ""])]).unwrap();
+        assert_eq!(unmeasured(&[subject([0, 0], [9, 9], ["", ""])], &terms()), None);
+        let (outcome, why) = unmeasured(&[subject([9, 0], [0, 9], ["", ""])], &terms()).unwrap();
         assert_eq!((outcome, why.ends_with(": all were disturbed")), (Outcome::HeadUnmeasured, true));
     }
 
@@ -324,9 +369,9 @@ mod tests {
     fn a_wrong_payload_of_the_head_alone_is_a_finding() {
         let mut wrong = subject([9, 0], [0, 0], ["", "wrong payload"]);
         wrong.wrong_payload = [false, true];
-        let (outcome, why) = verdict(std::slice::from_ref(&wrong), &[], Vec::new(), &[]);
+        let (outcome, why) = verdict(std::slice::from_ref(&wrong), &[], Vec::new(), &[], &terms());
         assert_eq!(outcome, Outcome::Regressed, "{why:?}");
         wrong.wrong_payload = [true, true];
-        assert_eq!(verdict(&[wrong], &[], Vec::new(), &[]).0, Outcome::HeadUnmeasured);
+        assert_eq!(verdict(&[wrong], &[], Vec::new(), &[], &terms()).0, Outcome::HeadUnmeasured);
     }
 }

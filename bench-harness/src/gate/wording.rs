@@ -4,11 +4,12 @@ use super::report::{CellReport, Change, Count, Figures, Metric, Report, Side, St
 use crate::report::{tables::NO_FIGURE, units::Quantity};
 
 impl Metric {
-    /// What kind of figure it is.
-    pub const fn quantity(self) -> Quantity {
+    /// What kind of figure it is; that of a command is of any kind.
+    const fn quantity(self) -> Option<Quantity> {
         match self {
-            Metric::P50 | Metric::P99 => Quantity::Time,
-            Metric::Rate => Quantity::Messages,
+            Metric::P50 | Metric::P99 => Some(Quantity::Time),
+            Metric::Rate => Some(Quantity::Messages),
+            Metric::Value => None,
         }
     }
 
@@ -18,6 +19,7 @@ impl Metric {
             Metric::P50 => figures.p50_ns,
             Metric::P99 => figures.p99_ns,
             Metric::Rate => figures.msgs_per_s,
+            Metric::Value => figures.value,
         };
         value.filter(|value| value.is_finite())
     }
@@ -26,7 +28,8 @@ impl Metric {
 /// A cell's name, with the metric where it is not the usual one.
 pub fn name(report: &CellReport) -> String {
     match report.metric {
-        Metric::P50 | Metric::Rate => report.cell.to_string(),
+        Metric::P50 | Metric::Rate => report.cell.clone(),
+        Metric::Value => one_line(&report.cell),
         Metric::P99 => format!("{} {}", report.cell, report.metric),
     }
 }
@@ -35,15 +38,24 @@ pub fn name(report: &CellReport) -> String {
 pub fn figures(report: &CellReport) -> String {
     let value = |figures| report.metric.value(figures);
     match (value(&report.base), value(&report.head)) {
-        (Some(base), Some(head)) => report.metric.quantity().format_step(base, head),
+        (Some(base), Some(head)) => match (report.metric.quantity(), &report.unit) {
+            (Some(quantity), _) => quantity.format_step(base, head),
+            (None, Some(unit)) => one_line(&unit.format_step(base, head)),
+            (None, None) => format!("{base} → {head}"),
+        },
         (None, None) => NO_FIGURE.to_owned(),
-        (base, head) => format!("{} → {}", side(report.metric, base), side(report.metric, head)),
+        _ => format!("{} → {}", side(report, &report.base), side(report, &report.head)),
     }
 }
 
 /// One side's figure with its unit, or what stands where there is none.
-pub fn side(metric: Metric, value: Option<f64>) -> String {
-    value.map_or(NO_FIGURE.to_owned(), |value| metric.quantity().format_side(value))
+pub fn side(report: &CellReport, figures: &Figures) -> String {
+    let Some(value) = report.metric.value(figures) else { return NO_FIGURE.to_owned() };
+    match (report.metric.quantity(), &report.unit) {
+        (Some(quantity), _) => quantity.format_side(value),
+        (None, Some(unit)) => one_line(&unit.format_side(value)),
+        (None, None) => value.to_string(),
+    }
 }
 
 /// The change with its interval, such as `+8.8 % [+6.9, +10.7]`, where there is one.
@@ -116,16 +128,22 @@ pub fn differs(count: &Count) -> bool {
     count.worse || number(count.base) != number(count.head)
 }
 
-/// What was compared, and how: `base REVISION (3 builds); head REVISION (3 builds); plan NAME, seed N, 96 s from TIME`.
+/// What was compared, and how: `base REVISION (3 builds); head REVISION (3 builds); plan NAME, seed N, 96 s from TIME`. Commands
+/// stand for themselves.
 pub fn run(report: &Report) -> String {
     let side = |name: &str, side: &Side| {
-        let revision = side.identity.build.revision_text().unwrap_or_else(|| "of unknown revision".to_owned());
+        if let Some(command) = &side.command {
+            return format!("{name} `{command}`");
+        }
+        let revision = side.identity.as_ref().and_then(|identity| identity.build.revision_text());
+        let revision = revision.unwrap_or_else(|| "of unknown revision".to_owned());
         let builds = if side.builds == 1 { String::new() } else { format!(" ({} builds)", side.builds) };
         format!("{name} {revision}{builds}")
     };
     let (base, head) = (side("base", &report.base), side("head", &report.head));
     let Report { plan, seed, duration_s, started, .. } = report;
-    one_line(&format!("{base}; {head}; plan {plan}, seed {seed}, {duration_s:.0} s from {started}"))
+    let plan = if report.is_of_commands() { String::new() } else { format!("plan {plan}, ") };
+    one_line(&format!("{base}; {head}; {plan}seed {seed}, {duration_s:.0} s from {started}"))
 }
 
 /// Text in one line that does nothing to a terminal.

@@ -139,10 +139,10 @@ fn rows_of(dir: &Path) -> Result<(Vec<HistoryRow>, Environment, Vec<String>), Er
         p50_lo_ns: from.p50_lo_ns,
         p50_hi_ns: from.p50_hi_ns,
         p99_ns: from.p99_ns,
-        ..row(from.key().into(), &from.flags)
+        ..row(from.key(), &from.flags)
     });
     let of_throughput =
-        throughput.iter().map(|from| HistoryRow { msgs_per_s: from.msgs_per_s, ..row(from.key().into(), &from.flags) });
+        throughput.iter().map(|from| HistoryRow { msgs_per_s: from.msgs_per_s, ..row(from.key(), &from.flags) });
     let rows: Vec<HistoryRow> = of_latency.chain(of_throughput).collect();
     if let Some(why) = Tally::default().with(&latency).with(&throughput).why_nothing() {
         return Err(Error::Unfit { path: dir.into(), what: format!("{why}: nothing to add") });

@@ -22,7 +22,7 @@ use ipc_core::{Spec, Wait};
 use std::{collections::BTreeSet, ops::Range};
 
 /// What a block is made by: its text, or the file that is missing.
-type Make = fn(&Results, &str, &[Spec]) -> Result<String, &'static str>;
+type Make = fn(&Results, &str) -> Result<String, &'static str>;
 
 /// The blocks that there are.
 const BLOCKS: [(&str, Make); 6] = [
@@ -99,11 +99,11 @@ pub fn folders(page: &str) -> Result<Vec<String>, Error> {
     Ok(folders.into_iter().collect())
 }
 
-/// `page` with every block made from `results`, which lie in `folder` as seen from the page. Facts of mechanisms come from `specs`.
+/// `page` with every block made from `results`, which lie in `folder` as seen from the page.
 ///
 /// # Errors
 /// [`Error`].
-pub fn rewritten(page: &str, results: &Results, folder: &str, specs: &[Spec]) -> Result<String, Error> {
+pub fn rewritten(page: &str, results: &Results, folder: &str) -> Result<String, Error> {
     let mut text = String::with_capacity(page.len());
     let mut at = 0;
     for Block { name, range, .. } in blocks(page)? {
@@ -113,7 +113,7 @@ pub fn rewritten(page: &str, results: &Results, folder: &str, specs: &[Spec]) ->
             .find(|(known, _)| *known == name)
             .ok_or_else(|| Error::Unknown { name: name.to_owned(), known: known() })?;
         let missing = |file| Error::NotMeasured { name: name.to_owned(), file, folder: folder.to_owned() };
-        let made = make(results, folder, specs).map_err(missing)?;
+        let made = make(results, folder).map_err(missing)?;
         text.push_str(&page[at..range.start]);
         text.push_str(&format!("<!-- {name} of {folder} -->\n{}\n<!-- /{name} -->", made.trim_end()));
         at = range.end;
@@ -136,7 +136,7 @@ fn chart(results: &Results, folder: &str, file: &str) -> Option<String> {
     Some(format!("![{}]({folder}/{}/{file})\n", chart.title, charts::FOLDER))
 }
 
-fn latency(results: &Results, folder: &str, _: &[Spec]) -> Result<String, &'static str> {
+fn latency(results: &Results, folder: &str) -> Result<String, &'static str> {
     let chart = chart(results, folder, "latency-by-mechanism.svg").ok_or(LatencyRow::FILE)?;
     Ok(format!(
         "{chart}\nMeasured on {}. Tables, charts and CSV files of that run: [{folder}]({folder}/README.md).",
@@ -144,7 +144,7 @@ fn latency(results: &Results, folder: &str, _: &[Spec]) -> Result<String, &'stat
     ))
 }
 
-fn copies(results: &Results, folder: &str, _: &[Spec]) -> Result<String, &'static str> {
+fn copies(results: &Results, folder: &str) -> Result<String, &'static str> {
     chart(results, folder, "copies-throughput.svg").ok_or(CopiesRow::FILE)
 }
 
@@ -155,7 +155,7 @@ fn processor_time(results: &Results) -> [Matrix; 2] {
         .map(|which| matrix::of(Workload::Cost, SMALL, rows().map(|row| Point::of_cost(row, which)).collect()))
 }
 
-fn mechanisms(results: &Results, _: &str, specs: &[Spec]) -> Result<String, &'static str> {
+fn mechanisms(results: &Results, _: &str) -> Result<String, &'static str> {
     if results.copies.is_empty() {
         return Err(CopiesRow::FILE);
     }
@@ -196,7 +196,7 @@ fn mechanisms(results: &Results, _: &str, specs: &[Spec]) -> Result<String, &'st
             Column::Words("good for"),
             Column::Words("bad for"),
         ],
-        lines: specs.iter().map(line).collect(),
+        lines: results.specs.iter().map(line).collect(),
         notes: Vec::new(),
     };
     let [one_way, round_trip] = times.each_ref().map(cheapest);
@@ -235,7 +235,7 @@ fn and(names: &[String]) -> String {
     }
 }
 
-fn relays(results: &Results, _: &str, _: &[Spec]) -> Result<String, &'static str> {
+fn relays(results: &Results, _: &str) -> Result<String, &'static str> {
     let rows = &results.relay;
     let table =
         relay::table(rows).filter(|_| rows.iter().any(|row| row.bytes_per_s.is_some())).ok_or(RelayRow::FILE)?;
@@ -305,7 +305,7 @@ fn shared_memory(rows: &[RelayRow]) -> Option<String> {
 }
 
 /// What placement and waiting do to one mechanism.
-fn placements(results: &Results, _: &str, _: &[Spec]) -> Result<String, &'static str> {
+fn placements(results: &Results, _: &str) -> Result<String, &'static str> {
     let rows = results.latency.iter().filter(|row| row.size == SMALL && row.access == Access::Copy);
     let pipe: Vec<Point> = rows.filter(|row| row.mechanism == "pipe").map(Point::from).collect();
     let views = [
@@ -328,7 +328,7 @@ fn placements(results: &Results, _: &str, _: &[Spec]) -> Result<String, &'static
     Ok(format!("A round trip of {size} through a pipe took {}, on {}.", and(&said), source(results)))
 }
 
-fn killed(results: &Results, folder: &str, _: &[Spec]) -> Result<String, &'static str> {
+fn killed(results: &Results, folder: &str) -> Result<String, &'static str> {
     let tables = faults::tables(&results.faults);
     let table = tables.first().ok_or(FaultRow::FILE)?;
     Ok(format!(
@@ -379,20 +379,20 @@ mod tests {
     fn a_page_keeps_what_people_wrote() {
         let results = Results { relay: vec![relay(FileCopy::Splice, 1.0, 1e9)], ..Results::default() };
         let page = "before `<!-- relay of X -->`\n<!-- relay of old -->\nstale\n<!-- /relay -->\nafter\n";
-        let text = rewritten(page, &results, "results/machines/x", &[]).unwrap();
+        let text = rewritten(page, &results, "results/machines/x").unwrap();
         assert!(
             text.starts_with("before `<!-- relay of X -->`\n<!-- relay of results/machines/x -->\n| relay |"),
             "{text}"
         );
         assert!(text.ends_with("\n<!-- /relay -->\nafter\n") && !text.contains("stale"), "{text}");
-        assert_eq!(rewritten(&text, &results, "results/machines/x", &[]).unwrap(), text);
+        assert_eq!(rewritten(&text, &results, "results/machines/x").unwrap(), text);
         assert_eq!(folders(&text).unwrap(), ["results/machines/x"]);
     }
 
     #[test]
     fn what_cannot_be_made_is_said() {
         let page = |name: &str| format!("<!-- {name} of x -->\n<!-- /{name} -->\n");
-        let error = |page: &str| rewritten(page, &Results::default(), "x", &[]).unwrap_err().to_string();
+        let error = |page: &str| rewritten(page, &Results::default(), "x").unwrap_err().to_string();
         assert!(error(&page("tubes")).starts_with("no block is called 'tubes': use one of latency, mechanisms"));
         assert_eq!(error("<!-- relay of x -->\n"), "the block 'relay' has no end: expected <!-- /relay -->");
         assert!(error("nothing").starts_with("no measured block"));

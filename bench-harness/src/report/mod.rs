@@ -29,7 +29,9 @@ use crate::{
         outcome::Tally,
         write_atomically,
     },
+    report::charts::palette::Palette,
 };
+use ipc_core::Spec;
 use matrix::Matrix;
 use std::{
     collections::BTreeMap,
@@ -78,26 +80,28 @@ pub struct Results {
     pub faults: Vec<FaultRow>,
     /// The facts of `host.json`; `None` where there is none.
     pub host: Option<Host>,
+    /// The facts of mechanisms by which charts group them; they are in no file.
+    pub specs: Vec<Spec>,
     /// The histograms, by the name of their cell.
     pub distributions: BTreeMap<String, Distribution>,
 }
 
 impl Results {
-    /// Reads the results folder `dir`. A run may have measured one workload only, so any CSV file may be missing.
+    /// Reads the results folder `dir`; `specs` are the facts by which charts group mechanisms. A run may have measured one workload only, so any CSV file may be missing.
     ///
     /// # Errors
     /// [`Error::NoResults`] where there is none of a run, otherwise what is wrong with the first file that cannot be read.
-    pub fn read(dir: &Path) -> Result<Self, Error> {
+    pub fn read(dir: &Path, specs: &[Spec]) -> Result<Self, Error> {
         let _lock = folder::settle(dir)?;
-        Self::gather(dir)
+        Self::gather(dir, specs)
     }
 
-    fn gather(dir: &Path) -> Result<Self, Error> {
-        Ok(Self { faults: record::read_any(dir)?, ..Self::of_run(dir)? })
+    fn gather(dir: &Path, specs: &[Spec]) -> Result<Self, Error> {
+        Ok(Self { faults: record::read_any(dir)?, ..Self::of_run(dir, specs)? })
     }
 
     /// What a run has written, without faults, from a folder that no other process writes to.
-    pub(crate) fn of_run(dir: &Path) -> Result<Self, Error> {
+    pub(crate) fn of_run(dir: &Path, specs: &[Spec]) -> Result<Self, Error> {
         let mut results = Self {
             latency: record::read_any(dir)?,
             throughput: record::read_any(dir)?,
@@ -107,6 +111,7 @@ impl Results {
             relay: record::read_any(dir)?,
             faults: Vec::new(),
             host: Host::read(dir)?,
+            specs: specs.to_vec(),
             distributions: BTreeMap::new(),
         };
         if !record::has_run(dir) {
@@ -122,6 +127,10 @@ impl Results {
     pub fn rows(&self) -> Rows<'_> {
         let Self { host, latency, throughput, cost, copies, lifecycle, relay, faults, .. } = self;
         Rows { host: host.as_ref(), latency, throughput, cost, copies, lifecycle, relay, faults }
+    }
+
+    pub(crate) fn palette(&self) -> Palette<'_> {
+        Palette(&self.specs)
     }
 
     /// Why there is not a single figure; `None` where there is one.
@@ -245,21 +254,21 @@ pub(crate) fn owns(name: &Path) -> bool {
 ///
 /// # Errors
 /// As [`Results::read`], and [`Error::Io`] where a file cannot be written. The folder is then as it was.
-pub fn build(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    rebuild(dir).map(|(_, written)| written)
+pub fn build(dir: &Path, specs: &[Spec]) -> Result<Vec<PathBuf>, Error> {
+    rebuild(dir, specs).map(|(_, written)| written)
 }
 
 /// The same, and returns the results as well.
 ///
 /// # Errors
 /// As [`build`].
-pub fn rebuild(dir: &Path) -> Result<(Results, Vec<PathBuf>), Error> {
+pub fn rebuild(dir: &Path, specs: &[Spec]) -> Result<(Results, Vec<PathBuf>), Error> {
     if !dir.is_dir() {
         return Err(Error::NoResults { dir: dir.into() });
     }
     let mut results = Results::default();
     let written = folder::replace(dir, OWNED, |draft| {
-        results = Results::gather(dir)?;
+        results = Results::gather(dir, specs)?;
         results.write(draft)
     })?;
     Ok((results, written))

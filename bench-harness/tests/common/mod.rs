@@ -2,7 +2,7 @@
 
 #![allow(dead_code)]
 
-use ipc_core::conformance::surroundings::{fresh_folder, own_namespaces};
+use ipc_conformance::surroundings::{fresh_folder, own_namespaces};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::{Pid, geteuid},

@@ -5,13 +5,13 @@ use super::careless::{Astray, Bounce, Call, Careless, Detour, Heap, Memcpy, Odd,
 use bench_harness::{
     Mechanism, STANDARD,
     cell::Access,
-    copies::{
-        Subject,
-        trace::{Tracee, trace},
-    },
-    gate::exact::{Evidence, ExactReading, Quantity, SIZES, compare, measure},
+    cell::CopyCell,
+    copies::trace::{Tracee, trace},
+    gate::exact::{Evidence, ExactReading, Quantity, SIZES, compare},
+    readings::count,
 };
-use ipc_core::{Channel, InPlace, conformance::Verdict};
+use ipc_conformance::Verdict;
+use ipc_core::{Channel, InPlace};
 use ipc_pipe::Pipe;
 use ipc_shm::{Memfd, MmapAnon};
 use std::time::Duration;
@@ -20,8 +20,13 @@ fn must(holds: bool, what: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(what()) }
 }
 
+fn of_cell(mechanism: &Mechanism, size: usize, access: Access) -> ExactReading {
+    count(mechanism, &CopyCell { mechanism: mechanism.spec.name, size, access })
+}
+
 fn reading(name: &str) -> Result<ExactReading, String> {
-    let reading = measure(&name.parse::<Subject>()?);
+    let cell: CopyCell = name.parse()?;
+    let reading = count(STANDARD.known(cell.mechanism)?, &cell);
     if reading.error.is_some() { Err(format!("{reading:?}")) } else { Ok(reading) }
 }
 
@@ -41,7 +46,7 @@ pub fn every_count(mechanism: &'static Mechanism) -> Verdict {
 }
 
 fn every_count_by(mechanism: &'static Mechanism, access: Access) -> Verdict {
-    let of = |size| [0; 2].map(|_| measure(&Subject { mechanism, size, access }));
+    let of = |size| [0; 2].map(|_| of_cell(mechanism, size, access));
     let ([short, again], [page, page_again]) = (of(SIZES[0]), of(SIZES[1]));
     for [first, second] in [[&short, &again], [&page, &page_again]] {
         let whole = Quantity::ALL.iter().all(|&quantity| first.count(quantity).is_some());
@@ -90,7 +95,7 @@ fn in_place_by_way_of<C: Channel<Endpoint: InPlace>, D: Detour>() -> Result<[Exa
 
 /// A short message of `mechanism`, counted twice.
 fn counted(mechanism: &'static Mechanism, access: Access) -> Result<[ExactReading; 2], String> {
-    let readings = [0; 2].map(|_| measure(&Subject { mechanism, size: SIZES[0], access }));
+    let readings = [0; 2].map(|_| of_cell(mechanism, SIZES[0], access));
     if readings.iter().any(|reading| reading.error.is_some()) { Err(format!("{readings:?}")) } else { Ok(readings) }
 }
 

@@ -5,13 +5,9 @@ use super::{
     row_of,
     sys::{self, Mapped, Semaphores},
 };
-use bench_harness::{
-    Mechanism, STANDARD,
-    cell::Access,
-    copies::{self, SHORTEST, SIZES},
-    record::CopiesRow,
-};
-use ipc_core::{Channel, Endpoint, Options, Result, Spec, conformance::Verdict, pages::sealed_memfd, process};
+use bench_harness::{Mechanism, cell::Access, copies::SHORTEST, experiments::copies::SIZES, record::CopiesRow};
+use ipc_conformance::Verdict;
+use ipc_core::{Channel, Endpoint, Options, Result, Spec, pages::sealed_memfd, process};
 use ipc_pipe::Pipe;
 use ipc_shm::MmapAnon;
 use nix::{

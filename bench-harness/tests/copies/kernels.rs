@@ -2,17 +2,15 @@
 
 use super::{row_of, sys};
 use bench_harness::{
-    Mechanism, STANDARD,
+    STANDARD,
     cell::Access,
-    copies::{
-        self,
-        trace::{Instead, with_stand_in},
-    },
+    copies::trace::{Instead, with_stand_in},
+    experiments::copies::SIZES,
     file_copy::FileCopy,
     relay::{Plan, carry_all},
     topology::Topology,
 };
-use ipc_core::conformance::Verdict;
+use ipc_conformance::Verdict;
 use nix::{
     sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev},
     unistd::{Pid, Whence, lseek},
@@ -72,11 +70,11 @@ fn from_file_to_pipe(tid: Pid, from: u64, pointer: u64, to: u64, len: u64) -> Op
 pub fn a_reference_must_be_confirmed(name: &str) -> Verdict {
     let mechanism = STANDARD.named(name).expect("it is in the table");
     for access in [Access::InPlace, Access::Copy] {
-        let row = with_stand_in(copying, || row_of(mechanism, copies::SIZES[0], access));
+        let row = with_stand_in(copying, || row_of(mechanism, SIZES[0], access));
         must(row.kernel_copies == Some(2.0) && row.evidence.contains("counted once more"), || format!("{row:?}"))?;
         must(row.verdict().is_some(), || format!("{row:?}"))?;
     }
-    let honest = row_of(mechanism, copies::SIZES[0], Access::InPlace);
+    let honest = row_of(mechanism, SIZES[0], Access::InPlace);
     must(honest.kernel_copies == Some(1.0) && honest.evidence.contains("confirmed by"), || format!("{honest:?}"))
 }
 

@@ -14,19 +14,18 @@ use bench_harness::{
     Mechanism, STANDARD,
     cell::Access,
     copies::{
-        self, Findings, SIZES, Subject, Unmeasured, measure, measure_by,
+        self, Findings, Unmeasured,
         rules::{self, End, Length, Place, Rule},
         trace::Untraced,
         watch::{Accesses, Unwatched},
     },
+    experiments::copies::{SIZES, measure, measure_by},
     record::{CopiesRow, Row as _},
     workload::courier::Copying,
 };
 use careless::{Astray, ByHand, Careless, Lying, Memcpy, Piecewise};
-use ipc_core::{
-    Channel, Error,
-    conformance::{Suite, Verdict, run, surroundings::countable},
-};
+use ipc_conformance::{Suite, Verdict, run_all, surroundings::countable};
+use ipc_core::{Channel, Error};
 use ipc_fifo::Fifo;
 use ipc_msgq::{PosixMq, SysvMsgq};
 use ipc_pipe::Pipe;
@@ -54,7 +53,7 @@ fn must(holds: bool, what: impl FnOnce() -> String) -> Verdict {
 }
 
 fn row_of(mechanism: &'static Mechanism, size: usize, access: Access) -> CopiesRow {
-    measure(&Subject { mechanism, size, access })
+    measure(mechanism, size, access)
 }
 
 /// Why a mechanism's row may lack figures: this kernel does not have it, or it does not carry the length.
@@ -165,7 +164,7 @@ fn lies_are_found() -> Verdict {
     static LYING: Mechanism = Mechanism::of::<Lying<Pipe>>();
     static HONEST: Mechanism = Mechanism::of::<Pipe>();
     static CARELESS: Mechanism = Mechanism::of::<Careless<MmapAnon, Memcpy>>();
-    let verdict = |mechanism| copies::verdict(&row_of(mechanism, 4096, Access::Copy));
+    let verdict = |mechanism| row_of(mechanism, 4096, Access::Copy).verdict();
     must(verdict(&HONEST).is_none(), || "the honest channel is blamed".into())?;
     must(verdict(&LYING).as_deref() == Some("2.00 copies measured, 1 declared"), || format!("{:?}", verdict(&LYING)))?;
     must(verdict(&CARELESS).as_deref() == Some("3.00 copies measured, 2 declared"), || {
@@ -212,7 +211,7 @@ fn a_wrong_number_of_copies_is_noticed() -> Verdict {
     let mut table = rules::TABLE.to_vec();
     table.iter_mut().filter(|rule| rule.name == "write").for_each(|rule| rule.copies = 2);
     let mechanism = STANDARD.named("pipe").expect("it is in the table");
-    let row = measure_by(&Subject { mechanism, size: 4096, access: Access::Copy }, table.leak());
+    let row = measure_by(mechanism, 4096, Access::Copy, table.leak());
     must(row.verdict().as_deref() == Some("3.00 copies measured, 2 declared"), || format!("{row:?}"))
 }
 
@@ -333,5 +332,5 @@ fn main() {
             .prepared("a_hang_is_given_up", can_trace, tracing::a_hang_is_given_up)
             .prepared("a_refusal_is_the_reason", can_trace, tracing::a_refusal_is_the_reason),
     );
-    run(suites)
+    run_all(suites)
 }

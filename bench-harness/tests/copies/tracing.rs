@@ -1,14 +1,13 @@
 //! The tracer on its own: what it counts, what it passes on, and that it always comes to an end.
 
-use bench_harness::{
-    Mechanism, STANDARD,
-    cell::Access,
-    copies::{
-        self, SIZES, Subject,
-        trace::{Tracee, Untraced, begin, end, trace},
-    },
+use bench_harness::copies::{
+    self,
+    trace::{Tracee, Untraced, begin, end, trace},
 };
-use ipc_core::{conformance::Verdict, process::Exit};
+use bench_harness::experiments::copies::{SIZES, measure};
+use bench_harness::{STANDARD, cell::Access};
+use ipc_conformance::Verdict;
+use ipc_core::process::Exit;
 use nix::{
     errno::Errno,
     sys::{
@@ -128,7 +127,7 @@ pub fn a_hang_is_given_up() -> Verdict {
 pub fn a_refusal_is_the_reason() -> Verdict {
     let child = Tracee::fork(|| {
         let mechanism = STANDARD.named("pipe").expect("it is in the table");
-        let row = copies::measure(&Subject { mechanism, size: SIZES[0], access: Access::Copy });
+        let row = measure(mechanism, SIZES[0], Access::Copy);
         let absent = row.kernel_copies.is_none() && row.total_copies.is_none() && row.by_reference.is_none();
         i32::from(!(absent && row.error.starts_with("EPERM ")))
     });

@@ -11,14 +11,11 @@ use bench_harness::{
     doctor::{Finding, Verdict as Grade, examine_for},
     selection::Selection,
 };
-use ipc_core::{
-    Error, Result,
-    conformance::{
-        Suite, Verdict,
-        surroundings::{become_ordinary, hide, isolate, schedule, set_soft_limit},
-    },
-    process::Policy,
+use ipc_conformance::{
+    Suite, Verdict,
+    surroundings::{become_ordinary, hide, isolate, schedule, set_soft_limit},
 };
+use ipc_core::{Error, Result, process::Policy};
 use nix::{errno::Errno, sys::resource::Resource};
 use std::{
     env::temp_dir,

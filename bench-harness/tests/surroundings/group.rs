@@ -1,7 +1,8 @@
 //! A control group of a test's own.
 
 use super::words;
-use ipc_core::{conformance::Verdict, process};
+use ipc_conformance::Verdict;
+use ipc_core::process;
 use std::{
     fs,
     path::{Path, PathBuf},

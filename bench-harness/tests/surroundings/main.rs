@@ -6,12 +6,12 @@ mod filter;
 mod group;
 mod runs;
 
-use ipc_core::conformance::{Suite, run};
+use ipc_conformance::{Suite, run_all};
 use std::time::Duration;
 
 fn main() {
     let suite = Suite::new("surroundings").within(Duration::from_secs(120));
-    run([runs::add(causes::add(suite))]);
+    run_all([runs::add(causes::add(suite))]);
 }
 
 /// An error as text.

@@ -12,9 +12,9 @@ use bench_harness::{
     worker::PairError,
     workload::courier::Copying,
 };
+use ipc_conformance::{Suite, Verdict, surroundings::schedule};
 use ipc_core::{
     Channel, Endpoint, Error, Options, Result, Spec, Wait,
-    conformance::{Suite, Verdict, surroundings::schedule},
     process::{self, Policy, Schedule},
     stream::StreamEnd,
 };

@@ -2,9 +2,9 @@
 
 #![allow(unsafe_code)]
 
+use ipc_conformance::Verdict;
 use ipc_core::{
     Name,
-    conformance::Verdict,
     objects::{self, Object, Owned},
     process::fork,
     sysv,

@@ -15,6 +15,9 @@
 #[path = "../../src/protocol.rs"]
 mod protocol;
 #[cfg(loom)]
+#[path = "../../src/record.rs"]
+mod record;
+#[cfg(loom)]
 mod ring;
 #[cfg(loom)]
 mod runs;

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::protocol::WORD;
+use crate::record::WORD;
 pub use loom::sync::atomic::{AtomicU64, fence};
 use loom::{
     cell::UnsafeCell,

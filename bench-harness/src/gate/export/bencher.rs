@@ -1,7 +1,7 @@
 //! Bencher Metric Format, version 0: benchmark → measure → value with its lower and upper end.
 //!
 //! <https://bencher.dev/docs/reference/bencher-metric-format/>. The built-in measure `latency` is in nanoseconds and `throughput`
-//! in operations a second, here messages.
+//! in operations a second, here messages. A command's figure that is no time has a measure called after its unit, such as `mb-s`.
 
 use super::Measurement;
 use serde_json::{Map, Value, json};
@@ -9,15 +9,22 @@ use serde_json::{Map, Value, json};
 /// The document. An empty one is valid.
 pub fn text(measurements: &[Measurement]) -> String {
     let mut benchmarks = Map::new();
-    for Measurement { cell, measure, value, interval, .. } in measurements {
+    for Measurement { cell, measure, unit, value, interval, .. } in measurements {
         let metric = match interval {
             Some((lo, hi)) => json!({ "value": value, "lower_value": lo, "upper_value": hi }),
             None => json!({ "value": value }),
         };
         let measures = benchmarks.entry(cell).or_insert_with(|| json!({}));
-        measures[measure.name()] = metric;
+        measures[unit.as_ref().map_or(measure.name().to_owned(), |unit| slug(&unit.name))] = metric;
     }
     serde_json::to_string_pretty(&Value::Object(benchmarks)).expect("a map of text is JSON") + "\n"
+}
+
+/// `name` as Bencher writes names in addresses: small letters and digits, and single hyphens between them.
+fn slug(name: &str) -> String {
+    let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let slug = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();
+    if slug.is_empty() { "value".to_owned() } else { slug }
 }
 
 #[cfg(test)]
@@ -76,6 +83,7 @@ mod tests {
         let one = Measurement {
             cell: "a".into(),
             measure: Measure::Latency,
+            unit: None,
             value: 1.5,
             interval: None,
             details: Vec::new(),

@@ -9,7 +9,7 @@ use serde::Serialize;
 #[derive(Serialize)]
 struct Entry {
     name: String,
-    unit: &'static str,
+    unit: String,
     value: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     range: Option<String>,
@@ -22,9 +22,13 @@ impl Entry {
             Measure::Latency => ("p50", "ns"),
             Measure::Throughput => ("messages", "messages/s"),
         };
+        let (name, unit) = match &measurement.unit {
+            Some(unit) => (measurement.cell.clone(), unit.name.clone()),
+            None => (format!("{} {figure}", measurement.cell), unit.to_owned()),
+        };
         let extra: Vec<String> = measurement.details.iter().map(|(name, value)| format!("{name}={value}")).collect();
         Self {
-            name: format!("{} {figure}", measurement.cell),
+            name,
             unit,
             value: measurement.value,
             range: measurement.interval.map(|(lo, hi)| format!("± {:.1}", (hi - lo).abs() / 2.0)),

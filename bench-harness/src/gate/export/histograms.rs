@@ -25,11 +25,15 @@ const SIDES: [(&str, Of); 2] = [("base", |cell| &cell.base), ("head", |cell| &ce
 pub fn write(dir: &Path, report: &Report) -> Result<Vec<PathBuf>, Error> {
     let started = started(report).map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
     let mut written = Vec::new();
+    // A command prints a figure, and no round trips.
+    if report.is_of_commands() {
+        return Ok(written);
+    }
     for (side, figures) in SIDES {
         // A cell that was judged by several metrics has one histogram.
         let mut seen = HashSet::new();
-        let cells = report.cells.iter().filter(|cell| seen.insert(cell.cell));
-        let packed = cells.filter_map(|cell| Some((cell.cell.to_string(), figures(cell).histogram.as_ref()?.unpack())));
+        let cells = report.cells.iter().filter(|cell| seen.insert(&cell.cell));
+        let packed = cells.filter_map(|cell| Some((cell.cell.clone(), figures(cell).histogram.as_ref()?.unpack())));
         let folder = dir.join(histograms::FOLDER).join(side);
         let cells: Vec<_> = packed.collect();
         written.extend(histograms::write_listings(&folder, &cells)?);
@@ -96,7 +100,7 @@ mod tests {
             assert_eq!(base, Some(Duration::from_secs(1_772_368_205)));
             let expected: Vec<_> = report.cells[..7]
                 .iter()
-                .filter_map(|cell| Some((cell.cell.to_string(), figures(side, cell).histogram.as_ref()?.unpack())))
+                .filter_map(|cell| Some((cell.cell.clone(), figures(side, cell).histogram.as_ref()?.unpack())))
                 .collect();
             assert!(expected.len() >= 4);
             assert_eq!(read.len(), expected.len());
@@ -114,7 +118,7 @@ mod tests {
         let written = write(dir.path(), &report).unwrap();
         let cell = &report.cells[1];
         for side in ["base", "head"] {
-            let file = histograms::file_name(&cell.cell.to_string());
+            let file = histograms::file_name(&cell.cell);
             let path = dir.path().join("histograms").join(side).join(file);
             assert!(written.contains(&path), "{written:?}");
             let histogram = figures(side, cell).histogram.as_ref().unwrap().unpack();

@@ -25,7 +25,7 @@ pub fn text(report: &Report) -> String {
     all.set_time(time);
     let suites = [
         ("verdict", vec![verdict(report)]),
-        ("cells", report.cells.iter().map(cell).collect()),
+        (report.subjects(), report.cells.iter().map(cell).collect()),
         ("controls", report.controls.iter().map(control).collect()),
         ("exact", report.exact.iter().map(exact).collect()),
     ];
@@ -34,7 +34,7 @@ pub fn text(report: &Report) -> String {
         if let Some(started) = started {
             suite.set_timestamp(started);
         }
-        suite.set_time(if name == "cells" { time } else { Duration::ZERO });
+        suite.set_time(if name == report.subjects() { time } else { Duration::ZERO });
         suite.add_test_cases(cases);
         all.add_test_suite(suite);
     }
@@ -83,7 +83,7 @@ fn cell(report: &CellReport) -> TestCase {
         Status::Unresolved | Status::Lacking => not_passed(TestCaseStatus::skipped(), report.status.name(), &why()),
         Status::Failed => error(report.status.name(), &why()),
     };
-    let mut case = case(report.metric.name(), &report.cell.to_string(), status);
+    let mut case = case(report.metric.name(), &report.cell, status);
     case.set_system_out(output(report));
     case
 }

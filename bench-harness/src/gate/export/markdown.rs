@@ -15,7 +15,8 @@ use std::fmt::Write as _;
 
 /// The document.
 pub fn text(report: &Report) -> String {
-    let mut text = format!("## IPC performance gate: {}\n\n", report.outcome);
+    let gate = if report.is_of_commands() { "Performance gate" } else { "IPC performance gate" };
+    let mut text = format!("## {gate}: {}\n\n", report.outcome);
     for reason in &report.reasons {
         let _ = writeln!(text, "- {}", escaped(reason));
     }

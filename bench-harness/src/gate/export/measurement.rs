@@ -3,7 +3,7 @@
 
 use crate::{
     cell::named,
-    gate::report::{CellReport, Figures, Metric, Report},
+    gate::report::{CellReport, Figures, Metric, Report, Unit},
     record::{Flags, LatencyRow, Row, ThroughputRow},
 };
 use std::collections::HashSet;
@@ -25,7 +25,9 @@ pub struct Measurement {
     pub cell: String,
     /// What was measured.
     pub measure: Measure,
-    /// The figure, to tenths, in the unit of its measure.
+    /// The unit of a command's figure that is no time, for which `measure` says which direction is better.
+    pub unit: Option<Unit>,
+    /// The figure, in the unit of its measure and then to tenths, or in its own.
     pub value: f64,
     /// Its 95 % interval, where it is known.
     pub interval: Option<(f64, f64)>,
@@ -39,7 +41,21 @@ impl Measurement {
         let tenths = |figure: f64| (figure * 10.0).round() / 10.0;
         let finite = |figure: Option<f64>| figure.filter(|figure| figure.is_finite()).map(tenths);
         let interval = finite(lo).zip(finite(hi));
-        Some(Self { cell, measure, value: finite(value)?, interval, details: Vec::new() })
+        Some(Self { cell, measure, unit: None, value: finite(value)?, interval, details: Vec::new() })
+    }
+
+    /// The figure of a command. A time becomes nanoseconds, as those of cells are.
+    fn of_command(report: &CellReport, unit: &Unit) -> Option<Self> {
+        let Figures { value, value_lo, value_hi, .. } = report.head;
+        if let Some(ns) = unit.nanoseconds() {
+            let figures = [value, value_lo, value_hi].map(|value| Some(value? * ns));
+            return Self::new(report.cell.clone(), Measure::Latency, figures);
+        }
+        let measure = if unit.higher_is_better { Measure::Throughput } else { Measure::Latency };
+        let value = value.filter(|value| value.is_finite())?;
+        let interval = value_lo.zip(value_hi).filter(|(lo, hi)| lo.is_finite() && hi.is_finite());
+        let unit = Some(unit.clone());
+        Some(Self { cell: report.cell.clone(), measure, unit, value, interval, details: Vec::new() })
     }
 
     /// The head's figures of every cell that has some; a cell that was judged by several metrics once.
@@ -51,12 +67,13 @@ impl Measurement {
     fn of_cell(report: &CellReport) -> Option<Self> {
         let Figures { p50_ns, p50_lo_ns, p50_hi_ns, msgs_per_s, msgs_per_s_lo, msgs_per_s_hi, p99_ns, .. } =
             report.head;
-        let (measure, figures) = match report.metric {
-            Metric::P50 | Metric::P99 => (Measure::Latency, [p50_ns, p50_lo_ns, p50_hi_ns]),
-            Metric::Rate => (Measure::Throughput, [msgs_per_s, msgs_per_s_lo, msgs_per_s_hi]),
-        };
-        let mut one = Self::new(report.cell.to_string(), measure, figures)?;
-        one.detail("pairs", Some(report.pairs.to_string()));
+        let cell = || report.cell.clone();
+        let mut one = match report.metric {
+            Metric::P50 | Metric::P99 => Self::new(cell(), Measure::Latency, [p50_ns, p50_lo_ns, p50_hi_ns]),
+            Metric::Rate => Self::new(cell(), Measure::Throughput, [msgs_per_s, msgs_per_s_lo, msgs_per_s_hi]),
+            Metric::Value => Self::of_command(report, report.unit.as_ref()?),
+        }?;
+        one.detail(if report.metric == Metric::Value { "runs" } else { "pairs" }, Some(report.pairs.to_string()));
         one.detail("rounds", Some(report.rounds.to_string()));
         one.detail("p99_ns", p99_ns.filter(|ns| ns.is_finite()).map(|ns| format!("{ns:.1}")));
         one.detail("proximity", report.proximity.map(|proximity| proximity.to_string()));
@@ -105,7 +122,7 @@ mod tests {
         let found = Measurement::of_head(&report);
         let names: Vec<_> = found.iter().map(|one| one.cell.as_str()).collect();
         // Neither the one that failed nor the one that the head lacks.
-        let expected: Vec<_> = report.cells[..5].iter().map(|cell| cell.cell.to_string()).collect();
+        let expected: Vec<_> = report.cells[..5].iter().map(|cell| cell.cell.clone()).collect();
         assert_eq!(names, expected);
         assert_eq!((found[1].value, found[1].interval), (5_671.7, Some((5_558.3, 5_785.2))));
         assert_eq!((found[2].measure, found[2].value), (Measure::Throughput, 323_529.4));

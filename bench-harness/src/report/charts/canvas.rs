@@ -190,7 +190,7 @@ impl Canvas<'_> {
 
     /// A marker of about `radius` pixels.
     pub fn marker(&self, (x, y): Spot, look: Look, radius: f64) {
-        let color = look.family.color();
+        let color = look.hue.color;
         let r = radius;
         let corners: &[Spot] = match look.shape {
             Shape::Circle => {

@@ -6,7 +6,7 @@ use super::{
     canvas::{Align, Canvas, GRID, INK, QUIET, STRIPE, Spot, render, text_width, tint},
     fit,
     labels::spread,
-    palette::look,
+    palette::Palette,
 };
 use crate::{
     record::CopiesRow,
@@ -78,6 +78,7 @@ fn draw(results: &Results, title: &str) -> Result<String, String> {
     let heights: Vec<f64> = panels.iter().map(|(_, dots)| crowd(dots)).collect();
     let width = (2.0 * MARGIN + LEFT + column * columns.len() as f64).max(760.0);
     let header = Header {
+        palette: results.palette(),
         title,
         machine: results.machine(),
         subjects,
@@ -98,7 +99,7 @@ fn draw(results: &Results, title: &str) -> Result<String, String> {
             for (index, copies) in columns.iter().enumerate() {
                 let left = MARGIN + LEFT + index as f64 * column;
                 let here: Vec<&Dot<'_>> = dots.iter().filter(|dot| dot.copies == *copies).collect();
-                draw_column(canvas, &axis, &here, left, plot);
+                draw_column(canvas, results.palette(), &axis, &here, left, plot);
             }
             top = plot.1 + FOOT;
         }
@@ -149,19 +150,26 @@ fn grid(canvas: &Canvas<'_>, axis: &LogAxis, columns: &[f64], column: f64, (top,
     }
 }
 
-fn draw_column(canvas: &Canvas<'_>, axis: &LogAxis, dots: &[&Dot<'_>], left: f64, (top, bottom): (f64, f64)) {
+fn draw_column(
+    canvas: &Canvas<'_>,
+    palette: Palette<'_>,
+    axis: &LogAxis,
+    dots: &[&Dot<'_>],
+    left: f64,
+    (top, bottom): (f64, f64),
+) {
     let spots: Vec<Spot> = dots.iter().map(|dot| (left + INSET, axis.at(dot.bytes_per_s))).collect();
     let wanted: Vec<f64> = spots.iter().map(|spot| spot.1).collect();
     let places = spread(&wanted, LABEL_GAP, (top + 4.0, bottom - 4.0));
     for ((dot, spot), y) in dots.iter().zip(&spots).zip(places) {
-        let look = look(dot.subject);
+        let look = palette.look(dot.subject);
         let label = (spot.0 + LEADER, y);
-        canvas.line(&[(spot.0 + 5.0, spot.1), (label.0 - 3.0, y)], look.family.color(), 0.5);
+        canvas.line(&[(spot.0 + 5.0, spot.1), (label.0 - 3.0, y)], look.hue.color, 0.5);
         if let Some((lo, hi)) = dot.interval {
             let bar = [(spot.0, axis.at(lo)), (spot.0, axis.at(hi))];
-            canvas.line(&bar, tint(look.family.color(), 0.5), 1.0);
+            canvas.line(&bar, tint(look.hue.color, 0.5), 1.0);
         }
         canvas.marker(*spot, look, 4.5);
-        canvas.text(label, &dot.subject.label(), LABEL_SIZE, look.family.text_color(), Align::Start);
+        canvas.text(label, &dot.subject.label(), LABEL_SIZE, look.hue.text, Align::Start);
     }
 }

@@ -39,6 +39,7 @@ pub fn latency(results: &Results) -> Chart {
         subjects.sort();
         subjects.dedup();
         let header = Header {
+            palette: results.palette(),
             title: &title,
             machine: results.machine(),
             subjects,

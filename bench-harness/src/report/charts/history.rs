@@ -3,7 +3,7 @@
 use super::{
     Header,
     lanes::{self, Column, Group, Lane, Sheet, Tick},
-    palette::{Family, Look, Shape, look},
+    palette::{Look, Palette, Shape},
 };
 use crate::{
     baseline::BaselineItem,
@@ -20,6 +20,7 @@ use crate::{
         units::{self, Quantity},
     },
 };
+use ipc_core::{Family, Spec};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -37,11 +38,11 @@ const HINT: &str = "band: 95 % interval over pairs · dashed upright line: anoth
 ///
 /// # Errors
 /// [`Error::Io`] naming what cannot be written.
-pub fn write(book: &Book, warnings: &[Warning], out: &Path) -> Result<Vec<PathBuf>, Error> {
+pub fn write(book: &Book, warnings: &[Warning], specs: &[Spec], out: &Path) -> Result<Vec<PathBuf>, Error> {
     // What an earlier call drew of other mechanisms stays.
     folder::replace(out, Owned::NOTHING, |draft| {
         let mut written = Vec::new();
-        for (name, svg) in all(book, warnings) {
+        for (name, svg) in all(book, warnings, specs) {
             let path = draft.join(name);
             write_atomically(&path, svg.as_bytes())?;
             written.push(path);
@@ -51,13 +52,14 @@ pub fn write(book: &Book, warnings: &[Warning], out: &Path) -> Result<Vec<PathBu
 }
 
 /// The charts, by the names of their files.
-pub fn all(book: &Book, warnings: &[Warning]) -> Vec<(String, String)> {
+pub fn all(book: &Book, warnings: &[Warning], specs: &[Spec]) -> Vec<(String, String)> {
     let mechanisms: BTreeSet<&str> = book.cells().iter().map(|cell| cell.mechanism).collect();
-    let charts = mechanisms.into_iter().map(|name| (format!("{name}.svg"), of_mechanism(book, name, warnings)));
+    let charts =
+        mechanisms.into_iter().map(|name| (format!("{name}.svg"), of_mechanism(book, name, warnings, Palette(specs))));
     charts.chain(of_machine(book).map(|svg| (MACHINE.to_owned(), svg))).collect()
 }
 
-fn of_mechanism(book: &Book, mechanism: &str, warnings: &[Warning]) -> String {
+fn of_mechanism(book: &Book, mechanism: &str, warnings: &[Warning], palette: Palette<'_>) -> String {
     let cells: Vec<&Cell> = book.cells().into_iter().filter(|cell| cell.mechanism == mechanism).collect();
     let accesses: BTreeSet<Access> = cells.iter().map(|cell| cell.access).collect();
     let subjects: Vec<Subject> =
@@ -75,7 +77,7 @@ fn of_mechanism(book: &Book, mechanism: &str, warnings: &[Warning]) -> String {
             .into_iter()
             .map(|(view, mut cells)| {
                 cells.sort_by_key(|cell| (cell.size, cell.access));
-                let lanes = cells.into_iter().map(|cell| of_cell(book, cell, warnings)).collect();
+                let lanes = cells.into_iter().map(|cell| of_cell(book, cell, warnings, palette)).collect();
                 Group { title: view.label(), caption: view.caption(), lanes }
             })
             .collect();
@@ -83,14 +85,14 @@ fn of_mechanism(book: &Book, mechanism: &str, warnings: &[Warning]) -> String {
     });
     let title = format!("{mechanism}, run after run");
     lanes::draw(&Sheet {
-        header: Header { title: &title, machine: span(book), subjects: subjects.iter().collect(), hint: HINT },
+        header: Header { palette, title: &title, machine: span(book), subjects: subjects.iter().collect(), hint: HINT },
         ticks: ticks(book),
         columns: columns.collect(),
         footer: footer(book),
     })
 }
 
-fn of_cell(book: &Book, cell: &Cell, warnings: &[Warning]) -> Lane {
+fn of_cell(book: &Book, cell: &Cell, warnings: &[Warning], palette: Palette<'_>) -> Lane {
     let rows = book.of_cell(cell);
     let reading = |row: &HistoryRow| {
         let figure = row.figure().filter(|figure| *figure > 0.0)?;
@@ -104,7 +106,7 @@ fn of_cell(book: &Book, cell: &Cell, warnings: &[Warning]) -> Lane {
     Lane {
         label: units::size(cell.size),
         note: if cell.access == Access::InPlace { "in place".into() } else { String::new() },
-        look: Look { shape: Shape::Circle, ..look(&subject) },
+        look: Look { shape: Shape::Circle, ..palette.look(&subject) },
         quantity: if cell.workload == Workload::Throughput { Quantity::Messages } else { Quantity::Time },
         readings: rows.iter().map(|row| row.and_then(reading)).collect(),
         changes: changes
@@ -130,7 +132,7 @@ fn of_machine(book: &Book) -> Option<String> {
         readings.iter().any(Option::is_some).then_some(Lane {
             label: label.into(),
             note: note.into(),
-            look: Look { family: Family::Other, shape: Shape::Circle, in_place: false },
+            look: Look::of(Family::Other, false),
             quantity: Quantity::Time,
             readings,
             changes: Vec::new(),
@@ -144,7 +146,13 @@ fn of_machine(book: &Book) -> Option<String> {
     let groups = vec![Group { title: "Anchors".into(), caption, lanes }];
     let hint = "median of start, middle and end of each run · each lane has a scale of its own · dashed upright line: another environment";
     Some(lanes::draw(&Sheet {
-        header: Header { title: "The machine itself, run after run", machine: span(book), subjects: Vec::new(), hint },
+        header: Header {
+            palette: Palette(&[]),
+            title: "The machine itself, run after run",
+            machine: span(book),
+            subjects: Vec::new(),
+            hint,
+        },
         ticks: ticks(book),
         columns: vec![Column { title: "Time: less is better", groups }],
         footer: footer(book),

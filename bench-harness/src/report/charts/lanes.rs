@@ -212,7 +212,7 @@ fn draw_lane(canvas: &Canvas<'_>, lane: &Lane, ticks: &[Tick], axis: Axis, (left
     let y_axis = LogAxis::new((middle / (1.0 + range), middle * (1.0 + range)), (lower, upper));
     // What reaches further of an interval is cut off.
     let y = |value: f64| y_axis.at(value).clamp(upper, lower);
-    let (color, text_color) = (lane.look.family.color(), lane.look.family.text_color());
+    let (color, text_color) = (lane.look.hue.color, lane.look.hue.text);
 
     let centre = y(middle);
     let room = LABEL - 6.0;
@@ -277,7 +277,7 @@ fn stretches(lane: &Lane, ticks: &[Tick]) -> Vec<Vec<(usize, Reading)>> {
 
 /// The intervals of a stretch: an area, or a bar where there is one run.
 fn band(canvas: &Canvas<'_>, lane: &Lane, stretch: &[(usize, Reading)], axis: Axis, y: &impl Fn(f64) -> f64) {
-    let color = tint(lane.look.family.color(), 0.22);
+    let color = tint(lane.look.hue.color, 0.22);
     let ends: Vec<(f64, f64, f64)> =
         stretch.iter().filter_map(|&(run, (_, interval))| Some((axis.at(run), interval?.0, interval?.1))).collect();
     if let [(x, lo, hi)] = ends[..] {
@@ -295,10 +295,10 @@ fn band(canvas: &Canvas<'_>, lane: &Lane, stretch: &[(usize, Reading)], axis: Ax
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::charts::palette::{Family, Shape};
+    use ipc_core::Family;
 
     fn lane(readings: Vec<Option<Reading>>) -> Lane {
-        let look = Look { family: Family::Pipe, shape: Shape::Circle, in_place: false };
+        let look = Look::of(Family::Pipe, false);
         let (label, note) = ("64 B".to_owned(), String::new());
         Lane { label, note, look, quantity: Quantity::Time, readings, changes: Vec::new() }
     }

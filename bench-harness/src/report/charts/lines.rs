@@ -6,7 +6,7 @@ use super::{
     canvas::{Align, Canvas, GRID, INK, QUIET, Spot, render, text_width},
     fit,
     labels::spread,
-    palette::look,
+    palette::Palette,
 };
 use crate::report::{
     model::{Subject, View},
@@ -69,12 +69,19 @@ pub fn draw(header: &Header<'_>, panels: &[Panel], axes: &Axes<'_>) -> String {
         for (index, panel) in panels.iter().enumerate() {
             let left = MARGIN + (index % columns) as f64 * panel_width;
             let top = top + (index / columns) as f64 * block;
-            draw_panel(canvas, panel, axes, (left, top), (panel_width, plot_height));
+            draw_panel(canvas, header.palette, panel, axes, (left, top), (panel_width, plot_height));
         }
     })
 }
 
-fn draw_panel(canvas: &Canvas<'_>, panel: &Panel, axes: &Axes<'_>, (left, top): Spot, (width, height): (f64, f64)) {
+fn draw_panel(
+    canvas: &Canvas<'_>,
+    palette: Palette<'_>,
+    panel: &Panel,
+    axes: &Axes<'_>,
+    (left, top): Spot,
+    (width, height): (f64, f64),
+) {
     let widest = panel.curves.iter().map(|curve| text_width(&label(curve), LABEL_SIZE)).fold(0.0, f64::max);
     let (plot_left, plot_right) = (left + LEFT, left + width - widest - LEADER - 18.0);
     let (plot_top, plot_bottom) = (top + HEAD, top + HEAD + height);
@@ -114,11 +121,11 @@ fn draw_panel(canvas: &Canvas<'_>, panel: &Panel, axes: &Axes<'_>, (left, top): 
         .map(|curve| curve.points.iter().map(|(x, y)| (x_axis.at(*x), y_axis.at(*y))).collect())
         .collect();
     for (curve, spots) in panel.curves.iter().zip(&spots) {
-        let look = look(&curve.subject);
+        let look = palette.look(&curve.subject);
         if look.in_place {
-            canvas.dashed(spots, look.family.color(), 1.5, (6.0, 3.0));
+            canvas.dashed(spots, look.hue.color, 1.5, (6.0, 3.0));
         } else {
-            canvas.line(spots, look.family.color(), 1.5);
+            canvas.line(spots, look.hue.color, 1.5);
         }
         let marked = if axes.mark_all { &spots[..] } else { &spots[spots.len() - 1..] };
         for spot in marked {
@@ -128,12 +135,12 @@ fn draw_panel(canvas: &Canvas<'_>, panel: &Panel, axes: &Axes<'_>, (left, top): 
     let ends: Vec<f64> = spots.iter().map(|spots| spots[spots.len() - 1].1).collect();
     let places = spread(&ends, LABEL_GAP, (plot_top - 6.0, plot_bottom + 6.0));
     for ((curve, spots), y) in panel.curves.iter().zip(&spots).zip(places) {
-        let look = look(&curve.subject);
+        let look = palette.look(&curve.subject);
         let end = spots[spots.len() - 1];
         let label_left = plot_right + LEADER;
         let leader =
             [(end.0 + 5.0, end.1), ((plot_right - INSET + 9.0).max(end.0 + 5.0), end.1), (label_left - 16.0, y)];
-        let color = look.family.color();
+        let color = look.hue.color;
         if end.0 < plot_right - 2.0 * INSET {
             // The curve ends early; a dotted line cannot be taken for more of it.
             canvas.dashed(&leader, color, 1.0, (1.0, 4.0));
@@ -141,7 +148,7 @@ fn draw_panel(canvas: &Canvas<'_>, panel: &Panel, axes: &Axes<'_>, (left, top): 
             canvas.line(&leader, color, 0.5);
         }
         canvas.marker((label_left - 10.0, y), look, 3.5);
-        canvas.text((label_left, y), &label(curve), LABEL_SIZE, look.family.text_color(), Align::Start);
+        canvas.text((label_left, y), &label(curve), LABEL_SIZE, look.hue.text, Align::Start);
     }
 }
 

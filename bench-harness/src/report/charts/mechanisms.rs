@@ -6,7 +6,7 @@ use super::{
     axis::{LogAxis, extent, widened},
     canvas::{Align, Canvas, GRID, INK, QUIET, STRIPE, render, text_width},
     fit,
-    palette::{Look, look},
+    palette::Look,
 };
 use crate::{
     cell::Workload,
@@ -57,6 +57,7 @@ fn draw(results: &Results, table: &Matrix, title: &str) -> String {
     };
     let width = 2.0 * MARGIN + names + columns as f64 * (panel + GAP) - GAP;
     let header = Header {
+        palette: results.palette(),
         title,
         machine: results.machine(),
         subjects: lines.iter().map(|line| &line.subject).collect(),
@@ -79,9 +80,9 @@ fn draw(results: &Results, table: &Matrix, title: &str) -> String {
                 if index % 2 == 0 {
                     canvas.rect((MARGIN, y - ROW / 2.0), (width - MARGIN, y + ROW / 2.0), STRIPE);
                 }
-                let look = look(&line.subject);
+                let look = results.palette().look(&line.subject);
                 canvas.marker((MARGIN + 9.0, y), look, 4.5);
-                let color = look.family.text_color();
+                let color = look.hue.text;
                 canvas.text((MARGIN + 20.0, y), &line.subject.label(), 12.0, color, Align::Start);
             }
             for (column, view) in chunk.iter().enumerate() {
@@ -92,7 +93,7 @@ fn draw(results: &Results, table: &Matrix, title: &str) -> String {
                 for (index, line) in lines.iter().enumerate() {
                     let y = top + PANEL_HEAD + (index as f64 + 0.5) * ROW;
                     if let Some(entry) = &line.entries[*view] {
-                        draw_entry(canvas, &axis, entry, look(&line.subject), y, index % 2 == 0);
+                        draw_entry(canvas, &axis, entry, results.palette().look(&line.subject), y, index % 2 == 0);
                     }
                 }
             }
@@ -126,7 +127,7 @@ fn draw_entry(canvas: &Canvas<'_>, axis: &LogAxis, entry: &Entry, look: Look, y:
     let mut end = x + 5.0;
     if let Some(p99) = figure.p99 {
         let tip = axis.at(p99);
-        let color = look.family.color();
+        let color = look.hue.color;
         canvas.line(&[(x, y), (tip, y)], color, 1.5);
         canvas.line(&[(tip, y - 4.0), (tip, y + 4.0)], color, 1.5);
         end = end.max(tip);
@@ -136,5 +137,5 @@ fn draw_entry(canvas: &Canvas<'_>, axis: &LogAxis, entry: &Entry, look: Look, y:
     // A ground of its own keeps the grid from striking the figure out.
     let ground = (end + 4.0, end + 7.0 + text_width(&text, 11.0));
     canvas.rect((ground.0, y - 7.0), (ground.1, y + 7.0), if striped { STRIPE } else { WHITE });
-    canvas.text((end + 6.0, y), &text, 11.0, look.family.text_color(), Align::Start);
+    canvas.text((end + 6.0, y), &text, 11.0, look.hue.text, Align::Start);
 }

@@ -17,7 +17,9 @@ pub use canvas::escape;
 
 use super::{Results, model::Subject};
 use canvas::{Align, Canvas, INK, QUIET, text_width};
-use palette::{Family, Look, Shape, look};
+use ipc_core::Family;
+use palette::{Look, Palette};
+use std::collections::BTreeSet;
 
 /// The folder, inside the results folder.
 pub const FOLDER: &str = "charts";
@@ -49,6 +51,7 @@ pub fn all(results: &Results) -> Vec<Chart> {
 
 /// What stands above the panels of a chart.
 struct Header<'a> {
+    palette: Palette<'a>,
     title: &'a str,
     /// On which machine it was measured.
     machine: String,
@@ -83,12 +86,12 @@ impl Header<'_> {
 
     /// The families that occur, and what hollow and dashed mean where that occurs.
     fn entries(&self) -> Vec<(Look, &'static str)> {
-        let looks: Vec<Look> = self.subjects.iter().map(|subject| look(subject)).collect();
-        let families = Family::ALL.into_iter().filter(|family| looks.iter().any(|look| look.family == *family));
-        let sample = |family, in_place| Look { family, shape: Shape::Circle, in_place };
-        let mut entries: Vec<_> = families.map(|family| (sample(family, false), family.label())).collect();
+        let looks: Vec<Look> = self.subjects.iter().map(|subject| self.palette.look(subject)).collect();
+        let families: BTreeSet<Family> = looks.iter().map(|look| look.family).collect();
+        let mut entries: Vec<_> =
+            families.into_iter().map(|family| (Look::of(family, false), palette::label(family))).collect();
         if let Some(hollow) = looks.iter().find(|look| look.in_place) {
-            entries.push((sample(hollow.family, true), IN_PLACE));
+            entries.push((Look::of(hollow.family, true), IN_PLACE));
         }
         entries
     }
@@ -101,7 +104,7 @@ impl Header<'_> {
                 (x, y) = (MARGIN, y + 20.0);
             }
             canvas.marker((x + 6.0, y), look, 5.0);
-            canvas.text((x + 17.0, y), label, 12.0, look.family.text_color(), Align::Start);
+            canvas.text((x + 17.0, y), label, 12.0, look.hue.text, Align::Start);
             x += needed;
         }
         y

@@ -1,81 +1,69 @@
 //! Which colour and marker a mechanism has, the same in every chart.
 //!
 //! Hues are those of Okabe and Ito (*Color Universal Design*, 2008), which colour-blind readers can tell apart. A hue
-//! stands for a family; within it mechanisms differ by marker, and in-place access by a hollow marker and a dashed line.
+//! stands for a family. Within a family mechanisms differ by marker, and in-place access by a hollow marker and a dashed line.
+//! A mechanism of no known family has a hue that is made from its name.
 
 use crate::{cell::Access, report::model::Subject};
-use plotters::style::RGBColor;
+use ipc_core::{Family, Spec};
+use plotters::style::{Color, HSLColor, RGBColor};
 
-/// Mechanisms that share a kernel facility, and a hue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Family {
-    /// Pipes, named or not.
-    Pipe,
-    /// Message queues, SysV and POSIX.
-    Queue,
-    /// Memory mapped into both processes.
-    Memory,
-    /// Unix domain sockets.
-    Unix,
-    /// Sockets of the network stack, over loopback.
-    Network,
-    /// Whatever is newer than this list.
-    Other,
+/// The colour of a family, or of one mechanism.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hue {
+    /// The colour of lines and markers.
+    pub color: RGBColor,
+    /// The colour of text: darker, so that small letters keep a contrast of 4.5 to white.
+    pub text: RGBColor,
 }
 
-impl Family {
-    /// Every family, in the order keys show them.
-    pub const ALL: [Family; 6] =
-        [Family::Pipe, Family::Queue, Family::Memory, Family::Unix, Family::Network, Family::Other];
+impl Hue {
+    /// What belongs to no mechanism, and the family of those without a family.
+    pub const GREY: Self = Self { color: RGBColor(70, 70, 70), text: RGBColor(70, 70, 70) };
 
-    /// The family of a mechanism.
-    pub fn of(mechanism: &str) -> Self {
-        match mechanism {
-            "pipe" | "fifo" | "vmsplice" | "splice" => Family::Pipe,
-            "sysv-msgq" | "posix-mq" => Family::Queue,
-            "sysv-shm" | "posix-shm" | "memfd" | "mmap-file" | "mmap-anon" | "memfd-write" | "process-vm" => {
-                Family::Memory
-            }
-            "unix-stream" | "unix-dgram" | "unix-seqpacket" => Family::Unix,
-            "tcp" | "tcp-zerocopy" | "udp" => Family::Network,
-            _ => Family::Other,
+    const fn new((r, g, b): (u8, u8, u8), (text_r, text_g, text_b): (u8, u8, u8)) -> Self {
+        Self { color: RGBColor(r, g, b), text: RGBColor(text_r, text_g, text_b) }
+    }
+
+    /// The hue of a family in keys.
+    pub fn of(family: Family) -> Self {
+        match family {
+            Family::Pipe => Self::new((0, 114, 178), (0, 92, 148)),
+            Family::MessageQueue => Self::new((204, 121, 167), (150, 66, 112)),
+            Family::SharedMemory => Self::new((0, 158, 115), (0, 107, 78)),
+            Family::UnixSocket => Self::new((230, 159, 0), (135, 90, 0)),
+            Family::InternetSocket => Self::new((213, 94, 0), (168, 70, 0)),
+            Family::Other => Self::GREY,
+            family => Self::made_of(family.name()),
         }
     }
 
-    /// The name in keys.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Family::Pipe => "pipes",
-            Family::Queue => "message queues",
-            Family::Memory => "shared memory",
-            Family::Unix => "Unix sockets",
-            Family::Network => "network loopback",
-            Family::Other => "others",
-        }
+    /// A hue made of a name: the same for the same name, everywhere.
+    fn made_of(name: &str) -> Self {
+        let angle = f64::from(hash(name) % 360) / 360.0;
+        let shade = |lightness| {
+            let (r, g, b) = HSLColor(angle, 0.6, lightness).rgb();
+            RGBColor(r, g, b)
+        };
+        Self { color: shade(0.4), text: shade(0.25) }
     }
+}
 
-    /// The hue of lines and markers.
-    pub const fn color(self) -> RGBColor {
-        match self {
-            Family::Pipe => RGBColor(0, 114, 178),
-            Family::Queue => RGBColor(204, 121, 167),
-            Family::Memory => RGBColor(0, 158, 115),
-            Family::Unix => RGBColor(230, 159, 0),
-            Family::Network => RGBColor(213, 94, 0),
-            Family::Other => RGBColor(70, 70, 70),
-        }
-    }
+/// FNV-1a.
+fn hash(name: &str) -> u32 {
+    name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
 
-    /// The hue of text: darker, so that small letters keep a contrast of 4.5 to white.
-    pub const fn text_color(self) -> RGBColor {
-        match self {
-            Family::Pipe => RGBColor(0, 92, 148),
-            Family::Queue => RGBColor(150, 66, 112),
-            Family::Memory => RGBColor(0, 107, 78),
-            Family::Unix => RGBColor(135, 90, 0),
-            Family::Network => RGBColor(168, 70, 0),
-            Family::Other => RGBColor(70, 70, 70),
-        }
+/// The name of a family in keys.
+pub const fn label(family: Family) -> &'static str {
+    match family {
+        Family::Pipe => "pipes",
+        Family::MessageQueue => "message queues",
+        Family::SharedMemory => "shared memory",
+        Family::UnixSocket => "Unix sockets",
+        Family::InternetSocket => "network loopback",
+        Family::Other => "others",
+        family => family.name(),
     }
 }
 
@@ -98,27 +86,84 @@ pub enum Shape {
     Pillar,
 }
 
+impl Shape {
+    /// Every shape, in the order in which the mechanisms of a family get them.
+    const ALL: [Self; 7] =
+        [Self::Circle, Self::Square, Self::Triangle, Self::Diamond, Self::Wedge, Self::Bar, Self::Pillar];
+}
+
 /// How a subject is drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
-    /// Whose hue it has.
+    /// The family that it belongs to in keys.
     pub family: Family,
+    /// Its colour.
+    pub hue: Hue,
     /// Its marker.
     pub shape: Shape,
     /// Hollow marker, dashed line.
     pub in_place: bool,
 }
 
-/// The look of `subject`.
-pub fn look(subject: &Subject) -> Look {
-    let shape = match subject.mechanism.as_str() {
-        "fifo" | "posix-mq" | "posix-shm" | "unix-dgram" | "udp" => Shape::Square,
-        "memfd" | "unix-seqpacket" | "vmsplice" | "tcp-zerocopy" => Shape::Triangle,
-        "mmap-file" | "splice" => Shape::Diamond,
-        "mmap-anon" => Shape::Wedge,
-        "memfd-write" => Shape::Bar,
-        "process-vm" => Shape::Pillar,
-        _ => Shape::Circle,
-    };
-    Look { family: Family::of(&subject.mechanism), shape, in_place: subject.access == Access::InPlace }
+impl Look {
+    /// The sign of a family in keys.
+    pub fn of(family: Family, in_place: bool) -> Self {
+        Self { family, hue: Hue::of(family), shape: Shape::Circle, in_place }
+    }
+}
+
+/// Facts of mechanisms, by which each has its look. Those of one family get their markers in this order.
+#[derive(Clone, Copy, Debug)]
+pub struct Palette<'a>(pub &'a [Spec]);
+
+impl Palette<'_> {
+    /// The look of `subject`.
+    pub fn look(self, subject: &Subject) -> Look {
+        let name = subject.mechanism.as_str();
+        let family = self.0.iter().find(|spec| spec.name == name).map_or(Family::Other, |spec| spec.family);
+        let hue = if family == Family::Other { Hue::made_of(name) } else { Hue::of(family) };
+        let siblings = self.0.iter().filter(|spec| spec.family == family);
+        let rank = siblings.map(|spec| spec.name).take_while(|sibling| *sibling != name).count();
+        Look { family, hue, shape: Shape::ALL[rank % Shape::ALL.len()], in_place: subject.access == Access::InPlace }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::STANDARD;
+    use std::collections::BTreeSet;
+
+    fn of(mechanism: &str) -> Look {
+        Palette(&STANDARD.specs()).look(&Subject { mechanism: mechanism.into(), access: Access::Copy })
+    }
+
+    #[test]
+    fn no_two_mechanisms_look_alike() {
+        let looks: BTreeSet<_> = STANDARD.iter().map(|m| of(m.spec.name)).map(|l| (l.family, l.shape as u8)).collect();
+        assert_eq!(looks.len(), STANDARD.iter().count());
+    }
+
+    #[test]
+    fn a_mechanism_that_is_not_known_has_a_colour_of_its_own() {
+        let (first, second) = (of("length-prefixed-pipe"), of("my-channel"));
+        assert_eq!((first.family, second.family), (Family::Other, Family::Other));
+        assert_eq!(first.hue, of("length-prefixed-pipe").hue);
+        assert_ne!(first.hue, second.hue);
+        assert_ne!(first.hue, Hue::GREY);
+    }
+
+    #[test]
+    fn text_keeps_its_contrast_to_white() {
+        // WCAG 2, relative luminance.
+        let part = |value: u8| match f64::from(value) / 255.0 {
+            value if value <= 0.04045 => value / 12.92,
+            value => ((value + 0.055) / 1.055).powf(2.4),
+        };
+        for name in (0..720).map(|number| format!("channel-{number}")) {
+            let RGBColor(r, g, b) = Hue::made_of(&name).text;
+            let luminance = 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
+            assert!(1.05 / (luminance + 0.05) >= 4.5, "{name}: {r} {g} {b}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use super::{
     fit,
     labels::spread,
     lanes::Reading,
-    palette::look,
+    palette::Palette,
 };
 use crate::{
     record::CostRow,
@@ -89,6 +89,7 @@ fn draw<'a>(results: &Results, title: &str, rows: impl Iterator<Item = &'a CostR
     subjects.sort();
     subjects.dedup();
     let header = Header {
+        palette: results.palette(),
         title,
         machine: results.machine(),
         subjects,
@@ -117,7 +118,7 @@ fn draw<'a>(results: &Results, title: &str, rows: impl Iterator<Item = &'a CostR
             let y_axis = LogAxis::new(y_range, (top + HEAD + PLOT.1 - INSET, top + HEAD + INSET));
             grid(canvas, &x_axis, &y_axis, (left + LEFT, top + HEAD));
             busy(canvas, &x_axis, &y_axis, x_range, y_range);
-            draw_dots(canvas, &x_axis, &y_axis, dots, &front(dots), (left + LEFT, top + HEAD));
+            draw_dots(canvas, results.palette(), &x_axis, &y_axis, dots, &front(dots), (left + LEFT, top + HEAD));
         }
     })
 }
@@ -179,6 +180,7 @@ fn busy(canvas: &Canvas<'_>, x_axis: &LogAxis, y_axis: &LogAxis, x: (f64, f64), 
 
 fn draw_dots(
     canvas: &Canvas<'_>,
+    palette: Palette<'_>,
     x_axis: &LogAxis,
     y_axis: &LogAxis,
     dots: &[Dot],
@@ -193,7 +195,7 @@ fn draw_dots(
     let stairs: Vec<Spot> = corners.into_iter().chain(steps.last().copied()).collect();
     canvas.line(&stairs, INK, 1.0);
     for dot in dots {
-        let ((x, y), color) = (spot(dot), tint(look(&dot.subject).family.color(), 0.5));
+        let ((x, y), color) = (spot(dot), tint(palette.look(&dot.subject).hue.color, 0.5));
         if let Some((lo, hi)) = dot.round_trip {
             canvas.line(&[(x_axis.at(lo), y), (x_axis.at(hi), y)], color, 1.0);
         }
@@ -202,18 +204,18 @@ fn draw_dots(
         }
     }
     for dot in dots {
-        canvas.marker(spot(dot), look(&dot.subject), 4.0);
+        canvas.marker(spot(dot), palette.look(&dot.subject), 4.0);
     }
     let wanted: Vec<f64> = front.iter().map(|&index| spot(&dots[index]).1).collect();
     let places = spread(&wanted, LABEL_GAP, (top, top + PLOT.1));
     for (&index, y) in front.iter().zip(places) {
         let dot = &dots[index];
-        let (look, from) = (look(&dot.subject), spot(dot));
+        let (look, from) = (palette.look(&dot.subject), spot(dot));
         let label = left + PLOT.0 + LEADER;
         // Dotted: a line would pass for a bar.
         let leader = [(from.0 + 6.0, from.1), (left + PLOT.0 + 6.0, from.1), (label - 14.0, y)];
-        canvas.dashed(&leader, look.family.color(), 0.5, (1.0, 4.0));
+        canvas.dashed(&leader, look.hue.color, 0.5, (1.0, 4.0));
         canvas.marker((label - 8.0, y), look, 4.0);
-        canvas.text((label, y), &dot.subject.label(), LABEL_SIZE, look.family.text_color(), Align::Start);
+        canvas.text((label, y), &dot.subject.label(), LABEL_SIZE, look.hue.text, Align::Start);
     }
 }

@@ -16,6 +16,7 @@ pub fn latency(results: &Results) -> Chart {
     let points: Vec<Point> = results.latency.iter().map(Point::from).collect();
     let title = "Round trip over message size".to_owned();
     let header = |subjects| Header {
+        palette: results.palette(),
         title: &title,
         machine: results.machine(),
         subjects,
@@ -38,6 +39,7 @@ pub fn throughput(results: &Results) -> Chart {
     let points: Vec<Point> = rows.map(|row| Point::of_throughput(row, Quantity::Bytes)).collect();
     let title = "Throughput over message size".to_owned();
     let header = |subjects| Header {
+        palette: results.palette(),
         title: &title,
         machine: results.machine(),
         subjects,

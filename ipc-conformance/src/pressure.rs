@@ -1,25 +1,25 @@
 //! Opening a channel where descriptors run out: at whichever call that happens, the error says so and nothing is left. What
 //! stays in the kernel is found at the end of the trial (`leftovers.rs`).
 
-use super::{
+use crate::{
     Suite, Verdict,
-    intruder::{SOON, descriptors, made_by, options, words},
+    security::{SOON, descriptors, made_by, options, words},
     stage::Stage,
     surroundings::set_soft_limit,
 };
-use crate::{Channel, Error, Name, Options, Rendezvous, Result, objects};
+use ipc_core::{Channel, Error, Name, Options, Rendezvous, Result, objects};
 use nix::{errno::Errno, sys::resource::Resource};
 
 impl Suite {
     /// That [`Channel::pair`] is an error, and leaves nothing, with too few descriptors; however few they are.
-    pub fn pressed<C: Channel + 'static>() -> Self {
+    pub fn pressure<C: Channel + 'static>() -> Self {
         let check = |_: &Stage| with_few(|limited| limited(&mut || C::pair(&options(SOON)).map(drop)));
         Self::new(C::SPEC.name).staged("few_descriptors", || Ok(()), check)
     }
 
     /// The same of [`Rendezvous`]. The peer has all that it needs.
     #[must_use]
-    pub fn pressed_by_name<C: Rendezvous + 'static>(self) -> Self {
+    pub fn pressure_by_name<C: Rendezvous + 'static>(self) -> Self {
         assert_eq!(self.name, C::SPEC.name, "the suite is for another channel");
         self.staged("few_descriptors_to_bind", || Ok(()), |stage| meet_with_few::<C>(stage, C::bind, C::connect))
             .staged("few_descriptors_to_connect", || Ok(()), |stage| meet_with_few::<C>(stage, C::connect, C::bind))

@@ -1,18 +1,18 @@
 //! What a call does while it cannot proceed: deadlines, back-pressure, interruption by signals.
 
-use super::{
+use crate::{
     Clause, Verdict,
     link::Side,
+    signals::{INTERVAL, Signals},
     stage::Stage,
-    storm::{INTERVAL, Storm},
 };
-use crate::{Channel, Endpoint, Error, Framing, Reliability, Result};
+use ipc_core::{Channel, Endpoint, Error, Framing, Reliability, Result};
 use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
 
-pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
+pub(crate) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
     let message = C::SPEC.framing == Framing::Message;
     vec![
         Clause::new("deadline_of_recv", deadline_of_recv::<C>),
@@ -27,7 +27,7 @@ pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
     ]
 }
 
-pub(super) const SHORT: Duration = Duration::from_millis(10);
+pub(crate) const SHORT: Duration = Duration::from_millis(10);
 const LONG: Duration = Duration::from_millis(40);
 /// A deadline that nobody should need.
 const AMPLE: Duration = Duration::from_secs(10);
@@ -62,7 +62,7 @@ pub fn on_time(
 }
 
 /// Receives nothing until the deadline of `timeout`.
-pub(super) fn hear_nothing<E: Endpoint>(side: &mut Side<E>, timeout: Duration) -> Verdict {
+pub(crate) fn hear_nothing<E: Endpoint>(side: &mut Side<E>, timeout: Duration) -> Verdict {
     side.set_timeout(Some(timeout))?;
     hear_nothing_yet(side, timeout)
 }
@@ -77,7 +77,7 @@ fn hear_nothing_yet<E: Endpoint>(side: &mut Side<E>, timeout: Duration) -> Verdi
 }
 
 /// Sends by `send` until the channel is full, and then until the deadline of `timeout`.
-pub(super) fn fill<E: Endpoint>(
+pub(crate) fn fill<E: Endpoint>(
     side: &mut Side<E>,
     timeout: Duration,
     mut send: impl FnMut(&mut E, &[u8]) -> Result<()>,
@@ -90,7 +90,7 @@ pub(super) fn fill<E: Endpoint>(
 }
 
 /// Sends until the channel is full, and leaves it without a deadline. Returns how many messages were sent in all.
-pub(super) fn fill_up<E: Endpoint>(side: &mut Side<E>) -> std::result::Result<u64, String> {
+pub(crate) fn fill_up<E: Endpoint>(side: &mut Side<E>) -> std::result::Result<u64, String> {
     side.set_timeout(Some(Duration::from_millis(1)))?;
     match side.fill()? {
         (Error::TimedOut, _) => {}
@@ -207,8 +207,8 @@ fn back_pressure<C: Channel>(stage: &Stage) -> Verdict {
 
 /// Signals whose handlers let system calls fail with `EINTR` keep no channel from being opened.
 fn interrupted_while_opening<C: Channel>(stage: &Stage) -> Verdict {
-    let storm = Storm::rise(INTERVAL)?;
-    while storm.signals() < 50 {
+    let signals = Signals::start(INTERVAL)?;
+    while signals.count() < 50 {
         stage.pair::<C>(&stage.options())?;
     }
     Ok(())
@@ -216,29 +216,29 @@ fn interrupted_while_opening<C: Channel>(stage: &Stage) -> Verdict {
 
 /// They lose nothing, in either direction.
 fn interrupted<C: Channel>(stage: &Stage) -> Verdict {
-    converse_in_storm::<C>(stage, |end, message| end.send(message), |end, buffer| end.recv(buffer))
+    converse_among_signals::<C>(stage, |end, message| end.send(message), |end, buffer| end.recv(buffer))
 }
 
 /// [`interrupted`] by `send` and `recv`.
-pub(super) fn converse_in_storm<C: Channel>(
+pub(crate) fn converse_among_signals<C: Channel>(
     stage: &Stage,
     send: impl Fn(&mut C::Endpoint, &[u8]) -> Result<()>,
     recv: impl Fn(&mut C::Endpoint, &mut [u8]) -> Result<usize>,
 ) -> Verdict {
-    let (batch, signals) = (100, 200);
+    let (batch, enough) = (100, 200);
     stage.between::<C>(
         |peer| {
-            let storm = Storm::rise(INTERVAL)?;
+            let signals = Signals::start(INTERVAL)?;
             while peer.learn()? == 1 {
                 (0..batch).try_for_each(|_| peer.hear_by(1, &recv).and_then(|()| peer.say_by(1, &send)))?;
-                peer.tell(storm.signals())?;
+                peer.tell(signals.count())?;
             }
             Ok(())
         },
         |here| {
-            let storm = Storm::rise(INTERVAL)?;
+            let signals = Signals::start(INTERVAL)?;
             let mut of_peer = 0;
-            while storm.signals().min(of_peer) < signals || here.counts().0 < stage.rounds(1000) {
+            while signals.count().min(of_peer) < enough || here.counts().0 < stage.rounds(1000) {
                 here.tell(1)?;
                 (0..batch).try_for_each(|_| here.say_by(1, &send).and_then(|()| here.hear_by(1, &recv)))?;
                 of_peer = here.learn()?;
@@ -252,7 +252,7 @@ pub(super) fn converse_in_storm<C: Channel>(
 fn interrupted_while_full<C: Channel>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
-            let _storm = Storm::rise(INTERVAL)?;
+            let _signals = Signals::start(INTERVAL)?;
             let full = peer.learn()?;
             peer.hear(full)?;
             while peer.learn()? == 1 {
@@ -264,9 +264,9 @@ fn interrupted_while_full<C: Channel>(stage: &Stage) -> Verdict {
         |here| {
             let full = fill_up(here)?;
             here.tell(full)?;
-            let storm = Storm::rise(INTERVAL)?;
+            let signals = Signals::start(INTERVAL)?;
             let mut rounds = 0;
-            while rounds < 5 || storm.signals() < 10 {
+            while rounds < 5 || signals.count() < 10 {
                 here.tell(1)?;
                 here.say(full)?;
                 rounds += 1;
@@ -285,9 +285,9 @@ fn interrupted_before_the_deadline<C: Channel>(stage: &Stage) -> Verdict {
             peer.say(1)
         },
         |here| {
-            let storm = Storm::rise(INTERVAL)?;
+            let signals = Signals::start(INTERVAL)?;
             hear_nothing(here, LONG)?;
-            while storm.signals() < 20 {
+            while signals.count() < 20 {
                 hear_nothing(here, SHORT)?;
             }
             if C::SPEC.reliability == Reliability::Reliable {

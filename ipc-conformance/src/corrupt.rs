@@ -1,14 +1,14 @@
 //! A channel that was found corrupt, and what it is good for afterwards.
 
-use super::{Verdict, stage::Stage};
-use crate::{Buffer, Channel, Endpoint, Error, Options, Result};
+use crate::{Verdict, stage::Stage};
+use ipc_core::{Buffer, Channel, Endpoint, Error, Options, Result};
 use std::time::Duration;
 
 /// More messages than a channel of the smallest capacity takes.
 const MANY: usize = 100_000;
 
 /// Once a receive or a send has returned `Corrupt`, every later one does, although nothing is wrong any more.
-pub(super) fn for_good<C: Channel>(stage: &Stage, spoil: fn(&mut C::Endpoint), mend: fn(&mut C::Endpoint)) -> Verdict {
+pub(crate) fn for_good<C: Channel>(stage: &Stage, spoil: fn(&mut C::Endpoint), mend: fn(&mut C::Endpoint)) -> Verdict {
     let options = Options { capacity: Some(1), ..stage.options_within(Duration::from_millis(1)) };
     for found_by_recv in [true, false] {
         let (mut end, _peer) = stage.pair::<C>(&options)?;

@@ -3,8 +3,8 @@
 
 #![allow(unsafe_code)]
 
-use super::{Started, Suite, Verdict, stage::Stage};
-use crate::{
+use crate::{Started, Suite, Verdict, stage::Stage};
+use ipc_core::{
     Error, Result, Wait,
     process::{Policy, Schedule},
 };
@@ -46,7 +46,7 @@ impl Suite {
     }
 
     /// [`prepared`](Suite::prepared), for a test that forks on its stage.
-    pub(super) fn staged(
+    pub(crate) fn staged(
         self,
         name: &str,
         prepare: impl FnOnce() -> Result<()> + Send + 'static,

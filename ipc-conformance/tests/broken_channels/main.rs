@@ -4,11 +4,8 @@ mod lent;
 mod packets;
 mod streams;
 
-use ipc_core::{
-    Channel,
-    conformance::{Outcome, Suite, Verdict, run},
-    objects, sysv,
-};
+use ipc_conformance::{Outcome, Suite, Verdict, run_all};
+use ipc_core::{Channel, objects, sysv};
 use lent::Lent;
 use packets::{End, Packets, queue_left_by};
 use std::{fs, time::Duration};
@@ -192,10 +189,10 @@ fn rows() -> Vec<Row> {
         packets::<GHOSTS>("killed_before_the_peer_came", "Done, not TimedOut"),
         packets::<KEEPS_OUT>("killed_before_the_peer_came", "TimedOut, not Done"),
         packets::<HANGS>("killed_while_meeting", HUNG),
-        packets::<HANGS>("killed_stranger", HUNG),
-        packets::<NAME_STAYS>("killed_stranger", "left behind"),
-        packets::<NAME_STAYS>("strangers_exec", "left behind"),
-        packets::<SURVIVES>("strangers_exec", "survived an exec"),
+        packets::<HANGS>("killed_unrelated", HUNG),
+        packets::<NAME_STAYS>("killed_unrelated", "left behind"),
+        packets::<NAME_STAYS>("unrelated_exec", "left behind"),
+        packets::<SURVIVES>("unrelated_exec", "survived an exec"),
     ]
 }
 
@@ -211,7 +208,7 @@ fn main() {
         .test("what_is_refused_is_not_lacking", what_is_refused_is_not_lacking);
     let strangers = rows().into_iter().map(|row| (row.strangers)());
     let sound = sound.into_iter().map(|sound| (sound.suite)());
-    run(sound.chain([broken]).chain(strangers));
+    run_all(sound.chain([broken]).chain(strangers));
 }
 
 /// The row's clause must say that the row's channel is broken, with its fact among the facts.

@@ -1,17 +1,17 @@
-//! Strangers: processes that this test binary starts anew (`exec` of `/proc/self/exe`), so that they inherit nothing of a
+//! Unrelateds: processes that this test binary starts anew (`exec` of `/proc/self/exe`), so that they inherit nothing of a
 //! channel and share nothing but the name and the options.
 //!
 //! A stranger waits for tasks on its standard input, a socket to the clause's process, and answers each; so a clause reads
 //! as a script with two actors. It learns who it is from its arguments, which `run` looks at before anything else.
 
-use super::{
+use crate::{
     Suite, Verdict,
+    close::{hear_the_end, say_until_the_end},
     link::{self, Side},
-    parting::{hear_the_end, say_until_the_end},
+    signals::{INTERVAL, Signals},
     stage::{Stage, join, line},
-    storm::{INTERVAL, Storm},
 };
-use crate::{Endpoint, Error, Name, Options, Reliability, Rendezvous, Wait, process::Child};
+use ipc_core::{Endpoint, Error, Name, Options, Reliability, Rendezvous, Wait, process::Child};
 use nix::sys::signal::Signal;
 use std::{
     env, fs,
@@ -25,16 +25,16 @@ use std::{
 };
 
 /// The arguments of a process that was started anew: this one, and who it is, the suite, the strategy and the name,
-const AS_STRANGER: &str = "--as-stranger";
+const AS_UNRELATED: &str = "--as-unrelated";
 /// or this one and the descriptors that may be there.
 const LIST_DESCRIPTORS: &str = "--list-descriptors";
 
 /// What a stranger of a channel does.
-pub(super) type Role = fn(&Stage, &Name, UnixStream) -> Verdict;
+pub(crate) type Role = fn(&Stage, &Name, UnixStream) -> Verdict;
 
 /// What a stranger can be asked to do, with a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Task {
+pub(crate) enum Task {
     /// `bind`, with a deadline of so many milliseconds; 0 is none.
     Bind,
     /// `connect`, likewise.
@@ -71,7 +71,7 @@ impl Task {
 
 /// How a task ended. Every other end of it ends the stranger, with a remark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// As it should.
     Done,
     /// [`Error::TimedOut`].
@@ -87,17 +87,17 @@ impl Answer {
 }
 
 /// A stranger, as the clause's process sees it. Dropping it kills it.
-pub(super) struct Stranger {
+pub(crate) struct Unrelated {
     who: &'static str,
     child: Child,
     line: UnixStream,
 }
 
-impl Stranger {
+impl Unrelated {
     /// Starts a process that is to meet others by `name`, over the channel of `suite`.
     pub fn start(stage: &Stage, suite: &str, who: &'static str, name: &Name) -> Result<Self, String> {
         let (line, theirs) = line()?;
-        let arguments = [AS_STRANGER, who, suite, stage.wait.name(), name.as_str()];
+        let arguments = [AS_UNRELATED, who, suite, stage.wait.name(), name.as_str()];
         let child = stage.fork(who, || Err(stage.exec(OwnedFd::from(theirs), &arguments)))?;
         Ok(Self { who, child, line })
     }
@@ -152,11 +152,11 @@ impl Stranger {
 }
 
 /// What [`run`](super::run) does first: where this process was started anew, it does what it was started for, and ends.
-pub(super) fn play_if_started_anew(suites: &[Suite]) {
+pub(crate) fn play_if_started_anew(suites: &[Suite]) {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        [AS_STRANGER, who, suite, wait, name] => {
+        [AS_UNRELATED, who, suite, wait, name] => {
             exit(Stage::continued(who, wait.parse().unwrap_or_default(), |stage| {
                 let role = suites.iter().filter(|other| other.name == suite).find_map(|suite| suite.stranger);
                 let role = role.ok_or_else(|| format!("nobody plays {suite} here: give its suite to `run`"))?;
@@ -178,10 +178,10 @@ pub(super) fn play_if_started_anew(suites: &[Suite]) {
 }
 
 /// A stranger's life: tasks, until there are no more.
-pub(super) fn play<C: Rendezvous>(stage: &Stage, name: &Name, mut line: UnixStream) -> Verdict {
+pub(crate) fn play<C: Rendezvous>(stage: &Stage, name: &Name, mut line: UnixStream) -> Verdict {
     let inherited = Inherited::now()?;
     let mut side = None;
-    let mut storm = None;
+    let mut signals = None;
     while let Some((task, number)) = next(&mut line)? {
         let linked = side.as_mut().ok_or("no link yet");
         let answer = match task {
@@ -217,7 +217,7 @@ pub(super) fn play<C: Rendezvous>(stage: &Stage, name: &Name, mut line: UnixStre
                 linked?.close();
                 Answer::Done
             }
-            Task::Suffer => done(Storm::rise(INTERVAL).map(|risen| storm = Some(risen)))?,
+            Task::Suffer => done(Signals::start(INTERVAL).map(|started| signals = Some(started)))?,
             Task::Exec => return inherited.alone_survive(stage),
         };
         link::tell(&mut line, answer as u64)?;
@@ -242,7 +242,7 @@ fn next(line: &mut UnixStream) -> Result<Option<(Task, u64)>, String> {
 }
 
 /// The descriptors that a process had before it opened a channel and that an `exec` keeps.
-pub(super) struct Inherited(String);
+pub(crate) struct Inherited(String);
 
 impl Inherited {
     /// Those of now.

@@ -1,16 +1,16 @@
 //! How links end cleanly: closed, passed on, dropped in any order, and not to be had after an `exec`.
 
-use super::{
+use crate::{
     Clause, Verdict,
     link::{GONE, Side},
     stage::{Stage, finish, join},
-    strangers::Inherited,
+    unrelated::Inherited,
     waiting::fill_up,
 };
-use crate::{Channel, Endpoint, Framing, Reliability, Wait};
+use ipc_core::{Channel, Endpoint, Framing, Reliability, Wait};
 use std::{thread, thread::sleep, time::Duration};
 
-pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
+pub(crate) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
     let message = C::SPEC.framing == Framing::Message;
     vec![
         Clause::new("closed_while_receiving", closed_while_receiving::<C>),
@@ -29,25 +29,25 @@ pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
 }
 
 /// Long enough for the other side to be asleep in its call.
-pub(super) const MEANWHILE: Duration = Duration::from_millis(5);
+pub(crate) const MEANWHILE: Duration = Duration::from_millis(5);
 /// What the wait for the peer's end may have as its deadline: mechanisms wait in another way where there is one.
-pub(super) const DEADLINES: [Option<Duration>; 2] = [None, Some(Duration::from_secs(60))];
+pub(crate) const DEADLINES: [Option<Duration>; 2] = [None, Some(Duration::from_secs(60))];
 
 /// Receives the end, and again the end.
-pub(super) fn hear_the_end<E: Endpoint>(side: &mut Side<E>) -> Verdict {
+pub(crate) fn hear_the_end<E: Endpoint>(side: &mut Side<E>) -> Verdict {
     side.hear_error(&GONE)?;
     side.hear_error(&GONE)
 }
 
 /// Tells the peer, and receives its end under `deadline`.
-pub(super) fn await_the_end<E: Endpoint>(side: &mut Side<E>, deadline: Option<Duration>) -> Verdict {
+pub(crate) fn await_the_end<E: Endpoint>(side: &mut Side<E>, deadline: Option<Duration>) -> Verdict {
     side.set_timeout(deadline)?;
     side.tell(0)?;
     hear_the_end(side)
 }
 
 /// Fills the channel, tells the peer, and is held back under `deadline` until the peer's end shows.
-pub(super) fn say_against_the_wall<C: Channel>(side: &mut Side<C::Endpoint>, deadline: Option<Duration>) -> Verdict {
+pub(crate) fn say_against_the_wall<C: Channel>(side: &mut Side<C::Endpoint>, deadline: Option<Duration>) -> Verdict {
     if C::SPEC.reliability == Reliability::Reliable {
         fill_up(side)?;
     }
@@ -57,7 +57,7 @@ pub(super) fn say_against_the_wall<C: Channel>(side: &mut Side<C::Endpoint>, dea
 }
 
 /// Sends until the end of the peer shows. A lossy mechanism need not tell the sender, it only may not hang.
-pub(super) fn say_until_the_end<C: Channel>(side: &mut Side<C::Endpoint>) -> Verdict {
+pub(crate) fn say_until_the_end<C: Channel>(side: &mut Side<C::Endpoint>) -> Verdict {
     if C::SPEC.reliability == Reliability::Lossy {
         for _ in 0..200 {
             match side.end().send(&[0; 100]) {

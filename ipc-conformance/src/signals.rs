@@ -1,4 +1,4 @@
-//! A storm of signals: an interval timer whose handler lets system calls fail with `EINTR`.
+//! Signals at short intervals, whose handler lets system calls fail with `EINTR`.
 
 #![allow(unsafe_code)]
 
@@ -10,23 +10,23 @@ use std::{
 };
 
 /// Time between two signals.
-pub(super) const INTERVAL: Duration = Duration::from_micros(100);
+pub(crate) const INTERVAL: Duration = Duration::from_micros(100);
 
-static SIGNALS: AtomicU64 = AtomicU64::new(0);
+static COUNT: AtomicU64 = AtomicU64::new(0);
 
-extern "C" fn count(_: i32) {
-    SIGNALS.fetch_add(1, Relaxed);
+extern "C" fn on_signal(_: i32) {
+    COUNT.fetch_add(1, Relaxed);
 }
 
-/// Rages in this process until it is dropped.
+/// Signals that keep coming to this process until this is dropped.
 #[derive(Debug)]
-pub(super) struct Storm;
+pub(crate) struct Signals;
 
-impl Storm {
+impl Signals {
     /// A signal every `interval`.
-    pub fn rise(interval: Duration) -> Result<Self, String> {
+    pub fn start(interval: Duration) -> Result<Self, String> {
         // No SA_RESTART: the calls that the manual lets restart must be interrupted, too (signal(7)).
-        let action = SigAction::new(SigHandler::Handler(count), SaFlags::empty(), SigSet::empty());
+        let action = SigAction::new(SigHandler::Handler(on_signal), SaFlags::empty(), SigSet::empty());
         // SAFETY: the handler only adds to an atomic, which is async-signal-safe (signal-safety(7)).
         unsafe { sigaction(Signal::SIGALRM, &action) }.map_err(|errno| format!("sigaction: {errno}"))?;
         set_interval(interval)?;
@@ -34,12 +34,12 @@ impl Storm {
     }
 
     /// How many signals this process has had.
-    pub fn signals(&self) -> u64 {
-        SIGNALS.load(Relaxed)
+    pub fn count(&self) -> u64 {
+        COUNT.load(Relaxed)
     }
 }
 
-impl Drop for Storm {
+impl Drop for Signals {
     fn drop(&mut self) {
         let _ = set_interval(Duration::ZERO);
     }

@@ -1,13 +1,13 @@
 //! What arrives: order, content, boundaries, limits.
 
-use super::{
+use crate::{
     Clause, Verdict,
     link::{GONE, noise},
     stage::Stage,
 };
-use crate::{Buffer, Channel, Endpoint, Error, Framing, Options};
+use ipc_core::{Buffer, Channel, Endpoint, Error, Framing, Options};
 
-pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
+pub(crate) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
     let stream = C::SPEC.framing == Framing::Stream;
     let message = "a byte stream has no messages of its own";
     vec![

@@ -1,16 +1,16 @@
-//! What strangers try, and how private what a mechanism makes is.
+//! What unrelated try, and how private what a mechanism makes is.
 //!
 //! No mechanism's names are written down here. What it makes is what stands in its journal and among its descriptors while it
 //! binds; what others can predict is what two processes make that bind the same name.
 
-use super::{
+use crate::{
     Suite, Verdict,
+    signals::{INTERVAL, Signals},
     stage::{Stage, join},
-    storm::{INTERVAL, Storm},
     surroundings::{become_ordinary, root},
     waiting::on_time,
 };
-use crate::{
+use ipc_core::{
     Channel, Endpoint, Error, Framing, Name, Options, Rendezvous,
     leftovers::{Row, sysv_table},
     objects::{self, Object, SocketAddress},
@@ -42,13 +42,13 @@ use std::{
 
 impl Suite {
     /// That what [`Channel::pair`] makes is closed to others.
-    pub fn private<C: Channel + 'static>() -> Self {
+    pub fn security<C: Channel + 'static>() -> Self {
         Self::new(C::SPEC.name).staged("a_pair_is_private", || Ok(()), a_pair_is_private::<C>)
     }
 
     /// That what [`Rendezvous::bind`] makes is closed to others, and that nobody takes for his own what others have made.
     #[must_use]
-    pub fn against_intruders<C: Rendezvous + 'static>(self) -> Self {
+    pub fn security_by_name<C: Rendezvous + 'static>(self) -> Self {
         assert_eq!(self.name, C::SPEC.name, "the suite is for another channel");
         self.staged("a_binder_is_private", || Ok(()), a_binder_is_private::<C>)
             .staged("what_is_planted_is_refused", || Ok(()), what_is_planted_is_refused::<C>)
@@ -61,13 +61,13 @@ impl Suite {
 
 const MEANWHILE: Duration = Duration::from_millis(50);
 /// For what must not take long, on a machine that is busy.
-pub(super) const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
-pub(super) fn words(error: impl std::fmt::Display) -> String {
+pub(crate) fn words(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-pub(super) fn options(timeout: Duration) -> Options {
+pub(crate) fn options(timeout: Duration) -> Options {
     Options { timeout: Some(timeout), ..Options::default() }
 }
 
@@ -114,7 +114,7 @@ fn meets_its_peer<C: Rendezvous>(child: Child, name: &Name) -> Verdict {
 }
 
 /// What stands under a process in the journal.
-pub(super) fn made_by(pid: u32) -> Result<Vec<Object>, String> {
+pub(crate) fn made_by(pid: u32) -> Result<Vec<Object>, String> {
     let folder = objects::directory().map_err(words)?;
     let entries = fs::read_dir(&folder).map_err(words)?.flatten().map(|entry| entry.path());
     let ours = entries.filter(|path| {
@@ -179,7 +179,7 @@ fn are_private(made: &[Object]) -> Verdict {
     })
 }
 
-pub(super) fn descriptors(pid: u32) -> Result<BTreeSet<u32>, String> {
+pub(crate) fn descriptors(pid: u32) -> Result<BTreeSet<u32>, String> {
     let folder = format!("/proc/{pid}/fd");
     // Entries keep the folder open: its own descriptor is gone when they are.
     let listed: Vec<_> = fs::read_dir(&folder).map_err(words)?.flatten().map(|file| file.file_name()).collect();
@@ -419,7 +419,7 @@ fn a_silent_peer_is_given_up<C: Rendezvous>(stage: &Stage) -> Verdict {
         let why = "it has no socket where the two meet".to_owned();
         return Err(stage.lacks("a silent peer", &Error::Unsupported { what: "clause", why }));
     }
-    let _storm = Storm::rise(INTERVAL)?;
+    let _signals = Signals::start(INTERVAL)?;
     let verdict = on_time("connect", MEANWHILE, || {
         objects::directory().map_err(words)?;
         let _silent = Planted::new(&object, Plant::Socket, &meeting)?;
@@ -456,7 +456,7 @@ fn a_silent_peer_is_given_up<C: Rendezvous>(stage: &Stage) -> Verdict {
 
 /// What another user is told who tries everything that can be done with a name.
 fn attempts(object: &Object) -> Vec<(&'static str, nix::Result<()>)> {
-    let os = |result: crate::Result<()>| match result {
+    let os = |result: ipc_core::Result<()>| match result {
         Err(Error::Os { source, .. }) => Err(source),
         other => other.map_err(|_| Errno::UnknownErrno),
     };
@@ -582,7 +582,7 @@ fn another_user_is_turned_away<C: Rendezvous>(stage: &Stage) -> Verdict {
     meets_its_peer::<C>(child, &name)
 }
 
-/// Where the binder waits for its peer it hangs up on strangers; at its other sockets it looks when the peer has come.
+/// Where the binder waits for its peer it hangs up on unrelated; at its other sockets it looks when the peer has come.
 fn is_hung_up(socket: &impl AsRawFd) -> Verdict {
     let began = Instant::now();
     loop {

@@ -1,31 +1,14 @@
 //! A byte stream over a pair of pipes, with a fault.
 
 use crate::{FORGETS_PART, NAMES, TEARS};
-use ipc_core::{
-    Channel, Copies, Custody, Endpoint, Error, Framing, Options, Reach, Reliability, Result, Spec, stream::StreamEnd,
-};
+use ipc_core::{Channel, Endpoint, Error, Options, Result, Spec, stream::StreamEnd};
 use std::{io::pipe, os::fd::OwnedFd, time::Duration};
 
 /// A pair of pipes with a `FAULT`.
 pub struct Streams<const FAULT: u8>;
 
 impl<const FAULT: u8> Channel for Streams<FAULT> {
-    const SPEC: Spec = Spec {
-        name: NAMES[FAULT as usize],
-        summary: "a byte stream with a fault",
-        framing: Framing::Stream,
-        reliability: Reliability::Reliable,
-        reach: Reach::Inherited,
-        objects: "2 pipes",
-        limit: "none",
-        declared_copies: Copies::of(2),
-        custody: Custody::Channel,
-        peer_death: "end of file, EPIPE",
-        trust: "no name to open",
-        good_for: "nothing",
-        bad_for: "everything",
-        manual: "pipe(7)",
-    };
+    const SPEC: Spec = Spec::new(NAMES[FAULT as usize], "a byte stream with a fault");
     type Endpoint = End<FAULT>;
 
     fn pair(options: &Options) -> Result<(End<FAULT>, End<FAULT>)> {

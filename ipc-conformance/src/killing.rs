@@ -1,12 +1,12 @@
 //! What `SIGKILL` of a process shows at its peer, and what is left of it.
 
-use super::{
+use crate::{
     Clause, Verdict,
+    close::{DEADLINES, MEANWHILE, await_the_end, hear_the_end, say_against_the_wall},
     link::{LINE_FAILED, Side},
-    parting::{DEADLINES, MEANWHILE, await_the_end, hear_the_end, say_against_the_wall},
     stage::{Stage, finish, join, line},
 };
-use crate::{
+use ipc_core::{
     Channel, Custody, Endpoint, Error, Reliability, Result,
     objects::{self, Fate},
     shared::SharedPage,
@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-pub(super) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
+pub(crate) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
     vec![
         Clause::new("killed_while_receiving", killed_while_receiving::<C>),
         Clause::new("killed_after_sending", killed_after_sending::<C>).if_it_holds_messages::<C>(),
@@ -117,7 +117,7 @@ fn killed_receiver<C: Channel>(stage: &Stage) -> Verdict {
 
 /// The receiver gets all that was sent, each message whole, in order and once; then the end. What the sender was at when it
 /// was killed arrives whole or not at all, and so does what it had sent where that was in its custody.
-pub(super) fn kill_sender<C: Channel>(
+pub(crate) fn kill_sender<C: Channel>(
     stage: &Stage,
     send: impl Fn(&mut C::Endpoint, &[u8]) -> Result<()>,
     recv: impl Fn(&mut C::Endpoint, &mut [u8]) -> Result<usize>,
@@ -149,7 +149,7 @@ pub(super) fn kill_sender<C: Channel>(
 }
 
 /// The sender, whom the full channel may be holding back, is told.
-pub(super) fn kill_receiver<C: Channel>(
+pub(crate) fn kill_receiver<C: Channel>(
     stage: &Stage,
     send: impl Fn(&mut C::Endpoint, &[u8]) -> Result<()>,
     recv: impl Fn(&mut C::Endpoint, &mut [u8]) -> Result<usize>,

@@ -7,8 +7,8 @@ use crate::{
     SURVIVES, SWALLOWS, TAKES, TEARS, TEARS_ITS_OWN, TWICE, UNALIGNED, UNJOURNALED, WELCOMES,
 };
 use ipc_core::{
-    Buffer, Channel, Copies, Custody, Endpoint, Error, Framing, InPlace, Name, Options, Reach, Reliability, Rendezvous,
-    Result, SendInPlace, Sign, Spec,
+    Buffer, Channel, Custody, Endpoint, Error, Framing, InPlace, Name, Options, Reach, Reliability, Rendezvous, Result,
+    SendInPlace, Sign, Spec,
     corruption::Corruption,
     liveness::{hear_exactly, retry_by},
     objects::{self, Object, Owned, SocketAddress},
@@ -54,20 +54,11 @@ static OTHERS: Mutex<Option<[OwnedFd; 2]>> = Mutex::new(None);
 
 impl<const FAULT: u8> Channel for Packets<FAULT> {
     const SPEC: Spec = Spec {
-        name: NAMES[FAULT as usize],
-        summary: "sequenced packets with a fault",
         framing: Framing::Message,
         reliability: if FAULT == FLIPS_AND_LOSES { Reliability::Lossy } else { Reliability::Reliable },
         reach: Reach::Named,
-        objects: "1 socket pair",
-        limit: "16 KiB",
-        declared_copies: Copies::of(2),
         custody: if FAULT == TEARS_ITS_OWN { Custody::Sender } else { Custody::Channel },
-        peer_death: "end of file",
-        trust: "a socket that only this user can open",
-        good_for: "nothing",
-        bad_for: "everything",
-        manual: "unix(7)",
+        ..Spec::new(NAMES[FAULT as usize], "sequenced packets with a fault")
     };
     type Endpoint = End<FAULT>;
 

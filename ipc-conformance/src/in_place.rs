@@ -1,14 +1,14 @@
 //! Payload that is produced where the channel takes it from, and consumed where it lies or in a buffer.
 
-use super::{
+use crate::{
     Clause, Verdict,
+    close::hear_the_end,
     killing::{kill_receiver, kill_sender},
     link::{Side, noise},
-    parting::hear_the_end,
     stage::Stage,
-    waiting::{SHORT, converse_in_storm, fill, on_time},
+    waiting::{SHORT, converse_among_signals, fill, on_time},
 };
-use crate::{Channel, Endpoint, Error, Framing, InPlace, Options, Result, SendInPlace};
+use ipc_core::{Channel, Endpoint, Error, Framing, InPlace, Options, Result, SendInPlace};
 use nix::sys::signal::{Signal, raise};
 use std::{
     thread::sleep,
@@ -16,7 +16,7 @@ use std::{
 };
 
 /// For channels that can do both in place.
-pub(super) fn clauses<C: Channel<Endpoint: InPlace> + 'static>() -> Vec<Clause> {
+pub(crate) fn clauses<C: Channel<Endpoint: InPlace> + 'static>() -> Vec<Clause> {
     let mut clauses = common::<C, Direct>();
     clauses.extend([
         Clause::new("in_place_early_return", early_return::<C>),
@@ -26,7 +26,7 @@ pub(super) fn clauses<C: Channel<Endpoint: InPlace> + 'static>() -> Vec<Clause> 
 }
 
 /// For channels whose receivers need a buffer.
-pub(super) fn send_clauses<C: Channel<Endpoint: SendInPlace> + 'static>() -> Vec<Clause> {
+pub(crate) fn send_clauses<C: Channel<Endpoint: SendInPlace> + 'static>() -> Vec<Clause> {
     common::<C, Buffered>()
 }
 
@@ -269,7 +269,7 @@ fn deadline_in_mid_message<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpo
 
 /// Signals whose handlers let system calls fail with `EINTR` lose nothing.
 fn interrupted<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
-    converse_in_storm::<C>(stage, write, T::take)
+    converse_among_signals::<C>(stage, write, T::take)
 }
 
 /// `SIGKILL` of the one who writes, at any moment of a transfer: all that was sent arrives, whole; then the end.

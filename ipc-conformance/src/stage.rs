@@ -4,11 +4,11 @@
 //! - `Stage::fork` and `join` are for clauses that need other processes, `Stage::exec` for those that share nothing.
 //! - `link::Side` is an end together with what is said and expected on it.
 
-use super::{
+use crate::{
     Outcome, Verdict,
     link::{self, Side},
 };
-use crate::{
+use ipc_core::{
     Channel, Endpoint, Error, Options, Wait,
     leftovers::{self, Stray},
     process::{self, Child, Exit, PANICKED, Watched},
@@ -23,7 +23,7 @@ use std::{
 };
 
 /// A check that runs in a process of its own under a watchdog.
-pub(super) struct Running {
+pub(crate) struct Running {
     process: Watched,
     notes: PipeReader,
     began: SystemTime,
@@ -64,7 +64,7 @@ impl Running {
 type Sides<C> = (Side<<C as Channel>::Endpoint>, Side<<C as Channel>::Endpoint>);
 
 /// What the processes of one trial share: the wait strategy under test and a line to the process that judges.
-pub(super) struct Stage {
+pub(crate) struct Stage {
     /// The strategy under test.
     pub wait: Wait,
     notes: PipeWriter,
@@ -221,19 +221,19 @@ impl Stage {
 }
 
 /// Both ends of a control line: an ordinary socket, never the channel under test.
-pub(super) fn line() -> Result<(UnixStream, UnixStream), String> {
+pub(crate) fn line() -> Result<(UnixStream, UnixStream), String> {
     UnixStream::pair().map_err(|error| format!("socketpair: {error}"))
 }
 
 /// Waits for `children` and adds their failures to `verdict`. A child may end by killing itself ([`Side::die`]).
-pub(super) fn finish<const N: usize>(verdict: Verdict, children: [Child; N]) -> Verdict {
+pub(crate) fn finish<const N: usize>(verdict: Verdict, children: [Child; N]) -> Verdict {
     // Where this side has failed the others may wait for ever; dropping a child kills it.
     verdict.map_err(|why| format!("here: {why}"))?;
     children.map(join).into_iter().collect()
 }
 
 /// Waits for `child`, which must have succeeded or killed itself.
-pub(super) fn join(mut child: Child) -> Verdict {
+pub(crate) fn join(mut child: Child) -> Verdict {
     match child.wait(Duration::MAX).map_err(|error| error.to_string())? {
         Some(Exit::Code(0) | Exit::Signal(Signal::SIGKILL)) => Ok(()),
         exit => Err(format!("process {} ended with {exit:?}", child.pid())),

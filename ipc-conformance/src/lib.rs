@@ -17,32 +17,32 @@
 //! under a watchdog, so that a hang is a failure that names itself; when it has passed, nothing may be left of it in the
 //! system (see [`leftovers`](crate::leftovers)).
 //!
-//! - The clauses of [`Channel`], [`Endpoint`](crate::Endpoint), [`SendInPlace`] and [`InPlace`] play in a forked pair.
+//! - The clauses of [`Channel`], [`Endpoint`](ipc_core::Endpoint), [`SendInPlace`] and [`InPlace`] play in a forked pair.
 //! - Those of [`Rendezvous`] play in processes that share nothing but the name and the options: the test binary starts
-//!   itself anew for each (see `strangers.rs`).
+//!   itself anew for each (see `unrelated.rs`).
 //! - A clause that does not apply, and a mechanism that this kernel lacks, is an ignored test with its reason.
 //!
 //! To add a clause, write it with the words of `stage.rs` and `link.rs`, add a line to the table at the top of its file,
 //! and a channel that breaks it to `ipc-core/tests/conformance_fails/`, which fails as long as a clause has none.
 
+mod close;
 mod corrupt;
 mod in_place;
-mod intruder;
 mod killing;
 mod link;
-mod parting;
 mod pressure;
 mod rendezvous;
+mod security;
+mod signals;
 mod stage;
-mod storm;
-mod strangers;
 pub mod surroundings;
 mod transfer;
+mod unrelated;
 mod waiting;
 
 pub use waiting::on_time;
 
-use crate::{Channel, Custody, InPlace, Reliability, Rendezvous, SendInPlace, Wait, objects};
+use ipc_core::{Channel, Custody, InPlace, Reliability, Rendezvous, SendInPlace, Wait, objects};
 use libtest_mimic::{Arguments, Completion, Trial};
 use stage::{Running, Stage};
 use std::{
@@ -72,7 +72,7 @@ pub struct Suite {
     name: &'static str,
     limit: Duration,
     tests: Vec<Test>,
-    stranger: Option<strangers::Role>,
+    stranger: Option<unrelated::Role>,
 }
 
 struct Test {
@@ -144,10 +144,10 @@ impl Suite {
     /// A test that still runs after this long has hung; see [`Suite::within`].
     pub const LIMIT: Duration = Duration::from_secs(120);
 
-    /// Every clause of [`Channel`] and [`Endpoint`](crate::Endpoint), on every [`Wait`] strategy.
+    /// Every clause of [`Channel`] and [`Endpoint`](ipc_core::Endpoint), on every [`Wait`] strategy.
     pub fn of<C: Channel + 'static>() -> Self {
         let clauses =
-            [transfer::clauses::<C>(), waiting::clauses::<C>(), parting::clauses::<C>(), killing::clauses::<C>()];
+            [transfer::clauses::<C>(), waiting::clauses::<C>(), close::clauses::<C>(), killing::clauses::<C>()];
         Self::new(C::SPEC.name).with(clauses.into_iter().flatten())
     }
 
@@ -189,7 +189,7 @@ impl Suite {
     #[must_use]
     pub fn meeting<C: Rendezvous + 'static>(self) -> Self {
         assert_eq!(self.name, C::SPEC.name, "the suite is for another channel");
-        Self { stranger: Some(strangers::play::<C>), ..self }
+        Self { stranger: Some(unrelated::play::<C>), ..self }
     }
 
     /// A suite without tests, for a crate's own.
@@ -249,12 +249,20 @@ impl Suite {
     }
 }
 
+/// The `main` of a test target for the channel `C`: every clause of [`Channel`] and [`Endpoint`](ipc_core::Endpoint), that what
+/// it makes is closed to other users, and that it leaves nothing where descriptors run out.
+///
+/// A channel that implements more traits has more clauses; see [`Suite`] and [`run_all`].
+pub fn run<C: Channel + 'static>() -> ! {
+    run_all([Suite::of::<C>(), Suite::security::<C>(), Suite::pressure::<C>()])
+}
+
 /// The `main` of a test target with `harness = false`: runs `suites` as `cargo test` runs tests, with its filters, `--list`
 /// and exit code. A process with threads cannot fork, so all of it happens on the main thread. The tests get
 /// [their own temporary folder and namespaces](surroundings::own).
-pub fn run(suites: impl IntoIterator<Item = Suite>) -> ! {
+pub fn run_all(suites: impl IntoIterator<Item = Suite>) -> ! {
     let suites: Vec<_> = suites.into_iter().collect();
-    strangers::play_if_started_anew(&suites);
+    unrelated::play_if_started_anew(&suites);
     let folder = surroundings::own().unwrap_or_else(|error| panic!("a temporary folder: {error}"));
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);

@@ -1,7 +1,7 @@
 //! An end of a channel together with what is said on it, and the check that it arrives.
 
-use super::Verdict;
-use crate::{Custody, Endpoint, Error, Framing, Reliability, Result, Sign, Spec};
+use crate::Verdict;
+use ipc_core::{Custody, Endpoint, Error, Framing, Reliability, Result, Sign, Spec};
 use nix::sys::signal::{Signal, raise};
 use std::{
     io::{Read, Write},
@@ -20,7 +20,7 @@ struct Script {
 static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| noise(0, LONGEST + OFFSETS));
 
 /// Makes what every process of a trial needs.
-pub(super) fn prepare() {
+pub(crate) fn prepare() {
     LazyLock::force(&NOISE);
 }
 
@@ -47,7 +47,7 @@ impl Script {
 }
 
 /// `len` random bytes that `seed` determines.
-pub(super) fn noise(seed: u64, len: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let words = (0..len.div_ceil(8) as u64).map(|i| scramble(seed ^ i.wrapping_mul(0xd6e8_feb8_6659_fd93)));
     let mut bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
     bytes.truncate(len);
@@ -63,10 +63,10 @@ fn scramble(x: u64) -> u64 {
 }
 
 /// An end that shows in whatever way.
-pub(super) const GONE: Error = Error::PeerGone { sign: Sign::EndOfFile };
+pub(crate) const GONE: Error = Error::PeerGone { sign: Sign::EndOfFile };
 
 /// Whether both are the same variant: what it carries depends on the mechanism.
-pub(super) fn same_kind(a: &Error, b: &Error) -> bool {
+pub(crate) fn same_kind(a: &Error, b: &Error) -> bool {
     std::mem::discriminant(a) == std::mem::discriminant(b)
 }
 
@@ -79,7 +79,7 @@ fn beside(lane: u64) -> u64 {
 ///
 /// `say` and `hear` move the next messages of the lane's script, so two sides that call them in step check order and
 /// content of everything. The control line (`tell`, `learn`) is an ordinary socket beside the channel.
-pub(super) struct Side<E> {
+pub(crate) struct Side<E> {
     end: Option<E>,
     spec: Spec,
     line: UnixStream,
@@ -326,15 +326,15 @@ impl<E: Endpoint> Side<E> {
 }
 
 /// How a failure of the control line begins, which is none of the channel.
-pub(super) const LINE_FAILED: &str = "control line";
+pub(crate) const LINE_FAILED: &str = "control line";
 
 /// Tells whoever holds the other end of `line` a word.
-pub(super) fn tell(line: &mut UnixStream, word: u64) -> Verdict {
+pub(crate) fn tell(line: &mut UnixStream, word: u64) -> Verdict {
     line.write_all(&word.to_ne_bytes()).map_err(|error| format!("{LINE_FAILED}: {error}"))
 }
 
 /// Waits for a word from whoever holds the other end of `line`.
-pub(super) fn learn(line: &mut UnixStream) -> std::result::Result<u64, String> {
+pub(crate) fn learn(line: &mut UnixStream) -> std::result::Result<u64, String> {
     let mut word = [0; 8];
     line.read_exact(&mut word).map_err(|error| format!("{LINE_FAILED}: {error}"))?;
     Ok(u64::from_ne_bytes(word))

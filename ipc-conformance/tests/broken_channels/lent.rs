@@ -2,8 +2,8 @@
 
 use crate::{NAMES, REFILLS, REUSES};
 use ipc_core::{
-    Buffer, Channel, Copies, Custody, Endpoint, Error, Framing, Options, Reach, Reliability, Result, SendInPlace, Spec,
-    stream::StreamEnd, transfer::check_len,
+    Buffer, Channel, Copies, Endpoint, Error, Options, Result, SendInPlace, Spec, stream::StreamEnd,
+    transfer::check_len,
 };
 use nix::fcntl::{SpliceFFlags, vmsplice};
 use std::{
@@ -16,20 +16,8 @@ pub struct Lent<const FAULT: u8>;
 
 impl<const FAULT: u8> Channel for Lent<FAULT> {
     const SPEC: Spec = Spec {
-        name: NAMES[FAULT as usize],
-        summary: "slots that a pipe refers to, with a fault",
-        framing: Framing::Stream,
-        reliability: Reliability::Reliable,
-        reach: Reach::Inherited,
-        objects: "2 pipes",
-        limit: "16 KiB, or what is asked for up to 16 MiB",
         declared_copies: Copies { copying: 2, in_place: Some(1) },
-        custody: Custody::Channel,
-        peer_death: "end of file, EPIPE",
-        trust: "no name to open",
-        good_for: "nothing",
-        bad_for: "everything",
-        manual: "vmsplice(2)",
+        ..Spec::new(NAMES[FAULT as usize], "slots that a pipe refers to, with a fault")
     };
     type Endpoint = End<FAULT>;
 

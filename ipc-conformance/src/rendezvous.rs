@@ -1,20 +1,20 @@
-//! Processes that inherit nothing of the channel and find each other by name. The actors are strangers (`strangers.rs`):
+//! Processes that inherit nothing of the channel and find each other by name. The actors are unrelated (`unrelated.rs`):
 //! one binds, one connects, and this process tells them what to do.
 
-use super::{
+use crate::{
     Clause, Verdict,
     stage::Stage,
-    strangers::{Answer, Stranger, Task},
+    unrelated::{Answer, Task, Unrelated},
     waiting::on_time,
 };
-use crate::{Error, Name, Options, Reliability, Rendezvous, leftovers, objects};
+use ipc_core::{Error, Name, Options, Reliability, Rendezvous, leftovers, objects};
 use nix::sys::signal::Signal;
 use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
 
-pub(super) fn clauses<C: Rendezvous + 'static>() -> Vec<Clause> {
+pub(crate) fn clauses<C: Rendezvous + 'static>() -> Vec<Clause> {
     vec![
         Clause::new("bind_then_connect", bind_then_connect::<C>),
         Clause::new("connect_then_bind", connect_then_bind::<C>),
@@ -25,8 +25,8 @@ pub(super) fn clauses<C: Rendezvous + 'static>() -> Vec<Clause> {
         Clause::new("interrupted_while_meeting", interrupted_while_meeting::<C>),
         Clause::new("killed_before_the_peer_came", killed_before_the_peer_came::<C>).alone(),
         Clause::new("killed_while_meeting", killed_while_meeting::<C>).alone(),
-        Clause::new("killed_stranger", killed_stranger::<C>),
-        Clause::new("strangers_exec", strangers_exec::<C>),
+        Clause::new("killed_unrelated", killed_unrelated::<C>),
+        Clause::new("unrelated_exec", unrelated_exec::<C>),
     ]
 }
 
@@ -42,15 +42,15 @@ const TWO: u64 = 500;
 /// The two who meet.
 const ROLES: [Task; 2] = [Task::Bind, Task::Connect];
 
-fn start<C: Rendezvous>(stage: &Stage, role: Task, name: &Name) -> Result<Stranger, String> {
+fn start<C: Rendezvous>(stage: &Stage, role: Task, name: &Name) -> Result<Unrelated, String> {
     let who = if role == Task::Bind { "binder" } else { "connector" };
-    Stranger::start(stage, C::SPEC.name, who, name)
+    Unrelated::start(stage, C::SPEC.name, who, name)
 }
 
-/// Two strangers, linked: the one of `first` came first. The binder is the first of the two.
-fn meet<C: Rendezvous>(stage: &Stage, first: Task, name: &Name) -> Result<[Stranger; 2], String> {
-    let mut strangers = [start::<C>(stage, Task::Bind, name)?, start::<C>(stage, Task::Connect, name)?];
-    let [binder, connector] = &mut strangers;
+/// Two unrelated, linked: the one of `first` came first. The binder is the first of the two.
+fn meet<C: Rendezvous>(stage: &Stage, first: Task, name: &Name) -> Result<[Unrelated; 2], String> {
+    let mut unrelated = [start::<C>(stage, Task::Bind, name)?, start::<C>(stage, Task::Connect, name)?];
+    let [binder, connector] = &mut unrelated;
     let order = if first == Task::Bind { [binder, connector] } else { [connector, binder] };
     let [early, late] = order;
     let second = if first == Task::Bind { Task::Connect } else { Task::Bind };
@@ -59,7 +59,7 @@ fn meet<C: Rendezvous>(stage: &Stage, first: Task, name: &Name) -> Result<[Stran
     late.ask(second, 0)?;
     early.answers(Answer::Done)?;
     late.answers(Answer::Done)?;
-    Ok(strangers)
+    Ok(unrelated)
 }
 
 /// Returns once the one who was asked for `role` waits for its peer. A name can be seen; a connector leaves no trace.
@@ -76,15 +76,15 @@ fn waits<C: Rendezvous>(role: Task, name: &Name) -> Verdict {
 }
 
 /// Moves messages from one to the other, all of which must arrive in order.
-fn pass(from: &mut Stranger, to: &mut Stranger, messages: u64) -> Verdict {
+fn pass(from: &mut Unrelated, to: &mut Unrelated, messages: u64) -> Verdict {
     from.ask(Task::Say, messages)?;
     to.ask(Task::Hear, messages)?;
     from.answers(Answer::Done)?;
     to.answers(Answer::Done)
 }
 
-/// What two strangers have to say each other: both directions, then the last words of `one` and the end.
-fn talk<C: Rendezvous>(stage: &Stage, [mut one, mut other]: [Stranger; 2]) -> Verdict {
+/// What two unrelated have to say each other: both directions, then the last words of `one` and the end.
+fn talk<C: Rendezvous>(stage: &Stage, [mut one, mut other]: [Unrelated; 2]) -> Verdict {
     let (bursts, messages) = match C::SPEC.reliability {
         Reliability::Reliable => (2, stage.rounds(1000)),
         // Nothing acknowledges, so a burst must fit the receiver's buffer.
@@ -130,7 +130,7 @@ fn name_is_gone<C: Rendezvous>(stage: &Stage) -> Verdict {
         pass(&mut b, &mut a, 4)?;
     }
     is_gone::<C>(&name)?;
-    [a, b, c, d].into_iter().try_for_each(Stranger::dismiss)
+    [a, b, c, d].into_iter().try_for_each(Unrelated::dismiss)
 }
 
 /// A name that somebody is binding is an error at once, and does not disturb him.
@@ -191,7 +191,7 @@ fn two_connectors<C: Rendezvous>(stage: &Stage) -> Verdict {
 fn nobody_there<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
     let timeout = Duration::from_millis(SCANT / 2);
-    let alone = |what: &str, call: fn(&Name, &Options) -> crate::Result<C::Endpoint>| {
+    let alone = |what: &str, call: fn(&Name, &Options) -> ipc_core::Result<C::Endpoint>| {
         on_time(what, timeout, || {
             let began = Instant::now();
             match call(&name, &stage.options_within(timeout)) {
@@ -212,8 +212,8 @@ fn nobody_there<C: Rendezvous>(stage: &Stage) -> Verdict {
 /// prolong a deadline.
 fn interrupted_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
-    let mut strangers = [start::<C>(stage, Task::Bind, &name)?, start::<C>(stage, Task::Connect, &name)?];
-    for (stranger, role) in strangers.iter_mut().zip(ROLES) {
+    let mut unrelated = [start::<C>(stage, Task::Bind, &name)?, start::<C>(stage, Task::Connect, &name)?];
+    for (stranger, role) in unrelated.iter_mut().zip(ROLES) {
         stranger.does(Task::Suffer, 0)?;
         on_time("bind or connect", Duration::from_millis(SCANT), || {
             let began = Instant::now();
@@ -222,12 +222,12 @@ fn interrupted_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
             Ok(began.elapsed())
         })?;
     }
-    for (stranger, role) in strangers.iter_mut().zip(ROLES) {
+    for (stranger, role) in unrelated.iter_mut().zip(ROLES) {
         stranger.ask(role, AMPLE)?;
         sleep(MEANWHILE);
     }
-    strangers.iter_mut().try_for_each(|stranger| stranger.answers(Answer::Done))?;
-    talk::<C>(stage, strangers)
+    unrelated.iter_mut().try_for_each(|stranger| stranger.answers(Answer::Done))?;
+    talk::<C>(stage, unrelated)
 }
 
 /// A process that is killed while it waits for its peer keeps that peer neither waiting nor deceived. Its name is free for the
@@ -286,7 +286,7 @@ fn killed_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
 }
 
 /// `SIGKILL` of either wakes the other, whether it sleeps to receive or to send.
-fn killed_stranger<C: Rendezvous>(stage: &Stage) -> Verdict {
+fn killed_unrelated<C: Rendezvous>(stage: &Stage) -> Verdict {
     for victim_binds in [false, true] {
         for pastime in [Task::HearTheEnd, Task::SayUntilTheEnd] {
             let [binder, connector] = meet::<C>(stage, Task::Bind, &Name::unique())?;
@@ -303,7 +303,7 @@ fn killed_stranger<C: Rendezvous>(stage: &Stage) -> Verdict {
 }
 
 /// No descriptor of either side survives an `exec`, which therefore is the end for its peer.
-fn strangers_exec<C: Rendezvous>(stage: &Stage) -> Verdict {
+fn unrelated_exec<C: Rendezvous>(stage: &Stage) -> Verdict {
     for binder_execs in [false, true] {
         let [binder, connector] = meet::<C>(stage, Task::Bind, &Name::unique())?;
         let [mut one, mut other] = if binder_execs { [binder, connector] } else { [connector, binder] };

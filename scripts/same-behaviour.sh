@@ -1,0 +1,322 @@
+#!/usr/bin/env bash
+# Does `ipc-bench` still do what it did? Builds the program of two revisions, runs a fixed list of commands with each on the results
+# that are stored in BASE, and compares to the byte what they print, write and exit with. Two minutes beside the builds.
+#
+#   scripts/same-behaviour.sh [--except PATTERN]... BASE [HEAD]
+#
+# BASE and HEAD are commits, or folders with a checkout. HEAD is the working tree by default. A line for each difference: the
+# command or the file, and the head of the diff. A difference whose line matches an extended regular expression PATTERN is
+# intended: it is shown, and does not count.
+#
+# No measured figure is compared: of commands that measure, the list keeps names, columns and keys.
+#
+# Exit codes: 0 equal; 1 different; 2 usage or environment.
+set -euo pipefail
+
+# The commands, one a line, for bash in a folder with `results/` of BASE and what `prepare` adds.
+commands() {
+    local verb folder table file
+    cat <<'END'
+ipc-bench
+ipc-bench --help
+ipc-bench -h
+ipc-bench --version
+ipc-bench help
+ipc-bench rnu
+ipc-bench man
+ipc-bench man --out out/man
+ipc-bench man --out /proc/nowhere
+ipc-bench completions
+ipc-bench completions tcsh
+ipc-bench history
+END
+    for verb in list run gate sample copies faults report export history sweep doctor completions man 'history '{add,show,plot}; do
+        printf 'ipc-bench %s\n' "$verb --help" "$verb -h" "help $verb" "$verb --nonsense"
+    done
+    printf 'ipc-bench completions %s\n' bash zsh fish elvish powershell
+    printf 'ipc-bench list --format %s\n' table csv json xml
+
+    # What is made of stored results. `report --format csv` writes the rows that it read.
+    for folder in results/machines/*; do
+        echo "ipc-bench report $folder --blocks ${folder##*/}.md"
+        printf "ipc-bench report $folder %s\n" '' '--format csv' '--format json' '--table latency' '--format csv --table tables'
+        for table in $tables; do echo "ipc-bench report $folder --format csv --table $table"; done
+        printf 'ipc-bench export %s '"$folder\n" bencher github-latency github-throughput csv
+        printf 'ipc-bench history %s --history out/book.csv\n' "add $folder" "add $folder" show
+    done
+    cat <<'END'
+ipc-bench report
+ipc-bench report nowhere
+ipc-bench report results
+ipc-bench report results/machines/amd-epyc-vm-2cpu --blocks nowhere.md
+ipc-bench report results/machines/amd-epyc-vm-2cpu --blocks results/README.md
+ipc-bench report results/machines/amd-epyc-vm-2cpu --blocks bad/page.md
+ipc-bench export
+ipc-bench export bencher
+ipc-bench export bencher nowhere
+ipc-bench history add
+ipc-bench history add nowhere --history out/book.csv
+ipc-bench history show
+ipc-bench history show --format csv
+ipc-bench history show --format json
+ipc-bench history show latency/pipe --last 3
+ipc-bench history show --last 0
+ipc-bench history show no/such/cell
+ipc-bench history show --history nowhere.csv
+ipc-bench history show --history out/book.csv --format json
+ipc-bench history plot --out out/plots
+ipc-bench history plot memfd --last 7 --out out/few-plots
+ipc-bench history plot --history nowhere.csv
+ipc-bench history plot --out /proc/nowhere
+END
+    # Stored results that are broken.
+    printf 'ipc-bench report %s\n' bad/*/
+    printf 'ipc-bench export bencher %s\n' bad/{latency,throughput}-*/
+    printf 'ipc-bench history add %s --history out/bad.csv\n' bad/{latency,cost,copies}-*/ bad/host.json/
+    for file in bad/*.csv; do
+        printf 'ipc-bench history %s\n' "show --history $file" "add results/machines/amd-epyc-vm-2cpu --history $file"
+    done
+
+    # What is measured, without its figures.
+    cat <<'END'
+ipc-bench run --quick --forks 1 --workload latency,throughput,cost --out out/run | sed -n '/^written/p'; columns 6 out/run/{latency,throughput,cost}.csv; keys <out/run/host.json; grep -h '^#' out/run/README.md; ls out/run/charts; find out/run -delete
+ipc-bench run --workload copies,lifecycle --mechanism pipe,memfd --size 4K --out out/beside | sed -n '/^written/p'; columns 4 out/beside/copies.csv; columns 2 out/beside/lifecycle.csv; find out/beside -delete
+ipc-bench run relay/sendfile --workload relay --out out/relay --format csv | columns 4; find out/relay -delete
+ipc-bench run --quick --forks 1 --size 64 --mechanism pipe,memfd --placement same-core --out out/json --format json | keys; find out/json -delete
+ipc-bench run latency/pipe/64 --quick --forks 1 --out out/csv --format csv | columns 6; find out/csv -delete
+ipc-bench run --quick --forks 1 --mechanism sysv-msgq,posix-mq,udp --size 1M --placement same-core --wait block --workload latency --out out/long --format csv; find out/long -delete
+ipc-bench copies --format csv | columns 9
+ipc-bench copies pipe
+ipc-bench copies memfd/ --size 1K --format json --out out/copies
+ipc-bench faults --kills 2 --format csv --out out/faults | columns 3; columns 3 out/faults/faults.csv; find out/faults -delete
+ipc-bench faults memfd/ --kills 2 --format json --out out/faults | keys; find out/faults -delete
+ipc-bench sample --identify | keys; ipc-bench sample --identify | grep -o '"ways".*'
+ipc-bench sample latency/pipe/64/same-core/block/copy | keys
+ipc-bench sample throughput/memfd/4096/same-core/block/in-place | keys
+ipc-bench sample copies/pipe/64/copy
+ipc-bench sample copies/pipe/64/in-place
+ipc-bench doctor --format csv | columns 2
+ipc-bench doctor --format json | keys
+ipc-bench doctor | grep -v '^ '
+ipc-bench sweep --dry-run
+ipc-bench sweep --format csv
+ipc-bench sweep --format json
+ipc-bench sweep --foreign
+ipc-bench sweep
+END
+    # What is refused.
+    sed 's/^/ipc-bench /' <<'END'
+run --mechanism tube
+run --mechanism pip
+run --workload speed
+run --placement moon
+run --wait nap
+run --access osmosis
+run no/such/cell
+run --size 0
+run --size 64,1T
+run --size 65M
+run --forks 0
+run --cpus 1
+run --cpus 0,0
+run --cpus 0,4095
+run --quick --full
+run --format csv --quick
+run --format csv --quick --workload latency --table cost
+run --table cost
+run --table tables
+run --workload copies --size 64,512
+run --workload relay --size 64
+run --workload relay,lifecycle --wait spin
+run --access in-place --mechanism pipe
+run --quick latency/pipe --out /proc/nowhere
+run --quick latency/pipe --out /dev/null
+run --quick --mechanism udp --size 1M --workload latency --out out/nothing
+copies no/such/subject
+copies --size 64
+copies pipe --out /proc/nowhere
+copies pipe --out results/machines/amd-epyc-vm-2cpu
+faults --kills 1
+faults pipe/nap
+faults pipe/ --out /proc/nowhere
+sample
+sample pipe
+sample latency/tube/64/same-core/block/copy
+sample latency/pipe/0/same-core/block/copy | keys
+sample latency/pipe/64/same-core/block/in-place
+sample lifecycle/pipe/64/same-core/block/copy
+sample copies/pipe/64M/copy
+sample --warm-up 0 latency/pipe/64/same-core/block/copy
+sample --measure 1001 latency/pipe/64/same-core/block/copy
+gate
+gate --base nowhere
+gate --base nowhere --head nowhere
+gate --base nowhere --head README.md
+gate --base README.md --head .
+gate --base README.md --head README.md
+gate --base nowhere --head nowhere --plan half
+gate --base nowhere --head nowhere --seed x
+gate --base nowhere --head nowhere no/such/cell
+gate --base nowhere --head "$(command -v ipc-bench)" --plan smoke
+sweep --format xml
+doctor --format xml
+END
+}
+tables='latency throughput cost copies lifecycle relay faults'
+
+# For the list: the first COUNT columns of CSV (no column that the list takes is quoted), and the keys of JSON.
+columns() {
+    local count=$1
+    shift
+    for file in "${@:-/dev/stdin}"; do sed -n 1p "$file"; sed 1d "$file" | cut -d, -f "-$count"; done
+}
+keys() { grep -o '"[a-z][a-z0-9_]*": *' | sort -u; }
+
+# Adds to the stored results what the list needs: pages without their measured blocks, broken files, a journal of the dead.
+prepare() {
+    local folder table file line journal=tmp/ipc-bench-$EUID
+    for folder in results/machines/*; do
+        sed '/^<!-- [a-z]* of .* -->$/,/^<!-- \/[a-z]* -->$/{//!d}' README.md >"${folder##*/}.md"
+    done
+    mkdir -p out bad
+    printf '<!-- latency of x -->\n' >bad/page.md
+    for table in $tables; do
+        file=$(echo results/machines/*/"$table.csv" | cut -d' ' -f1)
+        mkdir bad/"$table"-{empty,header,column,field,short,two,key}
+        : >"bad/$table-empty/$table.csv"
+        sed -n 1p "$file" >"bad/$table-header/$table.csv"
+        sed -n 1,3p "$file" | cut -d, -f 2- >"bad/$table-column/$table.csv"
+        sed -n 1,3p "$file" | sed '3s/\([0-9][0-9.]*,\)[0-9][0-9.]*,/\1many,/' >"bad/$table-field/$table.csv"
+        sed -n 1,3p "$file" | sed '3s/,[^,]*,[^,]*$//' >"bad/$table-short/$table.csv"
+        sed -n '1,2p;2p' "$file" >"bad/$table-two/$table.csv"
+        sed -n 1,2p "$file" | sed '2s/,[a-z-]*,/,tube,/' >"bad/$table-key/$table.csv"
+    done
+    for file in host.json all.hlog; do
+        mkdir "bad/$file"
+        cp results/machines/amd-epyc-vm-2cpu/{latency.csv,host.json,all.hlog} "bad/$file"
+        sed -i '1s/./x/' "bad/$file/$file"
+    done
+    : >bad/empty.csv
+    sed -n '1,3p' results/history.csv | sed '3s/latency/speed/' >bad/cell.csv
+    sed -n '1,3p' results/history.csv | cut -d, -f 1-3 >bad/column.csv
+    sed -n '1,3p' results/history.csv | sed '3s/,.*//' >bad/short.csv
+
+    mkdir -p -m 700 "$journal"
+    line=b00112233445566778899aabbccddeeff-n1-p0
+    echo "path $PWD/$journal/1.fifo" >"$journal/4242-$line-00000000000000a1"
+    echo "posix-shm /elsewhere" >"$journal/4243-$line-00000000000000a2"
+    echo "nonsense" >"$journal/4244-$line-00000000000000a3"
+    mkfifo -m 600 "$journal/1.fifo"
+}
+
+usage() { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; }
+fail() { echo "same-behaviour: $*" >&2; exit 2; }
+
+# The commit of revision $1 in this repository.
+commit() { git -C "$root" rev-parse --quiet --verify "$1^{commit}" || fail "'$1' is neither a commit nor a folder with a checkout"; }
+is_checkout() { [[ -e $1/.git && -e $1/Cargo.toml ]]; }
+
+# Copies the program of $1, a commit or a checkout, to the file $2.
+build() {
+    local tree=$1 kept='' target=${CARGO_TARGET_DIR:-target}
+    if ! is_checkout "$1"; then
+        kept=$cache/$(commit "$1") tree=$cache/tree
+        [ ! -e "$kept" ] || { cp "$kept" "$2"; return; }
+        [ -e "$tree/.git" ] || git worktree add --quiet --force --detach "$tree" "$1"
+        git -C "$tree" checkout --quiet --detach "$(commit "$1")"
+        target=$cache/build
+    fi
+    # Without optimisation: it prints the same, and is built sooner.
+    (cd "$tree" && cargo build --target-dir "$target" --quiet --locked -p bench-harness --bin ipc-bench) || fail "'$1' does not build"
+    (cd "$tree" && cp "$target/debug/ipc-bench" "$2")
+    [ -z "$kept" ] || cp "$2" "$kept"
+}
+
+# The stored results and the page of $1, a commit or a checkout, in the current folder.
+stored() {
+    local tree=$root of=$1
+    if is_checkout "$1"; then tree=$1 of=HEAD; fi
+    git -C "$tree" archive "$of" results README.md | tar -x
+}
+
+# Runs the list with the program $1. Leaves in the folder $2 what each command said, by number, and what they wrote.
+observe() {
+    local program=$1 kept=$2 number=0 line code
+    # In the same folder for both, so that paths are equal.
+    mkdir -p "$work/stage/tmp" "$work/bin" "$kept/said"
+    cp "$program" "$work/bin/ipc-bench"
+    cd "$work/stage"
+    stored "$base"
+    prepare
+    while IFS= read -r line; do
+        number=$((number + 1))
+        code=0
+        env -i PATH="$work/bin:$PATH" HOME="$HOME" TMPDIR="$work/stage/tmp" LC_ALL=C \
+            "${isolated[@]}" timeout --kill-after=5 200 bash -o pipefail -c "$(declare -f columns keys); $line" \
+            </dev/null >"$work/stdout" 2>"$work/stderr" || code=$?
+        { echo "$line"; cat "$work/stdout"; sed '/ left, now /d; s/^/stderr: /' "$work/stderr"; echo "exit code $code"; } \
+            >"$kept/said/$(printf %03d $number)"
+    done < <(commands)
+    rm -rf tmp
+    cd "$root"
+    mv "$work/stage" "$kept/wrote"
+}
+
+# Prints the differences between the folders $1 and $2; fails where one counts.
+compare() {
+    local file title status=0 said=0
+    while IFS= read -r file; do
+        ! cmp -s "$1/$file" "$2/$file" || continue
+        case $file in
+        ./said/*) title=$(sed -n 1p "$1/$file") ;;
+        *) title="writes ${file#./wrote/}" ;;
+        esac
+        if matches "$title"; then echo "intended: $title"; else status=1; echo "DIFFERS: $title"; fi
+        diff -uNa "$1/$file" "$2/$file" | sed '1,2d' | cut -c -200 | sed -n '1,12s/^/    /p'
+    done < <(for side in "$1" "$2"; do (cd "$side" && find . -type f); done | sort -u)
+    return $status
+}
+matches() {
+    local pattern
+    for pattern in "${except[@]}"; do [[ ! $1 =~ $pattern ]] || return 0; done
+    return 1
+}
+
+except=()
+while (($#)); do
+    case $1 in
+    --except)
+        (($# > 1)) || fail "--except takes a PATTERN"
+        [[ '' =~ $2 ]] || (($? < 2)) || fail "'$2' is no extended regular expression"
+        except+=("$2")
+        shift 2
+        ;;
+    --help | -h) usage; exit ;;
+    -*) fail "there is no option '$1': see --help" ;;
+    *) break ;;
+    esac
+done
+(($# == 1 || $# == 2)) || { usage >&2; exit 2; }
+root=$(cd "$(dirname "$0")/.." && pwd)
+base=$1 head=${2:-$root}
+for side in base head; do
+    if is_checkout "${!side}"; then found=$(cd "${!side}" && pwd); else found=$(commit "${!side}"); fi
+    printf -v "$side" %s "$found"
+done
+cd "$root"
+cache=$root/target/same-behaviour
+mkdir -p "$cache"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# Message queues of others count against the same limits, where they may be kept apart.
+isolated=()
+! unshare --ipc true 2>/dev/null || isolated=(unshare --ipc)
+
+for side in base head; do build "${!side}" "$work/$side"; done
+for side in base head; do observe "$work/$side" "$work/of-$side"; done
+count=$(find "$work/of-base" -type f | wc -l)
+if compare "$work/of-base" "$work/of-head"; then
+    echo "equal: $(find "$work/of-base/said" -type f | wc -l) commands, $count outputs and files"
+else
+    exit 1
+fi
