@@ -2,11 +2,11 @@
 # Does `ipc-bench` still do what it did? Builds the program of two revisions, runs a fixed list of commands with each on the results
 # that are stored in BASE, and compares to the byte what they print, write and exit with. Two minutes beside the builds.
 #
-#   scripts/same-behaviour.sh [--except PATTERN]... BASE [HEAD]
+#   scripts/same-behaviour.sh [--only PATTERN] [--except PATTERN]... BASE [HEAD]
 #
 # BASE and HEAD are commits, or folders with a checkout. HEAD is the working tree by default. A line for each difference: the
 # command or the file, and the head of the diff. A difference whose line matches an extended regular expression PATTERN is
-# intended: it is shown, and does not count.
+# intended: it is shown, and does not count. With --only, the commands that match PATTERN are run, and no others.
 #
 # No measured figure is compared: of commands that measure, the list keeps names, columns and keys.
 #
@@ -77,6 +77,15 @@ END
         printf 'ipc-bench history %s\n' "show --history $file" "add results/machines/amd-epyc-vm-2cpu --history $file"
     done
 
+    # The gate, with builds whose figures are known (see `stand_in`). It says when it ran, and for how long.
+    for line in 'gate --format table' 'slower --format json' 'fails --format csv'; do
+        echo "echo 0 >calls; ipc-bench gate --base stand-in-base --head stand-in-${line%% *} --plan smoke --seed 7 --out out/$line | timeless; timeless \$(find out/${line%% *} -type f)"
+    done
+    cat <<'END'
+IPC_INJECT=latency ipc-bench gate --base stand-in-base --head stand-in-gate
+IPC_INJECT=latency/pipes:15 ipc-bench gate --base stand-in-base --head stand-in-gate --plan smoke
+ipc-bench gate --base stand-in-base --head stand-in-gate --out /proc/nowhere
+END
     # What is measured, without its figures.
     cat <<'END'
 ipc-bench run --quick --forks 1 --workload latency,throughput,cost --out out/run | sed -n '/^written/p'; columns 6 out/run/{latency,throughput,cost}.csv; keys <out/run/host.json; grep -h '^#' out/run/README.md; ls out/run/charts; find out/run -delete
@@ -157,20 +166,61 @@ gate --base README.md --head README.md
 gate --base nowhere --head nowhere --plan half
 gate --base nowhere --head nowhere --seed x
 gate --base nowhere --head nowhere no/such/cell
-gate --base nowhere --head "$(command -v ipc-bench)" --plan smoke
+gate --base nowhere --head "$(type -P ipc-bench)" --plan smoke
 sweep --format xml
 doctor --format xml
 END
 }
 tables='latency throughput cost copies lifecycle relay faults'
 
-# For the list: the first COUNT columns of CSV (no column that the list takes is quoted), and the keys of JSON.
+# For the list: the program, which says by itself how it ended, as more may follow in a line.
+ipc-bench() {
+    local code=0
+    command ipc-bench "$@" || code=$?
+    echo "exit code $code" >&2
+    return $code
+}
+# The first COUNT columns of CSV (no column that the list takes is quoted), and the keys of JSON.
 columns() {
     local count=$1
     shift
     for file in "${@:-/dev/stdin}"; do sed -n 1p "$file"; sed 1d "$file" | cut -d, -f "-$count"; done
 }
+# In what the gate prints, or in the files that it wrote.
+timeless() {
+    sed ${1:+-i} -E 's/[0-9-]{10}T[0-9:]{8}(\.000\+00:00|Z)/TIME/g; s/(duration_s": ?|BaseTime: |\btime="|smoke, seed 7, )[0-9.]+/\1N/' "$@"
+}
 keys() { grep -o '"[a-z][a-z0-9_]*": *' | sort -u; }
+
+# Makes what stands for builds that the gate compares: copies of bash, which take the file `sample` for what `sample` means.
+stand_in() {
+    local name
+    for name in base gate slower fails; do { cat "$BASH"; printf '\n%s\n' "$name"; } >"stand-in-$name"; done
+    "$work/base" sample --identify >identity.json
+    cat >sample <<'END'
+case $1 in
+--identify) cat identity.json ;;
+copies/*) echo '{"name":"'"$1"'","evidence":"traced","syscalls":2,"copies":2,"touches":2,"faults":0,"missing":{},"error":null,"wrong_payload":false}' ;;
+*)
+    # Figures that depend on the cell and the number of the call alone.
+    read -r calls <calls
+    echo $((++calls)) >calls
+    name=$(tail -n 1 "/proc/$$/exe") percent=0 p50=null p99=null rate=null error=null
+    [[ -z $IPC_INJECT || $1 != "${IPC_INJECT%:*}"* ]] || percent=${IPC_INJECT#*:}
+    case $name-$1 in
+    slower-*/pipe/*) percent=$((percent + 15)) ;;
+    fails-*/posix-shm/*) error='"no room"' ;;
+    esac
+    ns=$((5000 * (100 + percent) + calls * 7919 % 101 * 50))
+    case $error-$1 in
+    null-latency/*) p50=$ns p99=$((2 * ns)) ;;
+    null-*) rate=$((1000000000000 / ns)) ;;
+    esac
+    echo '{"cell":"'"$1"'","p50_ns":'$p50',"p99_ns":'$p99',"msgs_per_s":'$rate',"lost":0,"disturbed":false,"error":'$error',"wrong_payload":false}'
+    ;;
+esac
+END
+}
 
 # Adds to the stored results what the list needs: pages without their measured blocks, broken files, a journal of the dead.
 prepare() {
@@ -207,6 +257,7 @@ prepare() {
     echo "posix-shm /elsewhere" >"$journal/4243-$line-00000000000000a2"
     echo "nonsense" >"$journal/4244-$line-00000000000000a3"
     mkfifo -m 600 "$journal/1.fifo"
+    stand_in
 }
 
 usage() { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; }
@@ -243,20 +294,19 @@ stored() {
 observe() {
     local program=$1 kept=$2 number=0 line code
     # In the same folder for both, so that paths are equal.
-    mkdir -p "$work/stage/tmp" "$work/bin" "$kept/said"
+    mkdir -p "$work/bin" "$kept/said"
     cp "$program" "$work/bin/ipc-bench"
+    cp -a "$work/inputs" "$work/stage"
     cd "$work/stage"
-    stored "$base"
-    prepare
     while IFS= read -r line; do
         number=$((number + 1))
         code=0
         env -i PATH="$work/bin:$PATH" HOME="$HOME" TMPDIR="$work/stage/tmp" LC_ALL=C \
-            "${isolated[@]}" timeout --kill-after=5 200 bash -o pipefail -c "$(declare -f columns keys); $line" \
+            "${isolated[@]}" timeout --kill-after=5 200 bash -o pipefail -c "$(declare -f ipc-bench columns keys timeless); $line" \
             </dev/null >"$work/stdout" 2>"$work/stderr" || code=$?
-        { echo "$line"; cat "$work/stdout"; sed '/ left, now /d; s/^/stderr: /' "$work/stderr"; echo "exit code $code"; } \
+        { echo "$line"; cat "$work/stdout"; sed '/ left, now /d; s/^/stderr: /' "$work/stderr"; echo "line: exit code $code"; } \
             >"$kept/said/$(printf %03d $number)"
-    done < <(commands)
+    done < <(commands | grep -E -- "$only")
     rm -rf tmp
     cd "$root"
     mv "$work/stage" "$kept/wrote"
@@ -282,13 +332,13 @@ matches() {
     return 1
 }
 
-except=()
+except=() only=
 while (($#)); do
     case $1 in
-    --except)
-        (($# > 1)) || fail "--except takes a PATTERN"
+    --except | --only)
+        (($# > 1)) || fail "$1 takes a PATTERN"
         [[ '' =~ $2 ]] || (($? < 2)) || fail "'$2' is no extended regular expression"
-        except+=("$2")
+        if [ "$1" = --only ]; then only=$2; else except+=("$2"); fi
         shift 2
         ;;
     --help | -h) usage; exit ;;
@@ -313,6 +363,11 @@ isolated=()
 ! unshare --ipc true 2>/dev/null || isolated=(unshare --ipc)
 
 for side in base head; do build "${!side}" "$work/$side"; done
+mkdir -p "$work/stage/tmp"
+cd "$work/stage"
+stored "$base"
+prepare
+mv "$work/stage" "$work/inputs"
 for side in base head; do observe "$work/$side" "$work/of-$side"; done
 count=$(find "$work/of-base" -type f | wc -l)
 if compare "$work/of-base" "$work/of-head"; then

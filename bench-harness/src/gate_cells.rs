@@ -109,7 +109,7 @@ mod tests {
         }
     }
 
-    /// `ipc-bench gate --help`, README.md and METHODOLOGY.md say so.
+    /// `ipc-bench gate --help`, README.md and docs/gate.md say so.
     #[test]
     fn only_what_is_said_is_timed() {
         let all: Vec<Cell> = Plan::ALL.iter().flat_map(|&plan| cells(plan, 2).0).collect();

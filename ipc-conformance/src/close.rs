@@ -1,4 +1,4 @@
-//! How links end cleanly: closed, passed on, dropped in any order, and not to be had after an `exec`.
+//! How links end: closed, passed on, dropped in any order, and closed by an `exec`.
 
 use crate::{
     Clause, Verdict,
@@ -77,8 +77,15 @@ pub(crate) fn say_until_the_end<C: Channel>(side: &mut Side<C::Endpoint>) -> Ver
     Ok(())
 }
 
-/// A clean close wakes a receiver that is asleep.
-fn closed_while_receiving<C: Channel>(stage: &Stage) -> Verdict {
+/// A receiver that sleeps learns that its peer closed its end.
+///
+/// The peer's process lives on. `recv` returns `PeerGone`, with a deadline and without, and returns it again when
+/// called again.
+///
+/// Why: many mechanisms tell nobody when the other end is closed. See [`ipc_core::liveness`].
+///
+/// A failing channel sleeps for ever.
+pub fn closed_while_receiving<C: Channel>(stage: &Stage) -> Verdict {
     for deadline in DEADLINES {
         stage.between::<C>(
             |peer| await_the_end(peer, deadline),
@@ -94,8 +101,12 @@ fn closed_while_receiving<C: Channel>(stage: &Stage) -> Verdict {
     Ok(())
 }
 
-/// What was sent before a clean close arrives, then the end.
-fn closed_after_sending<C: Channel>(stage: &Stage) -> Verdict {
+/// What was sent before a close arrives. Then `recv` returns `PeerGone`.
+///
+/// Why: a sender that has nothing more to say closes its end at once.
+///
+/// A failing channel reports the end while messages are left.
+pub fn closed_after_sending<C: Channel>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
             peer.at_most(256).learn()?;
@@ -110,8 +121,12 @@ fn closed_after_sending<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// The same where the one who closes has not read what had been sent to it.
-fn closed_with_unread_messages<C: Channel>(stage: &Stage) -> Verdict {
+/// What was sent before a close arrives, although the closing side has not read what was sent to it.
+///
+/// Why: a TCP socket that is closed with unread data resets the connection, and the reset discards what is on its way.
+///
+/// A failing channel reports the end while messages are left.
+pub fn closed_with_unread_messages<C: Channel>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
             peer.at_most(256).say(5)?;
@@ -129,8 +144,14 @@ fn closed_with_unread_messages<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// A clean close wakes a sender that a full channel holds back.
-fn closed_while_sending<C: Channel>(stage: &Stage) -> Verdict {
+/// A sender that a full channel holds back learns that its peer closed its end.
+///
+/// `send` returns `PeerGone`, with a deadline and without. A lossy mechanism need not tell, but must not hang.
+///
+/// Why: nobody will ever make room.
+///
+/// A failing channel sleeps for ever.
+pub fn closed_while_sending<C: Channel>(stage: &Stage) -> Verdict {
     for deadline in DEADLINES {
         stage.between::<C>(
             |peer| say_against_the_wall::<C>(peer, deadline),
@@ -145,8 +166,14 @@ fn closed_while_sending<C: Channel>(stage: &Stage) -> Verdict {
     Ok(())
 }
 
-/// A stream that ends within a message has no message.
-fn closed_in_mid_message<C: Channel>(stage: &Stage) -> Verdict {
+/// A byte stream that ends within a message has no message.
+///
+/// `recv` returns `PeerGone`. Message mechanisms skip the clause.
+///
+/// Why: the beginning of a message is not a message.
+///
+/// A failing channel returns the part as if it were all of it.
+pub fn closed_in_mid_message<C: Channel>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| match peer.end().recv(&mut [0; 100]) {
             Err(error) if error.is_peer_gone() => Ok(()),
@@ -160,8 +187,12 @@ fn closed_in_mid_message<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// Both ends in one process, used or not, dropped in either order.
-fn dropped_in_one_process<C: Channel>(stage: &Stage) -> Verdict {
+/// Dropping an end in a process that merely holds a copy of it disturbs nobody.
+///
+/// Why: after a fork each process has both ends, and drops the one that is not its own.
+///
+/// A failing channel shuts the link down, so that the other process sees an end that is not there.
+pub fn dropped_in_one_process<C: Channel>(stage: &Stage) -> Verdict {
     for used in [false, true] {
         for swapped in [false, true] {
             let (a, b) = stage.sides::<C>(&stage.options())?;
@@ -206,9 +237,14 @@ impl Copy {
     }
 }
 
-/// The four ends that there are after a fork, used or not, can go in any order. As long as each process has its own,
-/// messages pass; what is left alone at last sees the end.
-fn dropped_in_any_order<C: Channel>(stage: &Stage) -> Verdict {
+/// The four ends that exist after a fork can be dropped in any order, used or not.
+///
+/// While each process has its own end, messages pass. The end that is left last sees `PeerGone`.
+///
+/// Why: nobody can tell which process drops first.
+///
+/// A failing channel ends early, or keeps its peer waiting because a copy still lives.
+pub fn dropped_in_any_order<C: Channel>(stage: &Stage) -> Verdict {
     for (order, used) in Copy::orders().flat_map(|order| [(order, true), (order, false)]) {
         // What was never used has never waited.
         if used || stage.wait == Wait::Block {
@@ -267,14 +303,25 @@ fn drop_in<C: Channel>(stage: &Stage, order: [Copy; 4], used: bool) -> Verdict {
     join(child)
 }
 
-/// A supervisor opens the channel for two children and drops its own copies at once: the children can talk, and each
-/// sees the end of the other.
-fn passed_on<C: Channel>(stage: &Stage) -> Verdict {
+/// A supervisor opens a channel for two children and drops its own copies at once.
+///
+/// The children talk, and each sees the end of the other.
+///
+/// Why: this is how a program starts workers.
+///
+/// A failing channel is bound to the process that opened it.
+pub fn passed_on<C: Channel>(stage: &Stage) -> Verdict {
     supervise::<C>(stage, false)
 }
 
-/// The same with a supervisor that keeps its copies until the children have ended.
-fn passed_on_and_kept<C: Channel>(stage: &Stage) -> Verdict {
+/// A supervisor opens a channel for two children and keeps its copies until they have ended.
+///
+/// The children talk all the same.
+///
+/// Why: this is how the benchmark holds its pairs.
+///
+/// A failing channel mistakes the supervisor for a user of an end.
+pub fn passed_on_and_kept<C: Channel>(stage: &Stage) -> Verdict {
     supervise::<C>(stage, true)
 }
 
@@ -301,8 +348,12 @@ fn supervise<C: Channel>(stage: &Stage, keep: bool) -> Verdict {
     finish(Ok(()), [first, second])
 }
 
-/// An end can be sent to another thread, and back, between any two calls.
-fn sent_to_a_thread<C: Channel>(stage: &Stage) -> Verdict {
+/// An end can move to another thread, and back, between any two calls.
+///
+/// Why: [`Endpoint`] is `Send`.
+///
+/// A failing channel keeps state of one thread, such as a thread id.
+pub fn sent_to_a_thread<C: Channel>(stage: &Stage) -> Verdict {
     let elsewhere = |side: &mut Side<C::Endpoint>, act: fn(&mut Side<C::Endpoint>) -> Verdict| {
         thread::scope(|scope| scope.spawn(|| act(side)).join()).unwrap_or_else(|_| Err("the thread panicked".into()))
     };
@@ -330,8 +381,14 @@ fn sent_to_a_thread<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// No descriptor survives an `exec`, neither of an end that was used nor of one that was not; so it is the end for the peer.
-fn closed_on_exec<C: Channel>(stage: &Stage) -> Verdict {
+/// No descriptor survives an `exec`, of an end that was used and of one that was not.
+///
+/// The peer sees `PeerGone`.
+///
+/// Why: a program that is started must not hold a channel open that it does not know.
+///
+/// A failing channel lacks `O_CLOEXEC` on a descriptor.
+pub fn closed_on_exec<C: Channel>(stage: &Stage) -> Verdict {
     let inherited = Inherited::now()?;
     let unused = stage.pair::<C>(&stage.options())?;
     stage.between::<C>(

@@ -1,4 +1,4 @@
-//! A channel that was found corrupt, and what it is good for afterwards.
+//! What a channel does after it was found corrupt.
 
 use crate::{Verdict, stage::Stage};
 use ipc_core::{Buffer, Channel, Endpoint, Error, Options, Result};
@@ -7,8 +7,15 @@ use std::time::Duration;
 /// More messages than a channel of the smallest capacity takes.
 const MANY: usize = 100_000;
 
-/// Once a receive or a send has returned `Corrupt`, every later one does, although nothing is wrong any more.
-pub(crate) fn for_good<C: Channel>(stage: &Stage, spoil: fn(&mut C::Endpoint), mend: fn(&mut C::Endpoint)) -> Verdict {
+/// Once a call has returned `Corrupt`, every later one does, although the memory is sound again.
+///
+/// The names that the tests print are `corrupt_for_good`. The crate of the mechanism says how its memory is spoilt; see
+/// [`Suite::corrupted_by`](crate::Suite::corrupted_by).
+///
+/// Why: an end that has lost its place in a ring cannot find it again.
+///
+/// A failing channel goes on, and delivers bytes that nobody sent.
+pub fn for_good<C: Channel>(stage: &Stage, spoil: fn(&mut C::Endpoint), mend: fn(&mut C::Endpoint)) -> Verdict {
     let options = Options { capacity: Some(1), ..stage.options_within(Duration::from_millis(1)) };
     for found_by_recv in [true, false] {
         let (mut end, _peer) = stage.pair::<C>(&options)?;

@@ -1,4 +1,7 @@
-//! Payload that is produced where the channel takes it from, and consumed where it lies or in a buffer.
+//! Payload that is written where the channel takes it from, and read where it lies or into a buffer.
+//!
+//! The names that the tests print have the prefix `in_place_`. A channel that is [`InPlace`]
+//! receives by `recv_with` in these clauses, and one that is only [`SendInPlace`] by `recv`.
 
 use crate::{
     Clause, Verdict,
@@ -49,7 +52,7 @@ fn common<C: Channel<Endpoint: SendInPlace> + 'static, T: Taking<C::Endpoint>>()
 }
 
 /// How the receiver takes what was produced in place.
-trait Taking<E> {
+pub trait Taking<E> {
     /// The call.
     const CALL: &'static str;
 
@@ -90,14 +93,24 @@ fn write<E: SendInPlace>(end: &mut E, message: &[u8]) -> Result<()> {
     })
 }
 
-/// Mixed lengths, in order, each as it was written, in slots that are aligned and as long as the message.
-fn order_and_content<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+/// Messages that are written in place arrive once, in order and unchanged.
+///
+/// Each slot is aligned to 8 bytes and as long as the message.
+///
+/// Why: callers cast slots to types of their own.
+///
+/// A failing channel hands out a slot that is unaligned, too long or still in use.
+pub fn order_and_content<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
     let n = stage.rounds(20_000);
     stage.between::<C>(|peer| peer.hear_by(n, T::take), |here| here.say_by(n, write))
 }
 
-/// In place and copying, on one link, in every combination.
-fn mixed_with_copying<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+/// Writing in place and copying work together on one link, in every combination.
+///
+/// Why: the two paths must agree on positions and lengths.
+///
+/// A failing channel alters a message, or waits for one that has come.
+pub fn mixed_with_copying<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
     let n = stage.rounds(1000);
     stage.between::<C>(
         |peer| (0..n).try_for_each(|i| if i % 2 == 0 { peer.hear(1) } else { peer.hear_by(1, T::take) }),
@@ -105,10 +118,15 @@ fn mixed_with_copying<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>
     )
 }
 
-/// Every slot is filled anew as soon as the message before has been sent, and every message arrives as it was then: the
-/// sender is faster than a receiver that stops now and then, so that the channel is full most of the time, over many times
-/// what it holds, in slots for short messages and for long ones.
-fn reuse<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+/// A slot is not written again while its message can still be read.
+///
+/// The sender is faster than a receiver that pauses now and then. So the channel is full most of the time, over many
+/// times what it holds, with short and with long messages.
+///
+/// Why: a mechanism that passes memory by reference must know when the reader is done.
+///
+/// A failing channel delivers a message that its successor has overwritten in part.
+pub fn reuse<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
     let n = stage.rounds(2500);
     for longest in [64, 5000, 64 << 10] {
         let options = Options { max_message: Some(longest), ..stage.options() };
@@ -133,8 +151,15 @@ fn reuse<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stag
 /// Long enough for a sender to fill any channel.
 const PAUSE: Duration = Duration::from_micros(500);
 
-/// A message at the limit passes; one byte more is `TooLarge`, is not filled, and the channel goes on.
-fn limits<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+/// A message at the limit passes. One byte more is `TooLarge`.
+///
+/// The closure does not run for the message that is refused, and the channel goes on. Channels without a limit skip the
+/// clause.
+///
+/// Why: the closure has effects of its own.
+///
+/// A failing channel runs the closure, or writes past the slot.
+pub fn limits<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
     stage.has_a_limit::<C>()?;
     stage.between::<C>(
         |peer| {
@@ -166,9 +191,14 @@ fn limits<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Sta
     )
 }
 
-/// A reader that looks at nothing, or at a part, has received the message all the same: its room is free, and the
-/// next one follows.
-fn early_return<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
+/// A reader that looks at nothing, or at part of a message, has received it.
+///
+/// Its room is free, and the next message follows.
+///
+/// Why: the value that the closure returns must not decide what is received.
+///
+/// A failing channel delivers the message again, or runs full.
+pub fn early_return<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
     let (len, n) = (1000, stage.rounds(20_000));
     stage.between::<C>(
         |peer| {
@@ -190,8 +220,12 @@ fn early_return<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
     )
 }
 
-/// Both calls give up at their deadline, and the closures have not run then.
-fn deadlines<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+/// `send_with` and the receiving call return `TimedOut` at their deadline, and the closures have not run.
+///
+/// Why: a closure that ran means a message that was sent.
+///
+/// A failing channel returns early, late or never, or runs the closure.
+pub fn deadlines<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
     let timeout = Duration::from_millis(15);
     stage.between_with::<C>(
         &stage.options_within(timeout),
@@ -223,8 +257,15 @@ fn deadlines<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &
     )
 }
 
-/// A stream's message that a deadline interrupts was filled once and for all: it goes on where it stopped.
-fn deadline_in_mid_message<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+/// A message of a byte stream that a deadline stops is written once.
+///
+/// The next call with the same length goes on where it stopped, without running the closure again. Message mechanisms
+/// skip the clause.
+///
+/// Why: part of the message has gone, and the closure may write something else the second time.
+///
+/// A failing channel runs the closure again.
+pub fn deadline_in_mid_message<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
     const LEN: usize = 1 << 20;
     let options = Options { max_message: Some(LEN), ..stage.options_within(SHORT) };
     stage.between_with::<C>(
@@ -267,23 +308,41 @@ fn deadline_in_mid_message<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpo
     )
 }
 
-/// Signals whose handlers let system calls fail with `EINTR` lose nothing.
-fn interrupted<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+/// `send_with` and the receiving call lose nothing while signals interrupt them.
+///
+/// Why: they make other system calls than `send` and `recv`.
+///
+/// A failing channel returns `EINTR`, or loses or repeats part of a message.
+pub fn interrupted<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
     converse_among_signals::<C>(stage, write, T::take)
 }
 
-/// `SIGKILL` of the one who writes, at any moment of a transfer: all that was sent arrives, whole; then the end.
-fn killed_sender<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+/// A `SIGKILL` of the writer at any moment of a transfer leaves whole messages only.
+///
+/// All that was sent arrives, and then the receiving call returns `PeerGone`.
+///
+/// Why: the writer can die between writing the payload and publishing it.
+///
+/// A failing channel delivers a torn message, or loses one.
+pub fn killed_sender<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
     kill_sender::<C>(stage, write, T::take)
 }
 
-/// `SIGKILL` of the one who reads, at any moment of a transfer, shows.
-fn killed_receiver<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+/// A writer learns of a `SIGKILL` of the reader at any moment of a transfer.
+///
+/// Why: the reader may hold a slot when it dies.
+///
+/// A failing channel hangs.
+pub fn killed_receiver<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
     kill_receiver::<C>(stage, write, T::take)
 }
 
-/// A message whose writer is killed before it has written all of it is no message.
-fn killed_while_writing<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+/// A message whose writer is killed within the closure is no message.
+///
+/// Why: half of the slot holds the bytes of an earlier message.
+///
+/// A failing channel publishes the slot before the closure has returned.
+pub fn killed_while_writing<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
             peer.at_most(256).say_by(5, write)?;
@@ -302,8 +361,12 @@ fn killed_while_writing<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint
     )
 }
 
-/// A reader that is killed while it looks at a message is gone for the writer.
-fn killed_while_reading<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
+/// A writer learns that its reader was killed within the closure.
+///
+/// Why: the reader's room is never given back.
+///
+/// A failing channel hangs.
+pub fn killed_while_reading<C: Channel<Endpoint: InPlace>>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
             let seen = peer.end().recv_with(|_| raise(Signal::SIGKILL));
@@ -329,8 +392,12 @@ fn write_until_the_end<E: SendInPlace>(side: &mut Side<E>) -> Verdict {
     }
 }
 
-/// What was written before the end arrives; then both calls say that the peer has gone.
-fn peer_gone<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
+/// What was written before the peer was killed arrives. Then both calls return `PeerGone`.
+///
+/// Why: these calls have to look after the peer as `send` and `recv` do.
+///
+/// A failing channel hangs, or reports the end while messages are left.
+pub fn peer_gone<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
             peer.at_most(256).say_by(5, write)?;

@@ -1,4 +1,4 @@
-//! What `SIGKILL` of a process shows at its peer, and what is left of it.
+//! What `SIGKILL` of one process means for its peer, and what is left in the system.
 
 use crate::{
     Clause, Verdict,
@@ -35,8 +35,14 @@ pub(crate) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
     ]
 }
 
-/// `SIGKILL` of the peer wakes a receiver that is asleep.
-fn killed_while_receiving<C: Channel>(stage: &Stage) -> Verdict {
+/// A receiver that sleeps learns that its peer was killed.
+///
+/// `recv` returns `PeerGone`, with a deadline and without.
+///
+/// Why: a killed process runs no code of its own, so only the kernel can tell.
+///
+/// A failing channel sleeps for ever.
+pub fn killed_while_receiving<C: Channel>(stage: &Stage) -> Verdict {
     for deadline in DEADLINES {
         stage.between::<C>(
             |peer| {
@@ -50,8 +56,14 @@ fn killed_while_receiving<C: Channel>(stage: &Stage) -> Verdict {
     Ok(())
 }
 
-/// What was sent before a `SIGKILL` arrives, then the end.
-fn killed_after_sending<C: Channel>(stage: &Stage) -> Verdict {
+/// What was sent before a `SIGKILL` arrives. Then `recv` returns `PeerGone`.
+///
+/// Mechanisms whose messages are in the [custody](ipc_core::Custody) of the sender skip the clause.
+///
+/// Why: a message that `send` took is the channel's.
+///
+/// A failing channel keeps messages back that a later call was to hand over.
+pub fn killed_after_sending<C: Channel>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
             peer.at_most(256).say(5)?;
@@ -66,9 +78,14 @@ fn killed_after_sending<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// What was sent before a `SIGKILL` and dies with its sender does not arrive in part or as something else: message by message,
-/// then the end.
-fn killed_with_its_messages<C: Channel>(stage: &Stage) -> Verdict {
+/// What dies with its sender arrives message by message until it ends, and never in part.
+///
+/// Only mechanisms whose messages are in the [custody](ipc_core::Custody) of the sender have this clause.
+///
+/// Why: such a receiver reads memory of a process that is being torn down.
+///
+/// A failing channel delivers half of a message, or other bytes.
+pub fn killed_with_its_messages<C: Channel>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
             peer.say(5)?;
@@ -90,8 +107,14 @@ fn killed_with_its_messages<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// `SIGKILL` of the peer wakes a sender that a full channel holds back.
-fn killed_while_sending<C: Channel>(stage: &Stage) -> Verdict {
+/// A sender that a full channel holds back learns that its peer was killed.
+///
+/// `send` returns `PeerGone`, with a deadline and without.
+///
+/// Why: nobody will ever make room.
+///
+/// A failing channel sleeps for ever.
+pub fn killed_while_sending<C: Channel>(stage: &Stage) -> Verdict {
     for deadline in DEADLINES {
         stage.between::<C>(
             |peer| {
@@ -105,13 +128,24 @@ fn killed_while_sending<C: Channel>(stage: &Stage) -> Verdict {
     Ok(())
 }
 
-/// `SIGKILL` of the sender at any moment of a transfer.
-fn killed_sender<C: Channel>(stage: &Stage) -> Verdict {
+/// A `SIGKILL` of the sender at any moment of a transfer leaves whole messages only.
+///
+/// The receiver gets all that was sent, each message once and in order, and then `PeerGone`. The message that the
+/// sender was sending arrives whole or not at all.
+///
+/// Why: a receiver must not act on half a message.
+///
+/// A failing channel delivers a torn message, loses one, or hangs.
+pub fn killed_sender<C: Channel>(stage: &Stage) -> Verdict {
     kill_sender::<C>(stage, |end, message| end.send(message), |end, buffer| end.recv(buffer))
 }
 
-/// `SIGKILL` of the receiver at any moment of a transfer.
-fn killed_receiver<C: Channel>(stage: &Stage) -> Verdict {
+/// A sender learns of a `SIGKILL` of the receiver at any moment of a transfer.
+///
+/// Why: the receiver may have been killed between reading a message and making room.
+///
+/// A failing channel hangs, or keeps a lock that the dead process held.
+pub fn killed_receiver<C: Channel>(stage: &Stage) -> Verdict {
     kill_receiver::<C>(stage, |end, message| end.send(message), |end, buffer| end.recv(buffer))
 }
 
@@ -211,8 +245,14 @@ fn ended<C: Channel>(last: Result<()>, verdict: Verdict) -> Verdict {
     }
 }
 
-/// What both processes leave when they are killed, `sweep` removes. (The judge looks after that, as after every test.)
-fn killed_pair_is_swept<C: Channel>(stage: &Stage) -> Verdict {
+/// [`objects::sweep`] removes what two killed processes left.
+///
+/// The clause runs alone. Afterwards nothing may be left in the system.
+///
+/// Why: System V objects and names outlive their processes.
+///
+/// A failing channel makes an object that is not in the journal.
+pub fn killed_pair_is_swept<C: Channel>(stage: &Stage) -> Verdict {
     let (mut mine, theirs) = line()?;
     let victim = stage.fork("victim", || {
         let _until_death = &theirs;

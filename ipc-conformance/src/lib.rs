@@ -1,57 +1,97 @@
-//! The tests that every channel must pass (feature `conformance`): one function per clause of the contract, run for
-//! every [`Wait`] strategy between real processes.
+//! The contract of [`ipc_core`] as tests: what every channel must pass, between real processes, for every [`Wait`] strategy.
 //!
-//! A mechanism crate gets all of them with one line per variant, in a test target with `harness = false`:
+//! Whoever writes a channel has this crate as a dev-dependency, and a test target with `harness = false`:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! ipc-conformance = { path = "../ipc-conformance" }
+//!
+//! [[test]]
+//! name = "conformance"
+//! harness = false
+//! ```
+//!
+//! The test is one line, [`run`], below a channel:
+//!
+//! ```no_run
+#![doc = include_str!("../tests/one_line.rs")]
+//! ```
+//!
+//! A channel that implements more traits has more clauses. Each is added to a [`Suite`], and [`run_all`] runs the suites:
 //!
 //! ```ignore
 //! fn main() {
-//!     run([
-//!         Suite::of::<Pipe>(),
+//!     run_all([
 //!         Suite::of::<Vmsplice>().send_in_place::<Vmsplice>(),
 //!         Suite::of::<PosixShm>().in_place::<PosixShm>().rendezvous::<PosixShm>(),
+//!         Suite::security::<PosixShm>().security_by_name::<PosixShm>(),
+//!         Suite::pressure::<PosixShm>().pressure_by_name::<PosixShm>(),
 //!     ]);
 //! }
 //! ```
 //!
-//! Tests are called `posix-shm::spin::order_and_content`, so `cargo test spin` filters. Each runs in a process of its own
-//! under a watchdog, so that a hang is a failure that names itself; when it has passed, nothing may be left of it in the
-//! system (see [`leftovers`](crate::leftovers)).
+//! # The clauses
 //!
-//! - The clauses of [`Channel`], [`Endpoint`](ipc_core::Endpoint), [`SendInPlace`] and [`InPlace`] play in a forked pair.
-//! - Those of [`Rendezvous`] play in processes that share nothing but the name and the options: the test binary starts
-//!   itself anew for each (see `unrelated.rs`).
-//! - A clause that does not apply, and a mechanism that this kernel lacks, is an ignored test with its reason.
+//! Each clause is a function whose documentation says what is required, why, and what a failing channel does.
 //!
-//! To add a clause, write it with the words of `stage.rs` and `link.rs`, add a line to the table at the top of its file,
-//! and a channel that breaks it to `ipc-core/tests/conformance_fails/`, which fails as long as a clause has none.
+//! | module | what it requires | of |
+//! |---|---|---|
+//! | [`transfer`] | order, content, boundaries, limits | [`Channel`] |
+//! | [`waiting`] | deadlines, back-pressure, signals | [`Channel`] |
+//! | [`polling`] | what epoll shows | [`Channel`] |
+//! | [`close`] | ends that are closed, dropped or passed on | [`Channel`] |
+//! | [`killing`] | processes that are killed | [`Channel`] |
+//! | [`corrupt`] | memory that a peer has spoilt | channels over shared memory |
+//! | [`in_place`] | payload that is written and read where it lies | [`SendInPlace`], [`InPlace`] |
+//! | [`rendezvous`] | processes that meet by a name | [`Rendezvous`] |
+//! | [`security`] | other users | [`Channel`], [`Rendezvous`] |
+//! | [`pressure`] | too few descriptors | [`Channel`], [`Rendezvous`] |
+//!
+//! # How they run
+//!
+//! Tests are called `posix-shm::spin::order_and_content`, so `cargo test spin` filters. Each runs in a process of its own under a
+//! watchdog, so a hang is a failure with a name. After a test that passed, nothing may be left of it in the system (see
+//! [`ipc_core::leftovers`]).
+//!
+//! Clauses of [`Rendezvous`] run in processes that share nothing but the name and the options. The test binary starts itself again
+//! for each of them.
+//!
+//! A clause that does not apply is an ignored test with its reason. So is a mechanism that this kernel lacks.
+//!
+//! # Adding a clause
+//!
+//! Write it with the words of `stage.rs` and `link.rs`, and add a line to the table at the top of its file. Then add a channel that
+//! breaks it to `tests/broken_channels`, which fails as long as a clause has none.
 
-mod close;
-mod corrupt;
-mod in_place;
-mod killing;
+pub mod close;
+pub mod corrupt;
+pub mod in_place;
+pub mod killing;
 mod link;
-mod pressure;
-mod rendezvous;
-mod security;
+pub mod polling;
+pub mod pressure;
+pub mod rendezvous;
+pub mod security;
 mod signals;
 mod stage;
 pub mod surroundings;
-mod transfer;
+pub mod transfer;
 mod unrelated;
-mod waiting;
+pub mod waiting;
 
+pub use stage::Stage;
 pub use waiting::on_time;
 
 use ipc_core::{Channel, Custody, InPlace, Reliability, Rendezvous, SendInPlace, Wait, objects};
 use libtest_mimic::{Arguments, Completion, Trial};
-use stage::{Running, Stage};
+use stage::Running;
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-/// What a test found: nothing wrong, or the facts of what was.
+/// The result of a test: nothing, or what was wrong.
 pub type Verdict = Result<(), String>;
 
 /// How a test of a [`Suite`] ended.
@@ -67,12 +107,14 @@ pub enum Outcome {
     Broken(String),
 }
 
-/// A list of named tests: the clauses for one channel, and whatever else a crate wants to run beside them.
+/// A list of named tests: clauses for one channel, and tests of a crate's own.
+///
+/// [`Suite::of`] starts one for a channel, and [`Suite::new`] an empty one. The other methods add to it.
 pub struct Suite {
     name: &'static str,
     limit: Duration,
     tests: Vec<Test>,
-    stranger: Option<unrelated::Role>,
+    unrelated: Option<unrelated::Role>,
 }
 
 struct Test {
@@ -141,13 +183,18 @@ impl Clause {
 }
 
 impl Suite {
-    /// A test that still runs after this long has hung; see [`Suite::within`].
+    /// After this long a test counts as hung, unless [`Suite::within`] says otherwise.
     pub const LIMIT: Duration = Duration::from_secs(120);
 
     /// Every clause of [`Channel`] and [`Endpoint`](ipc_core::Endpoint), on every [`Wait`] strategy.
     pub fn of<C: Channel + 'static>() -> Self {
-        let clauses =
-            [transfer::clauses::<C>(), waiting::clauses::<C>(), close::clauses::<C>(), killing::clauses::<C>()];
+        let clauses = [
+            transfer::clauses::<C>(),
+            waiting::clauses::<C>(),
+            polling::clauses::<C>(),
+            close::clauses::<C>(),
+            killing::clauses::<C>(),
+        ];
         Self::new(C::SPEC.name).with(clauses.into_iter().flatten())
     }
 
@@ -165,8 +212,11 @@ impl Suite {
         self.with(in_place::clauses::<C>())
     }
 
-    /// Adds the clause that a channel stays unusable once an end has found it corrupt. `spoil` does to the end what no correct
-    /// peer does, so that both a receive and a send that a full channel holds back find it; `mend` undoes it. `C` is the suite's channel once more.
+    /// Adds the clause that a channel stays unusable once an end has found it corrupt; see [`corrupt`]. `C` is the suite's
+    /// channel once more.
+    ///
+    /// `spoil` does to the channel what no correct peer does. Both a receive and a send that waits for room must find it. `mend`
+    /// undoes it.
     #[must_use]
     pub fn corrupted_by<C: Channel + 'static>(self, spoil: fn(&mut C::Endpoint), mend: fn(&mut C::Endpoint)) -> Self {
         assert_eq!(self.name, C::SPEC.name, "the suite is for another channel");
@@ -185,16 +235,16 @@ impl Suite {
         self.meeting::<C>().with(rendezvous::clauses::<C>())
     }
 
-    /// Lets processes that this binary starts anew meet by `C`, without a test that makes them.
+    /// Lets processes that this binary starts again meet by `C`. It adds no test. Use it where the test comes from another suite.
     #[must_use]
     pub fn meeting<C: Rendezvous + 'static>(self) -> Self {
         assert_eq!(self.name, C::SPEC.name, "the suite is for another channel");
-        Self { stranger: Some(unrelated::play::<C>), ..self }
+        Self { unrelated: Some(unrelated::play::<C>), ..self }
     }
 
     /// A suite without tests, for a crate's own.
     pub fn new(name: &'static str) -> Self {
-        Self { name, limit: Self::LIMIT, tests: Vec::new(), stranger: None }
+        Self { name, limit: Self::LIMIT, tests: Vec::new(), unrelated: None }
     }
 
     /// Takes a test for hung after `limit` instead of [`Suite::LIMIT`].
@@ -203,7 +253,7 @@ impl Suite {
         Self { limit, ..self }
     }
 
-    /// Adds a test of a crate's own, `suite::name`, which runs in a process of its own under the watchdog.
+    /// Adds a test of a crate's own, called `suite::name`. It runs in a process of its own under the watchdog.
     #[must_use]
     pub fn test(self, name: &str, test: impl FnOnce() -> Verdict + Send + 'static) -> Self {
         self.push(name, false, |limit| Started::new(limit, Wait::Block, |_| test()))
@@ -214,8 +264,8 @@ impl Suite {
         self.tests.iter().filter_map(|test| test.name.rsplit("::").next()).collect()
     }
 
-    /// Runs the tests whose names contain `filter` and returns how each ended: the suite as a function, for whoever
-    /// wants to test the suite itself. The calling process must have one thread.
+    /// Runs the tests whose names contain `filter`, and returns the name of each and how it ended. This is for tests of a suite.
+    /// The calling process must have one thread.
     pub fn outcomes(self, filter: &str) -> Vec<(String, Outcome)> {
         let limit = self.limit;
         let tests = self.tests.into_iter().filter(|test| test.name.contains(filter));
@@ -249,16 +299,18 @@ impl Suite {
     }
 }
 
-/// The `main` of a test target for the channel `C`: every clause of [`Channel`] and [`Endpoint`](ipc_core::Endpoint), that what
-/// it makes is closed to other users, and that it leaves nothing where descriptors run out.
+/// The `main` of a test target for the channel `C`: runs every clause of [`Channel`] and [`Endpoint`](ipc_core::Endpoint).
 ///
-/// A channel that implements more traits has more clauses; see [`Suite`] and [`run_all`].
+/// These include that other users are kept out, and that nothing is left where descriptors run out. A channel that implements
+/// more traits has more clauses; see [`Suite`] and [`run_all`].
 pub fn run<C: Channel + 'static>() -> ! {
     run_all([Suite::of::<C>(), Suite::security::<C>(), Suite::pressure::<C>()])
 }
 
 /// The `main` of a test target with `harness = false`: runs `suites` as `cargo test` runs tests, with its filters, `--list`
-/// and exit code. A process with threads cannot fork, so all of it happens on the main thread. The tests get
+/// and exit code.
+///
+/// A process with threads cannot fork, so all of it happens on the main thread. The tests get
 /// [their own temporary folder and namespaces](surroundings::own).
 pub fn run_all(suites: impl IntoIterator<Item = Suite>) -> ! {
     let suites: Vec<_> = suites.into_iter().collect();

@@ -1,4 +1,4 @@
-//! An end of a channel together with what is said on it, and the check that it arrives.
+//! An end of a channel with the messages that are sent on it, and the check that they arrive.
 
 use crate::Verdict;
 use ipc_core::{Custody, Endpoint, Error, Framing, Reliability, Result, Sign, Spec};
@@ -10,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is said on a lane (one direction of one channel): endless messages of mixed length and random content, the same
-/// in every process, so that both sides know each of them.
+/// The messages of a lane, which is one direction of one channel: endless, of mixed length and random content. They are the same in
+/// every process, so both sides know each of them.
 struct Script {
     longest: usize,
 }

@@ -1,5 +1,7 @@
-//! Opening a channel where descriptors run out: at whichever call that happens, the error says so and nothing is left. What
-//! stays in the kernel is found at the end of the trial (`leftovers.rs`).
+//! Opening a channel where descriptors run out.
+//!
+//! At whichever call that happens, the error is `EMFILE`, and nothing is left. What stays in the kernel is found at the
+//! end of the trial ([`ipc_core::leftovers`]).
 
 use crate::{
     Suite, Verdict,
@@ -11,13 +13,20 @@ use ipc_core::{Channel, Error, Name, Options, Rendezvous, Result, objects};
 use nix::{errno::Errno, sys::resource::Resource};
 
 impl Suite {
-    /// That [`Channel::pair`] is an error, and leaves nothing, with too few descriptors; however few they are.
+    /// Starts a suite with the clause `few_descriptors`.
+    ///
+    /// [`Channel::pair`] returns an error with `EMFILE` where there are too few descriptors, however few. It leaves nothing.
+    ///
+    /// Why: the error comes in the middle, when some objects are made and others are not.
+    ///
+    /// A failing channel panics, or leaves a descriptor or an object.
     pub fn pressure<C: Channel + 'static>() -> Self {
         let check = |_: &Stage| with_few(|limited| limited(&mut || C::pair(&options(SOON)).map(drop)));
         Self::new(C::SPEC.name).staged("few_descriptors", || Ok(()), check)
     }
 
-    /// The same of [`Rendezvous`]. The peer has all that it needs.
+    /// Adds the same clause for [`Rendezvous::bind`] and [`Rendezvous::connect`]. The peer has all descriptors that it needs. `C` is
+    /// the suite's channel once more.
     #[must_use]
     pub fn pressure_by_name<C: Rendezvous + 'static>(self) -> Self {
         assert_eq!(self.name, C::SPEC.name, "the suite is for another channel");

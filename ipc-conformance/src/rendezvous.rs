@@ -1,5 +1,7 @@
-//! Processes that inherit nothing of the channel and find each other by name. The actors are unrelated (`unrelated.rs`):
-//! one binds, one connects, and this process tells them what to do.
+//! Processes that share nothing but a name and the options, and meet by it.
+//!
+//! Each process is the test binary, started anew. One binds, one connects, and the process of the clause tells both
+//! what to do.
 
 use crate::{
     Clause, Verdict,
@@ -30,7 +32,7 @@ pub(crate) fn clauses<C: Rendezvous + 'static>() -> Vec<Clause> {
     ]
 }
 
-/// Long enough for a stranger to be asleep in what it was asked to do.
+/// Long enough for a process to be asleep in what it was asked to do.
 const MEANWHILE: Duration = Duration::from_millis(5);
 /// A deadline that nobody should need, in milliseconds.
 const AMPLE: u64 = 10_000;
@@ -47,7 +49,7 @@ fn start<C: Rendezvous>(stage: &Stage, role: Task, name: &Name) -> Result<Unrela
     Unrelated::start(stage, C::SPEC.name, who, name)
 }
 
-/// Two unrelated, linked: the one of `first` came first. The binder is the first of the two.
+/// Two unrelated processes that have met. The one with the role `first` came first. The binder is the first of the two.
 fn meet<C: Rendezvous>(stage: &Stage, first: Task, name: &Name) -> Result<[Unrelated; 2], String> {
     let mut unrelated = [start::<C>(stage, Task::Bind, name)?, start::<C>(stage, Task::Connect, name)?];
     let [binder, connector] = &mut unrelated;
@@ -83,7 +85,7 @@ fn pass(from: &mut Unrelated, to: &mut Unrelated, messages: u64) -> Verdict {
     to.answers(Answer::Done)
 }
 
-/// What two unrelated have to say each other: both directions, then the last words of `one` and the end.
+/// What two unrelated processes say to each other: both directions, then the last words of `one` and the end.
 fn talk<C: Rendezvous>(stage: &Stage, [mut one, mut other]: [Unrelated; 2]) -> Verdict {
     let (bursts, messages) = match C::SPEC.reliability {
         Reliability::Reliable => (2, stage.rounds(1000)),
@@ -102,20 +104,34 @@ fn talk<C: Rendezvous>(stage: &Stage, [mut one, mut other]: [Unrelated; 2]) -> V
     other.dismiss()
 }
 
-/// The one who binds comes first; the other has the last word.
-fn bind_then_connect<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// A binder that comes first meets the connector, and the two talk in both directions.
+///
+/// Why: this is the usual order of a server and its client.
+///
+/// A failing channel does not meet, or mixes up the directions.
+pub fn bind_then_connect<C: Rendezvous>(stage: &Stage) -> Verdict {
     let [binder, connector] = meet::<C>(stage, Task::Bind, &Name::unique())?;
     talk::<C>(stage, [connector, binder])
 }
 
-/// The one who connects comes first, and waits; the other has the last word.
-fn connect_then_bind<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// A connector that comes first waits for the binder, and the two talk in both directions.
+///
+/// Why: two programs that are started together come in either order.
+///
+/// A failing channel returns an error because the name is not there yet.
+pub fn connect_then_bind<C: Rendezvous>(stage: &Stage) -> Verdict {
     let ends = meet::<C>(stage, Task::Connect, &Name::unique())?;
     talk::<C>(stage, ends)
 }
 
-/// Once a link stands, its name is nowhere in the system; a second link under it works beside the first.
-fn name_is_gone<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// Once two processes have met, their name is nowhere in the system.
+///
+/// A second link under the same name works beside the first.
+///
+/// Why: a name that stays is left behind when both are killed.
+///
+/// A failing channel keeps the name, or mixes up the two links.
+pub fn name_is_gone<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
     let [mut a, mut b] = meet::<C>(stage, Task::Bind, &name)?;
     // So that the two links never say the same at once.
@@ -133,8 +149,12 @@ fn name_is_gone<C: Rendezvous>(stage: &Stage) -> Verdict {
     [a, b, c, d].into_iter().try_for_each(Unrelated::dismiss)
 }
 
-/// A name that somebody is binding is an error at once, and does not disturb him.
-fn name_is_taken<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// Binding a name that somebody binds is [`Error::Taken`] at once, and does not disturb them.
+///
+/// Why: two servers of one name are a mistake of the user, who must learn of it.
+///
+/// A failing channel waits, or takes the name away from the first binder.
+pub fn name_is_taken<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
     let mut binder = start::<C>(stage, Task::Bind, &name)?;
     binder.ask(Task::Bind, 0)?;
@@ -149,9 +169,15 @@ fn name_is_taken<C: Rendezvous>(stage: &Stage) -> Verdict {
     talk::<C>(stage, [binder, connector])
 }
 
-/// Of two connectors that come at once, one gets the link; the other is refused or goes on waiting. Neither disturbs what
-/// the linked two say.
-fn two_connectors<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// Of two connectors that come at once, one gets the link.
+///
+/// The other one is refused with `PeerGone` or goes on waiting until its deadline. It does not disturb the two that
+/// have met.
+///
+/// Why: a third process on a channel for two would take messages of others.
+///
+/// A failing channel lets both connect.
+pub fn two_connectors<C: Rendezvous>(stage: &Stage) -> Verdict {
     for binder_first in [true, false] {
         let name = Name::unique();
         let mut binder = start::<C>(stage, Task::Bind, &name)?;
@@ -187,8 +213,12 @@ fn two_connectors<C: Rendezvous>(stage: &Stage) -> Verdict {
     Ok(())
 }
 
-/// Either call gives up at its deadline where nobody comes, and leaves the name free.
-fn nobody_there<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// `bind` and `connect` return `TimedOut` at their deadline where nobody comes, and leave the name free.
+///
+/// Why: the peer may never have been started.
+///
+/// A failing channel waits for ever, returns late, or leaves the name behind.
+pub fn nobody_there<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
     let timeout = Duration::from_millis(SCANT / 2);
     let alone = |what: &str, call: fn(&Name, &Options) -> ipc_core::Result<C::Endpoint>| {
@@ -208,31 +238,39 @@ fn nobody_there<C: Rendezvous>(stage: &Stage) -> Verdict {
     alone("connect once more", C::connect)
 }
 
-/// Signals whose handlers let system calls fail with `EINTR` disturb neither the meeting nor what follows, nor do they
-/// prolong a deadline.
-fn interrupted_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// Signals disturb neither the meeting nor what follows, and do not prolong a deadline.
+///
+/// Why: a meeting takes several system calls that sleep.
+///
+/// A failing channel returns `EINTR`, or starts its wait anew after each signal.
+pub fn interrupted_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
-    let mut unrelated = [start::<C>(stage, Task::Bind, &name)?, start::<C>(stage, Task::Connect, &name)?];
-    for (stranger, role) in unrelated.iter_mut().zip(ROLES) {
-        stranger.does(Task::Suffer, 0)?;
+    let mut both = [start::<C>(stage, Task::Bind, &name)?, start::<C>(stage, Task::Connect, &name)?];
+    for (process, role) in both.iter_mut().zip(ROLES) {
+        process.does(Task::BeInterrupted, 0)?;
         on_time("bind or connect", Duration::from_millis(SCANT), || {
             let began = Instant::now();
-            stranger.ask(role, SCANT)?;
-            stranger.answers(Answer::TimedOut)?;
+            process.ask(role, SCANT)?;
+            process.answers(Answer::TimedOut)?;
             Ok(began.elapsed())
         })?;
     }
-    for (stranger, role) in unrelated.iter_mut().zip(ROLES) {
-        stranger.ask(role, AMPLE)?;
+    for (process, role) in both.iter_mut().zip(ROLES) {
+        process.ask(role, AMPLE)?;
         sleep(MEANWHILE);
     }
-    unrelated.iter_mut().try_for_each(|stranger| stranger.answers(Answer::Done))?;
-    talk::<C>(stage, unrelated)
+    both.iter_mut().try_for_each(|process| process.answers(Answer::Done))?;
+    talk::<C>(stage, both)
 }
 
-/// A process that is killed while it waits for its peer keeps that peer neither waiting nor deceived. Its name is free for the
-/// next one that binds it, without a sweep.
-fn killed_before_the_peer_came<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// A process that is killed while it waits for its peer does not deceive that peer.
+///
+/// The peer waits until its deadline. The next process that binds the name gets it, without a sweep.
+///
+/// Why: what a killed binder leaves looks like a binder.
+///
+/// A failing channel meets the dead process, or keeps its successor out.
+pub fn killed_before_the_peer_came<C: Rendezvous>(stage: &Stage) -> Verdict {
     for [early, late] in [ROLES, [Task::Connect, Task::Bind]] {
         let name = Name::unique();
         let mut victim = start::<C>(stage, early, &name)?;
@@ -251,9 +289,14 @@ fn killed_before_the_peer_came<C: Rendezvous>(stage: &Stage) -> Verdict {
     Ok(())
 }
 
-/// A process that is killed at any moment of the meeting is gone for its peer: in the call, or right after it. Whatever it
-/// leaves, the name can be bound again at once.
-fn killed_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// A process that is killed at any moment of a meeting is gone for its peer.
+///
+/// The peer learns of it in the call or right after it. The name can be bound again at once.
+///
+/// Why: a meeting has several steps, and the process can die between any two.
+///
+/// A failing channel hangs, or leaves a name that nobody can bind.
+pub fn killed_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
     for i in 0..6 {
         let name = Name::unique();
         let [doomed, other] = if i % 2 == 0 { ROLES } else { [Task::Connect, Task::Bind] };
@@ -285,8 +328,12 @@ fn killed_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
     Ok(())
 }
 
-/// `SIGKILL` of either wakes the other, whether it sleeps to receive or to send.
-fn killed_unrelated<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// A `SIGKILL` of either process wakes the other, whether it receives or sends.
+///
+/// Why: processes that are not related inherit nothing of each other that would tell.
+///
+/// A failing channel hangs, or leaves something behind.
+pub fn killed_unrelated<C: Rendezvous>(stage: &Stage) -> Verdict {
     for victim_binds in [false, true] {
         for pastime in [Task::HearTheEnd, Task::SayUntilTheEnd] {
             let [binder, connector] = meet::<C>(stage, Task::Bind, &Name::unique())?;
@@ -302,8 +349,12 @@ fn killed_unrelated<C: Rendezvous>(stage: &Stage) -> Verdict {
     Ok(())
 }
 
-/// No descriptor of either side survives an `exec`, which therefore is the end for its peer.
-fn unrelated_exec<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// No descriptor of either process survives an `exec`, and the peer sees `PeerGone`.
+///
+/// Why: `bind` and `connect` open other descriptors than `pair`.
+///
+/// A failing channel lacks `O_CLOEXEC` on a descriptor.
+pub fn unrelated_exec<C: Rendezvous>(stage: &Stage) -> Verdict {
     for binder_execs in [false, true] {
         let [binder, connector] = meet::<C>(stage, Task::Bind, &Name::unique())?;
         let [mut one, mut other] = if binder_execs { [binder, connector] } else { [connector, binder] };

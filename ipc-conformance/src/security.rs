@@ -1,7 +1,7 @@
-//! What unrelated try, and how private what a mechanism makes is.
+//! What other users can do, and how private the objects of a mechanism are.
 //!
-//! No mechanism's names are written down here. What it makes is what stands in its journal and among its descriptors while it
-//! binds; what others can predict is what two processes make that bind the same name.
+//! The clauses know no names of a mechanism. What it makes is what stands in its journal and among its descriptors
+//! while it binds. What others can predict is what two processes make that bind the same name.
 
 use crate::{
     Suite, Verdict,
@@ -41,12 +41,13 @@ use std::{
 };
 
 impl Suite {
-    /// That what [`Channel::pair`] makes is closed to others.
+    /// Starts a suite with the clause that what [`Channel::pair`] makes is closed to other users.
     pub fn security<C: Channel + 'static>() -> Self {
         Self::new(C::SPEC.name).staged("a_pair_is_private", || Ok(()), a_pair_is_private::<C>)
     }
 
-    /// That what [`Rendezvous::bind`] makes is closed to others, and that nobody takes for his own what others have made.
+    /// Adds the clauses of what other users can do to [`Rendezvous::bind`] and [`Rendezvous::connect`]. `C` is the suite's channel
+    /// once more.
     #[must_use]
     pub fn security_by_name<C: Rendezvous + 'static>(self) -> Self {
         assert_eq!(self.name, C::SPEC.name, "the suite is for another channel");
@@ -187,8 +188,8 @@ pub(crate) fn descriptors(pid: u32) -> Result<BTreeSet<u32>, String> {
     Ok(there.filter_map(|name| name.to_str()?.parse().ok()).collect())
 }
 
-/// Checks every descriptor of a process but those that it had `before`: close-on-exec (proc_pid_fdinfo(5)), and mode 0600
-/// where it has a mode: that of a socket without a path is nobody's.
+/// Checks every descriptor of a process but those that it had `before`. It must be close-on-exec (proc_pid_fdinfo(5)) and have mode
+/// 0600. The mode of a socket without a path means nothing.
 fn descriptors_are_private(pid: u32, before: &BTreeSet<u32>) -> Verdict {
     let mut checked = 0;
     for fd in descriptors(pid)?.difference(before) {
@@ -207,7 +208,14 @@ fn descriptors_are_private(pid: u32, before: &BTreeSet<u32>) -> Verdict {
     if checked > 0 { Ok(()) } else { Err("no descriptor was made, so none was checked".into()) }
 }
 
-fn a_pair_is_private<C: Channel>(stage: &Stage) -> Verdict {
+/// What [`Channel::pair`] makes is closed to other users.
+///
+/// Every object has mode 0600 and belongs to this user. Every descriptor is close-on-exec.
+///
+/// Why: a message may be secret, and a name can be opened before it is removed.
+///
+/// A failing channel makes an object with the mode that the umask leaves.
+pub fn a_pair_is_private<C: Channel>(stage: &Stage) -> Verdict {
     let pid = std::process::id();
     let before = descriptors(pid)?;
     let ends = stage.pair::<C>(&stage.options())?;
@@ -222,7 +230,12 @@ fn a_pair_is_private<C: Channel>(stage: &Stage) -> Verdict {
     Ok(())
 }
 
-fn a_binder_is_private<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// What [`Rendezvous::bind`] makes is closed to other users while it waits for its peer.
+///
+/// Why: a binder may wait for long.
+///
+/// A failing channel makes an object with another mode, or a descriptor that an `exec` keeps.
+pub fn a_binder_is_private<C: Rendezvous>(stage: &Stage) -> Verdict {
     let (name, before) = (Name::unique(), descriptors(std::process::id())?);
     let (child, made) = binder::<C>(stage, &name)?;
     are_private(&made)?;
@@ -320,9 +333,15 @@ impl Drop for Planted<'_> {
     }
 }
 
-/// Nothing that lies in the way is opened, followed, changed or removed: to bind is an error at once, to connect one at its
-/// deadline, and when it has gone the name is as good as any.
-fn what_is_planted_is_refused<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// Nothing that lies in the way of a binder is opened, followed, changed or removed.
+///
+/// The clause plants files, folders, links, FIFOs, sockets, queues and segments where the binder will make its own.
+/// `bind` returns [`Error::Taken`] at once, `connect` meets nobody, and the name works again when the plant is gone.
+///
+/// Why: whoever may write to a shared folder can put a link there, and the binder would write to its target.
+///
+/// A failing channel creates its objects without `O_EXCL` or `IPC_EXCL`.
+pub fn what_is_planted_is_refused<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
     let made_once = || {
         let (mut child, made) = binder::<C>(stage, &name)?;
@@ -374,8 +393,14 @@ fn refuses<C: Rendezvous>(name: &Name, planted: &Planted<'_>) -> Verdict {
     if before == after { Ok(()) } else { Err(format!("it was {before} and is {after}")) }
 }
 
-/// An object that is not as a binder makes it is not used: who could open it can also write to it, and cut it.
-fn what_is_open_to_others_is_refused<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// A connector does not use an object that is open to others.
+///
+/// The clause gives the binder's objects mode 0666. `connect` returns [`Error::Unsupported`] for the name.
+///
+/// Why: whoever can open the object can write to it, and shorten it.
+///
+/// A failing channel connects. One that has no such object skips the clause.
+pub fn what_is_open_to_others_is_refused<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
     let (mut child, made) = binder::<C>(stage, &name)?;
     let mut opened = 0;
@@ -406,9 +431,14 @@ fn what_is_open_to_others_is_refused<C: Rendezvous>(stage: &Stage) -> Verdict {
     }
 }
 
-/// Who meets a process and then says nothing holds it up until its deadline and no longer: not although he comes late, nor
-/// although signals interrupt it more often than it would time out.
-fn a_silent_peer_is_given_up<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// A process that meets another and then says nothing holds it up until the deadline and no longer.
+///
+/// This holds when it comes late, and while signals interrupt the wait.
+///
+/// Why: a meeting has several steps, and a deadline for each of them adds up.
+///
+/// A failing channel waits longer than its deadline. One that has no socket to meet at skips the clause.
+pub fn a_silent_peer_is_given_up<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
     let meeting = objects::path(&name, C::SPEC.name).map_err(words)?;
     let (mut child, made) = binder::<C>(stage, &name)?;
@@ -523,10 +553,17 @@ fn listen_at(path: &Path) -> Result<OwnedFd, String> {
     Ok(socket)
 }
 
-fn another_user_gets_nowhere<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// Another user can neither open, change nor remove what a binder has made.
+///
+/// Each attempt fails with `EACCES` or `EPERM`, and the binder meets its true peer afterwards. The clause needs root.
+///
+/// Why: mode bits are what keeps other users out.
+///
+/// A failing channel lets one attempt succeed.
+pub fn another_user_gets_nowhere<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
     let (child, made) = binder::<C>(stage, &name)?;
-    let stranger = stage.fork("stranger", || {
+    let intruder = stage.fork("another user", || {
         become_ordinary().map_err(words)?;
         for object in &made {
             for (what, outcome) in attempts(object) {
@@ -539,12 +576,18 @@ fn another_user_gets_nowhere<C: Rendezvous>(stage: &Stage) -> Verdict {
         let _ = objects::directory().map(fs::remove_dir);
         if met { Err("connect met the other user's binder".into()) } else { Ok(()) }
     })?;
-    join(stranger)?;
+    join(intruder)?;
     meets_its_peer::<C>(child, &name)
 }
 
-/// Were the folder and the sockets in it open to everybody, another user could connect; he is asked who he is, and sent away.
-fn another_user_is_turned_away<C: Rendezvous>(stage: &Stage) -> Verdict {
+/// A binder asks who comes, and hangs up on another user, although the mode bits would let it in.
+///
+/// The clause opens the folder and the sockets to everybody. It needs root, and a mechanism that has a socket.
+///
+/// Why: a folder can be opened by mistake, and `SO_PEERCRED` costs nothing.
+///
+/// A failing channel takes the other user for its peer.
+pub fn another_user_is_turned_away<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
     let (mut child, made) = binder::<C>(stage, &name)?;
     let is_socket = |path: &PathBuf| path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket());
@@ -562,7 +605,7 @@ fn another_user_is_turned_away<C: Rendezvous>(stage: &Stage) -> Verdict {
     let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(words);
     mode(&folder, 0o711)?;
     sockets.iter().try_for_each(|path| mode(path, 0o666))?;
-    let stranger = stage.fork("stranger", || {
+    let intruder = stage.fork("another user", || {
         // Its parents may be closed to him.
         set_current_dir(&folder).map_err(words)?;
         become_ordinary().map_err(words)?;
@@ -576,20 +619,20 @@ fn another_user_is_turned_away<C: Rendezvous>(stage: &Stage) -> Verdict {
         }
         Ok(())
     })?;
-    let verdict = join(stranger);
+    let verdict = join(intruder);
     mode(&folder, 0o700)?;
     verdict?;
     meets_its_peer::<C>(child, &name)
 }
 
-/// Where the binder waits for its peer it hangs up on unrelated; at its other sockets it looks when the peer has come.
+/// Where the binder waits for its peer it hangs up on other users; at its other sockets it looks when the peer has come.
 fn is_hung_up(socket: &impl AsRawFd) -> Verdict {
     let began = Instant::now();
     loop {
         match recv(socket.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT) {
             Ok(0) | Err(Errno::ECONNRESET) => return Ok(()),
             Err(Errno::EAGAIN | Errno::EINTR) if began.elapsed() < SOON / 2 => sleep(MEANWHILE / 10),
-            other => return Err(format!("a stranger was not turned away: {other:?}")),
+            other => return Err(format!("another user was not turned away: {other:?}")),
         }
     }
 }

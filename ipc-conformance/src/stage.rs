@@ -63,27 +63,30 @@ impl Running {
 /// Both sides of a link of `C`.
 type Sides<C> = (Side<<C as Channel>::Endpoint>, Side<<C as Channel>::Endpoint>);
 
-/// What the processes of one trial share: the wait strategy under test and a line to the process that judges.
-pub(crate) struct Stage {
+/// What the processes of one trial share: the wait strategy under test, and a line to the process that judges.
+///
+/// Every clause gets one. Only the suite makes them.
+#[derive(Debug)]
+pub struct Stage {
     /// The strategy under test.
-    pub wait: Wait,
+    pub(crate) wait: Wait,
     notes: PipeWriter,
 }
 
 impl Stage {
     /// The options of this trial's channels: the strategy under test, all else by default.
-    pub fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         Options { wait: self.wait, ..Options::default() }
     }
 
     /// [`options`](Stage::options) with a deadline.
-    pub fn options_within(&self, timeout: Duration) -> Options {
+    pub(crate) fn options_within(&self, timeout: Duration) -> Options {
         Options { timeout: Some(timeout), ..self.options() }
     }
 
     /// How many messages to move where `n` are fit for an end that sleeps. Spinning ends that have to share a core hand
     /// over once per time slice.
-    pub fn rounds(&self, n: u64) -> u64 {
+    pub(crate) fn rounds(&self, n: u64) -> u64 {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         match self.wait {
             Wait::Block => n,
@@ -93,12 +96,12 @@ impl Stage {
     }
 
     /// Opens a channel. Where this kernel lacks the mechanism, the trial is ignored.
-    pub fn pair<C: Channel>(&self, options: &Options) -> Result<(C::Endpoint, C::Endpoint), String> {
+    pub(crate) fn pair<C: Channel>(&self, options: &Options) -> Result<(C::Endpoint, C::Endpoint), String> {
         C::pair(options).map_err(|error| self.refused::<C>("pair", &error))
     }
 
     /// The facts of an `error` from opening a channel by `call`.
-    pub fn refused<C: Channel>(&self, call: &str, error: &Error) -> String {
+    pub(crate) fn refused<C: Channel>(&self, call: &str, error: &Error) -> String {
         // Only a mechanism that is lacking is a reason to ignore anything: not a folder that is open to others, nor a name.
         match error {
             Error::Unsupported { what, .. } if *what == C::SPEC.name => self.lacks(call, error),
@@ -108,7 +111,7 @@ impl Stage {
 
     /// The facts of an `error` of `call`, without which there is no trial; where it is [`Error::Unsupported`], the trial is
     /// ignored.
-    pub fn lacks(&self, call: &str, error: &Error) -> String {
+    pub(crate) fn lacks(&self, call: &str, error: &Error) -> String {
         if matches!(error, Error::Unsupported { .. }) {
             self.note("unsupported", &error.to_string());
         }
@@ -116,7 +119,7 @@ impl Stage {
     }
 
     /// Ends the trial where `C` takes messages of any length: the clause is ignored.
-    pub fn has_a_limit<C: Channel>(&self) -> Verdict {
+    pub(crate) fn has_a_limit<C: Channel>(&self) -> Verdict {
         let (end, _) = self.pair::<C>(&self.options())?;
         if end.max_message() < usize::MAX {
             return Ok(());
@@ -128,7 +131,7 @@ impl Stage {
 
     /// Opens a channel with [`options`](Stage::options) and runs `peer` on one end in a forked process and `here` on the
     /// other in this one.
-    pub fn between<C: Channel>(
+    pub(crate) fn between<C: Channel>(
         &self,
         peer: impl FnOnce(&mut Side<C::Endpoint>) -> Verdict,
         here: impl FnOnce(&mut Side<C::Endpoint>) -> Verdict,
@@ -137,7 +140,7 @@ impl Stage {
     }
 
     /// [`between`](Stage::between) with other options.
-    pub fn between_with<C: Channel>(
+    pub(crate) fn between_with<C: Channel>(
         &self,
         options: &Options,
         peer: impl FnOnce(&mut Side<C::Endpoint>) -> Verdict,
@@ -147,14 +150,14 @@ impl Stage {
     }
 
     /// Both sides of a fresh link, with a control line between them.
-    pub fn sides<C: Channel>(&self, options: &Options) -> Result<Sides<C>, String> {
+    pub(crate) fn sides<C: Channel>(&self, options: &Options) -> Result<Sides<C>, String> {
         let (a, b) = self.pair::<C>(options)?;
         let (line, peer_line) = line()?;
         Ok((Side::new(C::SPEC, a, line, 1), Side::new(C::SPEC, b, peer_line, 2)))
     }
 
     /// Runs `peer` with the second of `ends` in a forked process and `here` with the first in this one.
-    pub fn play<A, B>(
+    pub(crate) fn play<A, B>(
         &self,
         ends: (A, B),
         peer: impl FnOnce(&mut B) -> Verdict,
@@ -167,18 +170,18 @@ impl Stage {
     }
 
     /// Runs `peer` with the second of `ends` in a forked process, and returns the first.
-    pub fn part<A, B>(&self, ends: (A, B), peer: impl FnOnce(&mut B) -> Verdict) -> Result<(Child, A), String> {
+    pub(crate) fn part<A, B>(&self, ends: (A, B), peer: impl FnOnce(&mut B) -> Verdict) -> Result<(Child, A), String> {
         process::fork_peer(ends, |mut end| self.act("peer", || peer(&mut end))).map_err(|error| error.to_string())
     }
 
     /// Forks a process that runs `act`.
-    pub fn fork(&self, who: &str, act: impl FnOnce() -> Verdict) -> Result<Child, String> {
+    pub(crate) fn fork(&self, who: &str, act: impl FnOnce() -> Verdict) -> Result<Child, String> {
         process::fork(|| self.act(who, act)).map_err(|error| error.to_string())
     }
 
     /// Turns this process into this test binary, started anew with `arguments`. It has `stdin` and the notes, as its
     /// standard input and output, and nothing else of what this process has made. Returns only why it could not.
-    pub fn exec(&self, stdin: impl Into<Stdio>, arguments: &[&str]) -> String {
+    pub(crate) fn exec(&self, stdin: impl Into<Stdio>, arguments: &[&str]) -> String {
         let notes = match self.notes.try_clone() {
             Ok(notes) => notes,
             Err(error) => return format!("dup: {error}"),
@@ -187,7 +190,7 @@ impl Stage {
     }
 
     /// Runs `act` in a process that [`exec`](Stage::exec) has started; returns its exit code.
-    pub fn continued(who: &str, wait: Wait, act: impl FnOnce(&Self) -> Verdict) -> i32 {
+    pub(crate) fn continued(who: &str, wait: Wait, act: impl FnOnce(&Self) -> Verdict) -> i32 {
         match stdout().as_fd().try_clone_to_owned() {
             Ok(notes) => {
                 let stage = Self { wait, notes: notes.into() };

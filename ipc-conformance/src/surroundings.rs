@@ -1,5 +1,6 @@
-//! What tests change about their own process: temporary folder, user, namespaces, limits. Each trial is a process of its own, so
-//! nothing has to be restored.
+//! What tests change about their own process: temporary folder, user, namespaces, limits.
+//!
+//! Each test is a process of its own, so nothing has to be restored.
 
 #![allow(unsafe_code)]
 
@@ -27,14 +28,15 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A user that owns nothing: `nobody`, or whoever has the number.
-pub const STRANGER: u32 = 65_534;
+/// The id of a user that owns nothing (`nobody` on most distributions).
+pub const NOBODY: u32 = 65_534;
 /// The first of a range of user ids that no distribution assigns.
 const UNUSED: u32 = 1_900_000_000;
 
 impl Suite {
-    /// A test of a crate's own that first changes its surroundings. Where `prepare` returns [`Error::Unsupported`] the test
-    /// is ignored, with that reason.
+    /// Adds a test of a crate's own that first changes its surroundings by `prepare`.
+    ///
+    /// Where `prepare` returns [`Error::Unsupported`], the test is ignored with that reason.
     #[must_use]
     pub fn prepared(
         self,
@@ -118,7 +120,7 @@ pub fn own_namespaces() -> Result<()> {
     Ok(())
 }
 
-/// Nothing to do where this process can become another user.
+/// Checks that this process can become another user.
 ///
 /// # Errors
 /// [`Error::Unsupported`] where it is not root's.
@@ -133,7 +135,7 @@ pub fn root() -> Result<()> {
 /// Drops all privileges if this process runs as root; otherwise it has none anyway.
 ///
 /// The new user id is derived from the process id, so no other process has it. Some limits count what all processes of a user
-/// hold, and another test could use them up. Where that id is not mapped (user namespaces), it is [`STRANGER`].
+/// hold, and another test could use them up. Where that id is not mapped (user namespaces), it is [`NOBODY`].
 ///
 /// # Errors
 /// [`Error::Os`].
@@ -142,9 +144,9 @@ pub fn become_ordinary() -> Result<()> {
         return Ok(());
     }
     setgroups(&[]).map_err(|e| Error::os("setgroups", e))?;
-    setgid(Gid::from_raw(STRANGER)).map_err(|e| Error::os("setgid", e))?;
+    setgid(Gid::from_raw(NOBODY)).map_err(|e| Error::os("setgid", e))?;
     setuid(Uid::from_raw(UNUSED + std::process::id()))
-        .or_else(|_| setuid(Uid::from_raw(STRANGER)))
+        .or_else(|_| setuid(Uid::from_raw(NOBODY)))
         .map_err(|e| Error::os("setuid", e))?;
     // Whoever changes his user loses that, too (prctl(2)).
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(|e| Error::os("prctl", e))
@@ -162,9 +164,10 @@ pub fn countable() -> Result<()> {
     Ok(())
 }
 
-/// Moves into an IPC namespace and a mount namespace of its own, where the temporary folder, `/dev/shm` and `/dev/mqueue` are
-/// empty and the first two have room for `bytes` each; in a user namespace, too, where this process is not root's. The temporary
-/// folder is open to every user there.
+/// Moves this process into an IPC namespace and a mount namespace of its own, and into a user namespace unless it is root's.
+///
+/// The temporary folder, `/dev/shm` and `/dev/mqueue` are empty there. The first two have room for `bytes` each. The temporary folder
+/// is open to every user.
 ///
 /// # Errors
 /// [`Error::Unsupported`] where that is not permitted.
@@ -221,7 +224,7 @@ pub fn hide(folder: &str, read_only: bool) -> Result<()> {
     mount(None::<&Path>, folder, Some("tmpfs"), flags, Some("size=1m,mode=1777")).map_err(|e| Error::os("mount", e))
 }
 
-/// Sets a limit of the kernel, one that this process's namespaces have for themselves: a file under `/proc/sys`.
+/// Sets a limit of the kernel: writes `limit` to a file under `/proc/sys`. The limit must be one that each namespace has for itself.
 ///
 /// # Errors
 /// [`Error::Unsupported`] where that is not permitted.
@@ -230,7 +233,7 @@ pub fn set_kernel_limit(path: &str, limit: usize) -> Result<()> {
         .map_err(|error| Error::Unsupported { what: "limits of a namespace", why: format!("{path}: {error}") })
 }
 
-/// Enters a scheduling policy with this priority.
+/// Returns a preparation that enters a scheduling policy with this priority; see [`Suite::prepared`].
 ///
 /// # Errors
 /// [`Error::Unsupported`] where that is not permitted.
@@ -241,7 +244,7 @@ pub fn schedule(policy: Policy, priority: i32) -> impl FnOnce() -> Result<()> + 
     }
 }
 
-/// Sets a soft limit of this process (getrlimit(2)) and returns what it was.
+/// Sets a soft limit of this process (getrlimit(2)) and returns the former one.
 ///
 /// # Errors
 /// [`Error::Os`].

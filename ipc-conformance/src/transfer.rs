@@ -1,4 +1,7 @@
 //! What arrives: order, content, boundaries, limits.
+//!
+//! Both processes of a pair know every message in advance. So each clause compares all of what arrives with what was
+//! sent.
 
 use crate::{
     Clause, Verdict,
@@ -24,8 +27,16 @@ pub(crate) fn clauses<C: Channel + 'static>() -> Vec<Clause> {
     ]
 }
 
-/// 100,000 messages of mixed lengths arrive in order, each as it was sent; both sides' checksums agree.
-fn order_and_content<C: Channel>(stage: &Stage) -> Verdict {
+/// Messages arrive once, in order and unchanged.
+///
+/// One side sends 100,000 messages of mixed lengths. The other compares each with the original, and both compare a
+/// checksum at the end.
+///
+/// Why: this is what a channel is for. Lengths change at words, cache lines and pages, because errors in copying show
+/// there.
+///
+/// A failing channel drops, repeats, reorders or alters a message, or joins two.
+pub fn order_and_content<C: Channel>(stage: &Stage) -> Verdict {
     let n = stage.rounds(100_000);
     stage.between::<C>(
         |peer| {
@@ -42,8 +53,14 @@ fn order_and_content<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// Both directions, in turns.
-fn echo<C: Channel>(stage: &Stage) -> Verdict {
+/// Both directions work in turns.
+///
+/// One side sends a message and waits for the answer, 2000 times.
+///
+/// Why: most users make requests and wait. Both ends sleep between messages, so this also shows a lost wake-up.
+///
+/// A failing channel alters an answer, or hangs because one end was not woken.
+pub fn echo<C: Channel>(stage: &Stage) -> Verdict {
     let n = stage.rounds(2000);
     stage.between::<C>(
         |peer| (0..n).try_for_each(|_| peer.hear(1).and_then(|()| peer.say(1))),
@@ -51,8 +68,14 @@ fn echo<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// Both directions at once: the requests cross, and nobody hears what it said itself.
-fn duplex<C: Channel>(stage: &Stage) -> Verdict {
+/// Both directions work at the same time.
+///
+/// Both sides send four messages before either receives. Requests cross, and nobody receives its own message.
+///
+/// Why: the two directions must not share a buffer or a position.
+///
+/// A failing channel returns a side's own message to it, or lets one direction block the other.
+pub fn duplex<C: Channel>(stage: &Stage) -> Verdict {
     let n = stage.rounds(2000);
     stage.between::<C>(
         |peer| (0..n).try_for_each(|_| peer.at_most(256).say(4).and_then(|()| peer.hear(4))),
@@ -60,8 +83,15 @@ fn duplex<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// Over a stream an empty message is nothing; as a message it arrives, and is told from the end.
-fn empty_message<C: Channel>(stage: &Stage) -> Verdict {
+/// An empty message is nothing in a byte stream, and a message like any other in a message mechanism.
+///
+/// Over a byte stream `send` and `recv` of no bytes return at once. A message mechanism delivers the empty message, and
+/// its receiver can tell it from the end of the peer.
+///
+/// Why: `read` and `recv` of the kernel return 0 for an empty message and for the end alike.
+///
+/// A failing channel waits, loses the empty message, or reports `PeerGone` for it.
+pub fn empty_message<C: Channel>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
             // Over a stream this must return although nothing has been sent yet.
@@ -86,8 +116,14 @@ fn empty_message<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// 1 byte, odd lengths, the limit itself; a megabyte and more where there is none.
-fn sizes_up_to_the_limit<C: Channel>(stage: &Stage) -> Verdict {
+/// Every length up to [`max_message`](ipc_core::Endpoint::max_message) passes, in both directions.
+///
+/// Lengths are 1, odd ones, ones beside a page and beside 64 KiB, 1 MiB, the limit and one byte less.
+///
+/// Why: a limit that is not reached is a promise that is not kept.
+///
+/// A failing channel states a limit that its kernel object does not grant, or cuts a long message.
+pub fn sizes_up_to_the_limit<C: Channel>(stage: &Stage) -> Verdict {
     let lengths = |limit: usize| {
         let edges = [1, 2, 4095, 4096, 4097, 65_535, 65_537, 1 << 20, (1 << 20) + 1, limit - 1, limit];
         edges.into_iter().filter(move |&len| len <= limit.min(64 << 20))
@@ -104,8 +140,14 @@ fn sizes_up_to_the_limit<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// One byte more than the limit is `TooLarge`, nothing is sent, and the channel goes on.
-fn over_the_limit<C: Channel>(stage: &Stage) -> Verdict {
+/// A message that is one byte too long is `TooLarge`, with its length and the limit.
+///
+/// Nothing is sent, and the channel carries the next message. The clause is skipped where there is no limit.
+///
+/// Why: a message that is cut or split without an error is worse than one that is refused.
+///
+/// A failing channel returns `Ok`, another error, or wrong numbers.
+pub fn over_the_limit<C: Channel>(stage: &Stage) -> Verdict {
     stage.has_a_limit::<C>()?;
     stage.between::<C>(
         |peer| {
@@ -126,8 +168,14 @@ fn over_the_limit<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// A message longer than the receiver's buffer is `TooLarge`; it may be lost or kept, and what follows arrives.
-fn short_buffer<C: Channel>(stage: &Stage) -> Verdict {
+/// A message that is longer than the receiver's buffer is `TooLarge`.
+///
+/// The message may be lost, or kept for a larger buffer. The message after it arrives. Byte streams skip the clause.
+///
+/// Why: the kernel cuts a datagram without an error unless it is asked (`MSG_TRUNC`, recv(2)).
+///
+/// A failing channel returns the beginning of the message as if it were all of it.
+pub fn short_buffer<C: Channel>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
             match peer.end().recv(&mut [0; 10]) {
@@ -153,8 +201,14 @@ fn short_buffer<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// `Options::max_message` and `Options::capacity` are honoured or refused with `TooLarge`: never clamped.
-fn asked_for_sizes<C: Channel>(stage: &Stage) -> Verdict {
+/// [`Options::max_message`] and [`Options::capacity`] are granted or refused with `TooLarge`, never reduced.
+///
+/// The clause asks for several sizes, and for one that no machine has.
+///
+/// Why: a caller who gets less than it asked for finds out when a message does not pass.
+///
+/// A failing channel grants the absurd size, grants less than was asked for, or fails with another error.
+pub fn asked_for_sizes<C: Channel>(stage: &Stage) -> Verdict {
     for len in [1, 1000, 8192, 100_000] {
         let options = Options { max_message: Some(len), ..stage.options() };
         match C::pair(&options) {
@@ -183,8 +237,16 @@ fn asked_for_sizes<C: Channel>(stage: &Stage) -> Verdict {
     Ok(())
 }
 
-/// `send_buffer` and `recv_buffer` do what `send` and `recv` do, and each understands the other.
-fn buffers<C: Channel>(stage: &Stage) -> Verdict {
+/// [`send_buffer`](ipc_core::Endpoint::send_buffer) and [`recv_buffer`](ipc_core::Endpoint::recv_buffer) do what `send`
+/// and `recv` do.
+///
+/// Either side mixes the calls. A message that was sent by one call is received by any other, and `send_buffer` does
+/// not change it.
+///
+/// Why: channels override these calls to save a copy, and then have two paths.
+///
+/// A failing channel alters the buffer that it sends, or receives wrong bytes.
+pub fn buffers<C: Channel>(stage: &Stage) -> Verdict {
     let n = stage.rounds(1000);
     let stream = C::SPEC.framing == Framing::Stream;
     stage.between::<C>(
@@ -230,8 +292,14 @@ fn buffers<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// Two channels of one mechanism side by side: nothing passes from one to the other.
-fn two_channels<C: Channel>(stage: &Stage) -> Verdict {
+/// Two channels of one mechanism do not affect each other.
+///
+/// Messages on one are received in another order than those on the other.
+///
+/// Why: keys, names and static variables can be shared by mistake.
+///
+/// A failing channel delivers on one channel what was sent on the other.
+pub fn two_channels<C: Channel>(stage: &Stage) -> Verdict {
     let (a, peer_a) = stage.sides::<C>(&stage.options())?;
     let (b, peer_b) = stage.sides::<C>(&stage.options())?;
     let ends = ((a, b.on_lane(3)), (peer_a, peer_b.on_lane(4)));

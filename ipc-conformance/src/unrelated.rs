@@ -1,8 +1,8 @@
-//! Unrelateds: processes that this test binary starts anew (`exec` of `/proc/self/exe`), so that they inherit nothing of a
-//! channel and share nothing but the name and the options.
+//! Unrelated processes: the test binary starts itself again (`exec` of `/proc/self/exe`). They inherit nothing of a channel, and
+//! share only the name and the options.
 //!
-//! A stranger waits for tasks on its standard input, a socket to the clause's process, and answers each; so a clause reads
-//! as a script with two actors. It learns who it is from its arguments, which `run` looks at before anything else.
+//! Such a process waits for tasks on its standard input, a socket to the process of the clause, and answers each. So a clause reads
+//! as a script with two actors. The process learns who it is from its arguments, which `run_all` looks at before anything else.
 
 use crate::{
     Suite, Verdict,
@@ -24,20 +24,20 @@ use std::{
     time::Duration,
 };
 
-/// The arguments of a process that was started anew: this one, and who it is, the suite, the strategy and the name,
+/// The first argument of a process that is to meet others. After it come who it is, the suite, the strategy and the name.
 const AS_UNRELATED: &str = "--as-unrelated";
-/// or this one and the descriptors that may be there.
+/// The first argument of a process that lists its descriptors. After it come those that may be there.
 const LIST_DESCRIPTORS: &str = "--list-descriptors";
 
-/// What a stranger of a channel does.
+/// What an unrelated process does with a channel.
 pub(crate) type Role = fn(&Stage, &Name, UnixStream) -> Verdict;
 
-/// What a stranger can be asked to do, with a number.
+/// What an unrelated process can be asked to do, with a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     /// `bind`, with a deadline of so many milliseconds; 0 is none.
     Bind,
-    /// `connect`, likewise.
+    /// `connect`, with a deadline of so many milliseconds; 0 is none.
     Connect,
     /// Send so many messages.
     Say,
@@ -49,8 +49,8 @@ pub(crate) enum Task {
     SayUntilTheEnd,
     /// Drop the endpoint.
     Close,
-    /// Suffer a storm of signals from now on.
-    Suffer,
+    /// Be interrupted by signals from now on.
+    BeInterrupted,
     /// `exec`, and list the descriptors that are still there; then end.
     Exec,
 }
@@ -64,12 +64,12 @@ impl Task {
         Self::HearTheEnd,
         Self::SayUntilTheEnd,
         Self::Close,
-        Self::Suffer,
+        Self::BeInterrupted,
         Self::Exec,
     ];
 }
 
-/// How a task ended. Every other end of it ends the stranger, with a remark.
+/// How a task ended. Every other outcome ends the process, with a remark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// As it should.
@@ -78,7 +78,7 @@ pub(crate) enum Answer {
     TimedOut,
     /// [`Error::PeerGone`].
     PeerGone,
-    /// The name is somebody else's.
+    /// [`Error::Taken`].
     Taken,
 }
 
@@ -86,7 +86,7 @@ impl Answer {
     const ALL: [Self; 4] = [Self::Done, Self::TimedOut, Self::PeerGone, Self::Taken];
 }
 
-/// A stranger, as the clause's process sees it. Dropping it kills it.
+/// An unrelated process, as the process of the clause sees it. Dropping this kills it.
 pub(crate) struct Unrelated {
     who: &'static str,
     child: Child,
@@ -151,15 +151,15 @@ impl Unrelated {
     }
 }
 
-/// What [`run`](super::run) does first: where this process was started anew, it does what it was started for, and ends.
+/// What [`run_all`](crate::run_all) does first. A process that was started again does what it was started for, and ends.
 pub(crate) fn play_if_started_anew(suites: &[Suite]) {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         [AS_UNRELATED, who, suite, wait, name] => {
             exit(Stage::continued(who, wait.parse().unwrap_or_default(), |stage| {
-                let role = suites.iter().filter(|other| other.name == suite).find_map(|suite| suite.stranger);
-                let role = role.ok_or_else(|| format!("nobody plays {suite} here: give its suite to `run`"))?;
+                let role = suites.iter().filter(|other| other.name == suite).find_map(|suite| suite.unrelated);
+                let role = role.ok_or_else(|| format!("nobody plays {suite} here: give its suite to `run_all`"))?;
                 let line = stdin().as_fd().try_clone_to_owned().map_err(|error| format!("dup: {error}"))?;
                 role(stage, &Name::new(name).map_err(|error| error.to_string())?, line.into())
             }))
@@ -177,7 +177,7 @@ pub(crate) fn play_if_started_anew(suites: &[Suite]) {
     }
 }
 
-/// A stranger's life: tasks, until there are no more.
+/// Does tasks until there are no more.
 pub(crate) fn play<C: Rendezvous>(stage: &Stage, name: &Name, mut line: UnixStream) -> Verdict {
     let inherited = Inherited::now()?;
     let mut side = None;
@@ -217,7 +217,7 @@ pub(crate) fn play<C: Rendezvous>(stage: &Stage, name: &Name, mut line: UnixStre
                 linked?.close();
                 Answer::Done
             }
-            Task::Suffer => done(Signals::start(INTERVAL).map(|started| signals = Some(started)))?,
+            Task::BeInterrupted => done(Signals::start(INTERVAL).map(|started| signals = Some(started)))?,
             Task::Exec => return inherited.alone_survive(stage),
         };
         link::tell(&mut line, answer as u64)?;

@@ -100,8 +100,15 @@ pub(crate) fn fill_up<E: Endpoint>(side: &mut Side<E>) -> std::result::Result<u6
     Ok(side.counts().0)
 }
 
-/// `recv` gives up at its deadline, whether set at the start or later; the channel is usable then.
-fn deadline_of_recv<C: Channel>(stage: &Stage) -> Verdict {
+/// `recv` returns `TimedOut` at its deadline, and the channel stays usable.
+///
+/// The deadline is set at the start, set later, set to zero, and removed. A message that is there in time is not
+/// affected.
+///
+/// Why: a deadline that is early breaks the caller's promise, and one that is late holds up the caller.
+///
+/// A failing channel returns early, late (by more than 10 ms and a tenth in each of 20 attempts), or not at all.
+pub fn deadline_of_recv<C: Channel>(stage: &Stage) -> Verdict {
     stage.between_with::<C>(
         &stage.options_within(LONG),
         |peer| {
@@ -131,9 +138,14 @@ fn deadline_of_recv<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// `send` to a full channel gives up at its deadline; all that was sent arrives, and the message that did not pass can
-/// be sent again.
-fn deadline_of_send<C: Channel>(stage: &Stage) -> Verdict {
+/// `send` to a full channel returns `TimedOut` at its deadline.
+///
+/// All messages before it arrive. The message that did not pass can be sent again. Lossy mechanisms skip the clause.
+///
+/// Why: a sender must be able to give up without losing its place.
+///
+/// A failing channel returns early, late or never, or delivers the message that it reported as timed out.
+pub fn deadline_of_send<C: Channel>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
             let n = peer.learn()?;
@@ -151,8 +163,15 @@ fn deadline_of_send<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// A stream's message that a deadline interrupts goes on where it stopped.
-fn deadline_in_mid_message<C: Channel>(stage: &Stage) -> Verdict {
+/// A byte stream goes on where a deadline stopped it.
+///
+/// The receiver times out with a part of a message. The same call with the same buffer then returns the whole message.
+/// Message mechanisms skip the clause.
+///
+/// Why: part of the bytes has left the kernel, and nobody else has it.
+///
+/// A failing channel forgets the part, and then waits for bytes that have come already.
+pub fn deadline_in_mid_message<C: Channel>(stage: &Stage) -> Verdict {
     let parts = [40, 7, 53];
     stage.between_with::<C>(
         &stage.options_within(SHORT),
@@ -180,8 +199,14 @@ fn deadline_in_mid_message<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// A full channel holds the sender back until there is room, over and over; nothing is lost or torn.
-fn back_pressure<C: Channel>(stage: &Stage) -> Verdict {
+/// A full channel holds the sender back until there is room.
+///
+/// This happens several times in a row. Nothing is lost or torn. Lossy mechanisms skip the clause.
+///
+/// Why: a sender that is faster than its receiver is the usual case.
+///
+/// A failing channel drops a message, or does not wake the sender.
+pub fn back_pressure<C: Channel>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
             for _ in 0..3 {
@@ -205,8 +230,12 @@ fn back_pressure<C: Channel>(stage: &Stage) -> Verdict {
     )
 }
 
-/// Signals whose handlers let system calls fail with `EINTR` keep no channel from being opened.
-fn interrupted_while_opening<C: Channel>(stage: &Stage) -> Verdict {
+/// [`Channel::pair`] succeeds while signals interrupt its system calls.
+///
+/// Why: a signal handler without `SA_RESTART` makes calls fail with `EINTR` (signal(7)).
+///
+/// A failing channel returns an error with `EINTR`.
+pub fn interrupted_while_opening<C: Channel>(stage: &Stage) -> Verdict {
     let signals = Signals::start(INTERVAL)?;
     while signals.count() < 50 {
         stage.pair::<C>(&stage.options())?;
@@ -214,8 +243,12 @@ fn interrupted_while_opening<C: Channel>(stage: &Stage) -> Verdict {
     Ok(())
 }
 
-/// They lose nothing, in either direction.
-fn interrupted<C: Channel>(stage: &Stage) -> Verdict {
+/// `send` and `recv` lose nothing while signals interrupt them.
+///
+/// Why: `EINTR` can arrive after part of a message has moved.
+///
+/// A failing channel returns `EINTR`, or repeats or loses part of a message.
+pub fn interrupted<C: Channel>(stage: &Stage) -> Verdict {
     converse_among_signals::<C>(stage, |end, message| end.send(message), |end, buffer| end.recv(buffer))
 }
 
@@ -248,8 +281,14 @@ pub(crate) fn converse_among_signals<C: Channel>(
     )
 }
 
-/// The same for a sender that a full channel holds back. Runs until enough signals have come.
-fn interrupted_while_full<C: Channel>(stage: &Stage) -> Verdict {
+/// A sender that a full channel holds back goes on waiting when a signal interrupts it.
+///
+/// The clause runs until enough signals have come. Lossy mechanisms skip it.
+///
+/// Why: the sender sleeps in another call than one that has room.
+///
+/// A failing channel returns `EINTR`, or sends a message twice.
+pub fn interrupted_while_full<C: Channel>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
             let _signals = Signals::start(INTERVAL)?;
@@ -277,7 +316,12 @@ fn interrupted_while_full<C: Channel>(stage: &Stage) -> Verdict {
 }
 
 /// Signals neither shorten nor prolong a deadline.
-fn interrupted_before_the_deadline<C: Channel>(stage: &Stage) -> Verdict {
+///
+/// Why: a call that starts its whole wait anew after each signal never ends, and one that counts a signal as the
+/// deadline ends early.
+///
+/// A failing channel returns `TimedOut` early or late, or `EINTR`.
+pub fn interrupted_before_the_deadline<C: Channel>(stage: &Stage) -> Verdict {
     stage.between::<C>(
         |peer| {
             let sent = peer.learn()?;

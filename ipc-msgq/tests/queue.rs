@@ -3,7 +3,8 @@
 
 use ipc_conformance::{Suite, Verdict, run_all};
 use ipc_core::{
-    Channel, Endpoint, Error, Name, Options, Rendezvous, Wait,
+    Attested, Channel, Endpoint, Error, Name, Options, Rendezvous, Wait,
+    leftovers::sysv_table,
     objects::{self, Fate, Object},
     process::{self, Exit},
 };
@@ -22,6 +23,7 @@ fn main() {
         .test("killed_owner_is_swept", killed_owner_is_swept)
         .test("unread_messages_outlive_their_sender", unread_messages_outlive_their_sender)
         .test("long_message_stays", long_message_stays)
+        .test("the_last_sender_is_attested", the_last_sender_is_attested)
         .test("limits_of_sysv", limits_of_sysv)
         .test("limits_of_posix", limits_of_posix)]);
 }
@@ -57,6 +59,19 @@ fn copies_dropped_at_once() -> Verdict {
         must(child.wait(SOON).map_err(words)? == Some(Exit::Code(0)), "the child failed")?;
     }
     Ok(())
+}
+
+/// The kernel keeps the process id of the last sender with the queue, whoever made it.
+fn the_last_sender_is_attested() -> Verdict {
+    must(matches!(SysvMsgq::SPEC.attested_sender, Attested::Pid(source) if source.contains("msg_lspid")), "SPEC")?;
+    let (sender, mut here) = process::fork_peer(SysvMsgq::pair(&Options::default()).map_err(words)?, |mut there| {
+        i32::from(there.send(b"from me").is_err())
+    })
+    .map_err(words)?;
+    here.recv(&mut [0; 8192]).map_err(words)?;
+    let pid = i64::from(sender.pid().as_raw());
+    let senders: Vec<_> = sysv_table("msg").into_iter().map(|queue| queue["lspid"]).collect();
+    must(senders.contains(&pid), &format!("the sender is {pid}, and the queues know {senders:?}"))
 }
 
 /// A supervisor that keeps its copies until its children have been killed removes their queues.

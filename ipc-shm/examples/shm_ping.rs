@@ -1,7 +1,7 @@
-//! Two processes play one round of ping-pong through a ring in a memfd.
+//! Two processes play one round of ping-pong through rings in a memfd.
 
-use ipc_core::{Channel, Endpoint, Options, process};
 use ipc_shm::Memfd;
+use ipc_shm::ipc_core::{self, Channel, Endpoint, Options, process};
 use std::time::Duration;
 
 fn main() -> ipc_core::Result<()> {

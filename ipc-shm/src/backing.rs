@@ -1,7 +1,7 @@
 //! What a mapping needs to carry a ring, and the three ways of opening one, written once for all mappings.
 //!
-//! A mechanism says how its memory is made ([`Backing`]) and, if it has a name, how that is opened ([`NamedBacking`]). The
-//! functions [`pair`], [`bind`] and [`connect`] do the rest.
+//! A mechanism says how its memory is made ([`Backing`]) and, if it has a name, how that is opened ([`NamedBacking`]).
+//! The functions [`pair`], [`bind`] and [`connect`] do the rest.
 
 use crate::{
     end::RingEnd,
@@ -29,26 +29,27 @@ pub trait NamedBacking: Backing + Channel {
     /// Those of [`Rendezvous::bind`](ipc_core::Rendezvous::bind).
     fn create_named(name: &Name, len: usize) -> Result<(Mapping, Owned)>;
 
-    /// Maps the `len` bytes that another process made under `name`. Memory of another user, open to others, or shorter than
-    /// `len` is refused.
+    /// Maps the `len` bytes that another process made under `name`. Memory of another user, open to others, or shorter
+    /// than `len` is refused.
     ///
     /// # Errors
     /// Those of [`Rendezvous::connect`](ipc_core::Rendezvous::connect).
     fn open_named(name: &Name, len: usize) -> Result<Mapping>;
 }
 
-/// What the two sides of a rendezvous tell each other: the connecting end has mapped the memory, the name is gone.
+/// The connecting end tells the binding end that it has mapped the memory.
 const MAPPED: u64 = 1;
+/// The binding end tells the connecting end that the name is gone.
 const UNLINKED: u64 = 2;
 
-/// [`Channel::pair`] over a backing. System calls beside those of the backing: `socketpair`.
+/// Opens both ends over a fresh backing, as [`Channel::pair`].
 pub fn pair<B: Backing>(options: &Options) -> Result<(RingEnd, RingEnd)> {
     let len = Size::of(options)?.mapping_len();
     RingEnd::pair(B::create(len)?, options)
 }
 
-/// [`Rendezvous::bind`](ipc_core::Rendezvous::bind) over a backing: makes the memory, waits for the peer to map it, removes
-/// the name and says so.
+/// Opens the first end, as [`Rendezvous::bind`](ipc_core::Rendezvous::bind). It makes the memory, waits until the peer
+/// has mapped it, removes the name, and tells the peer.
 pub fn bind<B: NamedBacking>(name: &Name, options: &Options) -> Result<RingEnd> {
     let size = Size::of(options)?;
     let (mapping, guard) = B::create_named(name, size.mapping_len())?;
@@ -62,8 +63,8 @@ pub fn bind<B: NamedBacking>(name: &Name, options: &Options) -> Result<RingEnd> 
     RingEnd::open(&memory, Side::First, peer, options)
 }
 
-/// [`Rendezvous::connect`](ipc_core::Rendezvous::connect) over a backing: maps what the binding end has made, says so, and
-/// waits until the name is gone.
+/// Opens the second end, as [`Rendezvous::connect`](ipc_core::Rendezvous::connect). It maps what the binding end made,
+/// tells it, and waits until the name is gone.
 pub fn connect<B: NamedBacking>(name: &Name, options: &Options) -> Result<RingEnd> {
     let deadline = options.deadline();
     let mut peer = Meeting::join(name, B::SPEC.name, deadline)?;

@@ -1,9 +1,10 @@
-//! One end of a link through shared memory: a ring out, a ring in, and a way to see that the peer lives.
+//! One end of a link through shared memory: a ring to send through, a ring to receive from, and a socket that shows
+//! whether the peer lives.
 
 use crate::{
     mapping::Mapping,
     open::{self, Side, Size},
-    protocol::{Alarm, Consumer, Producer, Slot},
+    protocol::{Consumer, Producer, Slot, Waker},
     ring::Memory,
 };
 use ipc_core::{
@@ -17,15 +18,43 @@ use ipc_core::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// One end. Its own state, the two cached positions of each ring, lies in the process that uses it.
+/// One end of a link over two rings: what [`SysvShm`](crate::SysvShm), [`PosixShm`](crate::PosixShm),
+/// [`Memfd`](crate::Memfd), [`MmapFile`](crate::MmapFile) and [`MmapAnon`](crate::MmapAnon) open.
+///
+/// - **Cost.** A message needs no system call. An end that has to wait sleeps in futex(2), and its peer wakes it with
+///   one more call. With [`Wait::Spin`](ipc_core::Wait::Spin) it polls the ring instead.
+/// - **Copies.** [`send`](Endpoint::send) and [`recv`](Endpoint::recv) copy the message once each, into and out of the
+///   ring. [`send_with`](SendInPlace::send_with) and [`recv_with`](InPlace::recv_with) lend the ring itself, aligned to
+///   8 bytes.
+/// - **Limit.** [`max_message`](Endpoint::max_message) is half the capacity of the ring less 8 bytes.
+/// - **Back-pressure.** A full ring makes `send` wait. Nothing is dropped.
+/// - **Peer.** The rings do not show that a peer is gone. A Unix socket pair beside them does: no message passes
+///   through it, and the kernel closes it with the process. See [`ipc_core::liveness`].
+/// - **Trust.** Every position and length in the ring is checked. A peer that writes nonsense is
+///   [`Error::Corrupt`](ipc_core::Error::Corrupt), for this and every later call. A peer can still change a message
+///   while [`recv_with`](InPlace::recv_with) reads it. Use [`recv`](Endpoint::recv), then check the buffer, if that
+///   matters.
+///
+/// Messages can be written and read where they lie:
+///
+/// ```
+/// use ipc_shm::MmapAnon;
+/// use ipc_shm::ipc_core::{Channel, InPlace, Options, SendInPlace};
+///
+/// let (mut a, mut b) = MmapAnon::pair(&Options::default())?;
+/// a.send_with(4096, |message| message.fill(7))?;
+/// let sum: u32 = b.recv_with(|message| message.iter().map(|&byte| u32::from(byte)).sum())?;
+/// assert_eq!(sum, 4096 * 7);
+/// # Ok::<(), ipc_shm::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct RingEnd {
     producer: Producer,
     consumer: Consumer,
     max_message: usize,
     patience: Patience,
-    /// Runs while this end may sleep without a deadline, and wakes it when the peer is gone. Declared before `peer`, so that
-    /// it is dropped first.
+    /// Runs while this end may sleep without a deadline, and wakes it when the peer is gone. It is declared before
+    /// `peer`, so that it is dropped first.
     watch: Option<Watch>,
     peer: Arc<Liveness>,
     memory: Arc<dyn Memory>,
@@ -33,7 +62,7 @@ pub struct RingEnd {
 }
 
 impl RingEnd {
-    /// Opens `side` of memory whose header is written.
+    /// Opens `side` of memory whose header has been written.
     pub(crate) fn open(memory: &Arc<dyn Memory>, side: Side, peer: Liveness, options: &Options) -> Result<Self> {
         let size = Size::of(options)?;
         let (producer, consumer) = open::open(memory, side, size, options.wait)?;
@@ -49,7 +78,7 @@ impl RingEnd {
         })
     }
 
-    /// Both ends of a fresh mapping of [`Size::mapping_len`] bytes.
+    /// Opens both ends of a fresh mapping of [`Size::mapping_len`] bytes. System call: `socketpair`.
     pub(crate) fn pair(mapping: Mapping, options: &Options) -> Result<(Self, Self)> {
         let memory: Arc<dyn Memory> = Arc::new(mapping);
         open::initialize(&*memory, Size::of(options)?, options.wait);
@@ -57,7 +86,8 @@ impl RingEnd {
         Ok((Self::open(&memory, Side::First, near, options)?, Self::open(&memory, Side::Second, far, options)?))
     }
 
-    /// Sends a message of `len` bytes that `write` puts into its slot, once there is room. Where it fails nothing is sent.
+    /// Sends a message of `len` bytes that `write` puts into its slot, once there is room. If `write` fails, nothing is
+    /// sent.
     #[inline]
     pub(crate) fn send_by(&mut self, len: usize, write: impl FnOnce(Slot<'_>) -> Result<()>) -> Result<()> {
         self.corruption.check()?;
@@ -76,13 +106,13 @@ impl RingEnd {
                 Err(unused) => write = unused,
             }
             if let Step::Sleep(left) = turn.step()? {
-                let limit = limit(left, &mut self.watch, &self.peer, || Alarm::of(&self.producer, &self.consumer))?;
+                let limit = limit(left, &mut self.watch, &self.peer, || Waker::of(&self.producer, &self.consumer))?;
                 self.producer.sleep(limit)?;
             }
         }
     }
 
-    /// Receives one message by `take`, given the peer as well. Where it fails the message stays.
+    /// Receives one message with `take`, which is given the peer as well. If `take` fails, the message stays.
     #[inline]
     pub(crate) fn recv_by<R>(&mut self, take: impl FnOnce(&Consumer, &Liveness) -> Result<R>) -> Result<R> {
         self.corruption.check()?;
@@ -103,13 +133,13 @@ impl RingEnd {
         self.producer.unread(front, write)
     }
 
-    /// What the ring lies in.
+    /// The memory that the rings lie in.
     #[cfg(feature = "hostile")]
     pub(crate) fn memory(&self) -> &dyn Memory {
         &*self.memory
     }
 
-    /// Shows whether the peer lives.
+    /// The socket that shows whether the peer lives.
     pub(crate) fn peer(&self) -> &Liveness {
         &self.peer
     }
@@ -120,7 +150,7 @@ impl RingEnd {
         let mut turn = Turn::new(&self.patience, Some(&self.peer));
         while !self.consumer.look()? {
             if let Step::Sleep(left) = turn.step()? {
-                let limit = limit(left, &mut self.watch, &self.peer, || Alarm::of(&self.producer, &self.consumer))?;
+                let limit = limit(left, &mut self.watch, &self.peer, || Waker::of(&self.producer, &self.consumer))?;
                 self.consumer.sleep(limit)?;
             }
         }
@@ -128,24 +158,24 @@ impl RingEnd {
     }
 }
 
-/// How long a sleep may last. With a deadline it is cut into slices, between which the peer is looked at; without one it has no
-/// limit, since arming a timer would cost a tenth of a round trip on one core, and a watch wakes it instead.
+/// How long a sleep may last. With a deadline it is cut into slices, between which the end looks at its peer. Without
+/// one it has no limit: arming a timer would cost a tenth of a round trip on one core. A watch ends the sleep instead.
 #[cold]
 fn limit(
     left: Option<Duration>,
     watch: &mut Option<Watch>,
     peer: &Arc<Liveness>,
-    alarm: impl FnOnce() -> Alarm,
+    waker: impl FnOnce() -> Waker,
 ) -> Result<Option<Duration>> {
     if left.is_some() {
         return Ok(Some(Turn::slice(left)));
     }
     if watch.is_none() {
-        let alarm = alarm();
+        let waker = waker();
         *watch = Some(Watch::start(peer, &[], move |stop| {
-            // Over and over: the end may be about to go to sleep, and sleeps again until it has seen for itself.
+            // Repeated, because the end may be just about to sleep, and sleeps again until it has seen for itself.
             loop {
-                alarm.ring();
+                waker.wake();
                 if stop.within(Duration::from_millis(1)) {
                     break;
                 }
@@ -156,13 +186,13 @@ fn limit(
 }
 
 impl Endpoint for RingEnd {
-    /// System calls: none, but `futex` to wake a sleeping peer or to sleep while the ring is full.
+    /// System calls: none, except `futex` to wake a sleeping peer or to sleep while the ring is full.
     #[inline]
     fn send(&mut self, message: &[u8]) -> Result<()> {
         self.send_with(message.len(), |slot| ledger::copy(slot, message))
     }
 
-    /// System calls: none, but `futex` to sleep while the ring is empty or to wake a sleeping peer.
+    /// System calls: none, except `futex` to sleep while the ring is empty or to wake a sleeping peer.
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.recv_by(|consumer, _| {
@@ -190,6 +220,7 @@ impl Endpoint for RingEnd {
 }
 
 impl SendInPlace for RingEnd {
+    /// System calls: as [`send`](Endpoint::send).
     #[inline]
     fn send_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
         self.send_by(len, |slot| slot.fill(fill))
@@ -197,6 +228,7 @@ impl SendInPlace for RingEnd {
 }
 
 impl InPlace for RingEnd {
+    /// System calls: as [`recv`](Endpoint::recv).
     #[inline]
     fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         self.recv_by(|consumer, _| Ok(consumer.read(read)))

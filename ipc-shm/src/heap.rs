@@ -1,4 +1,4 @@
-//! A ring in ordinary memory, for unit tests: they need no system call, and so Miri can run them.
+//! Rings in ordinary memory, for unit tests. They need no system call, so Miri can run them.
 
 #![allow(unsafe_code)]
 
@@ -15,7 +15,7 @@ struct Heap(NonNull<u8>, Layout);
 
 // SAFETY: an allocation belongs to no thread.
 unsafe impl Send for Heap {}
-// SAFETY: all that can be done through a shared reference is to ask for its address.
+// SAFETY: through a shared reference one can only ask for its address.
 unsafe impl Sync for Heap {}
 
 impl Heap {
@@ -30,7 +30,7 @@ impl Heap {
 
 impl Drop for Heap {
     fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this layout; whoever had a pointer kept the value alive.
+        // SAFETY: `new` allocated it with this layout. Whoever had a pointer kept the value alive.
         unsafe { dealloc(self.0.as_ptr(), self.1) };
     }
 }

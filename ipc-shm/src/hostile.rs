@@ -1,12 +1,17 @@
-//! A hostile peer (feature `hostile`): it writes what it likes over header, positions and records of a real ring while this
-//! side works with it. For the fuzz target `fuzz/fuzz_targets/ring.rs` and the bounded run in `tests/hostile.rs`.
+//! A hostile peer, for tests of the ring (feature `hostile`).
 //!
-//! A [`Script`] drives both [`RingEnd`]s through their public calls, with scribbles between the calls and, in many scripts, a
-//! second thread that scribbles all the time. Each end has a mapping of its own of the same pages, as two processes have, and
-//! the scribbler writes through the peer's. On both sides of a mapping lies a page that cannot be touched: a stray access
-//! is a crash. Until the first scribble every message must arrive as it was sent; from then on a call may return a message no
-//! longer than the limit, or one of the errors that the contract names. Anything else is a panic. A call that never returns
-//! is left to the caller's watchdog.
+//! The peer writes what it likes over header, positions and records of a real ring while this side works with it. The
+//! fuzz target `fuzz/fuzz_targets/ring.rs` plays [`Script`]s for any time, `tests/hostile.rs` a bounded number.
+//! [`spoil`] and [`mend`] serve the conformance suite, which checks that an end stays corrupt.
+//!
+//! A script drives both [`RingEnd`]s through their public calls. Between the calls it scribbles, and in many scripts a
+//! second thread scribbles all the time. Each end has its own mapping of the same pages, as two processes have, and the
+//! scribbler writes through the peer's. On both sides of a mapping lies a page that cannot be touched, so a stray
+//! access is a crash.
+//!
+//! Until the first scribble every message must arrive as it was sent. From then on a call may return a message within
+//! the limit, or an error that the contract names. Anything else is a panic. A call that never returns is left to the
+//! caller's watchdog.
 
 #![allow(unsafe_code)]
 
@@ -38,42 +43,50 @@ use std::{
     time::Duration,
 };
 
-/// What happens in one run.
+/// One run: how both ends wait, what they do, and what the scribbler does meanwhile.
+///
+/// ```
+/// use arbitrary::{Arbitrary, Unstructured};
+/// use ipc_shm::hostile::Script;
+///
+/// let script = Script::arbitrary_take_rest(Unstructured::new(&[42; 256]))?;
+/// script.play();
+/// # Ok::<(), arbitrary::Error>(())
+/// ```
 #[derive(Debug, Arbitrary)]
 pub struct Script {
-    wait: Strategy,
-    beside: Beside,
-    #[arbitrary(with = as_many_as_there_are)]
-    steps: Vec<Step>,
+    #[arbitrary(with = wait)]
+    wait: Wait,
+    scribbler: Scribbler,
+    #[arbitrary(with = actions)]
+    actions: Vec<Action>,
 }
 
-/// Steps from all the bytes there are; arbitrary's own would toss a coin after each whether to go on.
-fn as_many_as_there_are(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Vec<Step>> {
-    let mut steps = Vec::new();
-    while !bytes.is_empty() && steps.len() < STEPS {
-        steps.push(bytes.arbitrary()?);
+/// Any wait strategy.
+fn wait(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Wait> {
+    bytes.choose(&Wait::ALL).copied()
+}
+
+/// Actions from all the bytes there are. `Vec`'s own `Arbitrary` tosses a coin after each.
+fn actions(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Vec<Action>> {
+    let mut actions = Vec::new();
+    while !bytes.is_empty() && actions.len() < ACTIONS {
+        actions.push(bytes.arbitrary()?);
     }
-    Ok(steps)
+    Ok(actions)
 }
 
+/// What the second thread does, from the first action to the last.
 #[derive(Clone, Copy, Debug, Arbitrary)]
-enum Strategy {
-    Block,
-    Spin,
-    Hybrid,
-}
-
-/// What the second thread does all the while.
-#[derive(Clone, Copy, Debug, Arbitrary)]
-enum Beside {
-    Nothing,
-    /// Any of [`Scribble`], at random, one every so many turns of an empty loop.
+enum Scribbler {
+    Absent,
+    /// Makes a random [`Scribble`] every so many turns of an empty loop.
     Random {
         seed: u64,
         every: u8,
     },
-    /// Writes a short length and another word in turn over the record that `direction`'s consumer looks at: who reads twice
-    /// sees both.
+    /// Writes a short length and another word in turn over the record that `direction`'s consumer looks at. An end that
+    /// reads it twice sees both.
     Flip {
         direction: bool,
         #[arbitrary(with = length)]
@@ -84,9 +97,9 @@ enum Beside {
     Sleepers,
 }
 
+/// What one end does, or one write of the peer's. `here` is the first end.
 #[derive(Clone, Copy, Debug, Arbitrary)]
-enum Step {
-    /// `here` or its peer sends.
+enum Action {
     Send {
         here: bool,
         #[arbitrary(with = length)]
@@ -99,7 +112,7 @@ enum Step {
     },
     Receive {
         here: bool,
-        /// Of the buffer.
+        /// The length of the buffer.
         #[arbitrary(with = length)]
         len: usize,
     },
@@ -122,18 +135,18 @@ enum Scribble {
     Byte(u16, u8),
     /// Any word of the mapping.
     Anywhere(u16, Word),
-    /// A shared word: a position or what a sleeper leaves.
+    /// A shared word: a position or a futex word.
     Shared { direction: bool, which: u8, word: Word },
-    /// A record word, so far behind the oldest that has not been received.
+    /// A record word, `behind` words behind the oldest that has not been received.
     Record { direction: bool, behind: u8, word: Word },
 }
 
 #[derive(Clone, Copy, Debug, Arbitrary)]
 enum Word {
     Any(u64),
-    /// What is there, and so much.
+    /// The present value plus this.
     Plus(i16),
-    /// What is there, and so many times eight.
+    /// The present value plus eight times this.
     Words(i8),
     Message(u16),
     LongMessage(u32),
@@ -141,70 +154,71 @@ enum Word {
     Capacity,
 }
 
-const STEPS: usize = 64;
+const ACTIONS: usize = 64;
 const TIMEOUT: Duration = Duration::from_micros(50);
 const GUARD: usize = 4096;
 
 impl Script {
-    /// Plays it.
+    /// Plays the script.
     ///
     /// # Panics
-    /// Where an end returns what no end may return.
+    /// If an end returns what no end may return.
     pub fn play(&self) {
-        let wait = match self.wait {
-            Strategy::Block => Wait::Block,
-            Strategy::Spin => Wait::Spin,
-            Strategy::Hybrid => Wait::Hybrid,
+        let options = Options {
+            wait: self.wait,
+            timeout: Some(TIMEOUT),
+            capacity: Some(1),
+            spin: TIMEOUT / 4,
+            ..Options::default()
         };
-        let options =
-            Options { wait, timeout: Some(TIMEOUT), capacity: Some(1), spin: TIMEOUT / 4, ..Options::default() };
         let size = Size::of(&options).expect("a size");
         let file = memfd_create(c"hostile", MFdFlags::MFD_CLOEXEC).expect("a memfd");
         nix::unistd::ftruncate(&file, size.mapping_len() as i64).expect("room");
         let [near, far] = [(); 2].map(|()| Arc::new(Guarded::new(&file, size.mapping_len())));
-        open::initialize(&*near, size, wait);
-        let peer = Peer { memory: Arc::clone(&far), size };
+        open::initialize(&*near, size, self.wait);
+        let hand = Hand { memory: Arc::clone(&far), size };
         let (a, b) = Liveness::pair().expect("a socket pair");
         let open = |memory, side, peer| RingEnd::open(&memory, side, peer, &options).expect("a fresh ring");
         let mut link = Link {
             ends: [open(near, Side::First, a), open(far, Side::Second, b)],
             sent: [VecDeque::new(), VecDeque::new()],
             corrupt: [false; 2],
-            honest: matches!(self.beside, Beside::Nothing),
+            honest: matches!(self.scribbler, Scribbler::Absent),
             next: 1,
         };
         let (began, stop) = (AtomicBool::new(link.honest), AtomicBool::new(false));
         thread::scope(|scope| {
-            let beside = (!link.honest).then(|| scope.spawn(|| peer.beside(self.beside, &began, &stop)));
-            let stop = Stop(&stop);
+            let scribbler = (!link.honest).then(|| scope.spawn(|| hand.run(self.scribbler, &began, &stop)));
+            let stop = StopOnDrop(&stop);
             // A script is shorter than the start of a thread.
             while !began.load(Ordering::Relaxed) {
                 thread::yield_now();
             }
-            for &step in &self.steps {
-                match step {
-                    Step::Send { here, len } => link.send(usize::from(!here), len, false),
-                    Step::SendInPlace { here, len } => link.send(usize::from(!here), len, true),
-                    Step::Receive { here, len } => link.receive(usize::from(!here), len),
-                    Step::ReceiveInPlace { here } => link.receive_in_place(usize::from(!here)),
-                    Step::Scribble(scribble) => {
+            for &action in &self.actions {
+                match action {
+                    Action::Send { here, len } => link.send(usize::from(!here), len, false),
+                    Action::SendInPlace { here, len } => link.send(usize::from(!here), len, true),
+                    Action::Receive { here, len } => link.receive(usize::from(!here), len),
+                    Action::ReceiveInPlace { here } => link.receive_in_place(usize::from(!here)),
+                    Action::Scribble(scribble) => {
                         link.honest = false;
-                        peer.scribble(scribble);
+                        hand.scribble(scribble);
                     }
                 }
             }
             drop(stop);
-            // Not left to the scope, which does not wait for the thread's own end: a leak check would find it half gone.
-            if let Some(beside) = beside {
-                beside.join().expect("the scribbler");
+            // Joined here, because the scope does not wait for the thread's own end. A leak check would find it half
+            // gone.
+            if let Some(scribbler) = scribbler {
+                scribbler.join().expect("the scribbler");
             }
         });
     }
 }
 
-/// An end that has a ring.
+/// An end over a ring: [`RingEnd`] itself and the ends that contain one.
 pub trait OverRing {
-    /// Its ring.
+    /// The end's ring.
     fn ring(&self) -> &RingEnd;
 }
 
@@ -226,12 +240,13 @@ impl OverRing for ProcessVmEnd {
     }
 }
 
-/// Writes positions over those of the peer, in both directions, that no peer can have.
+/// Writes positions that no peer can have over all positions, in both directions. An end that reads them
+/// finds [`Error::Corrupt`].
 pub fn spoil<E: OverRing>(end: &mut E) {
     set_positions(end.ring(), 7);
 }
 
-/// Writes positions over those of the peer, in both directions, as if it had done nothing yet.
+/// Writes the positions of a fresh ring over all positions, in both directions.
 pub fn mend<E: OverRing>(end: &mut E) {
     set_positions(end.ring(), 0);
 }
@@ -241,25 +256,25 @@ fn set_positions(end: &RingEnd, to: u64) {
     for control in CONTROLS {
         for position in [control, control + 128] {
             // SAFETY: the shared words of both directions lie within the header page of the live memory, aligned to 128
-            // bytes; nobody has a reference to them but for atomics.
+            // bytes. The only references to them are to atomics.
             unsafe { AtomicU64::from_ptr(start.add(position).as_ptr().cast()) }.store(to, Ordering::Release);
         }
     }
 }
 
-/// Ends the second thread, also where this one panics.
-struct Stop<'a>(&'a AtomicBool);
+/// Ends the second thread, even if this one panics.
+struct StopOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for Stop<'_> {
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// Both ends, and what must come out of them for as long as nobody has scribbled.
+/// Both ends, and what must come out of them until somebody scribbles.
 struct Link {
     ends: [RingEnd; 2],
-    /// Length and content of what each end has sent and the other not received.
+    /// The length and the byte of each message that an end has sent and the other not received.
     sent: [VecDeque<(usize, u8)>; 2],
     /// Which end has found the ring corrupt.
     corrupt: [bool; 2],
@@ -320,7 +335,8 @@ impl Link {
         self.check(end, received);
     }
 
-    /// Lets pass what the contract names. Both ends live, so neither may seem to be gone. Corrupt once is corrupt for good.
+    /// Returns what the contract allows and panics at anything else. Both ends live, so neither may seem gone. An end
+    /// that was corrupt once stays so.
     fn judge<T>(&mut self, end: usize, result: Result<T>) -> Result<T> {
         let is_corrupt = matches!(result, Err(Error::Corrupt { .. }));
         assert!(is_corrupt || !self.corrupt[end], "a call went on after the ring was found corrupt");
@@ -345,27 +361,27 @@ impl Link {
     }
 }
 
-/// Reads all of `message`: its length, and the byte it consists of if it is of one.
+/// Reads all of `message`. Returns its length, and its byte if all bytes are equal.
 fn look_at(message: &[u8]) -> (usize, Option<u8>) {
     let sum: u64 = message.iter().map(|&byte| u64::from(byte)).sum();
     let first = message.first().copied();
     (message.len(), first.filter(|&byte| hint::black_box(sum) == u64::from(byte) * message.len() as u64))
 }
 
-/// The hand that scribbles, on the second end's mapping.
-struct Peer {
+/// Writes to the second end's mapping.
+struct Hand {
     memory: Arc<Guarded>,
     size: Size,
 }
 
-impl Peer {
-    fn beside(&self, what: Beside, began: &AtomicBool, stop: &AtomicBool) {
+impl Hand {
+    fn run(&self, what: Scribbler, began: &AtomicBool, stop: &AtomicBool) {
         began.store(true, Ordering::Relaxed);
-        let mut random = fastrand::Rng::with_seed(if let Beside::Random { seed, .. } = what { seed } else { 0 });
+        let mut random = fastrand::Rng::with_seed(if let Scribbler::Random { seed, .. } = what { seed } else { 0 });
         while !stop.load(Ordering::Relaxed) {
             match what {
-                Beside::Nothing => return,
-                Beside::Random { every, .. } => {
+                Scribbler::Absent => return,
+                Scribbler::Random { every, .. } => {
                     (0..u32::from(every) * 8).for_each(|_| hint::spin_loop());
                     let mut bytes = [0; 32];
                     random.fill(&mut bytes);
@@ -373,12 +389,12 @@ impl Peer {
                     let scribble = Scribble::arbitrary(&mut Unstructured::new(&bytes));
                     self.scribble(scribble.expect("enough bytes"));
                 }
-                Beside::Flip { direction, len, other } => {
+                Scribbler::Flip { direction, len, other } => {
                     for word in [Word::Message(len as u16), other] {
                         self.scribble(Scribble::Record { direction, behind: 0, word });
                     }
                 }
-                Beside::Sleepers => {
+                Scribbler::Sleepers => {
                     for which in [2, 3] {
                         for direction in [false, true] {
                             let word = Word::Any(random.u64(..));
@@ -394,8 +410,8 @@ impl Peer {
         let (at, word) = match scribble {
             Scribble::Byte(at, byte) => {
                 let at = usize::from(at) % self.memory.len();
-                // SAFETY: inside the mapping, which nobody has a reference into but for atomics and, as a peer's would be,
-                // through another mapping.
+                // SAFETY: inside the mapping. The only references into it are to atomics. The ends' own go through
+                // another mapping, as those of another process would.
                 unsafe { AtomicU8::from_ptr(self.memory.start().add(at).as_ptr()) }.store(byte, Ordering::Relaxed);
                 return;
             }
@@ -428,10 +444,10 @@ impl Peer {
         (self.size.mapping_len() - DATA) / 2
     }
 
-    /// The word at offset `at` of the mapping, or the one that this wraps to.
+    /// The word at offset `at` of the mapping, modulo its length.
     fn word(&self, at: usize) -> &AtomicU64 {
         let at = (at % self.memory.len()) & !7;
-        // SAFETY: inside the mapping and aligned; as in `scribble`.
+        // SAFETY: inside the mapping and aligned. As in `scribble`.
         unsafe { AtomicU64::from_ptr(self.memory.start().add(at).as_ptr().cast()) }
     }
 }
@@ -445,7 +461,7 @@ struct Guarded {
 
 // SAFETY: a mapping belongs to no thread.
 unsafe impl Send for Guarded {}
-// SAFETY: all that can be done through a shared reference is to ask for its address.
+// SAFETY: through a shared reference one can only ask for its address.
 unsafe impl Sync for Guarded {}
 
 impl Guarded {
@@ -458,7 +474,7 @@ impl Guarded {
         let inner = unsafe { inner.add(GUARD) };
         let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: this replaces the middle of the mapping just made, which nobody uses yet.
+        // SAFETY: this replaces the middle of the mapping that was just made, which nobody uses yet.
         let start = unsafe {
             mmap(inner.addr().into(), NonZero::new(len).expect("not empty"), protection, flags, file.as_fd(), 0)
         };
@@ -468,7 +484,7 @@ impl Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        // SAFETY: what `new` mapped, guards included; whoever had a pointer into it kept the value alive.
+        // SAFETY: `new` mapped this range, guards included. Whoever had a pointer into it kept the value alive.
         let _ = unsafe { munmap(self.start.sub(GUARD).cast(), self.len + 2 * GUARD) };
     }
 }
@@ -484,12 +500,12 @@ unsafe impl Memory for Guarded {
     }
 }
 
-/// Reads the byte before a guarded mapping, or the one behind it: a test of the guards themselves. Returns where the guard let it.
+/// Reads the byte before a guarded mapping, or the byte behind it. Returns only if the guard page does not work.
 pub fn touch_a_guard(behind: bool) {
     let file = memfd_create(c"hostile", MFdFlags::MFD_CLOEXEC).expect("a memfd");
     nix::unistd::ftruncate(&file, GUARD as i64).expect("room");
     let pages = Guarded::new(&file, GUARD);
     let at = if behind { pages.start.as_ptr().wrapping_add(GUARD) } else { pages.start.as_ptr().wrapping_sub(1) };
-    // SAFETY: the byte lies in the same anonymous mapping as `pages`, which lives; that it cannot be read is the point.
+    // SAFETY: the byte lies in the same anonymous mapping as `pages`, which lives. The fault is the point.
     unsafe { at.read_volatile() };
 }

@@ -1,4 +1,4 @@
-//! Shared pages, and the system calls that map them.
+//! Shared mappings, and the system calls that make them.
 
 #![allow(unsafe_code)]
 
@@ -22,19 +22,20 @@ use std::{
 
 const CUT: Error = Error::Corrupt { what: "the shared object is smaller than its ring" };
 
-/// Gives `file` its length and reserves its pages: where there is no room that is an error here and not `SIGBUS` later.
+/// Gives `file` its length in bytes and reserves its pages. So a lack of room is an error here, and not `SIGBUS` later.
+/// System calls: `getrlimit`, `fallocate`.
 ///
 /// # Errors
-/// [`Error::Os`], such as `ENOSPC`, or `EFBIG` beyond `RLIMIT_FSIZE`.
+/// [`Error::Os`] of either call, such as `ENOSPC`. `EFBIG` if `len` is beyond `RLIMIT_FSIZE`.
 pub fn reserve(file: impl AsFd, len: usize) -> Result<()> {
-    // There the kernel does not only refuse: it sends SIGXFSZ, of which a process dies (setrlimit(2)).
+    // Beyond the limit the kernel does not only refuse. It sends SIGXFSZ, which ends the process (setrlimit(2)).
     let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE).map_err(|e| Error::os("getrlimit", e))?;
     if len as u64 > limit {
         return Err(Error::os("fallocate", Errno::EFBIG));
     }
     loop {
         match posix_fallocate(&file, 0, len as i64) {
-            // A signal undoes it (mm/shmem.c).
+            // A signal undoes the call (shmem_fallocate in mm/shmem.c).
             Err(Errno::EINTR) => {}
             reserved => return reserved.map_err(|e| Error::os("fallocate", e)),
         }
@@ -63,7 +64,10 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps `len` bytes that only descendants will share (`MAP_SHARED | MAP_ANONYMOUS`).
+    /// Maps `len` fresh bytes that only descendants will share (`MAP_SHARED | MAP_ANONYMOUS`). System call: `mmap`.
+    ///
+    /// # Errors
+    /// [`Error::Os`] of `mmap`, such as `ENOMEM`.
     pub fn anonymous(len: usize) -> Result<Self> {
         // SAFETY: a fresh mapping at an address of the kernel's choice overlaps nothing.
         let start = unsafe { mmap_anonymous(None, nonzero(len)?, protection(), MapFlags::MAP_SHARED) };
@@ -71,8 +75,12 @@ impl Mapping {
         Ok(Self { start, len, origin: Origin::Mapped })
     }
 
-    /// Maps the first `len` bytes of `file`, which somebody else has made: it must be a plain file of this user's, closed to
-    /// others, and not shorter, since a mapping beyond its end raises `SIGBUS`. `name` is for the error's text.
+    /// Maps the first `len` bytes of `file`, which another process made under `name`. An access beyond the end of a
+    /// file raises `SIGBUS`, so a shorter file is refused. System calls: `fstat`, `mmap`.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if it is no regular file, belongs to another user or is open to others.
+    /// [`Error::Corrupt`] if it is shorter than `len`. [`Error::Os`] of either call.
     pub fn of_found(file: impl AsFd, len: usize, name: impl Display) -> Result<Self> {
         let status = objects::check_found(&file, SFlag::S_IFREG, name)?;
         if usize::try_from(status.st_size).is_ok_and(|bytes| bytes < len) {
@@ -81,7 +89,10 @@ impl Mapping {
         Self::of(file, len)
     }
 
-    /// Maps the first `len` bytes of `file`.
+    /// Maps the first `len` bytes of `file`. System call: `mmap`.
+    ///
+    /// # Errors
+    /// [`Error::Os`] of `mmap`, such as `ENOMEM`.
     pub fn of(file: impl AsFd, len: usize) -> Result<Self> {
         // SAFETY: a fresh mapping at an address of the kernel's choice overlaps nothing.
         let start = unsafe { mmap(None, nonzero(len)?, protection(), MapFlags::MAP_SHARED, file, 0) };
@@ -89,7 +100,12 @@ impl Mapping {
         Ok(Self { start, len, origin: Origin::Mapped })
     }
 
-    /// Attaches the System V segment `id`, which must be this user's, closed to others, and have at least `len` bytes.
+    /// Attaches the System V segment `id`, of which the first `len` bytes are used. System calls: `shmctl(IPC_STAT)`,
+    /// `shmat`.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if it belongs to another user or is open to others. [`Error::Corrupt`] if it is shorter
+    /// than `len`. [`Error::Os`] of either call.
     pub fn attach(id: i32, len: usize) -> Result<Self> {
         let (owner, mode, bytes) = sysv::segment_status(id)?;
         objects::check_private(owner, mode, format_args!("System V segment {id}"))?;
@@ -104,18 +120,18 @@ impl Mapping {
         }
     }
 
-    /// Where it starts; page-aligned.
+    /// The address of the first byte: a multiple of the page size.
     pub fn start(&self) -> NonNull<u8> {
         self.start.cast()
     }
 
-    /// Its length in bytes.
+    /// The length in bytes.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Enters every page into this process's page table, writable. Best effort: where the kernel is older than 5.14,
-    /// the first messages take the faults instead.
+    /// Enters every page into this process's page table, writable. System call: `madvise(MADV_POPULATE_WRITE)`. Kernels
+    /// before 5.14 lack it. There the first messages take the page faults.
     pub fn populate(&self) {
         // SAFETY: the range is this live mapping; populating changes no content.
         let _ = unsafe { madvise(self.start, self.len, MmapAdvise::MADV_POPULATE_WRITE) };

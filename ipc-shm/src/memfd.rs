@@ -1,7 +1,4 @@
-//! `memfd`: a file without a name (memfd_create(2), `mm/memfd.c`).
-//!
-//! Good where a descriptor can be inherited or passed: no name to plant or leave behind, and the seal against shrinking
-//! spares the reader `SIGBUS`. Bad where the peer cannot be handed a descriptor.
+//! `memfd`: rings in a sealed file without a name.
 
 use crate::{
     backing::{self, Backing},
@@ -13,7 +10,27 @@ use ipc_core::{
 };
 use std::os::fd::OwnedFd;
 
-/// A sealed file in memory.
+/// `memfd`: rings in a file in memory that has no name, sealed against a change of its length.
+///
+/// - **Good for** peers that inherit the mapping. There is no name to plant or to leave behind. The seals rule out
+///   `SIGBUS`: nobody can shorten the file under the mapping.
+/// - **Bad for** peers that know only a name. A memfd can be passed over a Unix socket (unix(7)), but this crate does
+///   not do so.
+///
+/// Its ends are [`RingEnd`]s, which tell about copies, waiting and limits.
+/// Sources: memfd_create(2), fcntl(2) for the seals, `mm/memfd.c`.
+///
+/// ```
+/// use ipc_shm::Memfd;
+/// use ipc_shm::ipc_core::{Channel, Endpoint, Options};
+///
+/// let (mut a, mut b) = Memfd::pair(&Options::default())?;
+/// a.send(b"ping")?;
+/// let mut buffer = [0; 64];
+/// let len = b.recv(&mut buffer)?;
+/// assert_eq!(&buffer[..len], b"ping");
+/// # Ok::<(), ipc_shm::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Memfd;
 
@@ -53,7 +70,10 @@ impl Backing for Memfd {
     }
 }
 
-/// A file of `len` bytes, mode 0600, that nobody can make shorter or longer from now on, nor unseal.
+/// Makes a file of `len` bytes with mode 0600. Nobody can make it shorter or longer, or remove its seals.
+///
+/// # Errors
+/// [`Error::Os`](ipc_core::Error::Os), such as `EMFILE`, `ENOSPC`, or `EFBIG` beyond `RLIMIT_FSIZE`.
 pub(crate) fn sealed(len: usize) -> Result<OwnedFd> {
     sealed_memfd(|file| reserve(file, len))
 }
@@ -89,7 +109,7 @@ mod tests {
         assert_eq!((status.st_size, status.st_mode & 0o777), (1 << 16, 0o600));
     }
 
-    /// On a kernel that knows such files, those before Linux 6.3 do not.
+    /// Needs Linux 6.3 or later.
     #[test]
     fn nobody_can_make_it_executable() {
         let flags = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);

@@ -1,22 +1,4 @@
-//! `memfd-write`: the ring of [`memfd`](crate::memfd), whose sender writes with pwrite(2) what its receiver reads in place.
-//!
-//! Good where the payload lies in a buffer of the sender's anyway: the kernel copies it straight to where the receiver reads
-//! it, one copy and one system call instead of two, and a call that fails is an error where a store would be `SIGBUS`. Bad for
-//! short messages, for which the call costs more than the copy, and for both directions at once: the calls take turns at
-//! the file's lock (`inode_lock` in `mm/filemap.c`).
-//!
-//! # When a buffer may be used again
-//!
-//! At once: pwrite has copied it when it returns. So `send` writes out of the caller's slice, and `send_with` lends the same
-//! scratch buffer each time.
-//!
-//! # Ordering
-//!
-//! Only the payload goes through the file. The record's word and the ring's positions are stores to the mapping, made after
-//! pwrite has returned, the producer's position with release. The kernel copies into the very page that is mapped (tmpfs keeps
-//! a file's content nowhere else), and it does so on the calling thread: to the processor, these are stores of that thread which come
-//! before the release in its program order. A receiver that acquires the position therefore sees them, as it would the
-//! thread's own.
+//! `memfd-write`: rings in a sealed memfd, filled with pwrite(2).
 
 use crate::{
     end::RingEnd,
@@ -35,18 +17,52 @@ use std::{
     time::Duration,
 };
 
-/// A sealed file in memory that one side writes and the other maps.
+/// `memfd-write`: the rings of [`Memfd`](crate::Memfd), whose sender writes each message with pwrite(2).
+///
+/// - **Good for** a sender whose payload lies in a buffer anyway. The kernel copies it straight to where the receiver
+///   reads it: one copy and one system call. A write that fails is an error, where a store would raise `SIGBUS`.
+/// - **Bad for** short messages, for which the call costs more than the copy. Bad for both directions at once, since
+///   the calls take turns at the file's lock (`inode_lock` in `mm/filemap.c`).
+///
+/// Sources: memfd_create(2), pwrite(2), `mm/shmem.c`.
+///
+/// # Reuse of a buffer
+///
+/// pwrite(2) has copied the message when it returns. So [`send`](Endpoint::send) writes from the caller's slice, and
+/// [`send_with`](SendInPlace::send_with) lends the same scratch buffer each time.
+///
+/// # Ordering
+///
+/// Only the payload goes through the file. The record's word and the positions are stores to the mapping. They come
+/// after pwrite(2) has returned, and the producer's position is stored with release. The kernel copies into the very
+/// page that is mapped, because tmpfs keeps the content of a file nowhere else. It does so on the calling thread. To
+/// the processor these are stores of that thread, before the release in program order. A receiver that acquires the
+/// position sees them.
+///
+/// ```
+/// use ipc_shm::MemfdWrite;
+/// use ipc_shm::ipc_core::{Channel, Endpoint, InPlace, Options};
+///
+/// let (mut a, mut b) = MemfdWrite::pair(&Options::default())?;
+/// a.send(b"ping")?;
+/// b.recv_with(|message| assert_eq!(message, b"ping"))?;
+/// # Ok::<(), ipc_shm::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct MemfdWrite;
 
-/// One end: that of the ring, and the file under it.
+/// One end of [`MemfdWrite`]: a [`RingEnd`] and the file under its rings.
+///
+/// [`send`](Endpoint::send) takes one system call and no copy by this process. [`recv`](Endpoint::recv) copies the
+/// message out of the ring, [`recv_with`](InPlace::recv_with) lends the ring itself. Everything else is as for
+/// [`RingEnd`].
 #[derive(Debug)]
 pub struct MemfdWriteEnd {
     pub(crate) ring: RingEnd,
     file: Arc<OwnedFd>,
-    /// Where in the file the data area begins that this end sends through.
+    /// The offset in the file of the data area that this end sends through.
     area: usize,
-    /// What `send_with` lends.
+    /// The buffer that `send_with` lends.
     scratch: Pages,
 }
 
@@ -74,8 +90,8 @@ impl Channel for MemfdWrite {
     };
     type Endpoint = MemfdWriteEnd;
 
-    /// System calls: `memfd_create`, `fchmod`, `getrlimit`, `fallocate`, `fcntl(F_ADD_SEALS)`, `mmap`, `socketpair`, and `mmap` of
-    /// a buffer for each end.
+    /// System calls: `memfd_create`, `fchmod`, `getrlimit`, `fallocate`, `fcntl(F_ADD_SEALS)`, `mmap`, `socketpair`,
+    /// and `mmap` of a buffer for each end.
     fn pair(options: &Options) -> Result<(MemfdWriteEnd, MemfdWriteEnd)> {
         let size = Size::of(options)?;
         let file = Arc::new(sealed(size.mapping_len())?);
@@ -89,14 +105,18 @@ impl Channel for MemfdWrite {
 }
 
 impl Endpoint for MemfdWriteEnd {
-    /// System calls: `pwrite`, none for an empty message; those of a [`RingEnd`] that has to wait or to wake its peer.
+    /// System calls: `pwrite`, unless the message is empty, and those of a [`RingEnd`] that has to wait or to wake its
+    /// peer.
+    ///
+    /// # Errors
+    /// Those of the trait, and [`Error::Os`] of `pwrite`. Then nothing is sent.
     #[inline]
     fn send(&mut self, message: &[u8]) -> Result<()> {
         let Self { ring, file, area, .. } = self;
         ring.send_by(message.len(), |slot| write_all(file, message, *area + slot.offset()))
     }
 
-    /// System calls: none, but those of a [`RingEnd`] that has to wait or to wake its peer.
+    /// System calls: none, except those of a [`RingEnd`] that has to wait or to wake its peer.
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.ring.recv(buffer)
@@ -131,21 +151,23 @@ impl SendInPlace for MemfdWriteEnd {
 }
 
 impl InPlace for MemfdWriteEnd {
+    /// System calls: as [`recv`](Endpoint::recv).
     #[inline]
     fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         self.ring.recv_with(read)
     }
 }
 
-/// Writes all of `bytes` at `offset` of `file`. A call may write less, up to a limit on the file's length (`RLIMIT_FSIZE`); the next
-/// one then fails with `EFBIG` where the process ignores or blocks `SIGXFSZ`, and else ends it (setrlimit(2)).
+/// Writes all of `bytes` at `offset` of `file`. A call may write less, up to the limit on a file's length
+/// (`RLIMIT_FSIZE`). The next call then raises `SIGXFSZ`, which ends the process. If that is ignored or blocked, the
+/// call fails with `EFBIG` (setrlimit(2)).
 #[inline]
 fn write_all(file: impl AsFd, bytes: &[u8], offset: usize) -> Result<()> {
     let mut written = 0;
     while written < bytes.len() {
         ledger::call();
         match pwrite(&file, &bytes[written..], (offset + written) as i64) {
-            // Of a file, which this is, no other call means that there is no room.
+            // For a file this means that there is no room.
             Ok(0) => return Err(Error::os("pwrite", Errno::ENOSPC)),
             Ok(n) => written += n,
             Err(Errno::EINTR) => {}

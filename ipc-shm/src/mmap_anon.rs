@@ -1,6 +1,4 @@
-//! `mmap-anon`: an anonymous shared mapping (mmap(2) with `MAP_SHARED | MAP_ANONYMOUS`, `mm/shmem.c`).
-//!
-//! Good for relatives: one system call, no name, nothing to clean up. Bad for anybody else: there is nothing to open.
+//! `mmap-anon`: rings in an anonymous shared mapping.
 
 use crate::{
     backing::{self, Backing},
@@ -9,7 +7,25 @@ use crate::{
 };
 use ipc_core::{Attested, Channel, Copies, Custody, Family, Framing, Options, Reach, Reliability, Result, Spec};
 
-/// An anonymous mapping that a fork shares.
+/// `mmap-anon`: rings in an anonymous mapping that a fork shares.
+///
+/// - **Good for** a parent and its children: one system call, no name, nothing to clean up.
+/// - **Bad for** unrelated processes: there is nothing to open.
+///
+/// Its ends are [`RingEnd`]s, which tell about copies, waiting and limits.
+/// Sources: mmap(2) with `MAP_SHARED | MAP_ANONYMOUS`, `mm/shmem.c`.
+///
+/// ```
+/// use ipc_shm::MmapAnon;
+/// use ipc_shm::ipc_core::{Channel, Endpoint, Options};
+///
+/// let (mut a, mut b) = MmapAnon::pair(&Options::default())?;
+/// a.send(b"ping")?;
+/// let mut buffer = [0; 64];
+/// let len = b.recv(&mut buffer)?;
+/// assert_eq!(&buffer[..len], b"ping");
+/// # Ok::<(), ipc_shm::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct MmapAnon;
 

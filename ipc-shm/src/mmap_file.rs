@@ -1,7 +1,4 @@
-//! `mmap-file`: a mapped file (mmap(2) of a regular file with `MAP_SHARED`, `mm/filemap.c`).
-//!
-//! Good where the content should also be on disk, or the file is there anyway. Bad for pure messaging: the kernel writes
-//! dirty pages back, and each write-back makes the next store to the page fault again. Unlinked as soon as both ends hold it.
+//! `mmap-file`: rings in a mapped file.
 
 use crate::{
     backing::{self, Backing, NamedBacking},
@@ -19,7 +16,42 @@ use nix::{
 };
 use std::path::PathBuf;
 
-/// A mapped file in the temporary folder.
+/// `mmap-file`: rings in a mapped regular file in the user's temporary folder.
+///
+/// - **Good for** content that belongs on disk as well.
+/// - **Bad for** pure messaging. The kernel writes dirty pages back, and after each write-back the next store to the
+///   page faults again. A process of the same user can shorten the file, which ends both sides with `SIGBUS`.
+///
+/// The name is removed as soon as both ends have mapped the file.
+/// Its ends are [`RingEnd`]s, which tell about copies, waiting and limits.
+/// Sources: mmap(2) with `MAP_SHARED`, `mm/filemap.c`.
+///
+/// ```
+/// use ipc_shm::MmapFile;
+/// use ipc_shm::ipc_core::{Channel, Endpoint, Options};
+///
+/// let (mut a, mut b) = MmapFile::pair(&Options::default())?;
+/// a.send(b"ping")?;
+/// let mut buffer = [0; 64];
+/// let len = b.recv(&mut buffer)?;
+/// assert_eq!(&buffer[..len], b"ping");
+/// # Ok::<(), ipc_shm::ipc_core::Error>(())
+/// ```
+///
+/// Two unrelated processes meet by name. One binds, the other connects:
+///
+/// ```no_run
+/// use ipc_shm::MmapFile;
+/// use ipc_shm::ipc_core::{Endpoint, Name, Options, Rendezvous};
+///
+/// let name = Name::new("prices")?;
+/// let mut end = match std::env::args().nth(1).as_deref() {
+///     Some("bind") => MmapFile::bind(&name, &Options::default())?,
+///     _ => MmapFile::connect(&name, &Options::default())?,
+/// };
+/// end.send(b"hello")?;
+/// # Ok::<(), ipc_shm::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct MmapFile;
 
@@ -82,13 +114,14 @@ impl NamedBacking for MmapFile {
 
     fn open_named(name: &Name, len: usize) -> Result<Mapping> {
         let path = path(name)?;
-        // Not to wait where a FIFO has the name.
+        // O_NONBLOCK, so as not to wait if a FIFO has the name.
         let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let file = open(&path, flags, Mode::empty()).map_err(|e| Error::os("open", e))?;
         Mapping::of_found(file, len, path.display())
     }
 }
 
+/// The path of the file for `name`, in the user's private folder.
 fn path(name: &Name) -> Result<PathBuf> {
     objects::path(name, "mmap")
 }

@@ -29,8 +29,8 @@ impl Size {
     /// The size that `options` ask for, rounded up to a power of two.
     ///
     /// [`Options::capacity`] decides. Without it the capacity is eight times [`Options::max_message`], and at least
-    /// [`DEFAULT`](Size::DEFAULT). Then seven of the longest messages fit, with their words. With fewer, ends that sleep
-    /// wake each other for almost every message.
+    /// [`DEFAULT`](Size::DEFAULT). Then seven of the longest messages fit, with their words. With fewer, ends that
+    /// sleep wake each other for almost every message.
     ///
     /// # Errors
     /// [`Error::TooLarge`] if the longest message is more than half the ring, or the ring is larger than
@@ -101,8 +101,8 @@ pub fn initialize(memory: &dyn Memory, size: Size, wait: Wait) {
 /// Makes both halves of `side`'s end from a mapping that [`initialize`] prepared, here or in another process.
 ///
 /// # Errors
-/// [`Error::Corrupt`] if the header is not that of such a mapping, or this side has been used already.
-/// [`Error::Unsupported`] if the other end waits in a way that does not go with `wait`.
+/// - [`Error::Corrupt`] if the header is not that of such a mapping, or this side has been used already.
+/// - [`Error::Unsupported`] if one end may sleep and the other only spins.
 pub fn open(memory: &Arc<dyn Memory>, side: Side, size: Size, wait: Wait) -> Result<(Producer, Consumer)> {
     let header = header(&**memory);
     if memory.len() < size.mapping_len() || header.magic.load(Ordering::Acquire) != MAGIC {

@@ -1,7 +1,4 @@
-//! `posix-shm`: a POSIX shared memory object (shm_overview(7), a file in the tmpfs at `/dev/shm`).
-//!
-//! Good for strangers: a name, permissions, a descriptor. Bad where `/dev/shm` is small (64 MiB in many containers) or where
-//! a peer may truncate the object under the reader: it cannot be sealed. Unlinked as soon as both ends hold it.
+//! `posix-shm`: rings in a POSIX shared memory object.
 
 use crate::{
     backing::{self, Backing, NamedBacking},
@@ -18,7 +15,42 @@ use nix::{
     sys::{mman::shm_open, stat::Mode},
 };
 
-/// A POSIX shared memory object.
+/// `posix-shm`: rings in a POSIX shared memory object, a file in the tmpfs at `/dev/shm`.
+///
+/// - **Good for** unrelated processes: a name, permissions, a descriptor.
+/// - **Bad for** a small `/dev/shm`, which has 64 MiB in many containers. The object cannot be sealed. A process of the
+///   same user can shorten it, which ends both sides with `SIGBUS`.
+///
+/// The name is removed as soon as both ends have mapped the object.
+/// Its ends are [`RingEnd`]s, which tell about copies, waiting and limits.
+/// Sources: shm_overview(7), shm_open(3), `mm/shmem.c`.
+///
+/// ```
+/// use ipc_shm::PosixShm;
+/// use ipc_shm::ipc_core::{Channel, Endpoint, Options};
+///
+/// let (mut a, mut b) = PosixShm::pair(&Options::default())?;
+/// a.send(b"ping")?;
+/// let mut buffer = [0; 64];
+/// let len = b.recv(&mut buffer)?;
+/// assert_eq!(&buffer[..len], b"ping");
+/// # Ok::<(), ipc_shm::ipc_core::Error>(())
+/// ```
+///
+/// Two unrelated processes meet by name. One binds, the other connects:
+///
+/// ```no_run
+/// use ipc_shm::PosixShm;
+/// use ipc_shm::ipc_core::{Endpoint, Name, Options, Rendezvous};
+///
+/// let name = Name::new("prices")?;
+/// let mut end = match std::env::args().nth(1).as_deref() {
+///     Some("bind") => PosixShm::bind(&name, &Options::default())?,
+///     _ => PosixShm::connect(&name, &Options::default())?,
+/// };
+/// end.send(b"hello")?;
+/// # Ok::<(), ipc_shm::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct PosixShm;
 
@@ -86,6 +118,7 @@ impl NamedBacking for PosixShm {
     }
 }
 
+/// The name of the object for `name`, with its slash.
 fn object_name(name: &Name) -> String {
     objects::posix_name(name, "")
 }

@@ -1,33 +1,4 @@
-//! `process-vm`: the receiver copies the payload out of the sender's memory (process_vm_readv(2), `mm/process_vm_access.c`).
-//!
-//! Good for long messages that are copied anyway: one copy by the kernel, from buffer to buffer, and no system call of the sender.
-//! Bad for short ones, for which the receiver's call costs more than two copies, wherever a process may not look into another
-//! (other users, Yama, sandboxes), and where a message must outlive the process that sent it.
-//!
-//! # How it works
-//!
-//! The payload lies in a pool of the sender's own pages. What goes through a [ring](crate::ring) in shared memory is a
-//! descriptor: address, length and a stamp. A record there is as long as if it held the payload, too, and the payload lies at the same
-//! place of the pool as the record in its ring: pool and ring are filled, limited and freed as one, and what the ring has behind the
-//! descriptors is not touched by messages.
-//!
-//! # When a buffer may be used again
-//!
-//! When the receiver has freed the record, which it does once process_vm_readv has returned. The ring hands out the room of a
-//! record only when all records that lay there have been freed, and the same bytes of the pool belong to the same record; so what
-//! `send_with` lends, from within the ring's own writing of a record, is no longer referenced. The release of the ring's tail
-//! and its acquisition by the sender put the copy before the next write.
-//!
-//! # What is not yet received when an end closes
-//!
-//! It is then copied into the ring, where each descriptor has the room for its payload, and a note on the socket tells the
-//! receiver to look there: closing never waits and loses nothing. Only the process that has sent does so. One that is killed,
-//! execs, or ends without dropping its end takes along what was not received, and so does one whose first thread has ended by itself:
-//! there the receiver finds no process, or no stamp.
-//!
-//! # Never wrong bytes
-//!
-//! See [`Source`].
+//! `process-vm`: messages that the receiver reads with process_vm_readv(2).
 
 use crate::{
     end::RingEnd,
@@ -43,33 +14,90 @@ use ipc_core::{
 };
 use std::{process, time::Duration};
 
-/// Memory of the sender's that the receiver reads.
+/// `process-vm`: the receiver copies each message out of the sender's memory with process_vm_readv(2).
+///
+/// - **Good for** long messages between two buffers: one copy by the kernel, and no system call of the sender.
+/// - **Bad for** short messages, for which the receiver's call costs more than two copies. Bad wherever a process may
+///   not read another: other users, Yama, sandboxes. Bad for messages that must outlive the process that sent them.
+///
+/// Sources: process_vm_readv(2), `mm/process_vm_access.c`, `Documentation/admin-guide/LSM/Yama.rst`.
+///
+/// # How it works
+///
+/// The payload lies in a pool of the sender's own pages. A descriptor goes through a ring in shared memory: address,
+/// length and a stamp. Each record of the ring is as long as if it held the payload. The payload lies at the same place
+/// of the pool as the record in its ring. So pool and ring are filled, limited and freed as one. Messages do not touch
+/// the ring behind the descriptors.
+///
+/// # Reuse of a buffer
+///
+/// A place in the pool is used again when the receiver has freed its record, which it does once process_vm_readv(2) has
+/// returned. The release store of the ring's tail, and the sender's acquire load of it, put the copy before the next
+/// write. So what [`send_with`](SendInPlace::send_with) lends is not referenced any more.
+///
+/// # Messages not yet received when an end closes
+///
+/// An end that closes copies them into the ring, where each record has the room, and tells the receiver over the
+/// socket. So closing never waits and loses nothing. Only the process that has sent does this. These lose what was not
+/// received: a sender that is killed, execs, or ends without dropping its end, and one whose first thread has ended by
+/// itself. There the receiver finds no process, or no stamp.
+///
+/// # Never wrong bytes
+///
+/// The receiver reads only the process that sends, and only what that process sent:
+///
+/// - **The right process.** The sender introduces itself over the socket, where the kernel attests its process id. A
+///   pidfd guards against an id that is given to another process.
+/// - **The right memory.** A stamp behind each payload is read by the same call. After an exec, or in a child, it is
+///   not there.
+/// - **A whole message.** A payload that was read in part is no message.
+///
+/// ```
+/// use ipc_shm::ProcessVm;
+/// use ipc_shm::ipc_core::{Channel, Endpoint, Options, SendInPlace};
+///
+/// let (mut a, mut b) = ProcessVm::pair(&Options::default())?;
+/// a.send_with(4096, |message| message.fill(7))?;
+/// let mut buffer = vec![0; 4096];
+/// assert_eq!(b.recv(&mut buffer)?, 4096);
+/// assert_eq!(buffer, [7; 4096]);
+/// # Ok::<(), ipc_shm::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct ProcessVm;
 
-/// One end: a ring for descriptors, the pool that it sends from, and the process that it receives from.
+/// One end of [`ProcessVm`]: a [`RingEnd`] for descriptors, the pool that it sends from, and the process that it reads
+/// from.
+///
+/// - [`send`](Endpoint::send) copies the message into the pool. [`send_with`](SendInPlace::send_with) lends the pool
+///   itself.
+/// - [`recv`](Endpoint::recv) takes one system call, which copies the message into the caller's buffer.
+///   [`recv_with`](InPlace::recv_with) lends a private buffer, which the peer cannot change.
+/// - [`max_message`](Endpoint::max_message) is 24 bytes less than that of a [`RingEnd`].
+///
+/// Waiting, back-pressure and a gone peer are as for [`RingEnd`].
 #[derive(Debug)]
 pub struct ProcessVmEnd {
     pub(crate) ring: RingEnd,
-    /// As long as the data area of the ring, and used at the same places.
+    /// As long as the ring's data area, and used at the same places.
     pool: Pages,
-    /// Of the message last sent: a random beginning, so that no other memory has it by chance.
+    /// The stamp of the message last sent. It begins at random, so that no other memory has it by chance.
     stamp: u64,
-    /// The process that has made the link.
+    /// The process that made the link.
     maker: u32,
     /// The process that has sent through this end.
     owner: Option<u32>,
     source: Source,
-    /// Where `recv_with` puts a message.
+    /// The buffer that `recv_with` lends.
     scratch: Pages,
     max_message: usize,
 }
 
-/// Bytes of a record besides its payload: more than the stamp that the payload needs in the pool.
+/// Bytes of a record beside its payload. The pool has room there for the stamp.
 const OVERHEAD: usize = WORD as usize + DESCRIPTOR;
 const _: () = assert!(OVERHEAD >= STAMP);
 
-/// Room for a message of `len` bytes in ring and pool: whole cache lines, so that neither descriptors nor payloads share one.
+/// Bytes that a message of `len` bytes takes in ring and pool: whole cache lines, so that no two messages share one.
 const fn room(len: usize) -> usize {
     (OVERHEAD + len).next_multiple_of(64)
 }
@@ -103,8 +131,11 @@ impl Channel for ProcessVm {
     };
     type Endpoint = ProcessVmEnd;
 
-    /// System calls: `process_vm_readv` as a trial, `mmap` of ring, pools and buffers, `socketpair`; `open`, `read` and `close` of
-    /// what Yama says.
+    /// System calls: `process_vm_readv` as a trial; `open`, `read`, `close` of Yama's setting; `mmap` of ring, pools
+    /// and buffers; `socketpair`.
+    ///
+    /// # Errors
+    /// Those of the trait. [`Error::Unsupported`](ipc_core::Error::Unsupported) if no process may read another here.
     fn pair(options: &Options) -> Result<(ProcessVmEnd, ProcessVmEnd)> {
         Source::check(Self::SPEC.name)?;
         let size = Size::of(options)?;
@@ -128,7 +159,8 @@ impl Channel for ProcessVm {
 }
 
 impl ProcessVmEnd {
-    /// Lets the peer know, before the first message, which process to read, and lets it read.
+    /// Tells the peer, before the first message, which process to read, and permits it. System calls: `prctl`,
+    /// `sendmsg`.
     #[cold]
     fn introduce(&mut self) -> Result<()> {
         sys::let_read(self.maker);
@@ -137,7 +169,7 @@ impl ProcessVmEnd {
         Ok(())
     }
 
-    /// Copies what the peer has not received into the ring, and tells it.
+    /// Copies what the peer has not received into the ring, and tells the peer.
     fn hand_over(&mut self) -> Result<()> {
         let Self { ring, pool, .. } = self;
         if ring.peer().is_gone()? {
@@ -147,7 +179,7 @@ impl ProcessVmEnd {
         ring.unread(DESCRIPTOR, |slot| {
             let at = slot.offset() - OVERHEAD;
             unread = true;
-            // What is behind the payload goes along: it is not worth a look at a length that the peer may have changed.
+            // The padding behind the payload goes along. The length in the record is the peer's to change.
             let _ = slot.fill(|rest| ledger::copy(rest, &pool[at..][..rest.len()]));
         })?;
         if unread {
@@ -159,7 +191,7 @@ impl ProcessVmEnd {
 
 impl Drop for ProcessVmEnd {
     fn drop(&mut self) {
-        // A copy in another process has sent nothing, or has not the pages that this one sent from.
+        // A copy of this end in another process has sent nothing, or does not have the pages that this one sent from.
         if self.owner == Some(process::id()) {
             let _ = self.hand_over();
         }
@@ -167,15 +199,21 @@ impl Drop for ProcessVmEnd {
 }
 
 impl Endpoint for ProcessVmEnd {
-    /// System calls: none, but `prctl` and `sendmsg` before the first message, and those of a [`RingEnd`] that has to wait or to
-    /// wake its peer.
+    /// System calls: none, except `prctl` and `sendmsg` before the first message, and those of a [`RingEnd`] that has
+    /// to wait or to wake its peer.
     #[inline]
     fn send(&mut self, message: &[u8]) -> Result<()> {
         self.send_with(message.len(), |slot| ledger::copy(slot, message))
     }
 
-    /// System calls: `process_vm_readv`, none for an empty message; those of a [`RingEnd`] that has to wait or to wake its peer;
-    /// `setsockopt`, `recvmsg`, `pidfd_open` and `poll` for the first message; `ppoll`, where the last message is some time ago.
+    /// System calls: `process_vm_readv`, unless the message is empty, and those of a [`RingEnd`] that has to wait or to
+    /// wake its peer. For the first message `setsockopt`, `recvmsg`, `pidfd_open` and `poll`. `ppoll` if the last
+    /// message is more than 20 ms ago.
+    ///
+    /// # Errors
+    /// Those of the trait. [`Error::Unsupported`](ipc_core::Error::Unsupported) if this process may not read the
+    /// sender, with the rule that forbids it. The message then stays. [`Error::PeerGone`](ipc_core::Error::PeerGone)
+    /// also if the sender has ended and took the message along.
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let Self { ring, source, .. } = self;
@@ -199,6 +237,7 @@ impl Endpoint for ProcessVmEnd {
 }
 
 impl SendInPlace for ProcessVmEnd {
+    /// Lends the pool itself. System calls: as [`send`](Endpoint::send).
     #[inline]
     fn send_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
         check_len(len, self.max_message)?;
@@ -219,6 +258,7 @@ impl SendInPlace for ProcessVmEnd {
 }
 
 impl InPlace for ProcessVmEnd {
+    /// Lends a private buffer of this end, which the peer cannot write. System calls: as [`recv`](Endpoint::recv).
     #[inline]
     fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         let Self { ring, source, scratch, .. } = self;
@@ -237,7 +277,7 @@ mod tests {
         ProcessVm::pair(&Options { capacity: Some(1), ..Options::default() }).unwrap()
     }
 
-    /// What `b` makes of a descriptor that `a` forges in a record of `len` bytes.
+    /// What `b` receives after `a` has forged a descriptor in a record of `len` bytes.
     fn forged(a: &mut ProcessVmEnd, b: &mut ProcessVmEnd, len: usize, descriptor: Descriptor) -> Result<usize> {
         a.ring.send_by(len, |slot| slot.fill(|record| descriptor.write(record))).unwrap();
         b.recv(&mut vec![0; b.max_message()])
@@ -270,8 +310,8 @@ mod tests {
         assert_eq!(forged(&mut a, &mut b, 1024, sent), Ok(1000));
     }
 
-    /// The second page of the mapping lies beyond the end of its file, so it cannot be read. The range stays mapped: another
-    /// thread could map something into a hole.
+    /// The second page of the mapping lies beyond the end of its file, so it cannot be read. The range stays mapped:
+    /// another thread could map something into a hole.
     #[test]
     fn a_payload_that_is_there_in_part_is_no_message() {
         for (there, expected) in [(4096, None), (8192, Some(1000))] {

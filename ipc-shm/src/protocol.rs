@@ -1,28 +1,28 @@
 //! How the two sides of a ring move messages: one producer, one consumer.
 //!
-//! Positions are byte counts that only grow; a position modulo `capacity` is an offset in the data area. `head` is written
-//! by the producer only, `tail` by the consumer only, each on cache lines of its own, and each side keeps a copy of the
-//! other's, which it renews only when it seems to be stuck.
+//! # Positions
 //!
-//! A message is a record: one word (`length | KIND << 32`), then the payload, padded to 8 bytes. Records lie in one piece, so
-//! that the payload can be used in place. Where one does not fit before the end of the area, a `SKIP` record fills up
-//! the rest; therefore a record may take half the area at most. A `SKIP` is published together with the message that it
-//! makes way for, so a consumer meets one at most between two messages, whatever its peer writes meanwhile.
+//! A position counts bytes and only grows. Modulo `capacity` it is an offset in the data area. The producer alone
+//! writes `head`, the consumer alone `tail`. Each keeps a copy of the other's position, and renews it only when it
+//! seems to be stuck.
 //!
-//! How the payload gets into its record is the sender's affair: it is given a [`Slot`], which it fills where it lies or by
-//! other means, and what it could not write is not published.
+//! What lies between `tail` and `head` are [records](crate::record). The sender is given the [`Slot`] of a record. It
+//! fills the slot in place or by other means. What it could not write is not published.
 //!
 //! # Ordering
 //!
-//! The producer writes the record, then `head` with release; the consumer reads `head` with acquire, then the record. The
-//! other way round with `tail` for the room that becomes free. Sleeping adds one store-load order on each side (a
-//! sequentially consistent fence): the sleeper announces itself and looks again, the other publishes and looks for a
-//! sleeper. Both can miss each other only if both loads came before both stores. A channel that only spins has no fence.
+//! The producer writes the record, then stores `head` with release. The consumer loads `head` with acquire, then reads
+//! the record. `tail` works the other way round, for the room that becomes free.
+//!
+//! Sleeping needs one more order on each side, from a store to a later load: a sequentially consistent fence. The
+//! sleeper announces itself, then looks again. The other side publishes, then looks for a sleeper. They can miss each
+//! other only if both loads came before both stores, which the fences rule out. A channel that only spins has no fence.
 //!
 //! # Overflow
 //!
-//! A position taken from the peer is less than `capacity` from one of this side's own, which it can therefore drag along, but
-//! never beyond a 64-bit number that it has written: sums of positions and checked lengths do not overflow.
+//! A position that comes from the peer must be within `capacity` of one of this side's own. The peer can drag positions
+//! along, but never beyond a 64-bit number that it has written. So sums of positions and checked lengths do not
+//! overflow.
 //!
 //! `tests/interleavings` compiles this very file over a model of memory in place of [`ring`](crate::ring).
 
@@ -33,9 +33,9 @@ use crate::{
     ring::{Area, AtomicU32, AtomicU64, fence, futex},
 };
 use ipc_core::{Error, Result};
-use std::{mem, ops::Range, sync::atomic::Ordering, time::Duration};
+use std::{array, mem, ops::Range, sync::atomic::Ordering, time::Duration};
 
-/// One direction, as either side sees it, and whether its sides may sleep.
+/// What both halves of a ring have: one direction, and whether its sides may sleep.
 #[derive(Debug)]
 struct Half {
     area: Area,
@@ -43,7 +43,7 @@ struct Half {
 }
 
 impl Half {
-    /// Wakes whoever sleeps on `asleep`, after something was published.
+    /// Wakes the side that sleeps on `asleep`, after something was published.
     #[inline]
     fn wake(&self, asleep: &AtomicU32) -> Result<()> {
         if self.sleeps {
@@ -56,7 +56,7 @@ impl Half {
         Ok(())
     }
 
-    /// Sleeps on `asleep` unless `index` has left `seen` meanwhile.
+    /// Sleeps on `asleep`, unless `index` is no longer `seen`.
     #[cold]
     fn sleep(asleep: &AtomicU32, index: &AtomicU64, seen: u64, limit: Option<Duration>) -> Result<()> {
         asleep.store(1, Ordering::Relaxed);
@@ -67,21 +67,21 @@ impl Half {
     }
 }
 
-/// Wakes an end of this process out of its sleep, from another thread.
+/// Wakes an end of this process, from another thread.
 #[derive(Debug)]
-pub struct Alarm {
+pub struct Waker {
     sending: Area,
     receiving: Area,
 }
 
-impl Alarm {
-    /// Of the end that `producer` and `consumer` make up.
+impl Waker {
+    /// The waker of the end that `producer` and `consumer` belong to.
     pub fn of(producer: &Producer, consumer: &Consumer) -> Self {
         Self { sending: producer.half.area.clone(), receiving: consumer.half.area.clone() }
     }
 
-    /// Wakes it, if it sleeps; it looks at its condition again and may go back to sleep.
-    pub fn ring(&self) {
+    /// Wakes the end, if it sleeps. It looks at its condition again and may go back to sleep.
+    pub fn wake(&self) {
         for asleep in [&self.sending.control().producer_asleep.0, &self.receiving.control().consumer_asleep.0] {
             asleep.store(0, Ordering::SeqCst);
             let _ = futex::wake(asleep);
@@ -89,7 +89,7 @@ impl Alarm {
     }
 }
 
-/// The payload of a record, for the side that writes it.
+/// The room for a record's payload, lent to the side that writes it.
 #[derive(Debug)]
 pub struct Slot<'a> {
     area: &'a Area,
@@ -98,16 +98,17 @@ pub struct Slot<'a> {
 }
 
 impl Slot<'_> {
-    /// Lets `fill` write it where it lies; always `Ok`, so that it can be all that a sender does.
+    /// Lends `fill` the payload, to write it in place. Always `Ok`, so that this can be all that a sender does.
     #[inline]
     pub fn fill(self, fill: impl FnOnce(&mut [u8])) -> Result<()> {
-        // SAFETY: slots are made by `Producer` alone, inside the area and in one piece. Those of `try_send` are not published;
-        // of those of `unread` a correct consumer does not look at these bytes before it is told that they are written.
+        // SAFETY: only `Producer` makes slots, inside the area and in one piece. Those of `try_send` are not published.
+        // Those of `unread` are, but a correct consumer does not look at these bytes before it is told that they are
+        // written.
         unsafe { self.area.fill(self.position, self.len, fill) };
         Ok(())
     }
 
-    /// Where it begins in the data area, for whoever writes it by other means.
+    /// The offset of the payload in the data area, to write it by other means.
     #[cfg_attr(loom, allow(dead_code))]
     #[inline]
     pub fn offset(&self) -> usize {
@@ -115,10 +116,9 @@ impl Slot<'_> {
     }
 }
 
-/// The record at `position`, of which and behind which `published` bytes are.
+/// The record at `position`, from which on `published` bytes are published.
 #[inline]
 fn record_at(area: &Area, position: u64, published: u64) -> Result<Record> {
-    // Read once: the peer may change it at any time.
     Record::decode(area.word(position), area.offset(position), area.capacity(), published)
 }
 
@@ -127,21 +127,21 @@ fn record_at(area: &Area, position: u64, published: u64) -> Result<Record> {
 pub struct Producer {
     half: Half,
     head: u64,
-    /// The consumer's position when last looked at.
+    /// The consumer's position, when last looked at.
     tail: u64,
 }
 
 impl Producer {
-    /// Of a ring through which nothing has been sent.
+    /// The sending half of a ring through which nothing has been sent.
     pub fn new(area: Area, sleeps: bool) -> Self {
         Self { half: Half { area, sleeps }, head: 0, tail: 0 }
     }
 
-    /// Lets `write` put a message of `len` bytes into its slot and publishes it; `Ok(Err(write))` where there is no room yet.
-    /// The caller has checked `len` against the longest message.
+    /// Has `write` put a message of `len` bytes into its slot, and publishes it. If there is no room yet, gives `write`
+    /// back as `Ok(Err(write))`. The caller has checked `len` against the longest message.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where the consumer's position is impossible; what `write` returned, and then nothing is published.
+    /// [`Error::Corrupt`] if the consumer's position is impossible, or the error of `write`. Then nothing is published.
     #[inline]
     pub fn try_send<F: FnOnce(Slot<'_>) -> Result<()>>(
         &mut self,
@@ -160,8 +160,8 @@ impl Producer {
             area.set_word(self.head, SKIP);
         }
         let position = self.head + skip;
-        // `skip` and the half-ring limit make the record lie in one piece inside the area; `has_room` says that the consumer is
-        // done with it, and no other producer exists, so this is the only access until it is published.
+        // `skip` and the limit of half the ring make the record lie in one piece inside the area. `has_room` says that
+        // the consumer is done with it. No other producer exists, so this is the only access until it is published.
         write(Slot { area, position, len })?;
         area.set_word(position, len as u64 | MESSAGE);
         self.head = position + record;
@@ -171,11 +171,11 @@ impl Producer {
         Ok(Ok(()))
     }
 
-    /// Gives `write` once more the slot of each message that the consumer has not freed, less its first `front` bytes, a multiple
-    /// of 8. The consumer may be looking at the message, of which it must know to leave these bytes alone.
+    /// Gives `write` once more the slot of each message that the consumer has not freed, without its first `front`
+    /// bytes, a multiple of 8. The consumer may be reading the front meanwhile, and must leave the rest alone.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where the consumer's position is impossible, or a record is not as it was written.
+    /// [`Error::Corrupt`] if the consumer's position is impossible, or a record is not as it was written.
     pub fn unread(&mut self, front: usize, mut write: impl FnMut(Slot<'_>)) -> Result<()> {
         debug_assert!((front as u64).is_multiple_of(WORD));
         self.look()?;
@@ -204,11 +204,11 @@ impl Producer {
         Ok(self.head - self.tail + bytes <= self.half.area.capacity())
     }
 
-    /// Looks where the consumer is.
+    /// Renews the copy of the consumer's position.
     #[inline]
     fn look(&mut self) -> Result<()> {
         let tail = self.half.area.control().tail.0.load(Ordering::Acquire);
-        // Everything published is at or behind our head, and the tail never goes back.
+        // What is published lies at or behind our head, and the tail never goes back.
         if tail < self.tail || tail > self.head || !tail.is_multiple_of(WORD) {
             return Err(Error::Corrupt { what: "the consumer's position" });
         }
@@ -216,7 +216,7 @@ impl Producer {
         Ok(())
     }
 
-    /// Sleeps until the consumer has moved since the last look, for at most `limit` (`None`: until then).
+    /// Sleeps until the consumer has moved since the last look, for at most `limit` (`None`: for any time).
     ///
     /// # Errors
     /// [`Error::Os`] of futex(2).
@@ -231,22 +231,23 @@ impl Producer {
 pub struct Consumer {
     half: Half,
     tail: u64,
-    /// The producer's position when last looked at.
+    /// The producer's position, when last looked at.
     head: u64,
-    /// Length of the message that [`look`](Consumer::look) found.
+    /// The length in bytes of the message that [`look`](Consumer::look) found.
     len: usize,
 }
 
 impl Consumer {
-    /// Of a ring from which nothing has been received.
+    /// The receiving half of a ring from which nothing has been received.
     pub fn new(area: Area, sleeps: bool) -> Self {
         Self { half: Half { area, sleeps }, tail: 0, head: 0, len: 0 }
     }
 
-    /// Looks for the next message; [`read`](Consumer::read) then shows it, until [`release`](Consumer::release).
+    /// Looks for the next message and says whether there is one. [`read`](Consumer::read) then lends it, until
+    /// [`release`](Consumer::release).
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where a position, kind or length is impossible.
+    /// [`Error::Corrupt`] if a position, kind or length is impossible.
     #[inline]
     pub fn look(&mut self) -> Result<bool> {
         loop {
@@ -272,18 +273,29 @@ impl Consumer {
         }
     }
 
-    /// The length of the message that [`look`](Consumer::look) found.
+    /// The length in bytes of the message that [`look`](Consumer::look) found.
     #[cfg_attr(loom, allow(dead_code))]
     #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Shows `read` a part of the message that [`look`](Consumer::look) found and nothing else of it, since its producer may
-    /// be writing the rest (see [`Producer::unread`]).
+    /// The first `N` words of 8 bytes of the message that [`look`](Consumer::look) found, each read once.
     ///
     /// # Panics
-    /// Where the part is not within the message, or does not begin at a multiple of 8.
+    /// If the message is shorter.
+    #[cfg_attr(loom, allow(dead_code))]
+    #[inline]
+    pub fn words<const N: usize>(&self) -> [u64; N] {
+        assert!(N * WORD as usize <= self.len);
+        array::from_fn(|n| self.half.area.word(self.tail + WORD + n as u64 * WORD))
+    }
+
+    /// Lends `read` a part of the message that [`look`](Consumer::look) found and nothing else of it, since its
+    /// producer may be writing the rest (see [`Producer::unread`]).
+    ///
+    /// # Panics
+    /// If the part is not within the message, or does not begin at a multiple of 8.
     #[inline]
     pub fn part<R>(&self, part: Range<usize>, read: impl FnOnce(&[u8]) -> R) -> R {
         assert!(part.start <= part.end && part.end <= self.len && (part.start as u64).is_multiple_of(WORD));
@@ -291,12 +303,11 @@ impl Consumer {
         unsafe { self.half.area.read(self.tail + part.start as u64, part.len(), read) }
     }
 
-    /// Shows `read` the message that [`look`](Consumer::look) found, where it lies; an empty one if it found none.
+    /// Lends `read` the message that [`look`](Consumer::look) found, where it lies. It is empty if none was found.
     #[inline]
     pub fn read<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
-        // SAFETY: `len` is 0 or was checked by `look` at this very position: the record lies inside the area, in one piece
-        // and published, and a correct producer does not touch it before `release`; what another one does to it shows in the
-        // bytes that `read` sees, and nowhere else (see `InPlace`).
+        // SAFETY: `len` is 0, or `look` has checked it at this very position: the record lies inside the area, in one
+        // piece and published. A correct producer does not touch it before `release`; of another one see `Area::read`.
         unsafe { self.half.area.read(self.tail, self.len, read) }
     }
 
@@ -312,7 +323,7 @@ impl Consumer {
         self.half.wake(&control.producer_asleep.0)
     }
 
-    /// Sleeps until the producer has published something, for at most `limit` (`None`: until then).
+    /// Sleeps until the producer has published something, for at most `limit` (`None`: for any time).
     ///
     /// # Errors
     /// [`Error::Os`] of futex(2).
@@ -322,7 +333,7 @@ impl Consumer {
     }
 }
 
-// Not where this file is compiled over the model.
+// Not if this file is compiled over the model of memory.
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -344,7 +355,8 @@ mod tests {
         (Consumer { tail: start, head: start, ..Consumer::new(area.clone(), false) }, area)
     }
 
-    /// Publishes `words` at their positions, then `head`, and says what the consumer makes of it: lengths up to the error.
+    /// Publishes `words` at their positions, then `head`, and says what the consumer makes of it: lengths up to the
+    /// error.
     fn received(start: u64, words: &[(u64, u64)], head: u64) -> Vec<std::result::Result<usize, &'static str>> {
         let (mut consumer, area) = consumer(start);
         for &(position, word) in words {

@@ -6,10 +6,11 @@
 //! - `MESSAGE`: the payload is a message.
 //! - `SKIP`: the rest of the data area is empty, and the next record lies at its start.
 //!
-//! A record lies in one piece, so that its payload can be used in place. A message that does not fit before the end of the
-//! area goes to the start, behind a `SKIP` record that fills the rest. So a record takes half the area at most.
+//! A record lies in one piece, so that its payload can be used in place. A message that does not fit before the end of
+//! the area goes to the start, behind a `SKIP` record that fills the rest. So a record takes half the area at most. A
+//! `SKIP` is published together with its message, so a consumer meets at most one between two messages.
 //!
-//! `tests/interleavings` compiles this file, too.
+//! `tests/interleavings` compiles this file as well.
 
 use ipc_core::{Error, Result};
 
@@ -41,12 +42,15 @@ pub enum Record {
 }
 
 impl Record {
-    /// Decodes `word`, which was read at `offset` of a data area of `capacity` bytes. `published` bytes, from the word on,
-    /// have been published by the producer.
+    /// Decodes `word`, which was read at `offset` of a data area of `capacity` bytes. `published` bytes, from the word
+    /// on, have been published by the producer.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if no producer writes such a word there: an unknown kind, a message that is longer than a record
-    /// may be or than what was published, or a gap without a message behind it.
+    /// [`Error::Corrupt`] if no producer writes such a word there:
+    ///
+    /// - an unknown kind;
+    /// - a message that is longer than a record may be, or than what was published;
+    /// - a gap without a message behind it.
     #[inline]
     pub fn decode(word: u64, offset: u64, capacity: u64, published: u64) -> Result<Self> {
         let (kind, len) = (word & !u64::from(u32::MAX), word & u64::from(u32::MAX));

@@ -1,15 +1,22 @@
-//! Where a ring lies in shared memory, and how either side opens it; [`protocol`](crate::protocol) moves messages through.
+//! The layout of a ring in shared memory, and the only code that touches it. [`protocol`](crate::protocol) moves
+//! messages through it, [`open`](crate::open) writes and checks its header.
 //!
 //! # Layout
 //!
-//! A mapping starts with a [`Header`], then has one [`Control`] for each direction, then their two data areas of
-//! `capacity` bytes each, a power of two.
+//! | offset in bytes | what lies there |
+//! |---|---|
+//! | 0 | [`Header`] |
+//! | 128 | [`Control`] of direction 0: four words, each on 128 bytes of its own |
+//! | 640 | [`Control`] of direction 1 |
+//! | 4096 | the data area of direction 0: `capacity` bytes, a power of two |
+//! | 4096 + `capacity` | the data area of direction 1 |
 //!
 //! # Trust
 //!
-//! Everything read from the mapping is checked before use, and read once: positions against the capacity, lengths against
-//! what was published. A peer that scribbles gets [`Error::Corrupt`] and no access outside the mapping. The header is
-//! looked at when an end opens and never again.
+//! Every word that is read from the mapping is read once and checked before use. Positions are checked against the
+//! capacity, lengths against what was published. A peer that writes nonsense gets
+//! [`Error::Corrupt`](ipc_core::Error::Corrupt), and no access goes outside the mapping. The header is read when an end
+//! opens and never again. [`Area::read`] states what this rests on.
 
 #![allow(unsafe_code)]
 
@@ -24,11 +31,11 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-/// The start of a mapping, by which foreign memory or another version of the layout is refused.
+/// The start of a mapping. It tells a ring of this layout from other memory.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Header {
-    /// What tells a ring from other memory. Written last.
+    /// A constant. Written last.
     pub magic: AtomicU64,
     /// The version of the layout.
     pub version: AtomicU32,
@@ -38,29 +45,30 @@ pub struct Header {
     pub capacity: AtomicU64,
 }
 
-/// Two lines, because the spatial prefetcher of x86 fetches pairs (Intel optimization manual, 2.5.5.4).
+/// A value on two cache lines of its own. The spatial prefetcher of x86 fetches lines in pairs (Intel 64 and IA-32
+/// Architectures Optimization Reference Manual, 2.5.5.4).
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub struct Padded<T>(pub T);
 
-/// The shared state of one direction.
+/// The shared words of one direction.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Control {
-    /// Written by the producer only.
+    /// The producer's position. Only the producer writes it.
     pub head: Padded<AtomicU64>,
-    /// Written by the consumer only.
+    /// The consumer's position. Only the consumer writes it.
     pub tail: Padded<AtomicU64>,
-    /// 1 while the consumer sleeps, or is about to, until there is a message: a futex word. Not on the line of an index,
-    /// since the other side looks at it for every message and it hardly ever changes.
+    /// A futex word: 1 while the consumer sleeps, or is about to, until there is a message. It has lines of its own
+    /// because the producer looks at it for every message, and it hardly ever changes.
     pub consumer_asleep: Padded<AtomicU32>,
-    /// 1 while the producer sleeps until there is room.
+    /// A futex word: 1 while the producer sleeps, or is about to, until there is room.
     pub producer_asleep: Padded<AtomicU32>,
 }
 
-/// Where the shared words of either direction lie in a mapping, each 128 bytes from the next.
+/// The offsets of both [`Control`]s in a mapping.
 pub const CONTROLS: [usize; 2] = [128, 128 + size_of::<Control>()];
-/// Where the data areas start.
+/// The offset of the first data area in a mapping: one page.
 pub const DATA: usize = 4096;
 
 const _: () = {
@@ -70,28 +78,28 @@ const _: () = {
     assert!(CONTROLS[1] + size_of::<Control>() <= DATA);
 };
 
-/// Pages that can hold a ring: shared ones, or any others in a test.
+/// Pages that can hold rings: shared pages, or any other memory in a test.
 ///
 /// # Safety
-/// `len` bytes from `start` on, which is a multiple of [`DATA`], can be read and written until the value is dropped, and
-/// nobody has a Rust reference into them.
+/// `start` is a multiple of [`DATA`]. The `len` bytes from there can be read and written until the value is dropped.
+/// Nobody has a Rust reference into them.
 pub unsafe trait Memory: Debug + Send + Sync {
-    /// Where they start.
+    /// The address of the first byte.
     fn start(&self) -> NonNull<u8>;
-    /// Their length in bytes.
+    /// The length in bytes.
     fn len(&self) -> usize;
-    /// Enters every page into this process's page table, where that is worth while.
+    /// Enters every page into this process's page table, if that is worth while.
     fn populate(&self) {}
 }
 
 /// The header of a mapping.
 ///
 /// # Panics
-/// If the memory is shorter than a header's page.
+/// If the memory is shorter than a page.
 pub fn header(memory: &dyn Memory) -> &Header {
     assert!(memory.len() >= DATA, "a mapping holds at least its header page");
-    // SAFETY: the memory is page-aligned and longer than a header (asserted), all of whose fields are atomics, for which
-    // any bit pattern is valid; it lives as long as the reference.
+    // SAFETY: the memory is page-aligned and longer than a header (asserted). All fields are atomics, for which any bit
+    // pattern is valid. The memory lives as long as the reference.
     unsafe { memory.start().cast().as_ref() }
 }
 
@@ -105,20 +113,20 @@ pub struct Area {
     _memory: Arc<dyn Memory>,
 }
 
-// SAFETY: the pointers lead into the memory that `_memory` keeps, which is shared anyway; all shared words are atomics, and
-// the payload is handed over by the ring's protocol.
+// SAFETY: the pointers lead into the memory that `_memory` keeps, which is shared anyway. All shared words are atomics,
+// and the ring's protocol hands over the payload.
 unsafe impl Send for Area {}
 
 impl Area {
-    /// The direction `index`, 0 or 1, of the rings of `capacity` bytes each in `memory`.
+    /// The direction `index`, 0 or 1, of rings of `capacity` bytes each in `memory`.
     ///
     /// # Panics
-    /// If `memory` does not hold two rings of this capacity, or the capacity is no power of two.
+    /// If `memory` does not hold two rings of this capacity, or the capacity is not a power of two.
     pub fn new(memory: &Arc<dyn Memory>, index: usize, capacity: u64) -> Self {
         assert!(capacity.is_power_of_two() && capacity >= WORD && memory.len() >= DATA + 2 * capacity as usize);
         Self {
-            // SAFETY: the memory is page-aligned and at least `DATA + 2 * capacity` bytes (asserted). Both offsets lie inside
-            // it (an `index` beyond 1 panics), and CONTROLS are multiples of Control's alignment.
+            // SAFETY: the memory is page-aligned and at least `DATA + 2 * capacity` bytes (asserted). Both offsets lie
+            // inside it (an `index` beyond 1 panics), and CONTROLS are multiples of Control's alignment.
             control: unsafe { memory.start().add(CONTROLS[index]) }.cast(),
             // SAFETY: as above.
             data: unsafe { memory.start().add(DATA + index * capacity as usize) },
@@ -130,7 +138,7 @@ impl Area {
     /// The shared words.
     #[inline]
     pub fn control(&self) -> &Control {
-        // SAFETY: `control` points to a Control inside the memory, kept alive by `_memory`; its fields are atomics.
+        // SAFETY: `control` points to a Control inside the memory, kept alive by `_memory`. Its fields are atomics.
         unsafe { self.control.as_ref() }
     }
 
@@ -146,40 +154,86 @@ impl Area {
         self.capacity - self.offset(position)
     }
 
-    /// Reads the record word at `position`.
+    /// Reads the word at `position`, once.
     #[inline]
     pub fn word(&self, position: u64) -> u64 {
         self.word_at(position).load(Ordering::Relaxed)
     }
 
-    /// Writes the record word at `position`.
+    /// Writes the word at `position`.
     #[inline]
     pub fn set_word(&self, position: u64, word: u64) {
         self.word_at(position).store(word, Ordering::Relaxed);
     }
 
-    /// Lets `fill` write the `len` bytes behind the word at `position`.
+    /// Lends `fill` the `len` bytes behind the word at `position`, to write them in place.
     ///
     /// # Safety
-    /// The record lies before the end of the area, and belongs to the caller alone until `fill` has returned.
+    /// The record lies before the end of the area. It belongs to the caller alone until `fill` has returned. Of a
+    /// hostile peer this cannot be known: see [`read`](Area::read).
     #[inline]
     pub unsafe fn fill(&self, position: u64, len: usize, fill: impl FnOnce(&mut [u8])) {
         // SAFETY: the bytes lie inside the data area and are the caller's, both by this function's contract.
         fill(unsafe { slice::from_raw_parts_mut(self.payload(position).as_ptr(), len) });
     }
 
-    /// Lets `read` see the `len` bytes behind the word at `position`.
+    /// Lends `read` the `len` bytes behind the word at `position`, to read them in place.
     ///
     /// # Safety
-    /// The record lies before the end of the area, and its producer leaves it alone until `read` has returned.
+    /// The record lies before the end of the area. Its producer leaves it alone until `read` has returned. Of a hostile
+    /// peer this cannot be known: see below.
+    ///
+    /// # Soundness: memory that a hostile peer can write
+    ///
+    /// This is the position of the whole crate, stated here once.
+    ///
+    /// **Who can be hostile.** A process that has mapped the memory and breaks the protocol. It inherited the mapping,
+    /// was passed a descriptor, or runs as the same user and knows the name.
+    ///
+    /// **A correct peer: ordinary sound Rust.** The producer writes a record, then publishes it with a release store of
+    /// `head`. It writes there again only after an acquire load of the `tail` by which the consumer freed the record.
+    /// So no byte changes while a reference to it lives. This assumes that atomics order the accesses of two processes
+    /// to one page as they do for two threads. C++, whose memory model Rust's atomics follow, recommends this of
+    /// lock-free atomics (`[atomics.lockfree]`). All atomics of `std` are lock-free.
+    ///
+    /// **A hostile peer: outside what the language defines.** It can write a byte while `read` has a reference to it.
+    /// That is a data race, and a mutation behind a shared reference. The Rust reference lists both under "[Behavior
+    /// considered undefined](https://doc.rust-lang.org/reference/behavior-considered-undefined.html)". No stable Rust
+    /// rules this out and still lends a slice. The unsafe code guidelines recommend volatile accesses as the least bad
+    /// solution until atomics can do more ([issue
+    /// 152](https://github.com/rust-lang/unsafe-code-guidelines/issues/152)). Best practice is an open question ([issue
+    /// 607](https://github.com/rust-lang/unsafe-code-guidelines/issues/607)). An atomic memcpy is proposed ([RFC
+    /// 3301](https://github.com/rust-lang/rfcs/pull/3301)). So the crate relies on what the compiler does, and keeps
+    /// what it relies on small:
+    ///
+    /// - **Control words are atomics.** Headers, positions, record words, futex words and the descriptors of
+    ///   `process-vm` are never read through a plain reference. Each is loaded once into a local variable, then
+    ///   checked, then used. The compiler must not turn one atomic load into two ([LLVM Atomics guide,
+    ///   "Unordered"](https://llvm.org/docs/Atomics.html#unordered)), so check and use see one value.
+    /// - **Control words are not volatile.** A volatile access orders nothing between threads (`ptr::read_volatile`),
+    ///   and the correct peer needs that order. A volatile payload could not be lent as a slice.
+    /// - **Every slice is in bounds.** Its address and length come from checked words. Nothing that a peer writes makes
+    ///   this crate access memory outside the mapping. `tests/hostile.rs` and the fuzz target try to.
+    /// - **The payload is plain memory.** The compiler may read one byte twice, early or late within `read`. A byte
+    ///   that changes meanwhile has no certain value, and two looks at it may differ. The compiler may not move a read
+    ///   before the acquire load of `head`, or behind the release store of `tail`.
+    /// - **No unsafe code depends on a payload byte.** This crate copies the payload or lends it, and derives no
+    ///   address, length or index from it.
+    ///
+    /// A reader that cannot trust its peer uses [`recv`](ipc_core::Endpoint::recv), then checks its own buffer. The
+    /// copy ends before the release store, so the buffer does not change any more. In place, what was checked can
+    /// change before it is used.
+    ///
+    /// A peer that shortens the file under a mapping raises `SIGBUS`, which ends the process (mmap(2)). The `trust` of
+    /// each mechanism's `SPEC` says where that is possible.
     #[inline]
     pub unsafe fn read<R>(&self, position: u64, len: usize, read: impl FnOnce(&[u8]) -> R) -> R {
         // SAFETY: the bytes lie inside the data area and do not change, both by this function's contract.
         read(unsafe { slice::from_raw_parts(self.payload(position).as_ptr(), len) })
     }
 
-    /// Asks for the second line of the record at `position` while the first is on its way: where a message ends is only known
-    /// once its word has arrived, and by then a short message could have arrived as a whole.
+    /// Fetches the second cache line of the record at `position` while the first is on its way. Where a message ends is
+    /// known only once its word has arrived, and a short message could have arrived as a whole by then.
     #[inline]
     #[cfg_attr(not(all(target_arch = "x86_64", not(miri))), expect(unused_variables))]
     pub fn prefetch_second_line(&self, position: u64) {
@@ -192,7 +246,8 @@ impl Area {
         }
     }
 
-    /// The offset of the word at `position`, which is a multiple of 8; were it not, it would still be a word's.
+    /// The offset in the data area of the word at `position`, a multiple of 8. Any other position leads to a word as
+    /// well.
     #[inline]
     pub fn offset(&self, position: u64) -> u64 {
         debug_assert!(position.is_multiple_of(WORD));
@@ -201,7 +256,8 @@ impl Area {
 
     #[inline]
     fn word_at(&self, position: u64) -> &AtomicU64 {
-        // SAFETY: the offset is at most `capacity - 8` and a multiple of 8, so the word lies inside the data area, aligned.
+        // SAFETY: the offset is at most `capacity - 8` and a multiple of 8, so the word lies inside the data area,
+        // aligned.
         unsafe { self.data.add(self.offset(position) as usize).cast().as_ref() }
     }
 

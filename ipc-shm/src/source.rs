@@ -1,4 +1,4 @@
-//! Where the receiver of `process-vm` reads its messages.
+//! Where the receiver of `process-vm` reads its messages from.
 
 use crate::protocol::Consumer;
 use ipc_core::{
@@ -21,33 +21,33 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Bytes of a descriptor in its record.
+/// Bytes of a descriptor at the front of its record: three words.
 pub const DESCRIPTOR: usize = 24;
 /// Bytes of the stamp behind a payload.
 pub const STAMP: usize = size_of::<u64>();
-/// How long a process that has been seen alive is taken for itself. In that time no machine forks as often as it has process ids
-/// (32,768 or more, `kernel.pid_max`), so that the id cannot be another's.
+/// How long a process id is trusted after its process was seen alive. No machine forks as often as it has process ids
+/// in that time (32,768 or more, `kernel.pid_max`), so the id cannot be another process's.
 const TRUST: Duration = PEER_CHECK;
-/// How long a process whose memory is not there any more may take to show its end: an exec gives up its memory before its descriptors,
-/// and so does a death.
+/// How long a process may take to show its end once its memory is gone. An exec gives up its memory before its
+/// descriptors, and so does an exit.
 const GRACE: Duration = PEER_CHECK;
 
-/// How the end of the sender's process shows.
+/// The sign by which the end of the sender's process shows.
 const ENDED: Sign = Sign::Errno(Errno::ESRCH);
 
-/// What a record says of its payload.
+/// What a record says about its payload.
 #[derive(Clone, Copy, Debug)]
 pub struct Descriptor {
-    /// Where it lies in the sender's memory.
+    /// The address of the payload in the sender's memory.
     pub address: u64,
-    /// Its length in bytes.
+    /// The length of the payload in bytes.
     pub len: u64,
-    /// What stands behind it there: another for each message.
+    /// The number behind the payload in the sender's memory. Each message has another.
     pub stamp: u64,
 }
 
 impl Descriptor {
-    /// Writes it to the front of `record`.
+    /// Writes the descriptor to the front of `record`.
     #[inline]
     pub fn write(self, record: &mut [u8]) {
         for (word, bytes) in [self.address, self.len, self.stamp].into_iter().zip(record.chunks_exact_mut(8)) {
@@ -55,33 +55,31 @@ impl Descriptor {
         }
     }
 
-    /// Takes it from its record, and checks that the record has the room for its payload.
+    /// Reads the descriptor of `record`, and checks that the record has room for the payload.
     #[inline]
     fn of(record: &Consumer) -> Result<Self> {
         const CORRUPT: Error = Error::Corrupt { what: "a descriptor" };
         let room = record.len().checked_sub(DESCRIPTOR).ok_or(CORRUPT)?;
-        // Read once: the peer may change it at any time.
-        let mut front = [0; DESCRIPTOR];
-        record.part(0..DESCRIPTOR, |bytes| front.copy_from_slice(bytes));
-        let word = |at: usize| u64::from_ne_bytes(std::array::from_fn(|i| front[at + i]));
-        let descriptor = Self { address: word(0), len: word(8), stamp: word(16) };
+        let [address, len, stamp] = record.words();
+        let descriptor = Self { address, len, stamp };
         if descriptor.len > room as u64 { Err(CORRUPT) } else { Ok(descriptor) }
     }
 }
 
 /// The process that sends, and what has become of it.
 ///
-/// - **Which process** is not for the descriptor to say: the sender introduces itself over the socket beside the ring, where the kernel
-///   attests its id. A peer that lies about addresses and lengths can make this process read the peer's own memory, as much
-///   as a message is long, and nothing else. (The privileged can lie about their id, but need no help to read others.)
-/// - **An id that has been given to another.** It is used only where the sender's end is open when the first message is received;
-///   a pidfd, which stays with its process, is looked at before each use when the last look is 20 ms ago; and an end that has once seen
-///   the sender gone never uses its id again. Where somebody else holds a copy of the sender's end, only the next two rules hold
-///   for the first message.
-/// - **Another memory in the same place** (after an exec, or in a child that uses an end of its parent's): behind each payload
-///   stands a stamp, another for each message, which is read after the payload by the same call. The kernel holds on to one
-///   address space while a call lasts, so a payload with its stamp behind is what was sent.
-/// - **A death meanwhile**: a message that was not read as a whole is none, and the end shows instead.
+/// - **Which process.** The descriptor does not say. The sender introduces itself over the socket beside the ring,
+///   where the kernel attests its id. A peer that lies about address and length can make this process read the peer's
+///   own memory, no longer than a message, and nothing else. (Privileged processes can lie about their id, but may read
+///   others anyway.)
+/// - **A reused id.** The id is used only if the sender's end is open when the first message is received. If the last
+///   look is 20 ms old, the pidfd is polled before the id is used again. An end that has seen the sender gone never
+///   uses the id again. If another process holds a copy of the sender's end, only the next two rules protect the first
+///   message.
+/// - **Other memory at the same address,** after an exec, or in a child that uses its parent's end. Behind each payload
+///   stands a stamp, which the same call reads after the payload. The kernel keeps one address space for the whole
+///   call. So a payload with its stamp behind it is what was sent.
+/// - **An end during the read.** A message that was not read as a whole is none. The next look finds the sender gone.
 #[derive(Debug, Default)]
 pub enum Source {
     /// Nothing has come yet.
@@ -89,7 +87,7 @@ pub enum Source {
     Unknown,
     /// The memory of a process.
     Process(Process),
-    /// The ring: the sender has closed its end, and left there what had not been received.
+    /// The ring: the sender has closed its end, and left there what was not received.
     Ring,
     /// Nowhere: the sender is gone.
     Gone(Sign),
@@ -108,15 +106,16 @@ pub struct Process {
 enum Miss {
     /// The call failed.
     Failed(Errno),
-    /// There is something else.
+    /// The stamp behind the payload is another.
     Stale,
 }
 
 impl Source {
-    /// Whether a process may read another at all here.
+    /// Checks whether a process may read another at all on this system. System calls: `process_vm_readv` of this
+    /// process; `open`, `read`, `close` of `/proc/sys/kernel/yama/ptrace_scope`.
     ///
     /// # Errors
-    /// [`Error::Unsupported`], for `mechanism`.
+    /// [`Error::Unsupported`] with `mechanism`, what forbids it, and what would be right.
     pub fn check(mechanism: &'static str) -> Result<()> {
         let unsupported = |why| Err(Error::Unsupported { what: mechanism, why });
         let (here, mut there) = ([0x5a; 8], [0; 8]);
@@ -139,7 +138,7 @@ impl Source {
         }
     }
 
-    /// Reads the payload of `record` to the front of `buffer` and returns its length.
+    /// Reads the payload of `record` into the front of `buffer` and returns its length in bytes.
     ///
     /// # Errors
     /// As [`Endpoint::recv`](ipc_core::Endpoint::recv).
@@ -151,9 +150,9 @@ impl Source {
         loop {
             match self {
                 Self::Process(process) => {
-                    match process.lives().and_then(|()| process.read(&descriptor, &mut buffer[..len])) {
+                    match process.check_alive().and_then(|()| process.read(&descriptor, &mut buffer[..len])) {
                         Ok(()) => return Ok(len),
-                        Err(miss) => self.look_around(&miss, peer)?,
+                        Err(miss) => self.diagnose(&miss, peer)?,
                     }
                 }
                 Self::Ring => {
@@ -166,12 +165,12 @@ impl Source {
         }
     }
 
-    /// Finds out who sends.
+    /// Takes the sender's introduction.
     #[cold]
     fn introduced(peer: &Liveness) -> Result<Self> {
         let pid = peer.introduced()?.ok_or(Error::Corrupt { what: "a message of nobody: no introduction" })?;
         match pidfd_open(pid) {
-            // The introduction may be old: only where its end is still open the id is certainly the sender's.
+            // The introduction may be old. The id is certainly the sender's only if its end is still open.
             Ok(pidfd) if !peer.is_gone()? => Ok(Self::Process(Process { pid, pidfd, seen: now()? })),
             Ok(_) if peer.notes() == 0 => Ok(Self::Gone(Sign::HangUp)),
             Err(Error::Os { source: Errno::ESRCH, .. }) if peer.notes() == 0 => Ok(Self::Gone(ENDED)),
@@ -180,11 +179,11 @@ impl Source {
         }
     }
 
-    /// Finds out why a payload was missed, and where to look from here on.
+    /// Finds out why a payload could not be read, and where to read from here on.
     #[cold]
-    fn look_around(&mut self, miss: &Miss, peer: &Liveness) -> Result<()> {
+    fn diagnose(&mut self, miss: &Miss, peer: &Liveness) -> Result<()> {
         let Self::Process(process) = self else { return Ok(()) };
-        // A sender that closes leaves its note before it gives up its memory.
+        // A sender that closes leaves a note before it gives up its memory.
         if peer.notes() > 0 {
             *self = Self::Ring;
             return Ok(());
@@ -212,9 +211,9 @@ impl Source {
 }
 
 impl Process {
-    /// Looks whether the process still is itself, if that is some time ago.
+    /// Checks that the process has not ended, if the last check is [`TRUST`] ago.
     #[inline]
-    fn lives(&mut self) -> std::result::Result<(), Miss> {
+    fn check_alive(&mut self) -> std::result::Result<(), Miss> {
         let now = now().map_err(|_| Miss::Failed(Errno::ESRCH))?;
         if now.saturating_sub(self.seen) > TRUST {
             match await_any(&mut [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)], Duration::ZERO) {
@@ -244,7 +243,7 @@ impl Process {
             ledger::call();
             match process_vm_readv(self.pid, &mut local, &[remote]) {
                 Ok(0) => return Err(Miss::Failed(Errno::EFAULT)),
-                // Up to where a page is missing. Once more: if it stays away, that call says so.
+                // A page is missing there. If it stays away, the next call says so.
                 Ok(n) => done += n,
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(Miss::Failed(errno)),
@@ -253,7 +252,7 @@ impl Process {
         if u64::from_ne_bytes(stamp) == descriptor.stamp { Ok(()) } else { Err(Miss::Stale) }
     }
 
-    /// Waits for at most `grace` for the end of the process, or of its end of the link.
+    /// Waits at most `grace` until the process ends or closes its end of the link. Says how that showed, if it did.
     fn end(&self, peer: &Liveness, grace: Duration) -> Result<Option<Sign>> {
         let mut fds = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN), peer.poll_fd()];
         await_any(&mut fds, grace).map_err(|e| Error::os("ppoll", e))?;
@@ -265,7 +264,7 @@ impl Process {
     }
 }
 
-/// Whether one of `fds` has something to tell within `limit`.
+/// Waits at most `limit` until one of `fds` has an event. Says whether one has. System call: `ppoll`.
 fn await_any(fds: &mut [PollFd<'_>], limit: Duration) -> nix::Result<bool> {
     let deadline = Instant::now() + limit;
     loop {
@@ -278,19 +277,20 @@ fn await_any(fds: &mut [PollFd<'_>], limit: Duration) -> nix::Result<bool> {
     }
 }
 
-/// The time since some moment, to a few milliseconds: read from memory, at a tenth of the cost of an exact one.
+/// The monotonic time, to a few milliseconds (`CLOCK_MONOTONIC_COARSE`, clock_gettime(2)). It is read from memory,
+/// without the cost of reading the hardware clock.
 #[inline]
 fn now() -> Result<Duration> {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE);
     now.map(Duration::from).map_err(|e| Error::os("clock_gettime", e))
 }
 
-/// What Yama allows, where it is: `Documentation/admin-guide/LSM/Yama.rst`.
+/// The scope of ptrace that Yama sets, if the kernel has Yama (`Documentation/admin-guide/LSM/Yama.rst`).
 fn yama_scope() -> Option<u32> {
     fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok()?.trim().parse().ok()
 }
 
-/// Whether this process has `CAP_SYS_PTRACE`: bit 19 (capabilities(7)).
+/// Whether this process has `CAP_SYS_PTRACE`, bit 19 (capabilities(7)).
 fn has_cap_sys_ptrace() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));

@@ -1,7 +1,4 @@
-//! `sysv-shm`: a System V segment (shmget(2), shmat(2), `ipc/shm.c`).
-//!
-//! Good for old programs. Bad otherwise: a key instead of a name, a segment that outlives its processes unless it is
-//! marked for removal, limits of the whole system. Marked right after attaching, it goes with the last process.
+//! `sysv-shm`: rings in a System V shared memory segment.
 
 use crate::{
     backing::{self, Backing, NamedBacking},
@@ -17,7 +14,42 @@ use ipc_core::{
 };
 use nix::errno::Errno;
 
-/// A System V segment.
+/// `sysv-shm`: rings in a System V shared memory segment.
+///
+/// - **Good for** programs that use System V already.
+/// - **Bad for** anything new. A number stands for a name. The limits are those of the whole system. A segment outlives
+///   its processes unless it is marked for removal.
+///
+/// The segment is marked for removal as soon as both ends have attached it, and goes with the last of them.
+/// Its ends are [`RingEnd`]s, which tell about copies, waiting and limits.
+/// Sources: sysvipc(7), shmget(2), shmat(2), `ipc/shm.c`.
+///
+/// ```
+/// use ipc_shm::SysvShm;
+/// use ipc_shm::ipc_core::{Channel, Endpoint, Options};
+///
+/// let (mut a, mut b) = SysvShm::pair(&Options::default())?;
+/// a.send(b"ping")?;
+/// let mut buffer = [0; 64];
+/// let len = b.recv(&mut buffer)?;
+/// assert_eq!(&buffer[..len], b"ping");
+/// # Ok::<(), ipc_shm::ipc_core::Error>(())
+/// ```
+///
+/// Two unrelated processes meet by name. One binds, the other connects:
+///
+/// ```no_run
+/// use ipc_shm::SysvShm;
+/// use ipc_shm::ipc_core::{Endpoint, Name, Options, Rendezvous};
+///
+/// let name = Name::new("prices")?;
+/// let mut end = match std::env::args().nth(1).as_deref() {
+///     Some("bind") => SysvShm::bind(&name, &Options::default())?,
+///     _ => SysvShm::connect(&name, &Options::default())?,
+/// };
+/// end.send(b"hello")?;
+/// # Ok::<(), ipc_shm::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct SysvShm;
 
@@ -81,12 +113,17 @@ impl NamedBacking for SysvShm {
     }
 }
 
+/// The key of the segment for `name`.
 fn key(name: &Name) -> sysv::Key {
     sysv::key_of(name, SysvShm::SPEC.name)
 }
 
-/// Makes and attaches a segment. It is marked for removal when the guard is dropped, and goes with the last process that
-/// has it attached.
+/// Makes and attaches a segment of `len` bytes. It is marked for removal when the guard is dropped, and goes with the
+/// last process that has it attached.
+///
+/// # Errors
+/// [`Error::TooLarge`] beyond `kernel.shmmax`. [`Error::Taken`] if the key is taken. [`Error::Os`] of `shmget` or
+/// `shmat`.
 fn segment(key: sysv::Key, len: usize) -> Result<(Mapping, Owned)> {
     let (id, guard) = Owned::create(Object::SysvSegment(key), || {
         sysv::create_segment(key, len).map_err(|error| {

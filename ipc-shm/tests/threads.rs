@@ -1,5 +1,5 @@
-//! Both ends in two threads of one process, where the thread sanitizer sees both sides (`scripts/sanitize.sh thread`). Nothing
-//! forks, and nothing but the ring orders what the two do between start and end.
+//! Both ends in two threads of one process, where the thread sanitizer sees both sides (`scripts/sanitize.sh thread`).
+//! Nothing forks. Between start and end only the ring orders what the two threads do.
 
 use ipc_core::{Channel, Endpoint, InPlace, Options, SendInPlace, Wait};
 use ipc_shm::{MmapAnon, RingEnd};
@@ -10,13 +10,13 @@ use std::{
 };
 
 const MESSAGES: usize = 3000;
-/// The smallest ring: it is full all the time, and every second message goes over its end.
+/// The smallest ring. It is always full, and every second message goes over its end.
 const CAPACITY: usize = 4096;
 const HUNG: Duration = Duration::from_secs(300);
-/// Held by the test that runs: more threads that spin than processors wait for each other's time slices.
+/// Held by the test that runs. More spinning threads than processors would wait for each other's time slices.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Runs `there` and `here` with the ends of a link in two threads. No deadline cuts sleeps into slices, so a lost wake-up hangs.
+/// Runs `there` and `here` with the ends of a link in two threads. There is no deadline, so a lost wake-up hangs.
 fn between(wait: Wait, there: fn(RingEnd), here: fn(RingEnd)) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let options = Options { wait, capacity: Some(CAPACITY), ..Options::default() };

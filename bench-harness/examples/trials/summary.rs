@@ -54,10 +54,10 @@ fn right(trials: &[TrialRow]) -> Table {
     notes.extend(trials.iter().filter_map(failure));
     Table {
         title: "How often the gate is right".into(),
-        explanation: "Each trial is one run of the gate whose answer is known beforehand. Alarms: runs of unchanged code that found a \
-                      regression. Found: runs that found what had become slower; an inconclusive run has found nothing. Bounds: Clopper \
-                      and Pearson's, 95 %, of the share of all runs. Other: runs that found a regression where there was none, \
-                      beside the one there was. Minutes: of one run."
+        explanation: "Each trial is one run of the gate with a known answer. Alarms: runs of unchanged code that found a regression. \
+                      Found: runs that found what had become slower; an inconclusive run found nothing. Bounds: 95 % bounds of the \
+                      share of all runs, by Clopper and Pearson. Other: runs that also found a regression where there was none. \
+                      Minutes: per run."
             .into(),
         columns: vec![
             Column::Words("the head is"),
@@ -134,7 +134,7 @@ fn when(trials: &[TrialRow]) -> Option<String> {
     };
     let (first, last) = times.first().zip(times.last())?;
     Some(format!(
-        "Measured from {first} to {last} in {environments}; revision {} (+: files differed from it).",
+        "Measured from {first} to {last} in {environments}. Revision: {} (+: files differed from it).",
         revisions.join(", ")
     ))
 }
@@ -204,12 +204,12 @@ fn beside(trials: &[TrialRow], cells: &[CellRow]) -> Table {
     }
     Table {
         title: "What stored figures would have said of the same runs".into(),
-        explanation: "The trials of the same build twice again. Nothing had changed, so every finding is false. The head's figure of a cell \
-                      (median over the run's rounds of the median round trip, or of the time per message) is compared with: the base's of the \
-                      first trial (one stored baseline); the base's of every other trial in turn (any stored baseline: not one \
-                      lucky or unlucky moment); the head's of the trial before; the base's of the same run. A cell is called slower where the ratio \
-                      exceeds 1 + threshold. Only trials of one revision in one environment are compared with each other. No bounds: such comparisons \
-                      share a baseline and are not independent."
+        explanation: "The trials of the same build twice, judged by stored figures. Nothing had changed, so every finding is false. \
+                      The head's figure of a cell is the median over the run's rounds. It is compared with one of four figures. \
+                      One stored baseline: the base of the first trial. Any stored baseline: the base of every other trial in turn. \
+                      The run before: the head of the trial before. Base of the same run: its own base. A cell counts as slower if the \
+                      ratio exceeds 1 + threshold. Only trials of one revision in one environment are compared. There are no \
+                      bounds: the comparisons share a baseline, so they are not independent."
             .into(),
         columns: vec![
             Column::Words("compared with"),
@@ -300,7 +300,7 @@ mod tests {
         );
         let notes = table.notes.join("\n");
         for part in [
-            "revision 0123456789ab+",
+            "Revision: 0123456789ab+",
             &format!("unchanged, trial 98: called slower and is not: {PIPE}."),
             &format!(
                 "unchanged, trial 99: called slower and is not: {PIPE}; inconclusive (a reason; control {UDP} was not silent)."

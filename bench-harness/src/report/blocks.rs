@@ -204,8 +204,9 @@ fn mechanisms(results: &Results, _: &str) -> Result<String, &'static str> {
     let marks: Vec<String> = marks.iter().map(|mark| format!("`{}` {}", mark.sign(), mark.name())).collect();
     let marks = if marks.is_empty() { String::new() } else { format!(" Marks: {}.", marks.join(", ")) };
     Ok(format!(
-        "{}\nProcessor time of both processes for a {} message on {} ({}), {}. \
-         Cheapest one way at saturation: {one_way}. Cheapest in a round trip: {round_trip}.{marks}",
+        "{}\nCPU: processor time of both processes for a {} message, on {} ({}). Measured on {}.{marks} Cheapest one way at \
+         saturation: {one_way}. Cheapest in a round trip: {round_trip}. Mechanisms in one list share a rank: this run \
+         cannot tell them apart.",
         table.markdown_lines(),
         units::size(SMALL),
         USUAL.caption(),
@@ -219,11 +220,7 @@ fn cheapest(matrix: &Matrix) -> String {
     let entries = || matrix.lines.iter().filter_map(|line| Some((&line.subject, matrix.entry(&line.subject, USUAL)?)));
     let first = entries().filter(|(_, entry)| entry.rank == Some(1));
     let names: Vec<String> = first.map(|(subject, _)| format!("`{}`", subject.label())).collect();
-    match names.len() {
-        0 => "not known, for want of intervals".to_owned(),
-        1 => names.concat(),
-        _ => format!("{}, which this run cannot tell apart", and(&names)),
-    }
+    if names.is_empty() { "not known, for want of intervals".to_owned() } else { and(&names) }
 }
 
 /// `a`, `b` and `c`.
@@ -257,8 +254,8 @@ fn claims(rows: &[RelayRow]) -> Option<String> {
     let all = judged.len();
     Some(match (all, wrong.len()) {
         (0, _) => return None,
-        (_, 0) => format!("All {all} figures of the books hold."),
-        (_, some) => format!("{} of {all} figures of the books hold; {}.", all - some, and(&wrong)),
+        (_, 0) => format!("All {all} textbook figures hold."),
+        (_, some) => format!("{} of {all} textbook figures hold. {}.", all - some, and(&wrong)),
     })
 }
 
@@ -273,7 +270,7 @@ fn order(rows: &[RelayRow]) -> Option<String> {
     let beaten = interval.is_some_and(|(lo, _)| lo > 1.0);
     Some(if beaten {
         format!(
-            "Copies alone do not rank the ways: `{}` with {} copies carries {} times as much a second as `{}` with {}.",
+            "Fewer copies are not always faster: `{}` ({} copies) carries {} times as much a second as `{}` ({}).",
             fastest_of_most.0.relay,
             count(most),
             relay::times(value, interval),
@@ -291,13 +288,13 @@ fn shared_memory(rows: &[RelayRow]) -> Option<String> {
     let (private, in_place) = (of(FileCopy::SharedMemoryPrivate)?, of(FileCopy::SharedMemoryInPlace)?);
     let (value, interval) = relay::ratio(in_place, private)?;
     let verdict = match interval {
-        Some((lo, hi)) if lo <= 1.0 && hi >= 1.0 => ", so this run cannot tell the two apart",
+        Some((lo, hi)) if lo <= 1.0 && hi >= 1.0 => " This run cannot tell the two apart.",
         Some(_) => "",
-        None => ", without an interval",
+        None => " There is no interval.",
     };
     let copies = count(private.total_copies? - in_place.total_copies?);
     Some(format!(
-        "With {copies} copies less, `{}` carries {} times as much as `{}`{verdict}.",
+        "Shared memory in place (`{}`) saves {copies} copies and carries {} times as much as `{}`.{verdict}",
         in_place.relay,
         relay::times(value, interval),
         private.relay,
@@ -317,22 +314,21 @@ fn placements(results: &Results, _: &str) -> Result<String, &'static str> {
         .into_iter()
         .filter_map(|view| {
             let figure = pipe.iter().find(|point| point.view == view)?.figure?;
-            let figure = Quantity::Time.format_within(figure.value, figure.interval);
-            Some(format!("{figure} `{}` ({})", view.label(), view.caption()))
+            Some(format!("{} `{}`", Quantity::Time.format_within(figure.value, figure.interval), view.label()))
         })
         .collect();
     if said.is_empty() {
         return Err(LatencyRow::FILE);
     }
     let size = units::size(SMALL);
-    Ok(format!("A round trip of {size} through a pipe took {}, on {}.", and(&said), source(results)))
+    Ok(format!("Round trip of {size} through a pipe: {}. Measured on {}.", and(&said), source(results)))
 }
 
 fn killed(results: &Results, folder: &str) -> Result<String, &'static str> {
     let tables = faults::tables(&results.faults);
     let table = tables.first().ok_or(FaultRow::FILE)?;
     Ok(format!(
-        "{}\n{} Measured on {}. What closing, stopping and dying in `bind` do stands in [{folder}]({folder}/README.md#faults).",
+        "{}\n{} Measured on {}. Closing, stopping and dying in `bind`: see [{folder}]({folder}/README.md#faults).",
         table.markdown_lines(),
         capital(&faults::summary(&results.faults)),
         faults::origin(&results.faults),
@@ -364,13 +360,13 @@ mod tests {
             ]
         };
         let close = rows(7.00e9, 7.05e9);
-        assert!(shared_memory(&close).unwrap().ends_with("cannot tell the two apart."));
+        assert!(shared_memory(&close).unwrap().ends_with("This run cannot tell the two apart."));
         let apart = shared_memory(&rows(5e9, 7.2e9)).unwrap();
-        let expected = "With 2 copies less, `shm-in-place` carries 1.44 ± 0.02 times as much as `shm-private-buffers`.";
+        let expected = "Shared memory in place (`shm-in-place`) saves 2 copies and carries 1.44 ± 0.02 times as much as `shm-private-buffers`.";
         assert_eq!(apart, expected);
-        let wrong = "2 of 3 figures of the books hold; `shm-private-buffers` copies 4 times instead of 2.";
+        let wrong = "2 of 3 textbook figures hold. `shm-private-buffers` copies 4 times instead of 2.";
         assert_eq!(claims(&close).unwrap(), wrong);
-        assert!(order(&close).unwrap().starts_with("Copies alone do not rank the ways: `shm-private-buffers` with 4"));
+        assert!(order(&close).unwrap().starts_with("Fewer copies are not always faster: `shm-private-buffers` (4"));
         assert!(order(&rows(0.9e9, 7e9)).unwrap().starts_with("No way with 4 copies is faster"));
         assert_eq!((claims(&[]), order(&[]), shared_memory(&[])), (None, None, None));
     }

@@ -23,6 +23,7 @@ macro_rules! faults {
 
 faults! {
     SOUND "sound",
+    BLIND "has-no-descriptor",
     BUFFERS "misuses-buffers",
     CLAIMS "claims-a-limit-it-has-not",
     COMMITS "commits-before-it-is-filled",
@@ -58,6 +59,8 @@ faults! {
     REFILLS "fills-again-what-timed-out",
     REFUSES "refuses-a-wait-strategy",
     REUSES "has-one-slot-too-few",
+    SECRETIVE "keeps-silent-about-its-descriptor",
+    SHOWS_ROOM "shows-room-and-no-messages",
     SHUTS "shuts-down-when-a-copy-is-dropped",
     SOUND_LENT "sound-lent",
     STAYS "stays-on-its-thread",
@@ -78,7 +81,7 @@ struct Row {
     fault: u8,
     fact: &'static str,
     suite: fn() -> Suite,
-    strangers: fn() -> Suite,
+    meeting: fn() -> Suite,
 }
 
 fn packets<const FAULT: u8>(clause: &'static str, fact: &'static str) -> Row {
@@ -88,18 +91,18 @@ fn packets<const FAULT: u8>(clause: &'static str, fact: &'static str) -> Row {
             .in_place::<Packets<FAULT>>()
             .rendezvous::<Packets<FAULT>>()
     };
-    let strangers = || Suite::new(NAMES[FAULT as usize]).meeting::<Packets<FAULT>>();
-    Row { clause, fault: FAULT, fact, suite, strangers }
+    let meeting = || Suite::new(NAMES[FAULT as usize]).meeting::<Packets<FAULT>>();
+    Row { clause, fault: FAULT, fact, suite, meeting }
 }
 
 fn streams<const FAULT: u8>(clause: &'static str, fact: &'static str) -> Row {
     let suite = || Suite::of::<Streams<FAULT>>();
-    Row { clause, fault: FAULT, fact, suite, strangers: || Suite::new(NAMES[FAULT as usize]) }
+    Row { clause, fault: FAULT, fact, suite, meeting: || Suite::new(NAMES[FAULT as usize]) }
 }
 
 fn lent<const FAULT: u8>(clause: &'static str, fact: &'static str) -> Row {
     let suite = || Suite::new(NAMES[FAULT as usize]).send_in_place::<Lent<FAULT>>();
-    Row { clause, fault: FAULT, fact, suite, strangers: || Suite::new(NAMES[FAULT as usize]) }
+    Row { clause, fault: FAULT, fact, suite, meeting: || Suite::new(NAMES[FAULT as usize]) }
 }
 
 fn rows() -> Vec<Row> {
@@ -138,6 +141,10 @@ fn rows() -> Vec<Row> {
         packets::<INTERRUPTED>("interrupted_while_full", "EINTR"),
         packets::<GIVES_UP>("interrupted_before_the_deadline", ": early"),
         packets::<FORGIVES>("corrupt_for_good", "recv: Err(TimedOut), not Corrupt"),
+        // What epoll shows.
+        streams::<BLIND>("pollable", "the end has no descriptor"),
+        streams::<SHOWS_ROOM>("pollable", "does not show a message that was sent"),
+        streams::<SECRETIVE>("pollable", "SPEC.pollable is false, and epoll shows a message"),
         // How links end.
         packets::<HANGS>("closed_while_receiving", HUNG),
         packets::<FORGETS>("closed_after_sending", GONE),
@@ -206,9 +213,9 @@ fn main() {
         .test("every_clause_can_fail", every_clause_can_fail)
         .test("what_this_kernel_lacks_is_told", what_this_kernel_lacks_is_told)
         .test("what_is_refused_is_not_lacking", what_is_refused_is_not_lacking);
-    let strangers = rows().into_iter().map(|row| (row.strangers)());
+    let meeting = rows().into_iter().map(|row| (row.meeting)());
     let sound = sound.into_iter().map(|sound| (sound.suite)());
-    run_all(sound.chain([broken]).chain(strangers));
+    run_all(sound.chain([broken]).chain(meeting));
 }
 
 /// The row's clause must say that the row's channel is broken, with its fact among the facts.

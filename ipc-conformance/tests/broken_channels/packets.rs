@@ -29,7 +29,7 @@ use std::{
     collections::VecDeque,
     fs,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::net::UnixListener,
     },
     path::PathBuf,
@@ -57,6 +57,7 @@ impl<const FAULT: u8> Channel for Packets<FAULT> {
         framing: Framing::Message,
         reliability: if FAULT == FLIPS_AND_LOSES { Reliability::Lossy } else { Reliability::Reliable },
         reach: Reach::Named,
+        pollable: true,
         custody: if FAULT == TEARS_ITS_OWN { Custody::Sender } else { Custody::Channel },
         ..Spec::new(NAMES[FAULT as usize], "sequenced packets with a fault")
     };
@@ -362,6 +363,10 @@ impl<const FAULT: u8> Endpoint for End<FAULT> {
                 Ok(len)
             }
         }
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.as_fd())
     }
 
     fn max_message(&self) -> usize {

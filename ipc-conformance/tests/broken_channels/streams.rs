@@ -1,14 +1,19 @@
 //! A byte stream over a pair of pipes, with a fault.
 
-use crate::{FORGETS_PART, NAMES, TEARS};
+use crate::{BLIND, FORGETS_PART, NAMES, SECRETIVE, SHOWS_ROOM, TEARS};
 use ipc_core::{Channel, Endpoint, Error, Options, Result, Spec, stream::StreamEnd};
-use std::{io::pipe, os::fd::OwnedFd, time::Duration};
+use std::{
+    io::pipe,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Duration,
+};
 
 /// A pair of pipes with a `FAULT`.
 pub struct Streams<const FAULT: u8>;
 
 impl<const FAULT: u8> Channel for Streams<FAULT> {
-    const SPEC: Spec = Spec::new(NAMES[FAULT as usize], "a byte stream with a fault");
+    const SPEC: Spec =
+        Spec { pollable: FAULT != SECRETIVE, ..Spec::new(NAMES[FAULT as usize], "a byte stream with a fault") };
     type Endpoint = End<FAULT>;
 
     fn pair(options: &Options) -> Result<(End<FAULT>, End<FAULT>)> {
@@ -22,6 +27,8 @@ pub struct End<const FAULT: u8> {
     stream: StreamEnd,
     /// The same once more, to forget how far a message got.
     fresh: Option<StreamEnd>,
+    /// Shows whether there is room.
+    writer: OwnedFd,
 }
 
 impl<const FAULT: u8> End<FAULT> {
@@ -31,7 +38,7 @@ impl<const FAULT: u8> End<FAULT> {
             FORGETS_PART => Some(StreamEnd::new(again(&reader)?, again(&writer)?, options)?),
             _ => None,
         };
-        Ok(Self { stream: StreamEnd::new(reader, writer, options)?, fresh })
+        Ok(Self { writer: again(&writer)?, stream: StreamEnd::new(reader, writer, options)?, fresh })
     }
 }
 
@@ -55,6 +62,14 @@ impl<const FAULT: u8> Endpoint for End<FAULT> {
 
     fn max_message(&self) -> usize {
         usize::MAX
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match FAULT {
+            BLIND | SECRETIVE => None,
+            SHOWS_ROOM => Some(self.writer.as_fd()),
+            _ => self.stream.descriptor(),
+        }
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {

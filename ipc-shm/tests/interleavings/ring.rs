@@ -1,4 +1,4 @@
-//! The memory that `protocol.rs` runs over, as loom's model of it: the same names as in `src/ring.rs`.
+//! Loom's model of the memory that `protocol.rs` runs over, under the names of `src/ring.rs`.
 
 #![allow(unsafe_code)]
 
@@ -37,7 +37,7 @@ impl Deref for AtomicU32 {
     }
 }
 
-/// futex(2): the word is compared and the sleeper queued under the lock that a waker takes.
+/// futex(2): compares the word and queues the sleeper under the lock that a waker takes.
 pub mod futex {
     use super::{AtomicU32, Ordering};
     use ipc_core::Result;
@@ -72,7 +72,8 @@ pub struct Control {
     pub producer_asleep: Padded<AtomicU32>,
 }
 
-/// One direction. Every eight bytes of data are a record word or payload as the lap has it: either way somebody's own.
+/// One direction. Every eight bytes of data hold a record word in one lap and payload in another. At any time they
+/// belong to one side.
 #[derive(Clone, Debug)]
 pub struct Area(Arc<Shared>);
 
@@ -81,7 +82,7 @@ struct Shared {
     control: Control,
     words: Vec<AtomicU64>,
     bytes: Vec<cell::UnsafeCell<u8>>,
-    /// Who may touch the word and the bytes at the same place.
+    /// One cell for the word and the bytes at the same place. Loom checks each access to it for a race.
     owners: Vec<UnsafeCell<()>>,
 }
 

@@ -1,7 +1,7 @@
-//! The runs, each as small as what it is to show allows.
+//! The runs, each as small as what it shows allows.
 
 use crate::{
-    protocol::{Alarm, Consumer, Producer},
+    protocol::{Consumer, Producer, Waker},
     ring::Area,
 };
 use loom::{sync::atomic::AtomicBool, thread};
@@ -9,40 +9,40 @@ use std::sync::{Arc, atomic::Ordering};
 
 /// The smallest ring that takes a message of 8 bytes.
 const CAPACITY: u64 = 32;
-/// Records of 8, 16 and 16 bytes: the last finds 8 bytes before the end, skips them, and has to wait until both others are
-/// received, for it takes up their room.
+/// Records of 8, 16 and 16 bytes. The last finds 8 bytes before the end and skips them. It has to wait until both
+/// others are received, because it takes up their room.
 const LENGTHS: [usize; 3] = [0, 8, 8];
 
 /// How a side waits.
 #[derive(Clone, Copy, PartialEq)]
-enum Wait {
+enum Waiting {
     Spin,
     Sleep,
 }
 
-fn ring(wait: Wait) -> (Producer, Consumer) {
+fn ring(wait: Waiting) -> (Producer, Consumer) {
     ring_of(CAPACITY, wait)
 }
 
-fn ring_of(capacity: u64, wait: Wait) -> (Producer, Consumer) {
+fn ring_of(capacity: u64, wait: Waiting) -> (Producer, Consumer) {
     let area = Area::new(capacity);
-    (Producer::new(area.clone(), wait == Wait::Sleep), Consumer::new(area, wait == Wait::Sleep))
+    (Producer::new(area.clone(), wait == Waiting::Sleep), Consumer::new(area, wait == Waiting::Sleep))
 }
 
-fn send(producer: &mut Producer, wait: Wait, len: usize, byte: u8) {
+fn send(producer: &mut Producer, wait: Waiting, len: usize, byte: u8) {
     while producer.try_send(len, |slot| slot.fill(|bytes| bytes.fill(byte))).unwrap().is_err() {
         match wait {
-            Wait::Spin => thread::yield_now(),
-            Wait::Sleep => producer.sleep(None).unwrap(),
+            Waiting::Spin => thread::yield_now(),
+            Waiting::Sleep => producer.sleep(None).unwrap(),
         }
     }
 }
 
-fn receive(consumer: &mut Consumer, wait: Wait, len: usize, byte: u8) {
+fn receive(consumer: &mut Consumer, wait: Waiting, len: usize, byte: u8) {
     while !consumer.look().unwrap() {
         match wait {
-            Wait::Spin => thread::yield_now(),
-            Wait::Sleep => consumer.sleep(None).unwrap(),
+            Waiting::Spin => thread::yield_now(),
+            Waiting::Sleep => consumer.sleep(None).unwrap(),
         }
     }
     consumer.read(|message| assert_eq!(message, vec![byte; len]));
@@ -54,16 +54,17 @@ fn all(run: impl Fn() + Send + Sync + 'static) {
     loom::model(run);
 }
 
-/// Every interleaving in which at most four times a thread is interrupted that could have gone on: for runs of which all
-/// are too many. Waiting is no interruption.
+/// Every interleaving with at most four preemptions: threads that are interrupted and could have gone on. For runs that
+/// have too many interleavings.
 fn most(run: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(4);
     model.check(run);
 }
 
-/// Moves messages of `lengths`. The first `ahead` are sent before both sides run, the last `behind` received after that.
-fn one_way(wait: Wait, lengths: &[usize], ahead: usize, behind: usize) {
+/// Moves messages of `lengths`. The first `ahead` are sent before both sides run. The last `behind` are received
+/// afterwards.
+fn one_way(wait: Waiting, lengths: &[usize], ahead: usize, behind: usize) {
     let (mut producer, mut consumer) = ring(wait);
     let messages: Vec<_> = lengths.iter().copied().zip(1..).collect();
     let (early, late) = messages.split_at(ahead);
@@ -88,51 +89,51 @@ fn one_way(wait: Wait, lengths: &[usize], ahead: usize, behind: usize) {
 
 #[test]
 fn spinning() {
-    all(|| one_way(Wait::Spin, &LENGTHS, 0, 0));
+    all(|| one_way(Waiting::Spin, &LENGTHS, 0, 0));
 }
 
 #[test]
 fn the_receiver_sleeps() {
-    all(|| one_way(Wait::Sleep, &[8], 0, 0));
+    all(|| one_way(Waiting::Sleep, &[8], 0, 0));
 }
 
 #[test]
 fn the_sender_sleeps() {
-    all(|| one_way(Wait::Sleep, &[8, 8, 8], 2, 2));
+    all(|| one_way(Waiting::Sleep, &[8, 8, 8], 2, 2));
 }
 
 #[test]
 fn both_sleep() {
-    most(|| one_way(Wait::Sleep, &LENGTHS, 0, 0));
+    most(|| one_way(Waiting::Sleep, &LENGTHS, 0, 0));
 }
 
 /// Both rings of a link: each side sleeps as a consumer, twice, while the other works.
 #[test]
 fn there_and_back() {
     most(|| {
-        let (mut out, mut served) = ring(Wait::Sleep);
-        let (mut reply, mut back) = ring(Wait::Sleep);
+        let (mut out, mut served) = ring(Waiting::Sleep);
+        let (mut reply, mut back) = ring(Waiting::Sleep);
         let server = thread::spawn(move || {
             for byte in 1..=2 {
-                receive(&mut served, Wait::Sleep, 8, byte);
-                send(&mut reply, Wait::Sleep, 8, byte + 10);
+                receive(&mut served, Waiting::Sleep, 8, byte);
+                send(&mut reply, Waiting::Sleep, 8, byte + 10);
             }
         });
         for byte in 1..=2 {
-            send(&mut out, Wait::Sleep, 8, byte);
-            receive(&mut back, Wait::Sleep, 8, byte + 10);
+            send(&mut out, Waiting::Sleep, 8, byte);
+            receive(&mut back, Waiting::Sleep, 8, byte + 10);
         }
         server.join().unwrap();
     });
 }
 
-/// A sender writes the rest of a message that its receiver may be looking at, and says so: the receiver leaves the rest alone
-/// until then (`process_vm.rs` does so when it closes).
+/// A sender writes the rest of a message whose front its receiver may be reading, then says so. The receiver leaves the
+/// rest alone until then. `process_vm.rs` does this when it closes.
 #[test]
 fn the_rest_of_a_message_comes_later() {
     all(|| {
         // Room for a message in two parts.
-        let (mut producer, mut consumer) = ring_of(2 * CAPACITY, Wait::Spin);
+        let (mut producer, mut consumer) = ring_of(2 * CAPACITY, Waiting::Spin);
         let written = Arc::new(AtomicBool::new(false));
         let sender = {
             let written = Arc::clone(&written);
@@ -156,20 +157,20 @@ fn the_rest_of_a_message_comes_later() {
     });
 }
 
-/// The peer is gone and a watch says so, as `end.rs` does it: over and over, until the sleeper has seen it.
+/// The peer is gone, and a watch wakes the end again and again until it has seen that, as in `end.rs`.
 #[test]
-fn an_alarm_ends_a_sleep() {
+fn a_waker_ends_a_sleep() {
     all(|| {
-        let (producer, _there) = ring(Wait::Sleep);
-        let (_peer, mut consumer) = ring(Wait::Sleep);
-        let alarm = Alarm::of(&producer, &consumer);
+        let (producer, _there) = ring(Waiting::Sleep);
+        let (_peer, mut consumer) = ring(Waiting::Sleep);
+        let waker = Waker::of(&producer, &consumer);
         let (gone, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let watch = {
             let (gone, seen) = (Arc::clone(&gone), Arc::clone(&seen));
             thread::spawn(move || {
                 gone.store(true, Ordering::SeqCst);
                 while !seen.load(Ordering::SeqCst) {
-                    alarm.ring();
+                    waker.wake();
                     thread::yield_now();
                 }
             })
