@@ -230,7 +230,7 @@ mod tests {
             cells: 3,
             failure: failure.clone(),
         };
-        Trials { trials: rows.iter().map(trial).collect(), ..Trials::default() }
+        Trials { trials: rows.iter().map(trial).collect(), ..Trials::none(&crate::STANDARD) }
     }
 
     fn too_long(len: usize) -> Option<PairError> {
