@@ -127,8 +127,11 @@ struct Named {
     unit: Unit,
 }
 
-/// The figures that both commands print, in the order of the base, and those of one alone with the name of the other.
-fn shared(base: Vec<Named>, head: Vec<Named>) -> Result<(Vec<Named>, Vec<(Named, &'static str)>), String> {
+/// A figure that one command prints alone, and which of them does not.
+type Alone = (Named, &'static str);
+
+/// The figures that both commands print, in the order of the base, and those of one alone.
+fn shared(base: Vec<Named>, head: Vec<Named>) -> Result<(Vec<Named>, Vec<Alone>), String> {
     let (mut shared, mut lacking) = (Vec::new(), Vec::new());
     for figure in base {
         match head.iter().find(|other| other.name == figure.name) {
@@ -146,7 +149,7 @@ fn shared(base: Vec<Named>, head: Vec<Named>) -> Result<(Vec<Named>, Vec<(Named,
     Ok((shared, lacking))
 }
 
-fn nothing_shared(what: &Comparison, lacking: &[(Named, &str)]) -> String {
+fn nothing_shared(what: &Comparison, lacking: &[Alone]) -> String {
     let names: BTreeSet<&str> = lacking.iter().map(|(figure, _)| figure.name.as_str()).collect();
     let names = names.into_iter().collect::<Vec<_>>().join("', '");
     match &what.filter {
@@ -234,7 +237,6 @@ impl Commands<'_> {
     }
 
     /// What a run of `side` said, or how it failed.
-    #[expect(clippy::type_complexity, reason = "a run that failed has said something, too")]
     fn call(&self, side: usize, folder: &Path) -> Result<Result<Said, (String, Said)>, Fault> {
         let string = |bytes: &[u8]| CString::new(bytes).map_err(|_| Fault::Fatal("a command holds a NUL".into()));
         let variable = |name: &str| [name.as_bytes(), b"=", folder.as_os_str().as_bytes()].concat();

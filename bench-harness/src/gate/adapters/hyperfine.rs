@@ -74,7 +74,7 @@ mod tests {
         let read = read("Benchmark 1: true\n", dir.path()).unwrap();
         let read: Vec<_> = read.into_iter().map(|one| (one.name.unwrap(), one.value, one.unit.unwrap())).collect();
         let s = || "s".to_owned();
-        assert_eq!(read, [("true".to_owned(), 0.000618088, s()), ("sleep 0.01".to_owned(), 0.011394448, s())]);
+        assert_eq!(read, [("true".to_owned(), 0.000618088, s()), ("sleep 0.01".to_owned(), 0.011394448000000001, s())]);
     }
 
     #[test]
