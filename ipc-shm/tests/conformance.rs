@@ -1,4 +1,4 @@
-//! Every clause of the contract on every variant of this crate.
+//! Every clause of the contract, on every mechanism of this crate.
 
 use ipc_conformance::{Suite, run_all};
 use ipc_shm::{

@@ -1,4 +1,4 @@
-//! A bounded run of what `fuzz/` runs for as long as one likes: a peer that scribbles, by scripts at random.
+//! A bounded number of random scripts with a peer that scribbles over the ring. `fuzz/` runs them for any time.
 
 use arbitrary::{Arbitrary, Unstructured};
 use ipc_conformance::{Suite, Verdict, run_all};

@@ -1,5 +1,5 @@
-//! Where memory for sharing runs out: that is an error of opening the channel, never `SIGBUS` at the first touch, and nothing
-//! is left.
+//! What happens when shared memory runs out: opening the channel fails, and leaves nothing behind. It is never `SIGBUS`
+//! at the first touch.
 
 use ipc_conformance::{
     Suite, Verdict, run_all,
@@ -53,14 +53,14 @@ const SHMMAX: &str = "/proc/sys/kernel/shmmax";
 const SHMMNI: &str = "/proc/sys/kernel/shmmni";
 const SHMALL: &str = "/proc/sys/kernel/shmall";
 
-fn words(error: impl std::fmt::Display) -> String {
+fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-/// Nothing under the names of either file system, both of which are this trial's own.
+/// Checks that neither file system holds a file. Both are this trial's own.
 fn nothing_left() -> Verdict {
     for folder in [temp_dir().as_path(), Path::new("/dev/shm")] {
-        let left: Vec<_> = fs::read_dir(folder).map_err(words)?.flatten().map(|file| file.file_name()).collect();
+        let left: Vec<_> = fs::read_dir(folder).map_err(text)?.flatten().map(|file| file.file_name()).collect();
         if !left.is_empty() {
             return Err(format!("left in {}: {left:?}", folder.display()));
         }
@@ -68,9 +68,9 @@ fn nothing_left() -> Verdict {
     Ok(())
 }
 
-/// `rows` segments in this trial's own namespace.
+/// Checks that this trial's own namespace holds `rows` segments.
 fn segments(rows: usize) -> Verdict {
-    let table = fs::read_to_string("/proc/sysvipc/shm").map_err(words)?;
+    let table = fs::read_to_string("/proc/sysvipc/shm").map_err(text)?;
     if table.lines().count() == rows + 1 { Ok(()) } else { Err(format!("not {rows} segments: {table}")) }
 }
 
@@ -85,21 +85,21 @@ fn ring_of(bytes: usize) -> Options {
     Options { capacity: Some(bytes), timeout: Some(Duration::from_millis(50)), ..Options::default() }
 }
 
-/// Every byte of a ring that could be opened can be touched.
+/// Checks that every byte of a ring that opens can be touched.
 fn touch<C: Channel<Endpoint: InPlace>>(bytes: usize) -> Verdict {
     let (mut a, mut b) = C::pair(&ring_of(bytes)).map_err(|error| format!("a ring of {bytes} bytes: {error}"))?;
     a.prefault();
     let mut message = vec![7; a.max_message()];
     for _ in 0..4 {
-        a.send(&message).map_err(words)?;
-        b.recv(&mut message).map_err(words)?;
-        b.send(&message).map_err(words)?;
-        a.recv(&mut message).map_err(words)?;
+        a.send(&message).map_err(text)?;
+        b.recv(&mut message).map_err(text)?;
+        b.send(&message).map_err(text)?;
+        a.recv(&mut message).map_err(text)?;
     }
     Ok(())
 }
 
-/// The file system holds 256 KiB: two rings of 256 KiB do not fit, two of 64 KiB do.
+/// The file system holds 256 KiB. Two rings of 256 KiB do not fit, two of 64 KiB do.
 fn full_file_system<C: Rendezvous<Endpoint: InPlace>>() -> Verdict {
     for bytes in [256 << 10, 128 << 10, 1 << 30] {
         refused("pair", C::pair(&ring_of(bytes)), "fallocate", Errno::ENOSPC)?;
@@ -111,7 +111,7 @@ fn full_file_system<C: Rendezvous<Endpoint: InPlace>>() -> Verdict {
     nothing_left()
 }
 
-/// Not even the journal's entry fits.
+/// The file system has no room for the journal's entry.
 fn full_journal<C: Channel>() -> Verdict {
     let ballast = temp_dir().join("ballast");
     fs::write(&ballast, vec![0; 1 << 20]).err().ok_or("the file system is not full")?;
@@ -119,17 +119,17 @@ fn full_journal<C: Channel>() -> Verdict {
         Err(Error::Os { source: Errno::ENOSPC, .. }) => {}
         other => return Err(format!("with a full journal: {other:?}")),
     }
-    fs::remove_file(ballast).map_err(words)?;
+    fs::remove_file(ballast).map_err(text)?;
     nothing_left()?;
-    C::pair(&ring_of(4096)).map(drop).map_err(words)?;
+    C::pair(&ring_of(4096)).map(drop).map_err(text)?;
     nothing_left()
 }
 
-/// Room for the program as it is and for 64 MiB more, but not for two rings of 64 MiB.
+/// The address space has room for 64 MiB more, but not for two rings of 64 MiB.
 fn little_address_space<C: Channel<Endpoint: InPlace>>() -> Verdict {
-    let pages = fs::read_to_string("/proc/self/statm").map_err(words)?;
+    let pages = fs::read_to_string("/proc/self/statm").map_err(text)?;
     let pages: u64 = pages.split(' ').next().and_then(|field| field.parse().ok()).ok_or("no size")?;
-    set_soft_limit(Resource::RLIMIT_AS, (pages * 4096) + (64 << 20)).map_err(words)?;
+    set_soft_limit(Resource::RLIMIT_AS, (pages * 4096) + (64 << 20)).map_err(text)?;
     for _ in 0..3 {
         match C::pair(&ring_of(64 << 20)).map(drop) {
             Err(Error::Os { call: "mmap" | "shmat", source: Errno::ENOMEM }) => {}
@@ -139,32 +139,33 @@ fn little_address_space<C: Channel<Endpoint: InPlace>>() -> Verdict {
     touch::<C>(64 << 10)
 }
 
-/// Where files may not be as long as the ring, which the kernel otherwise punishes with `SIGXFSZ`.
+/// The limit on a file's length is below that of the ring. Passing it would raise `SIGXFSZ`.
 fn short_files<C: Channel<Endpoint: InPlace>>() -> Verdict {
-    let all = set_soft_limit(Resource::RLIMIT_FSIZE, 256 << 10).map_err(words)?;
+    let all = set_soft_limit(Resource::RLIMIT_FSIZE, 256 << 10).map_err(text)?;
     for bytes in [256 << 10, 1 << 30] {
         refused("pair", C::pair(&ring_of(bytes)), "fallocate", Errno::EFBIG)?;
     }
     touch::<C>(64 << 10)?;
-    set_soft_limit(Resource::RLIMIT_FSIZE, all).map_err(words)?;
+    set_soft_limit(Resource::RLIMIT_FSIZE, all).map_err(text)?;
     touch::<C>(256 << 10)
 }
 
-/// Where they may not any more: pwrite first writes less, then fails, and what has not been sent can be sent later.
+/// The limit on a file's length is lowered after the ring was made. pwrite first writes less, then fails. The message
+/// can be sent later.
 fn shorter_files_than_at_first() -> Verdict {
-    // It waits, since nobody takes it.
+    // The signal stays pending.
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGXFSZ);
     mask.thread_block().map_err(|errno| errno.to_string())?;
-    let (mut a, mut b) = MemfdWrite::pair(&ring_of(4096)).map_err(words)?;
+    let (mut a, mut b) = MemfdWrite::pair(&ring_of(4096)).map_err(text)?;
     let mut message = vec![7; 1000];
     for limit in [0, 4096 + 8, 4096 + 500] {
-        let all = set_soft_limit(Resource::RLIMIT_FSIZE, limit).map_err(words)?;
+        let all = set_soft_limit(Resource::RLIMIT_FSIZE, limit).map_err(text)?;
         refused("send", a.send(&message), "pwrite", Errno::EFBIG)?;
         refused("send_with", a.send_with(1000, |slot| slot.fill(7)), "pwrite", Errno::EFBIG)?;
-        set_soft_limit(Resource::RLIMIT_FSIZE, all).map_err(words)?;
+        set_soft_limit(Resource::RLIMIT_FSIZE, all).map_err(text)?;
     }
-    a.send(&message).map_err(words)?;
+    a.send(&message).map_err(text)?;
     message.fill(0);
     match b.recv(&mut message) {
         Ok(1000) if message == [7; 1000] => Ok(()),
@@ -184,12 +185,12 @@ fn over_shmmax() -> Verdict {
 }
 
 fn at_shmmni() -> Verdict {
-    let id = sysv::create_segment(sysv::fresh_key(), 1).map_err(words)?;
+    let id = sysv::create_segment(sysv::fresh_key(), 1).map_err(text)?;
     refused("pair", SysvShm::pair(&ring_of(4096)), "shmget", Errno::ENOSPC)?;
     refused("bind", SysvShm::bind(&Name::unique(), &ring_of(4096)), "shmget", Errno::ENOSPC)?;
     segments(1)?;
     nothing_left()?;
-    sysv::remove_segment(id).map_err(words)?;
+    sysv::remove_segment(id).map_err(text)?;
     touch::<SysvShm>(4096)
 }
 

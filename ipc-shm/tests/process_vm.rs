@@ -1,5 +1,5 @@
-//! What holds of `process-vm` beyond the contract: when its buffers are used again, and that nobody but the sender is read, whatever
-//! has become of it.
+//! What `process-vm` guarantees beyond the contract: when a buffer is used again, and that only the sender's memory is
+//! read, however the sender ends.
 
 use ipc_conformance::{
     Suite, Verdict, run_all,
@@ -37,7 +37,7 @@ fn main() {
 
 const SHORT: Duration = Duration::from_millis(5);
 
-fn words(error: impl std::fmt::Display) -> String {
+fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
@@ -45,7 +45,7 @@ fn options() -> Options {
     Options { capacity: Some(64 << 10), timeout: Some(SHORT), ..Options::default() }
 }
 
-/// Lengths of all kinds: many fit into the pool, or two.
+/// The length of message `n`: of some lengths many fit into the pool, of others two.
 fn len(n: u64, max: usize) -> usize {
     match n % 7 {
         0 => 0,
@@ -80,7 +80,7 @@ fn receive(end: &mut ProcessVmEnd, n: u64) -> Verdict {
     }
 }
 
-/// Sends from message `n` on until there is no room; returns the next.
+/// Sends messages from `n` on until there is no room. Returns the number of the next one.
 fn fill(end: &mut ProcessVmEnd, mut n: u64) -> std::result::Result<u64, String> {
     loop {
         match send(end, n) {
@@ -91,9 +91,9 @@ fn fill(end: &mut ProcessVmEnd, mut n: u64) -> std::result::Result<u64, String> 
     }
 }
 
-/// The pool is full all the time, and each message is looked at only when the next one does not fit any more.
+/// The pool is always full. Messages are received only once the next one does not fit.
 fn a_buffer_is_used_again_once_it_was_received() -> Verdict {
-    let (mut a, mut b) = ProcessVm::pair(&options()).map_err(words)?;
+    let (mut a, mut b) = ProcessVm::pair(&options()).map_err(text)?;
     let (mut sent, mut received) = (0, 0);
     while received < 500 {
         sent = fill(&mut a, sent)?;
@@ -113,22 +113,22 @@ fn is_gone<T: std::fmt::Debug>(received: Result<T>) -> Verdict {
     }
 }
 
-/// Full of messages, some of them already received, wherever the ring's end is just then: the sender closes, and lives on or ends.
+/// The sender closes a full channel, with its positions anywhere in the ring. Then it lives on or ends.
 fn what_a_closed_end_leaves_is_whole() -> Verdict {
     for (ahead, lives) in (0..12).flat_map(|ahead| [(ahead, false), (ahead, true)]) {
-        let ends = ProcessVm::pair(&options()).map_err(words)?;
-        let (line, peer_line) = UnixStream::pair().map_err(words)?;
+        let ends = ProcessVm::pair(&options()).map_err(text)?;
+        let (line, peer_line) = UnixStream::pair().map_err(text)?;
         let ends = ((ends.0, line), (ends.1, peer_line));
         let (mut child, (mut end, mut line)) = fork_peer(ends, |(mut end, mut line)| {
             let told = (|| {
-                // Moves the positions on, so that the ring's end is somewhere else.
+                // Moves the positions on.
                 for n in 0..ahead {
-                    send(&mut end, n).map_err(words)?;
-                    line.read_exact(&mut [0]).map_err(words)?;
+                    send(&mut end, n).map_err(text)?;
+                    line.read_exact(&mut [0]).map_err(text)?;
                 }
                 let sent = fill(&mut end, ahead)?;
                 drop(end);
-                line.write_all(&sent.to_ne_bytes()).map_err(words)?;
+                line.write_all(&sent.to_ne_bytes()).map_err(text)?;
                 if lives {
                     let _ = line.read(&mut [0]);
                 }
@@ -136,16 +136,16 @@ fn what_a_closed_end_leaves_is_whole() -> Verdict {
             })();
             i32::from(told.is_err())
         })
-        .map_err(words)?;
-        end.set_timeout(None).map_err(words)?;
+        .map_err(text)?;
+        end.set_timeout(None).map_err(text)?;
         for n in 0..ahead {
             receive(&mut end, n)?;
-            line.write_all(&[0]).map_err(words)?;
+            line.write_all(&[0]).map_err(text)?;
         }
         let mut sent = [0; 8];
-        line.read_exact(&mut sent).map_err(words)?;
+        line.read_exact(&mut sent).map_err(text)?;
         if !lives {
-            child.wait(Duration::from_secs(10)).map_err(words)?;
+            child.wait(Duration::from_secs(10)).map_err(text)?;
         }
         let sent = u64::from_ne_bytes(sent);
         for n in ahead..sent {
@@ -157,10 +157,10 @@ fn what_a_closed_end_leaves_is_whole() -> Verdict {
     Ok(())
 }
 
-/// A sender that ends in whatever way but by closing leaves nothing, and no other process is taken for it.
+/// A sender that ends without closing leaves nothing, and no other process is mistaken for it.
 fn left_by(end: impl FnOnce(ProcessVmEnd) + Copy) -> Verdict {
     for patience in [Duration::ZERO, Duration::from_millis(60)] {
-        let ends = ProcessVm::pair(&Options::default()).map_err(words)?;
+        let ends = ProcessVm::pair(&Options::default()).map_err(text)?;
         let (child, mut here) = fork_peer(ends, |mut there| {
             for n in 0..3 {
                 send(&mut there, n).expect("sent");
@@ -168,7 +168,7 @@ fn left_by(end: impl FnOnce(ProcessVmEnd) + Copy) -> Verdict {
             end(there);
             0
         })
-        .map_err(words)?;
+        .map_err(text)?;
         // The first may be received before the sender ends.
         let mut buffer = vec![0; here.max_message()];
         let first = here.recv(&mut buffer);
@@ -187,40 +187,40 @@ fn left_by(end: impl FnOnce(ProcessVmEnd) + Copy) -> Verdict {
     Ok(())
 }
 
-/// A child that goes on with an end of its parent's has other memory in the same place.
+/// A child that uses its parent's end has other memory at the same address.
 fn another_process_than_the_sender_is_not_read() -> Verdict {
-    let (mut here, mut there) = ProcessVm::pair(&Options::default()).map_err(words)?;
-    send(&mut here, 4).map_err(words)?;
+    let (mut here, mut there) = ProcessVm::pair(&Options::default()).map_err(text)?;
+    send(&mut here, 4).map_err(text)?;
     receive(&mut there, 4)?;
-    let mut child = fork(|| i32::from(send(&mut here, 5).is_err())).map_err(words)?;
-    child.wait(Duration::from_secs(10)).map_err(words)?;
+    let mut child = fork(|| i32::from(send(&mut here, 5).is_err())).map_err(text)?;
+    child.wait(Duration::from_secs(10)).map_err(text)?;
     match there.recv(&mut [0; 4096]) {
         Err(Error::Corrupt { .. }) => Ok(()),
         other => Err(format!("a message of another process: {other:?}")),
     }
 }
 
-/// For longer than a process is taken for itself without a look.
+/// A message waits for longer than a process id is trusted.
 fn a_message_can_wait() -> Verdict {
-    let ends = ProcessVm::pair(&Options::default()).map_err(words)?;
+    let ends = ProcessVm::pair(&Options::default()).map_err(text)?;
     let (mut child, mut here) = fork_peer(ends, |mut there| {
         let sent = (0..4).try_for_each(|n| send(&mut there, n));
         i32::from(sent.is_err() || there.recv(&mut [0; 8]).is_err())
     })
-    .map_err(words)?;
+    .map_err(text)?;
     for n in 0..4 {
         sleep(Duration::from_millis(40));
         receive(&mut here, n)?;
     }
-    here.send(b"").map_err(words)?;
-    child.wait(Duration::from_secs(10)).map_err(words).map(drop)
+    here.send(b"").map_err(text)?;
+    child.wait(Duration::from_secs(10)).map_err(text).map(drop)
 }
 
-/// Without privileges, and not dumpable after the change of user: the error says so, and where the sender then lets itself be
-/// read, the message is still there.
+/// A sender without privileges is not dumpable after a change of user. The error says so. Once the sender permits it,
+/// the message is still there.
 fn a_sender_that_may_not_be_read() -> Verdict {
-    become_ordinary().map_err(words)?;
-    let ends = ProcessVm::pair(&Options::default()).map_err(words)?;
+    become_ordinary().map_err(text)?;
+    let ends = ProcessVm::pair(&Options::default()).map_err(text)?;
     let (mut child, mut here) = fork_peer(ends, |mut there| {
         let played = send(&mut there, 5).is_ok()
             && there.recv(&mut [0; 8]).is_ok()
@@ -229,11 +229,11 @@ fn a_sender_that_may_not_be_read() -> Verdict {
             && there.recv(&mut [0; 8]).is_ok();
         i32::from(!played)
     })
-    .map_err(words)?;
+    .map_err(text)?;
     let refused = here.recv(&mut [0; 4096]);
-    // So that the child can read this process's.
-    prctl::set_dumpable(true).map_err(words)?;
-    here.send(b"go on").map_err(words)?;
+    // So that the child can read this process.
+    prctl::set_dumpable(true).map_err(text)?;
+    here.send(b"go on").map_err(text)?;
     match refused {
         Err(Error::Unsupported { what: "process-vm", why }) if why.contains("dumpable") => {}
         other => return Err(format!("of a process that may not be read: {other:?}")),
@@ -245,6 +245,6 @@ fn a_sender_that_may_not_be_read() -> Verdict {
     }
     receive(&mut here, 5)?;
     receive(&mut here, 6)?;
-    here.send(b"").map_err(words)?;
-    child.wait(Duration::from_secs(10)).map_err(words).map(drop)
+    here.send(b"").map_err(text)?;
+    child.wait(Duration::from_secs(10)).map_err(text).map(drop)
 }

@@ -1,5 +1,5 @@
-//! What strangers and careless neighbours find closed, on every variant of this crate; and what those can do who may open the
-//! memory.
+//! Security: what other users cannot open, on every mechanism of this crate, and what processes of the same user can
+//! do.
 
 use ipc_conformance::{Suite, Verdict, run_all, surroundings::root};
 use ipc_core::{Channel, Endpoint, Error, Name, Options, Rendezvous, liveness::retry_by, objects, process};
@@ -29,7 +29,7 @@ fn main() {
     ]);
 }
 
-fn words(error: impl std::fmt::Display) -> String {
+fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
@@ -41,26 +41,26 @@ fn file_path(name: &Name) -> ipc_core::Result<PathBuf> {
     objects::path(name, "mmap")
 }
 
-/// Binds in another process, changes the object while that waits for its peer, and connects.
+/// Binds in another process, changes the object while that process waits for its peer, and connects.
 fn connect_after<C: Rendezvous>(
     path: fn(&Name) -> ipc_core::Result<PathBuf>,
     change: impl Fn(&File) -> std::io::Result<()>,
 ) -> Result<ipc_core::Result<()>, String> {
     let (name, options) = (Name::unique(), Options { timeout: Some(Duration::from_secs(5)), ..Options::default() });
-    let mut binder = process::fork(|| i32::from(C::bind(&name, &options).is_err())).map_err(words)?;
-    let meeting = objects::path(&name, C::SPEC.name).map_err(words)?;
-    retry_by(options.deadline(), || Ok(meeting.exists().then_some(()))).map_err(words)?;
-    let path = path(&name).map_err(words)?;
-    change(&File::options().write(true).open(&path).map_err(words)?).map_err(words)?;
+    let mut binder = process::fork(|| i32::from(C::bind(&name, &options).is_err())).map_err(text)?;
+    let meeting = objects::path(&name, C::SPEC.name).map_err(text)?;
+    retry_by(options.deadline(), || Ok(meeting.exists().then_some(()))).map_err(text)?;
+    let path = path(&name).map_err(text)?;
+    change(&File::options().write(true).open(&path).map_err(text)?).map_err(text)?;
     let outcome = C::connect(&name, &options).map(drop);
-    binder.kill().map_err(words)?;
-    objects::sweep(false).map_err(words)?;
-    // What has been given away no sweep removes.
+    binder.kill().map_err(text)?;
+    objects::sweep(false).map_err(text)?;
+    // No sweep removes what was given to another user.
     let _ = fs::remove_file(path);
     Ok(outcome)
 }
 
-/// Mapping more than there is would be `SIGBUS` at the first touch.
+/// Mapping more than the object holds would raise `SIGBUS` at the first touch.
 fn a_cut_object_is_refused<C: Rendezvous>(path: fn(&Name) -> ipc_core::Result<PathBuf>) -> Verdict {
     for bytes in [0, 4096, (4096 + 2 * (256 << 10)) - 1] {
         match connect_after::<C>(path, |object| object.set_len(bytes))? {
@@ -82,14 +82,15 @@ fn of_another_user<C: Rendezvous>(path: fn(&Name) -> ipc_core::Result<PathBuf>) 
     }
 }
 
-/// The link by which a process can open again what it has mapped; `None` where nothing that contains `what` is mapped.
+/// The link by which a process can open what it has mapped. `None` if no mapping's name contains `what`.
 fn mapped(what: &str) -> Option<PathBuf> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let range = maps.lines().find(|line| line.contains(what))?.split(' ').next()?.to_owned();
     Some(PathBuf::from("/proc/self/map_files").join(range))
 }
 
-/// Nothing keeps a descriptor of the memory, so whoever would cut it needs this, which is for the privileged.
+/// No process keeps a descriptor of the memory. To shorten it, one needs the link, which only a privileged process can
+/// open.
 fn can_open_mappings() -> ipc_core::Result<()> {
     let program = std::env::current_exe().unwrap_or_default();
     let opened = mapped(&program.to_string_lossy()).map(File::open);
@@ -100,10 +101,10 @@ fn can_open_mappings() -> ipc_core::Result<()> {
 }
 
 fn cannot_be_cut<C: Channel>() -> Verdict {
-    let (mut a, mut b) = C::pair(&Options::default()).map_err(words)?;
+    let (mut a, mut b) = C::pair(&Options::default()).map_err(text)?;
     let path = mapped("memfd:ipc-bench").ok_or("the memory is not mapped")?;
-    let file = File::options().read(true).write(true).open(path).map_err(words)?;
-    let len = file.metadata().map_err(words)?.len();
+    let file = File::options().read(true).write(true).open(path).map_err(text)?;
+    let len = file.metadata().map_err(text)?.len();
     for bytes in [0, len - 1, len + 1] {
         match file.set_len(bytes) {
             Err(error) if error.raw_os_error() == Some(nix::errno::Errno::EPERM as i32) => {}
@@ -111,7 +112,7 @@ fn cannot_be_cut<C: Channel>() -> Verdict {
         }
     }
     let mut buffer = [0; 8];
-    a.send(b"unharmed").map_err(words)?;
-    b.recv(&mut buffer).map_err(words)?;
+    a.send(b"unharmed").map_err(text)?;
+    b.recv(&mut buffer).map_err(text)?;
     if &buffer == b"unharmed" { Ok(()) } else { Err(format!("{buffer:?} came")) }
 }

@@ -1,4 +1,6 @@
-//! `ipc-bench gate`: compares two builds of this program, and says whether the second is slower.
+//! `ipc-bench gate`: compares two builds of this program or two commands, and says whether the second is slower.
+
+mod commands;
 
 use super::{Format, Verdict, folders, output, run};
 use crate::{
@@ -9,7 +11,7 @@ use crate::{
         plan::Plan,
         print,
         program::{Program, all_have},
-        report::{CellReport, Metric, Outcome, Status},
+        report::{CellReport, Metric, Outcome, Report, Status},
     },
     gate_cells,
     inject::{self, Injection},
@@ -29,7 +31,11 @@ use std::{
 
 /// What `gate --help` ends with.
 pub const AFTER_HELP: &str = "\
-Not looked at, and no reason for a red run:
+Two commands: each prints a number, or JSON lines such as {\"name\":\"parse\",\"value\":12.5,\"unit\":\"ms\"}, or leaves \
+results of criterion or hyperfine. They take turns in random order. The base command is also compared with itself, as a control.
+  ipc-bench gate --base-command 'base/bench' --head-command 'head/bench' --unit ns
+
+Of two builds not looked at, and no reason for a red run:
   - tails beyond p99: p99.9 and the maximum are only reported
   - making, connecting and closing a channel; its memory, descriptors and processor time
   - sizes other than 64 B, 4 KiB and 64 KiB, waiting by hybrid, more than one pair at a time
@@ -39,26 +45,29 @@ The other verbs measure most of this; none of them compares two builds.
 Exit codes:
   0  no regression: the head was measured, and is not slower than each cell says could be seen
   1  a regression, or the head fails where the base does not
-  2  usage or environment; the head cannot be measured; the builds have other compiler flags
+  2  usage or environment; the head cannot be measured; the builds have other compiler flags; a command fails three times in
+     a row or six times in all, or does not print its figures in its unit
   3  inconclusive
   4  the base is missing or cannot be measured";
 
 /// Options of `gate`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Compare only cells whose name contains this
+    /// Compare only cells or figures whose name contains this
     filter: Option<String>,
     /// A build of the base; may be given more than once, for builds that differ in the order of their sections
-    #[arg(long, value_name = "BIN", required = true)]
+    #[arg(long, value_name = "BIN", required_unless_present = "base_command")]
     base: Vec<PathBuf>,
     /// A build of the head, likewise
-    #[arg(long, value_name = "BIN", required = true)]
+    #[arg(long, value_name = "BIN", required_unless_present = "base_command")]
     head: Vec<PathBuf>,
+    #[command(flatten)]
+    commands: commands::CommandArgs,
     /// smoke, twelve, full
-    #[arg(long, default_value = "full")]
+    #[arg(long, default_value = "full", conflicts_with = "base_command")]
     plan: Plan,
     /// Compare builds whose compiler flags or profiles differ, which is refused otherwise
-    #[arg(long)]
+    #[arg(long, conflicts_with = "base_command")]
     allow_other_flags: bool,
     /// The seed of all random choices; by default another one each time
     #[arg(long)]
@@ -112,6 +121,22 @@ impl<'a> Row<'a> {
 /// A head that is not there or cannot be measured, other flags, files that are the same, a filter that leaves nothing, a folder
 /// that cannot be written.
 pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
+    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
+    let Some(comparison) = args.commands.comparison(args.filter.as_ref(), seed) else {
+        return builds(args, seed, registry);
+    };
+    let out = args.folder()?;
+    interrupt::install().context("sigaction")?;
+    match commands::compare(&comparison)? {
+        Some(report) => args.show(&report, &out),
+        None => {
+            say!("interrupted before anything was measured");
+            Ok(Verdict::Inconclusive)
+        }
+    }
+}
+
+fn builds(args: &Args, seed: u64, registry: &Registry) -> anyhow::Result<Verdict> {
     let injection = Injection::from_environment().map_err(|why| anyhow!(why))?;
     let topology = Topology::here()?;
     let mut notes = Vec::new();
@@ -124,7 +149,7 @@ pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
         }
     }
     refuse_itself(&args.base, &args.head)?;
-    let out = run::folder(Some(args.out.as_deref().unwrap_or(Path::new(folders::GATE))), false)?;
+    let out = args.folder()?;
     // First: without a base a CI may stay green, without a head it may not.
     let head = load(&args.head).map_err(|unfit| anyhow!("head: {unfit}"))?;
     let base = match load(&args.base) {
@@ -157,7 +182,6 @@ pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
         notes.push(format!("the base was compiled by {}, the head by {}", compilers[0], compilers[1]));
     }
     interrupt::install().context("sigaction")?;
-    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
     if let Some(injection) = &injection {
         if !cells.iter().any(|cell| injection.part(&cell.to_string()).is_some()) {
             bail!("{}='{injection}' slows down no cell of the plan '{}'", inject::VARIABLE, args.plan);
@@ -175,26 +199,37 @@ pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
         seed,
         injection,
     };
-    let report = builds::compare(&request);
-    // First of all, so that what was found is known whatever becomes of the files.
-    let printed = output::print(&match args.format {
-        Format::Table => print::text(&report),
-        Format::Csv => output::csv(report.cells.iter().map(Row::of))?,
-        Format::Json => output::json(&report)?,
-    });
-    let written = export::write(&out, &report)?;
-    say!("{} files written to {}", written.len(), out.display());
-    if let Err(error) = export::append_step_summary(&report) {
-        say!("note: {error}");
+    args.show(&builds::compare(&request), &out)
+}
+
+impl Args {
+    /// The folder of the reports, made.
+    fn folder(&self) -> anyhow::Result<PathBuf> {
+        run::folder(Some(self.out.as_deref().unwrap_or(Path::new(folders::GATE))), false)
     }
-    printed?;
-    Ok(match report.outcome {
-        Outcome::Passed => Verdict::Done,
-        Outcome::Regressed => Verdict::Negative,
-        Outcome::HeadUnmeasured => bail!("the head cannot be measured: {}", report.reasons[0]),
-        Outcome::Inconclusive => Verdict::Inconclusive,
-        Outcome::BaseUnmeasured => Verdict::Incomparable,
-    })
+
+    /// Prints and writes `report`.
+    fn show(&self, report: &Report, out: &Path) -> anyhow::Result<Verdict> {
+        // First of all, so that what was found is known whatever becomes of the files.
+        let printed = output::print(&match self.format {
+            Format::Table => print::text(report),
+            Format::Csv => output::csv(report.cells.iter().map(Row::of))?,
+            Format::Json => output::json(report)?,
+        });
+        let written = export::write(out, report)?;
+        say!("{} files written to {}", written.len(), out.display());
+        if let Err(error) = export::append_step_summary(report) {
+            say!("note: {error}");
+        }
+        printed?;
+        Ok(match report.outcome {
+            Outcome::Passed => Verdict::Done,
+            Outcome::Regressed => Verdict::Negative,
+            Outcome::HeadUnmeasured => bail!("the head cannot be measured: {}", report.reasons[0]),
+            Outcome::Inconclusive => Verdict::Inconclusive,
+            Outcome::BaseUnmeasured => Verdict::Incomparable,
+        })
+    }
 }
 
 fn load(paths: &[PathBuf]) -> Result<Vec<Program>, Unfit> {

@@ -48,7 +48,7 @@ enum Verb {
     List(list::Args),
     /// Measure
     Run(run::Args),
-    /// Compare two builds of this program: did this commit make a mechanism slower?
+    /// Compare two builds of this program, or any two commands: did this commit make something slower?
     #[command(after_help = gate::AFTER_HELP)]
     Gate(gate::Args),
     /// Measure one pair of a cell, or count what a message takes, and print one line of JSON

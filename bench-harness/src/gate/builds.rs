@@ -69,7 +69,7 @@ pub fn compare(request: &Request) -> Report {
         sides: [side(&request.base), side(&request.head)],
         rules: request.plan.rules(),
         plan: request.plan.to_string(),
-        control_percent: f64::from(CONTROL_PERCENT),
+        resolved_percent: f64::from(CONTROL_PERCENT),
         notes: request.notes.clone(),
         seed: request.seed,
     };

@@ -24,8 +24,8 @@ pub(super) struct Setup {
     pub(super) rules: Rules,
     /// The plan's name.
     pub(super) plan: String,
-    /// By how much a control is slowed down that must be found, in percent.
-    pub(super) control_percent: f64,
+    /// The change that a control must find, and that a subject must exclude to be judged, in percent.
+    pub(super) resolved_percent: f64,
     /// What the report says beside its findings.
     pub(super) notes: Vec<String>,
     /// The seed of every random choice.
@@ -47,7 +47,7 @@ struct Run<'a> {
 /// What makes a verdict impossible, as the source says it.
 pub(super) fn compare(source: &dyn Source, setup: Setup) -> Result<Report, String> {
     let (started, clock) = (SystemTime::now(), Instant::now());
-    let Setup { mut subjects, lacking, sides, rules, plan, control_percent, notes, seed } = setup;
+    let Setup { mut subjects, lacking, sides, rules, plan, resolved_percent, notes, seed } = setup;
     let mut run = Run { source, rules, random: fastrand::Rng::with_seed(seed) };
     run.screen(&mut subjects)?;
     let mut exact = Vec::new();
@@ -66,7 +66,7 @@ pub(super) fn compare(source: &dyn Source, setup: Setup) -> Result<Report, Strin
     cells.extend(lacking);
     let controls: Vec<Control> = controls.iter().filter_map(|control| judge_control(control, &rules)).collect();
     let [mut base, mut head] = sides;
-    let terms = Terms::of(&base, control_percent);
+    let terms = Terms::of(&base, resolved_percent);
     let failed_controls = if is_worthwhile(&compared) { failed(&controls, &terms) } else { Vec::new() };
     for (side, index) in [(&mut base, 0), (&mut head, 1)] {
         side.pairs = compared.iter().map(|subject| subject.yielded[index]).sum();

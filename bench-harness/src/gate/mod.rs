@@ -1,11 +1,15 @@
-//! The regression gate: did this commit make any mechanism slower?
+//! The regression gate: did this change make anything slower?
 //!
-//! Two builds of this program, base and head, are measured in turns in one run ([`engine`]), by what a [`plan`] asks for. A
-//! [`program`] is one build, run from an [`image`] of its file. A [`reading`] is what it says of one pair, [`rounds`] what the
-//! pairs of a cell add up to; [`exact`] counts what hardly varies. [`judge`] decides, by the [`stats`], what the differences mean; [`report`] is what comes of all of them.
-//! [`print`](mod@print) shows that to a person, [`export`] writes it for other tools, both in the words of [`wording`].
+//! The [`engine`] measures base and head in turns in one run. Its figures come from two builds of this program ([`builds`], by a
+//! [`plan`] of cells, each a [`program`] run from an [`image`] of its file), or from any two [`commands`], whose output [`adapters`]
+//! read. [`rounds`] keep what was measured; [`exact`] counts what hardly varies. [`judge`] decides by the [`stats`] what the
+//! differences mean, and [`report`] holds all that was found. [`print`](mod@print) shows it to a person, [`export`] writes it for other
+//! tools, both in the words of [`wording`].
 
+pub mod adapters;
 pub mod builds;
+mod call;
+pub mod commands;
 mod engine;
 pub mod exact;
 #[cfg(test)]

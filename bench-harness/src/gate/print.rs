@@ -19,7 +19,7 @@ pub fn text(report: &Report) -> String {
     if !report.cells.is_empty() {
         blocks.push(cells(report).unbroken(WIDTH));
     }
-    blocks.push(controls(&report.controls));
+    blocks.push(controls(report));
     let counts = counts(report);
     if !counts.lines.is_empty() {
         blocks.push(counts.unbroken(WIDTH));
@@ -58,32 +58,37 @@ fn unjudged(report: &Report) -> String {
         }
     }
     for control in report.controls.iter().filter(|control| !control.held) {
-        wrap(&mut text, &format!("CONTROL {}", failed_control(control)), "", WIDTH);
+        wrap(&mut text, &format!("CONTROL {}", failed_control(control, report)), "", WIDTH);
     }
     text
 }
 
 /// What a control did that it must not.
-pub(super) fn failed_control(control: &Control) -> String {
+pub(super) fn failed_control(control: &Control, report: &Report) -> String {
     let name = wording::name(&control.report);
     let what = match control.expectation {
-        Expectation::Silent => "the same binary twice was not found unchanged",
-        Expectation::Found => "the slowdown made on purpose was not found",
+        Expectation::Silent => format!("the same {} twice was not found unchanged", measured(report)),
+        Expectation::Found => "the slowdown made on purpose was not found".to_owned(),
     };
     let finding = wording::unjudged(&control.report).unwrap_or_else(|| wording::finding(&control.report));
     format!("{name}: {what}: {} {finding}", control.report.status).trim_end().to_owned()
+}
+
+/// What a side is a run of.
+fn measured(report: &Report) -> &'static str {
+    if report.is_of_commands() { "command" } else { "binary" }
 }
 
 /// Every cell.
 pub(super) fn cells(report: &Report) -> Table {
     Table {
         title: format!("All {} {}", report.cells.len(), report.subjects()),
-        explanation:
-            "change in time, plus is slower, with its 95 % interval; detectable: the least change that would have been \
-            found 19 times in 20"
-                .to_owned(),
+        explanation: format!(
+            "{}, with its 95 % interval; detectable: the least change that would have been found 19 times in 20",
+            meaning(report)
+        ),
         columns: vec![
-            Column::Words(if report.is_of_commands() { "figure" } else { "cell" }),
+            Column::Words(report.subject()),
             Column::Figures("base"),
             Column::Figures("head"),
             Column::Figures("change"),
@@ -94,6 +99,11 @@ pub(super) fn cells(report: &Report) -> Table {
         lines: texts(report.cells.iter().map(cell_line)),
         notes: Vec::new(),
     }
+}
+
+/// What a change is of, and which sign is the bad one.
+pub(super) fn meaning(report: &Report) -> &'static str {
+    if report.is_of_commands() { "change, plus is worse" } else { "change in time, plus is slower" }
 }
 
 fn cell_line(cell: &CellReport) -> Vec<String> {
@@ -110,12 +120,13 @@ fn cell_line(cell: &CellReport) -> Vec<String> {
 }
 
 /// How many controls held; those that did not are named [elsewhere](unjudged).
-pub(super) fn controls(controls: &[Control]) -> String {
+pub(super) fn controls(report: &Report) -> String {
     let mut kinds = Vec::new();
+    let silent = format!("the same {} twice: silent", measured(report));
     for (expectation, what) in
-        [(Expectation::Silent, "the same binary twice: silent"), (Expectation::Found, "slowed down on purpose: found")]
+        [(Expectation::Silent, silent.as_str()), (Expectation::Found, "slowed down on purpose: found")]
     {
-        let all: Vec<_> = controls.iter().filter(|control| control.expectation == expectation).collect();
+        let all: Vec<_> = report.controls.iter().filter(|control| control.expectation == expectation).collect();
         if !all.is_empty() {
             kinds.push(format!("{what} {} of {}", all.iter().filter(|control| control.held).count(), all.len()));
         }

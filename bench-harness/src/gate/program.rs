@@ -1,6 +1,7 @@
 //! A build of this program that the gate runs, over and over: a [copy](super::image) of its file.
 
 use super::{
+    call::{self, Called, Failure, Invocation, MOST_OUTPUT, NOT_EXECUTED},
     exact::ExactReading,
     image::{self, Unfit},
     reading::{Identity, PROGRAM, Reading, SCHEMA, Stretch},
@@ -8,26 +9,15 @@ use super::{
 use crate::{
     cell::{Access, Cell},
     inject,
-    streams::say,
 };
-use ipc_core::{
-    Error,
-    deadline::Deadline,
-    process::{self, Exit},
-};
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    unistd::{dup2_stderr, dup2_stdin, dup2_stdout, execve},
-};
+use ipc_core::{Error, process::Exit};
+use nix::errno::Errno;
 use serde::de::DeserializeOwned;
 use std::{
     cell::Cell as Mutable,
     ffi::CString,
-    fs::File,
-    io::{self, PipeReader, Read, pipe},
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        fd::{AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
@@ -40,8 +30,6 @@ const ANSWER: Duration = Duration::from_secs(5);
 const COUNT: Duration = Duration::from_secs(30);
 /// A build that has not answered so often is not asked again, so that one that always hangs ends the run in bounded time.
 const SILENCES: u32 = 3;
-/// The most that is read of what a program prints; a reading has some 20 KiB.
-const MOST_OUTPUT: usize = 4 << 20;
 
 /// A build of this program.
 #[derive(Debug)]
@@ -80,16 +68,6 @@ pub enum CallError {
     #[error("it answers for {0:?}, which it was not asked for")]
     Mistaken(String),
 }
-
-/// How a called program ended, and what it printed.
-struct Called {
-    exit: Exit,
-    printed: Vec<u8>,
-    complained: Vec<u8>,
-}
-
-/// The exit code of a child whose execve failed, and what it then prints: an errno.
-const NOT_EXECUTED: i32 = 127;
 
 /// Whether every one of `builds` has `mechanism` by `access`.
 pub fn all_have(builds: &[Program], mechanism: &str, access: Access) -> bool {
@@ -177,7 +155,7 @@ fn ask<T: DeserializeOwned>(
     injection: Option<&str>,
     limit: Duration,
 ) -> Result<T, CallError> {
-    let called = call(file.as_fd(), words, injection, limit)?;
+    let called = call(file, words, injection, limit)?;
     let said = || {
         let text = String::from_utf8_lossy(&called.complained);
         text.lines().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned()
@@ -200,27 +178,20 @@ fn ask<T: DeserializeOwned>(
     })
 }
 
-fn call(file: BorrowedFd<'_>, words: &[&str], injection: Option<&str>, limit: Duration) -> Result<Called, CallError> {
+fn call(file: &OwnedFd, words: &[&str], injection: Option<&str>, limit: Duration) -> Result<Called, CallError> {
     let string = |text: &str| CString::new(text).expect("names hold no NUL");
-    let program = string(&format!("/proc/self/fd/{}", file.as_raw_fd()));
-    let words: Vec<CString> = std::iter::once(PROGRAM).chain(words.iter().copied()).map(string).collect();
-    let environment: Vec<CString> = environment(injection);
-    let system = |call| move |error: io::Error| CallError::System(Error::io(call, &error));
-    let null = File::open("/dev/null").map_err(system("open"))?;
-    let (printed, stdout) = pipe().map_err(system("pipe2"))?;
-    let (complained, stderr) = pipe().map_err(system("pipe2"))?;
-    let mut child = process::fork(|| {
-        let redirected = dup2_stdin(&null).and_then(|()| dup2_stdout(&stdout)).and_then(|()| dup2_stderr(&stderr));
-        let Err(errno) = redirected.and_then(|()| execve(&program, &words, &environment));
-        say!("{}", errno as i32);
-        NOT_EXECUTED
+    let what = Invocation {
+        program: string(&format!("/proc/self/fd/{}", file.as_raw_fd())),
+        words: std::iter::once(PROGRAM).chain(words.iter().copied()).map(string).collect(),
+        environment: environment(injection),
+        limit,
+        leads: false,
+    };
+    call::call(&what).map_err(|failure| match failure {
+        Failure::System(error) => CallError::System(error),
+        Failure::Wordy => CallError::Garbled(format!("more than {MOST_OUTPUT} bytes")),
+        Failure::Hung | Failure::Interrupted => CallError::Hung(limit),
     })
-    .map_err(CallError::System)?;
-    drop((stdout, stderr));
-    let mut deadline = Deadline::after(limit);
-    let [printed, complained] = drain([printed, complained], &mut deadline)?.ok_or(CallError::Hung(limit))?;
-    let exit = child.wait(deadline.left()).map_err(CallError::System)?;
-    Ok(Called { exit: exit.ok_or(CallError::Hung(limit))?, printed, complained })
 }
 
 /// This process's environment, with `injection` in place of its own.
@@ -229,37 +200,4 @@ fn environment(injection: Option<&str>) -> Vec<CString> {
     let pairs = own.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
     let injected = injection.map(|text| format!("{}={text}", inject::VARIABLE).into_bytes());
     pairs.chain(injected).map(|pair| CString::new(pair).expect("the environment holds no NUL")).collect()
-}
-
-/// Reads both to their end; `None` where that is not there by the deadline.
-fn drain(pipes: [PipeReader; 2], deadline: &mut Deadline) -> Result<Option<[Vec<u8>; 2]>, CallError> {
-    let mut texts = [Vec::new(), Vec::new()];
-    let mut open = [true; 2];
-    while open.contains(&true) {
-        let slice = deadline.slice();
-        if slice.is_zero() {
-            return Ok(None);
-        }
-        let which: Vec<usize> = (0..2).filter(|&index| open[index]).collect();
-        let mut fds: Vec<_> = which.iter().map(|&i| PollFd::new(pipes[i].as_fd(), PollFlags::POLLIN)).collect();
-        match poll(&mut fds, PollTimeout::try_from(slice).unwrap_or(PollTimeout::ZERO)) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(CallError::System(Error::os("poll", errno))),
-        }
-        let ready: Vec<usize> =
-            which.iter().zip(&fds).filter(|(_, fd)| fd.any() == Some(true)).map(|(&i, _)| i).collect();
-        for index in ready {
-            let mut chunk = [0; 1 << 14];
-            match (&pipes[index]).read(&mut chunk) {
-                Ok(0) => open[index] = false,
-                Ok(len) => texts[index].extend_from_slice(&chunk[..len]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(CallError::System(Error::io("read", &error))),
-            }
-            if texts[index].len() > MOST_OUTPUT {
-                return Err(CallError::Garbled(format!("more than {MOST_OUTPUT} bytes")));
-            }
-        }
-    }
-    Ok(Some(texts))
 }

@@ -229,7 +229,12 @@ impl Report {
         self.base.command.is_some()
     }
 
-    /// What its lines are about.
+    /// What one of its lines is about.
+    pub fn subject(&self) -> &'static str {
+        if self.is_of_commands() { "figure" } else { "cell" }
+    }
+
+    /// The same, of several.
     pub fn subjects(&self) -> &'static str {
         if self.is_of_commands() { "figures" } else { "cells" }
     }

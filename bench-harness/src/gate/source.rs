@@ -59,7 +59,6 @@ pub(super) enum Fault {
         /// Whether a payload arrived wrong: more than a missing figure.
         wrong_payload: bool,
     },
-    #[expect(dead_code, reason = "a build is asked again; commands are not")]
     /// No verdict is possible. The text says why.
     Fatal(String),
 }

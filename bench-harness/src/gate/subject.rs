@@ -7,7 +7,7 @@ use super::{
 use crate::cell::{Cell, Workload};
 
 /// A side that fails this often in a row cannot measure the subject.
-const FAILURES: u32 = 3;
+pub(super) const FAILURES: u32 = 3;
 /// A head that fails this often altogether, and a base that never does: that is no accident of the machine.
 pub(super) const FLAWS: u32 = 6;
 

@@ -18,21 +18,23 @@ const UNRESOLVED_PART: usize = 10;
 pub(super) struct Terms {
     /// What is judged, in the plural.
     subjects: &'static str,
+    /// What they are when they have regressed.
+    worse: &'static str,
     /// What one run of a side is.
     run: &'static str,
     /// What a control is made from.
     control: &'static str,
-    /// By how much a control is slowed down that must be found, in percent.
-    control_percent: f64,
+    /// The change that a control must find, and that a subject must exclude to be judged, in percent.
+    resolved_percent: f64,
 }
 
 impl Terms {
-    pub(super) fn of(base: &Side, control_percent: f64) -> Self {
-        let [subjects, run, control] = match base.command {
-            Some(_) => ["figures", "run", "base command"],
-            None => ["cells", "pair", "base"],
+    pub(super) fn of(base: &Side, resolved_percent: f64) -> Self {
+        let [subjects, worse, run, control] = match base.command {
+            Some(_) => ["figures", "worse", "run", "base command"],
+            None => ["cells", "slower", "pair", "base"],
         };
-        Self { subjects, run, control, control_percent }
+        Self { subjects, worse, run, control, resolved_percent }
     }
 }
 
@@ -235,7 +237,7 @@ pub(super) fn failed(controls: &[Control], terms: &Terms) -> Vec<String> {
                 format!("the control {} is called {}, though both sides are the same", report.cell, report.status)
             }
             Expectation::Found => {
-                let percent = terms.control_percent;
+                let percent = terms.resolved_percent;
                 format!("the control {} was slowed down by {percent} % and is called {}", report.cell, report.status)
             }
         }
@@ -287,7 +289,7 @@ pub(super) fn verdict(
     if let Some((outcome, why)) = unmeasured(compared, terms).filter(|_| !interrupt::requested()) {
         return (outcome, vec![why]);
     }
-    let Terms { subjects, .. } = terms;
+    let Terms { subjects, worse, resolved_percent, .. } = terms;
     let broken = compared.iter().filter(|subject| subject.is_broken()).count();
     let mut findings = Vec::new();
     if broken > 0 {
@@ -305,7 +307,7 @@ pub(super) fn verdict(
     let slower = cells.iter().filter(|cell| cell.status == Status::Regressed);
     let regressed = slower.map(|cell| &cell.cell).collect::<BTreeSet<_>>().len();
     if regressed > 0 {
-        findings.push(format!("{regressed} of {} {subjects} are slower, confirmed on fresh rounds", own().count()));
+        findings.push(format!("{regressed} of {} {subjects} are {worse}, confirmed on fresh rounds", own().count()));
     }
     let measured = own().filter(|cell| !matches!(cell.status, Status::Failed | Status::Lacking)).count();
     let unresolved = own().filter(|cell| cell.status == Status::Unresolved).count();
@@ -313,7 +315,9 @@ pub(super) fn verdict(
     if measured == 0 {
         open.push(format!("no {} could be measured on both sides", subjects.trim_end_matches('s')));
     } else if unresolved * UNRESOLVED_PART > measured {
-        open.push(format!("in {unresolved} of {measured} {subjects} a change of 10 % could not be excluded"));
+        open.push(format!(
+            "in {unresolved} of {measured} {subjects} a change of {resolved_percent} % could not be excluded"
+        ));
     }
     let outcome = match () {
         () if interrupt::requested() => Outcome::Inconclusive,

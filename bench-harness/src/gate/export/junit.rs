@@ -26,7 +26,7 @@ pub fn text(report: &Report) -> String {
     let suites = [
         ("verdict", vec![verdict(report)]),
         (report.subjects(), report.cells.iter().map(cell).collect()),
-        ("controls", report.controls.iter().map(control).collect()),
+        ("controls", report.controls.iter().map(|one| control(one, report)).collect()),
         ("exact", report.exact.iter().map(exact).collect()),
     ];
     for (name, cases) in suites {
@@ -98,11 +98,11 @@ fn output(report: &CellReport) -> String {
     parts.join("  ")
 }
 
-fn control(control: &Control) -> TestCase {
+fn control(control: &Control, report: &Report) -> TestCase {
     let status = if control.held {
         TestCaseStatus::success()
     } else {
-        failure(control.expectation.name(), &print::failed_control(control))
+        failure(control.expectation.name(), &print::failed_control(control, report))
     };
     let name = format!("{} {}", wording::name(&control.report), control.expectation);
     let mut case = case("controls", &name, status);

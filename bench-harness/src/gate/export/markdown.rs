@@ -22,14 +22,16 @@ pub fn text(report: &Report) -> String {
     }
     let gap = if report.reasons.is_empty() { "" } else { "\n" };
     let _ = write!(text, "{gap}{}\n\n", escaped(&wording::run(report)));
-    section(&mut text, "Slower", &changes(report, Status::Regressed));
+    let slower = if report.is_of_commands() { "Worse" } else { "Slower" };
+    section(&mut text, slower, &changes(report, Status::Regressed));
     section(&mut text, "More per message", &worse(report));
     let unjudged = unjudged(report);
     if !unjudged.is_empty() {
         let _ = write!(text, "### Could not be judged\n\n{unjudged}\n");
     }
-    section(&mut text, "Faster", &changes(report, Status::Improved));
-    let controls = print::controls(&report.controls);
+    let faster = if report.is_of_commands() { "Better" } else { "Faster" };
+    section(&mut text, faster, &changes(report, Status::Improved));
+    let controls = print::controls(report);
     if !controls.is_empty() {
         let _ = writeln!(text, "{}", escaped(&controls));
         text.push('\n');
@@ -68,9 +70,9 @@ fn changes(report: &Report, status: Status) -> Table {
     };
     Table {
         title: String::new(),
-        explanation: "Change in time, plus is slower, with its 95 % interval.".to_owned(),
+        explanation: format!("{}, with its 95 % interval.", print::meaning(report).replacen('c', "C", 1)),
         columns: vec![
-            Column::Words("cell"),
+            Column::Words(report.subject()),
             Column::Figures("base → head"),
             Column::Figures("change"),
             Column::Figures("p"),
@@ -108,7 +110,7 @@ fn unjudged(report: &Report) -> String {
         }
     }
     for control in report.controls.iter().filter(|control| !control.held) {
-        let _ = writeln!(text, "- **control** {}", escaped(&print::failed_control(control)));
+        let _ = writeln!(text, "- **control** {}", escaped(&print::failed_control(control, report)));
     }
     text
 }

@@ -1,0 +1,94 @@
+//! `ipc-bench gate --base-command CMD --head-command CMD`: compares any two commands that print figures.
+
+use crate::{
+    gate::{
+        adapters::Format,
+        commands::{self, Comparison},
+        report::Report,
+    },
+    interrupt,
+};
+use anyhow::{anyhow, bail};
+use std::time::Duration;
+
+/// Options of `gate` for commands.
+#[derive(clap::Args)]
+pub struct CommandArgs {
+    /// A command that prints the base's figures; `sh -c` runs it once in every round
+    #[arg(long, value_name = "CMD", requires = "head_command", conflicts_with_all = ["base", "head"], help_heading = "Two commands")]
+    base_command: Option<String>,
+    /// A command that prints the head's figures
+    #[arg(long, value_name = "CMD", requires = "base_command", help_heading = "Two commands")]
+    head_command: Option<String>,
+    /// The unit of the figures, such as ns, ms or MB/s; another unit in the output is an error
+    #[arg(long, requires = "base_command", help_heading = "Two commands")]
+    unit: Option<String>,
+    /// A larger figure is the better one; units such as MB/s or ops imply it
+    #[arg(long, requires = "base_command", help_heading = "Two commands")]
+    higher_is_better: bool,
+    /// What a single figure is called in the reports
+    #[arg(long, requires = "base_command", help_heading = "Two commands")]
+    name: Option<String>,
+    /// How a command says its figures: what it prints, or the files it leaves in the folder $GATE_OUT, which is also $CRITERION_HOME
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "auto",
+        requires = "base_command",
+        help_heading = "Two commands"
+    )]
+    command_format: Format,
+    /// Rounds of a run of each command; what looks worse gets as many again, up to four times as many
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(10..=1000),
+        requires = "base_command", help_heading = "Two commands")]
+    rounds: u32,
+    /// The least change that counts, in percent
+    #[arg(long, value_name = "PERCENT", default_value = "2", value_parser = percent, requires = "base_command",
+        help_heading = "Two commands")]
+    threshold: f64,
+    /// How long one run may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400),
+        requires = "base_command", help_heading = "Two commands")]
+    timeout: u64,
+}
+
+impl CommandArgs {
+    /// What is to be compared, where it is two commands.
+    pub fn comparison(&self, filter: Option<&String>, seed: u64) -> Option<Comparison> {
+        let Self { unit, higher_is_better, name, command_format, rounds, threshold, timeout, .. } = self;
+        Some(Comparison {
+            commands: [self.base_command.clone()?, self.head_command.clone()?],
+            format: *command_format,
+            unit: unit.clone(),
+            higher_is_better: *higher_is_better,
+            name: name.clone(),
+            filter: filter.cloned(),
+            rounds: *rounds,
+            threshold: threshold / 100.0,
+            timeout: Duration::from_secs(*timeout),
+            seed,
+        })
+    }
+}
+
+/// A share in percent, which [`Comparison`] takes.
+fn percent(text: &str) -> Result<f64, String> {
+    let percent = text.parse().ok().filter(|percent| (0.1..=100.0).contains(percent));
+    percent.ok_or_else(|| format!("'{text}' is no threshold: use 0.1 to 100 percent, such as 2"))
+}
+
+/// Compares; `None` where a signal came before there was anything to report.
+///
+/// # Errors
+/// A command that cannot be judged.
+pub fn compare(comparison: &Comparison) -> anyhow::Result<Option<Report>> {
+    let empty = comparison.commands.iter().zip(["--base-command", "--head-command"]);
+    if let Some((_, option)) = empty.into_iter().find(|(command, _)| command.trim().is_empty()) {
+        bail!("{option} is empty: use a command that prints a number");
+    }
+    match commands::compare(comparison) {
+        Ok(report) => Ok(Some(report)),
+        Err(_) if interrupt::requested() => Ok(None),
+        Err(why) => Err(anyhow!(why)),
+    }
+}
