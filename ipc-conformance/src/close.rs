@@ -2,9 +2,9 @@
 
 use crate::{
     Clause, Verdict,
+    exec::Inherited,
     link::{GONE, Side},
     stage::{Stage, finish, join},
-    unrelated::Inherited,
     waiting::fill_up,
 };
 use ipc_core::{Channel, Endpoint, Framing, Reliability, Wait};

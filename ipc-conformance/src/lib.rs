@@ -65,6 +65,7 @@
 
 pub mod close;
 pub mod corrupt;
+mod exec;
 pub mod in_place;
 pub mod killing;
 mod link;

@@ -57,7 +57,7 @@ fn with_few(attempt: impl Fn(&Limited<'_>) -> Result<()>) -> Verdict {
         }
         match outcome {
             Ok(()) if limit > 3 => return Ok(()),
-            Err(Error::Os { source: Errno::EMFILE, .. } | Error::At { source: Errno::EMFILE, .. }) => {}
+            Err(error) if error.errno() == Some(Errno::EMFILE) => {}
             other => return Err(format!("at {limit} descriptors: {other:?}")),
         }
     }

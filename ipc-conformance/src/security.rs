@@ -457,7 +457,7 @@ pub fn a_silent_peer_is_given_up<C: Rendezvous>(stage: &Stage) -> Verdict {
         match C::connect(&name, &options(MEANWHILE)) {
             Err(Error::TimedOut) => Ok(began.elapsed()),
             // It looks for what the binder has made before it listens to him.
-            Err(Error::Os { source: Errno::ENOENT, .. }) => Ok(MEANWHILE),
+            Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(MEANWHILE),
             other => Err(format!("connect: {:?}", other.map(drop))),
         }
     });
@@ -486,10 +486,7 @@ pub fn a_silent_peer_is_given_up<C: Rendezvous>(stage: &Stage) -> Verdict {
 
 /// What another user is told who tries everything that can be done with a name.
 fn attempts(object: &Object) -> Vec<(&'static str, nix::Result<()>)> {
-    let os = |result: ipc_core::Result<()>| match result {
-        Err(Error::Os { source, .. }) => Err(source),
-        other => other.map_err(|_| Errno::UnknownErrno),
-    };
+    let os = |result: ipc_core::Result<()>| result.map_err(|error| error.errno().unwrap_or(Errno::UnknownErrno));
     let (read, write) = (OFlag::O_RDONLY | OFlag::O_NONBLOCK, OFlag::O_WRONLY | OFlag::O_NONBLOCK);
     let id = |kind: &str, column: &str, key: sysv::Key| {
         row_of(kind, "key", key.into()).and_then(|row| i32::try_from(*row.get(column)?).ok()).unwrap_or(-1)
@@ -537,10 +534,7 @@ const SOCKETS: [(&str, SockType); 3] = [
 /// A socket of `kind` that is connected to `path`.
 fn reach(path: &Path, kind: SockType) -> nix::Result<OwnedFd> {
     let socket = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
-    let address = SocketAddress::of(path).map_err(|error| match error {
-        Error::Os { source, .. } => source,
-        _ => Errno::ENAMETOOLONG,
-    })?;
+    let address = SocketAddress::of(path).map_err(|error| error.errno().unwrap_or(Errno::ENAMETOOLONG))?;
     connect(socket.as_raw_fd(), address.get())?;
     Ok(socket)
 }

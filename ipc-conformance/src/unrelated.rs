@@ -7,6 +7,7 @@
 use crate::{
     Suite, Verdict,
     close::{hear_the_end, say_until_the_end},
+    exec::{self, Inherited},
     link::{self, Side},
     signals::{INTERVAL, Signals},
     stage::{Stage, join, line},
@@ -14,20 +15,18 @@ use crate::{
 use ipc_core::{Endpoint, Error, Name, Options, Reliability, Rendezvous, Wait, process::Child};
 use nix::sys::signal::Signal;
 use std::{
-    env, fs,
+    env,
     io::{Read, stdin},
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
     },
-    process::{Stdio, exit},
+    process::exit,
     time::Duration,
 };
 
 /// The first argument of a process that is to meet others. After it come who it is, the suite, the strategy and the name.
 const AS_UNRELATED: &str = "--as-unrelated";
-/// The first argument of a process that lists its descriptors. After it come those that may be there.
-const LIST_DESCRIPTORS: &str = "--list-descriptors";
 
 /// What an unrelated process does with a channel.
 pub(crate) type Role = fn(&Stage, &Name, UnixStream) -> Verdict;
@@ -164,15 +163,9 @@ pub(crate) fn play_if_started_anew(suites: &[Suite]) {
                 role(stage, &Name::new(name).map_err(|error| error.to_string())?, line.into())
             }))
         }
-        [LIST_DESCRIPTORS, allowed] => exit(Stage::continued("after exec", Wait::default(), |_| {
-            let allowed: Vec<u32> = allowed.split(',').filter_map(|fd| fd.parse().ok()).collect();
-            let survived = kept_by_exec()?.into_iter().filter(|fd| !allowed.contains(fd));
-            let target = |fd| fs::read_link(format!("/proc/self/fd/{fd}")).unwrap_or_default().display().to_string();
-            match survived.map(|fd| format!("{fd} ({})", target(fd))).reduce(|a, b| format!("{a}, {b}")) {
-                None => Ok(()),
-                Some(survived) => Err(format!("survived an exec: {survived}")),
-            }
-        })),
+        [exec::LIST_DESCRIPTORS, allowed] => {
+            exit(Stage::continued("after exec", Wait::default(), |_| exec::only_survive(allowed)))
+        }
         _ => {}
     }
 }
@@ -239,33 +232,4 @@ fn next(line: &mut UnixStream) -> Result<Option<(Task, u64)>, String> {
     }
     let task = Task::ALL.get(u64::from_ne_bytes(word) as usize).ok_or("there is no such task")?;
     Ok(Some((*task, link::learn(line)?)))
-}
-
-/// The descriptors that a process had before it opened a channel and that an `exec` keeps.
-pub(crate) struct Inherited(String);
-
-impl Inherited {
-    /// Those of now.
-    pub fn now() -> Result<Self, String> {
-        Ok(Self(kept_by_exec()?.iter().map(u32::to_string).collect::<Vec<_>>().join(",")))
-    }
-
-    /// Turns this process into one that fails where it has other descriptors than these.
-    pub fn alone_survive(&self, stage: &Stage) -> Verdict {
-        Err(stage.exec(Stdio::inherit(), &[LIST_DESCRIPTORS, &self.0]))
-    }
-}
-
-/// This process's descriptors that are not close-on-exec (proc_pid_fdinfo(5)).
-fn kept_by_exec() -> Result<Vec<u32>, String> {
-    let folder = fs::read_dir("/proc/self/fdinfo").map_err(|error| format!("/proc/self/fdinfo: {error}"))?;
-    let closes = |info: String| {
-        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
-        Some(i32::from_str_radix(flags.trim(), 8).ok()? & libc::O_CLOEXEC != 0)
-    };
-    let kept = folder.flatten().filter_map(|entry| {
-        let closes = closes(fs::read_to_string(entry.path()).ok()?)?;
-        (!closes).then_some(entry.file_name().to_str()?.parse().ok()?)
-    });
-    Ok(kept.collect())
 }

@@ -24,7 +24,7 @@ pub enum Error {
         /// Its errno.
         source: Errno,
     },
-    /// The same of a call on the file at a path.
+    /// A system call on the file at a path failed for a reason that has no variant of its own.
     #[error("{call} {}: {source}{}", path.display(), limit_of(*source))]
     At {
         /// The call's name.
@@ -114,6 +114,29 @@ impl Error {
     /// Whether the peer is gone, however that showed.
     pub fn is_peer_gone(&self) -> bool {
         matches!(self, Self::PeerGone { .. })
+    }
+
+    /// The error number of the system call that failed, if one did.
+    ///
+    /// It is the same whether the call was on a [path](Error::At) or not, and whether the number means that the
+    /// [peer is gone](Error::PeerGone) or not.
+    ///
+    /// ```
+    /// use ipc_core::Error;
+    /// use nix::errno::Errno;
+    /// use std::path::Path;
+    ///
+    /// assert_eq!(Error::os("open", Errno::EMFILE).errno(), Some(Errno::EMFILE));
+    /// assert_eq!(Error::at("open", Path::new("/tmp/x"), Errno::EMFILE).errno(), Some(Errno::EMFILE));
+    /// assert_eq!(Error::os("write", Errno::EPIPE).errno(), Some(Errno::EPIPE));
+    /// assert_eq!(Error::TimedOut.errno(), None);
+    /// ```
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Os { source, .. } | Self::At { source, .. } => Some(*source),
+            Self::PeerGone { sign: Sign::Errno(errno) } => Some(*errno),
+            _ => None,
+        }
     }
 
     /// An [`Error::Os`] of `call`; errnos that say the peer has gone become [`Error::PeerGone`].

@@ -1,4 +1,7 @@
 //! Sleeping on a word of shared memory, across processes, with a deadline (futex(2), `kernel/futex/`).
+//!
+//! nix has no wrapper of futex(2). Nor has it one of pidfd_open(2), pidfd_send_signal(2) and close_range(2), which
+//! [`process`](crate::process) calls.
 
 #![allow(unsafe_code)]
 

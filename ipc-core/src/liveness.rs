@@ -36,9 +36,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long `bind` and `connect` wait for a peer where [`Options::timeout`](crate::Options::timeout) is `None`.
-pub const RENDEZVOUS_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// One end of the socket that shows whether the peer lives.
 #[derive(Debug)]
 pub struct Liveness(UnixStream);
@@ -76,13 +73,12 @@ impl Liveness {
     /// # Errors
     /// As `opened`, else.
     pub fn or_gone<T>(&self, opened: Result<T>) -> Result<T> {
-        match opened {
-            Err(Error::Os { source: Errno::ENXIO, .. }) => Err(Error::PeerGone { sign: Sign::HangUp }),
-            Err(Error::Os { source: Errno::ENOENT, .. }) if self.is_gone()? => {
-                Err(Error::PeerGone { sign: Sign::HangUp })
-            }
-            opened => opened,
-        }
+        let is_gone = match opened.as_ref().err().and_then(Error::errno) {
+            Some(Errno::ENXIO) => true,
+            Some(Errno::ENOENT) => self.is_gone()?,
+            _ => false,
+        };
+        if is_gone { Err(Error::PeerGone { sign: Sign::HangUp }) } else { opened }
     }
 
     /// What to poll: any event means that the peer is gone.

@@ -1,14 +1,14 @@
 //! What a caller chooses when opening a channel: how to wait, how long, how much may be in flight.
 
-use crate::{
-    error::{Error, Result},
-    liveness::RENDEZVOUS_TIMEOUT,
-};
+use crate::error::{Error, Result};
 use std::{
     fmt,
     str::FromStr,
     time::{Duration, Instant},
 };
+
+/// How long `bind` and `connect` wait for a peer where [`Options::timeout`] is `None`.
+pub const RENDEZVOUS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a call does while its message cannot move yet.
 ///

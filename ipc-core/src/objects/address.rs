@@ -79,16 +79,12 @@ impl SocketAddress {
     /// # Errors
     /// As [`of`](Self::of), but for `ENOENT`; [`Error::Os`] of `connect`.
     pub fn connect(socket: &impl AsRawFd, path: &Path) -> Result<bool> {
-        let connected = match Self::of(path) {
-            Ok(address) => connect(socket.as_raw_fd(), address.get()),
-            Err(Error::Os { source, .. }) => Err(source),
-            Err(error) => return Err(error),
-        };
-        match connected {
-            Ok(()) => Ok(true),
+        let connect = |address: Self| connect(socket.as_raw_fd(), address.get()).map_err(|e| Error::os("connect", e));
+        let Err(error) = Self::of(path).and_then(connect) else { return Ok(true) };
+        match error.errno() {
             // EAGAIN: the queue of a listener is full, and the socket does not wait.
-            Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::EAGAIN | Errno::EINTR) => Ok(false),
-            Err(errno) => Err(Error::os("connect", errno)),
+            Some(Errno::ENOENT | Errno::ECONNREFUSED | Errno::EAGAIN | Errno::EINTR) => Ok(false),
+            _ => Err(error),
         }
     }
 }

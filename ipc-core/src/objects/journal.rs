@@ -134,7 +134,7 @@ impl Owned {
             Ok(made) => Ok((made, Self { journaled, owner: std::process::id() })),
             Err(error) => {
                 journaled.strike_out();
-                let is_taken = matches!(error, Error::Os { source: Errno::EEXIST | Errno::EADDRINUSE, .. });
+                let is_taken = matches!(error.errno(), Some(Errno::EEXIST | Errno::EADDRINUSE));
                 Err(if is_taken { sweep::not_ours(&object) } else { error })
             }
         }

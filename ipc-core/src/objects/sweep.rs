@@ -342,7 +342,7 @@ fn dispose(object: &Object, taken: &[Object], dry_run: bool) -> Fate {
             Ok(true) => Fate::Removed,
             Ok(false) => Fate::Gone,
             // Somebody else was faster, or took what had the name for his own.
-            Err(Error::Os { source: Errno::ENOENT, .. }) => Fate::Gone,
+            Err(error) if error.errno() == Some(Errno::ENOENT) => Fate::Gone,
             Err(error) => Fate::Failed(error.to_string()),
         },
     }
