@@ -3,7 +3,7 @@
 //! What cannot be found out is "unknown". The script runs again when a source file or git's own state changes, and
 //! not otherwise: cargo rebuilds this package in the first case anyway.
 
-#[path = "src/host/profile.rs"]
+#[path = "src/profile.rs"]
 mod profile;
 
 use std::{
@@ -86,7 +86,7 @@ fn watch(workspace: &Path) {
             paths.push(folder.join(branch));
         }
     }
-    paths.extend(["build.rs", "src/host/profile.rs"].map(PathBuf::from));
+    paths.extend(["build.rs", "src/profile.rs"].map(PathBuf::from));
     for path in paths.iter().filter(|path| path.exists()) {
         println!("cargo::rerun-if-changed={}", path.display());
     }

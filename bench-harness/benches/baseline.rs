@@ -8,13 +8,12 @@
 //! within one: more samples would make the intervals narrower and the verdicts no better. So the threshold of [`Group::noise`] decides, not
 //! the interval.
 
-use bench_harness::{
-    Mechanism, STANDARD,
-    cell::{Access, Cell, Placement, Workload},
-    cli::run::without_ours,
+use bench_harness::{Mechanism, STANDARD, cli::run::without_ours};
+use bench_lab::{
     sample::{Budget, Job},
     topology::Topology,
 };
+use bench_record::cell::{Access, Cell, Placement, Workload};
 use criterion::{Criterion, SamplingMode, Throughput};
 use ipc_core::Wait;
 use std::{os::unix::process::CommandExt, process::Command, time::Duration};

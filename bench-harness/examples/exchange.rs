@@ -2,7 +2,8 @@
 //! `scripts/copies-check.sh`): `exchange MECHANISM SIZE ACCESS MESSAGES`.
 
 use anyhow::{Context, bail};
-use bench_harness::{STANDARD, cell::Access};
+use bench_harness::STANDARD;
+use bench_record::cell::Access;
 
 fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -2,17 +2,16 @@
 //! measured in one go.
 
 use crate::{
-    cell::{CopyCell, Workload},
-    copies::SHORTEST,
     experiments::copies,
-    file_copy::FileCopy,
-    interrupt,
-    progress::Progress,
-    record::{CopiesRow, LifecycleRow, RelayRow, Row as _},
     registry::{Mechanism, Registry},
     relay,
     selection::{Depth, Selection},
-    topology::Topology,
+};
+use bench_lab::{copies::SHORTEST, interrupt, progress::Progress, topology::Topology};
+use bench_record::{
+    cell::{CopyCell, Workload},
+    file_copy::FileCopy,
+    rows::{CopiesRow, LifecycleRow, RelayRow, Row as _},
 };
 
 /// What is to be measured.
@@ -173,7 +172,9 @@ fn is_wanted(selection: &Selection, workload: Workload, notes: &mut Vec<String>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{STANDARD, cell::Placement, topology::Thread};
+    use crate::STANDARD;
+    use bench_lab::topology::Thread;
+    use bench_record::cell::Placement;
 
     fn beside(selection: &Selection) -> (Beside, Vec<String>) {
         let two = Topology::of(&[Thread { cpu: 0, core: 0, socket: 0 }, Thread { cpu: 1, core: 1, socket: 0 }]);

@@ -1,16 +1,15 @@
 //! What a message costs beside its time: the row of a cost cell, from the pairs that went one way and those that played
 //! ping-pong.
 //!
-//! Both kinds are pairs of their own, whose budget is [metered](crate::sample::Budget::Metered); timed pairs are not. A figure is the
+//! Both kinds are pairs of their own, whose budget is [metered](bench_lab::sample::Budget::Metered); timed pairs are not. A figure is the
 //! median over the pairs of what one pair used in its measured stretch, by the messages that arrived in it. The three that are
 //! compared have an interval over the pairs and flags, by the rules of latency.
 
-use crate::{
-    record::{CostRow, Flag},
-    sample::Sample,
+use crate::tally::{Tally, common_proximity};
+use bench_lab::{sample::Sample, usage::Usage};
+use bench_record::{
+    rows::{CostRow, Flag},
     stats::{self, Figure},
-    tally::{Tally, common_proximity},
-    usage::Usage,
 };
 
 /// What one pair used that sent one way.
@@ -115,10 +114,10 @@ fn error(one_way: &Tally, round_trip: &Tally, none_arrived: bool, none_whole: bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
+    use bench_lab::worker::PairError;
+    use bench_record::{
         cell::{Access, Cell, Pattern, Placement, Workload},
-        record::Flags,
-        worker::PairError,
+        rows::Flags,
     };
     use ipc_core::{Error, Wait};
 

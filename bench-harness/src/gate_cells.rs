@@ -1,11 +1,9 @@
 //! Which cells the gate times, and the controls by which it shows that it can see.
 
-use crate::{
-    cell::{Access, Cell, Placement, Workload},
-    gate::{plan::Plan, report::Expectation},
-    registry::{Mechanism, Registry},
-    topology::Topology,
-};
+use crate::registry::{Mechanism, Registry};
+use bench_gate::{plan::Plan, report::Expectation};
+use bench_lab::topology::Topology;
+use bench_record::cell::{Access, Cell, Placement, Workload};
 use ipc_core::Wait;
 
 /// Mechanisms of [`Plan::Smoke`] and of [`Plan::Twelve`] where a registry names no cells.
@@ -79,7 +77,8 @@ fn on_one_core(mechanism: &Mechanism) -> impl Iterator<Item = Cell> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{registry::STANDARD, topology::Thread};
+    use crate::registry::STANDARD;
+    use bench_lab::topology::Thread;
     use std::collections::BTreeSet;
 
     fn cells(plan: Plan, threads: usize) -> (Vec<Cell>, Vec<String>) {

@@ -1,65 +1,29 @@
-//! Measures Linux IPC mechanisms in forked process pairs, and reports what it found.
+//! The program `ipc-bench`, and the library that a program with channels of its own is made of.
 //!
-//! [`cell`] names what is measured, [`plan`] expands a user's choice into cells, [`pair`] forks one pair and plays a
-//! [`workload`] on it, [`tally`] and [`cost`] turn the pairs of a cell into a row, [`run`] does all of it with a progress bar, and
-//! [`record`], [`report`] keep and show the rows. [`usage`] and [`energy`] say what a pair took beside its time. [`faults`] kills,
-//! closes and stops one process of a pair and sees what becomes of the other. [`copies`] traces a pair, [`lifecycle`] measures
-//! what a channel costs before and after its messages, [`relay`] carries a file from process to process: what a run measures
-//! [`beside`] its cells. [`measure_baseline`] measures the machine itself. [`history`] keeps the figures of run after run, and
-//! [`reference`](mod@reference) compares a run with one of another machine. [`gate`] compares two builds,
-//! and [`inject`] makes one slower on purpose. [`registry`] is the one table of mechanisms, [`streams`] the one place that writes to stdout and stderr. The program `ipc-bench` and the bench
-//! targets are thin callers of this library.
+//! A [`registry`] is a value: [`STANDARD`] holds the mechanisms of this workspace, and [`main`] runs the program with any. A
+//! [`selection`] becomes a [`plan`] of cells; [`run`] measures it, [`tally`] and [`cost`] turn the pairs of a cell into a row, and
+//! [`experiments`] are what is measured beside the cells ([`beside`]). [`doctor`] looks for what limits a run. [`readings`] are
+//! what the gate asks of a program. The crates below it: `bench-record` (names and files), `bench-lab` (how it is measured),
+//! `bench-report` (what readers see), `bench-gate` (two builds compared).
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod baseline;
 pub mod beside;
-pub mod cell;
-mod cgroup;
+pub mod built;
 pub mod cli;
-pub mod clock;
-pub mod copies;
 pub mod cost;
 pub mod doctor;
-pub mod energy;
 pub mod experiments;
-pub mod fault;
-pub mod faults;
-pub mod file_copy;
-pub mod gate;
-pub mod gate_cells;
-pub mod history;
-pub mod host;
-pub mod inject;
-pub mod interrupt;
-pub mod lifecycle;
-pub mod measure_baseline;
-mod mounts;
-mod oom;
-pub mod packed;
-pub mod pair;
-pub mod payload;
+mod gate_cells;
 pub mod plan;
-pub mod probe;
-pub mod progress;
+#[cfg(test)]
+mod profile;
 pub mod readings;
-pub mod record;
-pub mod reference;
 pub mod registry;
 pub mod relay;
-pub mod report;
-pub mod role;
 pub mod run;
-pub mod sample;
 pub mod selection;
-pub mod stats;
-pub mod streams;
-mod sysfs;
 pub mod tally;
-pub mod topology;
-pub mod usage;
-pub mod worker;
-pub mod workload;
 
 pub use registry::{Mechanism, Registry, STANDARD};
 

@@ -2,12 +2,11 @@
 
 use crate::{
     beside::Beside,
-    cell::{Cell, Placement, Workload},
     registry::{Mechanism, Registry},
-    sample::Budget,
     selection::{Depth, Effort, Selection},
-    topology::Topology,
 };
+use bench_lab::{sample::Budget, topology::Topology};
+use bench_record::cell::{Cell, Placement, Workload};
 use ipc_core::Wait;
 use std::time::Duration;
 
@@ -211,7 +210,9 @@ fn or<'a, T>(chosen: &'a [T], default: &'a [T]) -> &'a [T] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{STANDARD, cell::Access, topology::Thread};
+    use crate::STANDARD;
+    use bench_lab::topology::Thread;
+    use bench_record::cell::Access;
     use std::collections::BTreeSet;
 
     fn two_cores() -> Topology {

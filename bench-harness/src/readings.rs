@@ -1,17 +1,19 @@
 //! The readings that the gate asks of a program: one pair, timed ([`time`]) or counted ([`count`]).
 
-use crate::{
-    Mechanism, Registry,
-    cell::{Cell, CopyCell, Workload},
+use crate::{Mechanism, Registry, built};
+use bench_gate::{
+    exact::{Evidence, ExactReading, Quantity},
+    reading::{Identity, Reading, Stretch},
+};
+use bench_lab::{
     copies::{Findings, MESSAGES, SHORTEST, Trial, Unmeasured, WARM_UP, rules, trace::Untraced},
-    gate::{
-        exact::{Evidence, ExactReading, Quantity},
-        reading::{Identity, Reading, Stretch},
-    },
-    packed::Packed,
     sample::{Budget, Job, Sample, is_relocated, proximity},
     topology::Topology,
     worker::{PairError, Worker, supervise},
+};
+use bench_record::{
+    cell::{Cell, CopyCell, Workload},
+    packed::Packed,
 };
 use ipc_core::{
     Error,
@@ -25,7 +27,7 @@ use std::{collections::BTreeMap, time::Duration};
 pub fn identity(registry: &Registry) -> Identity {
     let of =
         |mechanism: &'static Mechanism| mechanism.accesses().map(|access| format!("{}/{access}", mechanism.spec.name));
-    Identity::current(registry.iter().flat_map(of).collect())
+    Identity::new(built::current(), registry.iter().flat_map(of).collect())
 }
 
 /// How long a pair may take beside its stretch: it needs a hundredth of a second, and a build that hangs is asked often.
@@ -35,7 +37,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// The shortest message whose kernel copies can be told: what is said about one is less than 40 bytes.
 const TOLD: usize = 64;
 
-/// Forks one pair of `cell`, a timed one, and measures it; `slow_by` slows it down on purpose (see [`inject`](crate::inject)).
+/// Forks one pair of `cell`, a timed one, and measures it; `slow_by` slows it down on purpose (see [`inject`](bench_lab::inject)).
 ///
 /// # Errors
 /// A cell that cannot be measured on this machine, or is not timed. What befalls the pair is in the reading.

@@ -15,18 +15,17 @@
 //! }
 //! ```
 
-use crate::{
-    cell::Access,
+use bench_gate::report::Expectation;
+use bench_lab::{
     copies::Trial,
-    fault::Fault,
     faults::{self, Inflict},
-    gate::report::Expectation,
     lifecycle::Probes,
     pair,
     sample::{Job, Sample},
     worker::PairError,
     workload::courier::{Copying, Direct, Lent},
 };
+use bench_record::{cell::Access, fault::Fault};
 use ipc_core::{Channel, Error, InPlace, Options, Reach, Rendezvous, SendInPlace, Spec};
 use std::collections::BTreeSet;
 

@@ -1,27 +1,27 @@
 //! One whole run: every cell of a plan, pair by pair, and what is written of it.
 
-use crate::{
-    baseline, beside,
-    cell::{Cell, Workload},
-    clock, cost,
-    host::{self, Host, rfc3339},
-    interrupt, measure_baseline,
+use crate::{beside, cost, plan::Plan, tally::Tally};
+use bench_lab::{
+    baseline, clock, interrupt,
     pair::DEADLINE,
-    plan::Plan,
     progress::Progress,
-    record::{
+    sample::{Job, Sample, is_relocated},
+    topology::Topology,
+    worker::PairError,
+};
+use bench_record::{
+    baseline::Baselines,
+    cell::{Cell, Workload},
+    host::{self, Host, rfc3339},
+    rows::{
         self, CostRow, LatencyRow, ThroughputRow,
         folder::{self, Owned},
         histograms,
         outcome::Tally as Outcomes,
     },
-    report::{self, charts},
-    sample::{Job, Sample, is_relocated},
     stats,
-    tally::Tally,
-    topology::Topology,
-    worker::PairError,
 };
+use bench_report::{self, charts};
 use hdrhistogram::Histogram;
 use ipc_core::{Reliability, Spec, process::Schedule};
 use std::{
@@ -62,8 +62,8 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
     let mut tallies: Vec<Vec<Tally>> = plan.cells.iter().map(|&cell| tallies_of(cell, plan)).collect();
     let mut null_syscalls = Vec::new();
     let mut progress = Progress::new(plan.steps(), "steps");
-    let take = || (plan.has_anchors() && !interrupt::requested()).then(|| measure_baseline::measure(topology));
-    let mut anchors = baseline::Baselines { start: take(), ..Default::default() };
+    let take = || (plan.has_anchors() && !interrupt::requested()).then(|| baseline::measure(topology));
+    let mut anchors = Baselines { start: take(), ..Default::default() };
     'run: for pass in 0..plan.passes() {
         if pass > 0 && pass == plan.passes() / 2 {
             anchors.middle = take();
@@ -99,7 +99,7 @@ pub fn measure(plan: &Plan, topology: &Topology, command: String) -> Results {
         probes.extend(probe);
         clock_reads.extend(clock_read);
     }
-    let mut host = Host::gather();
+    let mut host = crate::built::host();
     host.run.command = Some(command);
     host.run.started = Some(rfc3339(started));
     host.run.duration_s = Some(clock.elapsed().as_secs_f64());
@@ -187,8 +187,8 @@ impl Results {
     /// `faults.csv`, which says itself when and where it was measured.
     ///
     /// # Errors
-    /// [`record::Error`] naming the file. The folder is then as it was.
-    pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, record::Error> {
+    /// [`rows::Error`] naming the file. The folder is then as it was.
+    pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, rows::Error> {
         folder::replace(dir, OWNED, |draft| {
             let rows = [
                 write_unless_empty(draft, &self.latency)?,
@@ -200,9 +200,9 @@ impl Results {
             ];
             histograms::write(draft, self.started, &self.histograms)?;
             self.host.write(draft)?;
-            let mut results = report::Results::of_run(draft, &self.specs)?;
+            let mut results = bench_report::Results::of_run(draft, &self.specs)?;
             // What is wrong with the faults is no reason to lose the run: `report` says it.
-            results.faults = record::read_any(dir).unwrap_or_default();
+            results.faults = rows::read_any(dir).unwrap_or_default();
             let others = [draft.join(histograms::LOG), draft.join(host::FILE)];
             Ok(rows.into_iter().flatten().chain(others).chain(results.write(draft)?).collect())
         })
@@ -213,17 +213,21 @@ impl Results {
 const OWNED: Owned = Owned { folders: &["", charts::FOLDER, histograms::FOLDER], owns };
 
 fn owns(name: &Path) -> bool {
-    record::OF_A_RUN.iter().any(|(file, _)| name == Path::new(file))
+    rows::OF_A_RUN.iter().any(|(file, _)| name == Path::new(file))
         || [host::FILE, histograms::LOG].iter().any(|file| name == Path::new(file))
         || histograms::owns(name)
-        || report::owns(name)
+        || bench_report::owns(name)
 }
 
 /// A file in `dir` that has the name of one that a run writes and is none, if there is one.
 pub fn foreign(dir: &Path) -> Option<PathBuf> {
     // Each with words near its beginning. Columns are added at the end, so the first ones are in every version.
-    let csv = record::OF_A_RUN.iter().map(|(file, columns)| (*file, columns[..2].join(",")));
-    let others = [(host::FILE, "\"cpu\":"), (report::README, report::README_MARK), (report::PAGE, report::PAGE_MARK)];
+    let csv = rows::OF_A_RUN.iter().map(|(file, columns)| (*file, columns[..2].join(",")));
+    let others = [
+        (host::FILE, "\"cpu\":"),
+        (bench_report::README, bench_report::README_MARK),
+        (bench_report::PAGE, bench_report::PAGE_MARK),
+    ];
     let all = csv.chain(others.map(|(file, words)| (file, words.to_owned())));
     all.map(|(file, words)| (dir.join(file), words))
         .find(|(path, words)| {
@@ -234,6 +238,6 @@ pub fn foreign(dir: &Path) -> Option<PathBuf> {
         .map(|(path, _)| path)
 }
 
-fn write_unless_empty<R: record::Row>(dir: &Path, rows: &[R]) -> Result<Option<PathBuf>, record::Error> {
-    if rows.is_empty() { Ok(None) } else { record::write(dir, rows).map(|()| Some(dir.join(R::FILE))) }
+fn write_unless_empty<R: rows::Row>(dir: &Path, rows: &[R]) -> Result<Option<PathBuf>, rows::Error> {
+    if rows.is_empty() { Ok(None) } else { rows::write(dir, rows).map(|()| Some(dir.join(R::FILE))) }
 }

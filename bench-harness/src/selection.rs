@@ -1,11 +1,8 @@
 //! What a user chose to measure, and how thoroughly.
 
-use crate::{
-    Mechanism,
-    cell::{Access, Placement, Workload},
-    experiments::copies,
-    sample::Budget,
-};
+use crate::{Mechanism, experiments::copies};
+use bench_lab::sample::Budget;
+use bench_record::cell::{Access, Placement, Workload};
 use ipc_core::Wait;
 use std::time::Duration;
 

@@ -1,12 +1,14 @@
 //! What the pairs of one cell have shown so far, and the row that comes of it.
 
-use crate::{
+use bench_lab::{
+    sample::{Sample, is_relocated, proximity},
+    worker::PairError,
+};
+use bench_record::{
     cell::{Cell, Pattern, Placement, Workload},
     packed::histogram,
-    record::{Flag, LatencyRow, Proximity, ThroughputRow},
-    sample::{Sample, is_relocated, proximity},
+    rows::{Flag, LatencyRow, Proximity, ThroughputRow},
     stats::{self, Figure},
-    worker::PairError,
 };
 use hdrhistogram::Histogram;
 use ipc_core::process::Schedule;
@@ -207,7 +209,7 @@ fn common_probe(counted: &[&Sample]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cell::Access, packed::Packed};
+    use bench_record::{cell::Access, packed::Packed};
     use ipc_core::{
         Error, Wait,
         process::{Exit, Policy},

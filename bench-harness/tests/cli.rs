@@ -2,12 +2,12 @@
 
 mod common;
 
-use bench_harness::{
-    STANDARD,
+use bench_gate::exact::ExactReading;
+use bench_harness::STANDARD;
+use bench_record::{
     cell::Cell,
-    gate::exact::ExactReading,
     host::Host,
-    record::{self, CostRow, LatencyRow, ThroughputRow},
+    rows::{self, CostRow, LatencyRow, ThroughputRow},
 };
 use common::{PROGRAM, own_folder, program};
 use std::{
@@ -89,7 +89,7 @@ fn what_is_given_twice_is_measured_once() {
     args.extend(twice.split_whitespace());
     let output = bench(&args);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(record::read::<LatencyRow>(dir.path()).expect("a cell once").len(), 1);
+    assert_eq!(rows::read::<LatencyRow>(dir.path()).expect("a cell once").len(), 1);
 
     let output = bench(&["copies", "fifo", "--size", "4K,4096", "--format", "csv"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2, "a header and a row");
@@ -430,7 +430,7 @@ fn export_prints_one_document_and_names_what_it_leaves_out() {
     let path = dir.path().to_str().unwrap();
     let cell = |name: &str| name.parse::<Cell>().unwrap();
     let refused_rows = LatencyRow::failed(&cell("latency/udp/1048576/same-core/block/copy"), "cannot <pass>");
-    let latency = |rows: &[LatencyRow]| record::write(dir.path(), rows).unwrap();
+    let latency = |rows: &[LatencyRow]| rows::write(dir.path(), rows).unwrap();
     let mut measured = LatencyRow::empty(&cell("latency/pipe/64/same-core/block/copy"));
     (measured.p50_ns, measured.p50_lo_ns, measured.p50_hi_ns) = (Some(5210.4), Some(5120.1), Some(5304.9));
     measured.pairs = 5;
@@ -453,7 +453,7 @@ fn export_prints_one_document_and_names_what_it_leaves_out() {
 
     let mut rate = ThroughputRow::empty(&cell("throughput/pipe/64/same-core/block/copy"));
     (rate.msgs_per_s, rate.pairs) = (Some(1e6), 3);
-    record::write(dir.path(), &[rate]).unwrap();
+    rows::write(dir.path(), &[rate]).unwrap();
     let document = |format| -> serde_json::Value {
         serde_json::from_slice(&bench(&["export", format, path]).stdout).expect("JSON and nothing else")
     };
@@ -482,7 +482,7 @@ fn costs_are_measured_without_a_timed_cell() {
     assert!(printed[0]["syscalls_send"].as_f64().is_some_and(|calls| calls >= 1.0), "{}", printed[0]);
     assert!(printed[0]["error"].is_null(), "{}", printed[0]);
 
-    let read: Vec<CostRow> = record::read(dir.path()).expect("what was written is strict");
+    let read: Vec<CostRow> = rows::read(dir.path()).expect("what was written is strict");
     assert_eq!(read.len(), printed.len());
     assert_eq!(read.iter().map(|row| (row.size, row.access.name())).collect::<Vec<_>>(), {
         [(64, "copy"), (64, "copy"), (64, "in-place"), (1 << 20, "copy"), (1 << 20, "copy"), (1 << 20, "in-place")]
@@ -495,7 +495,7 @@ fn costs_are_measured_without_a_timed_cell() {
     let output = run_one(dir.path(), &["cost/pipe/64/same-core"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("Cost, 64 B, same-core") && text.contains("pipe       block"), "{text}");
-    assert_eq!(record::read::<CostRow>(dir.path()).unwrap().len(), 1);
+    assert_eq!(rows::read::<CostRow>(dir.path()).unwrap().len(), 1);
 
     // A run without costs leaves none of an earlier one.
     assert_eq!(run_one(dir.path(), &["latency/pipe"]).status.code(), Some(0));

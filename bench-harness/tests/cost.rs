@@ -1,14 +1,16 @@
 //! What pairs are seen to use: each figure against something that is known to cost so much.
 
-use bench_harness::{
-    cell::{Pattern, Placement},
+use bench_lab::{
     energy::Packages,
     pair,
-    record::{self, CostRow},
     sample::{Budget, Job, Sample},
     topology::{Cpus, Topology},
     usage::Usage,
     workload::courier::{Copying, Courier, Direct},
+};
+use bench_record::{
+    cell::{Pattern, Placement},
+    rows::{self, CostRow},
 };
 use ipc_conformance::{Suite, Verdict, run_all, surroundings::become_ordinary};
 use ipc_core::{Channel, Endpoint, Error, Options, Result, Spec, Wait, ledger, process, stream::StreamEnd};
@@ -221,7 +223,7 @@ fn a_run_has_intervals_of_both_kinds() -> Verdict {
     let choice = "run --quick --workload cost --mechanism pipe --size 64 --placement same-core --wait block --out";
     let mut command = Command::new(program);
     let run = command.args(choice.split(' ')).arg(dir.path()).env("TMPDIR", dir.path()).output().map_err(words)?;
-    let rows: Vec<CostRow> = record::read(dir.path()).map_err(|error| format!("{error}: {run:?}"))?;
+    let rows: Vec<CostRow> = rows::read(dir.path()).map_err(|error| format!("{error}: {run:?}"))?;
     let [row] = &rows[..] else { return Err(format!("{rows:?}")) };
     if (row.pairs, row.round_trip_pairs) != (3, Some(3)) {
         return Err(format!("{row:?}"));

@@ -1,7 +1,9 @@
 //! What `ipc-bench doctor` says of limits that are too low: each trial has an IPC namespace of its own, where it may lower them.
 
-use bench_harness::STANDARD;
-use bench_harness::doctor::{Finding, Verdict as Grade, examine};
+use bench_harness::{
+    STANDARD,
+    doctor::{Finding, Verdict as Grade, examine},
+};
 use ipc_conformance::{
     Suite, Verdict, run_all,
     surroundings::{isolate, set_kernel_limit},

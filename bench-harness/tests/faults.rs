@@ -1,11 +1,11 @@
 //! Faults inflicted on channels that are broken on purpose: each breach of the contract must show in its own figure, and a
 //! sound channel in none.
 
-use bench_harness::{
-    fault::Fault,
+use bench_lab::{
     faults::{self, Outcome, Peer, Trial},
     workload::courier::Copying,
 };
+use bench_record::fault::Fault;
 use ipc_conformance::{Suite, Verdict, run_all};
 use ipc_core::{
     Channel, Endpoint, Error, Name, Options, Result, Spec, Wait,

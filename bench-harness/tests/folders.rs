@@ -2,15 +2,17 @@
 
 use bench_harness::{
     STANDARD,
-    cell::{Placement, Workload},
-    fault::Fault,
     plan::Plan,
-    record::{self, FaultRow, Row as _, folder},
-    report,
     run::{self, Results},
     selection::{Depth, Selection},
-    topology::Topology,
 };
+use bench_lab::topology::Topology;
+use bench_record::{
+    cell::{Placement, Workload},
+    fault::Fault,
+    rows::{self, FaultRow, Row as _, folder},
+};
+use bench_report;
 use ipc_conformance::{Suite, Verdict, run_all, surroundings};
 use ipc_core::{Wait, process};
 use nix::sys::{
@@ -135,7 +137,7 @@ fn a_full_disk_leaves_the_run_before() -> Verdict {
                 break;
             }
         }
-        report::build(&dir, &STANDARD.specs()).map_err(said)?;
+        bench_report::build(&dir, &STANDARD.specs()).map_err(said)?;
         free += 4 << 10;
         ensure!(free < 2 * need + (1 << 20), "{free} bytes are not enough for {need}");
     }
@@ -150,7 +152,7 @@ fn a_mount_point_and_the_current_folder_will_do() -> Verdict {
     for results in [&old, &new] {
         results.write(Path::new(".")).map_err(said)?;
         ensure!(Path::new("latency.csv").exists(), "the current folder is another one");
-        let read = report::Results::read(&dir, &STANDARD.specs()).map_err(said)?;
+        let read = bench_report::Results::read(&dir, &STANDARD.specs()).map_err(said)?;
         ensure!(read.latency.len() == results.latency.len(), "not the run that was written");
     }
     ensure!(
@@ -277,7 +279,7 @@ fn faults_of_another_machine_are_marked() -> Verdict {
     let run = measured(&[64])?;
     let dir = folder_for("out")?;
     for (machine, other) in [("a machine · Linux".to_owned(), true), (run.host.title(), false)] {
-        record::write(&dir, &[fault(&machine)]).map_err(said)?;
+        rows::write(&dir, &[fault(&machine)]).map_err(said)?;
         run.write(&dir).map_err(said)?;
         ensure!(dir.join(FaultRow::FILE).exists(), "the faults are gone");
         for file in ["README.md", "report.html"] {
@@ -317,14 +319,14 @@ fn nothing_measured_is_no_success() -> Verdict {
 
     // A folder of such a run is of no use to anybody.
     let csv = Path::new(&out).join("latency.csv");
-    let mut rows: Vec<record::LatencyRow> = record::read(csv.parent().unwrap_or(Path::new("."))).map_err(said)?;
+    let mut rows: Vec<rows::LatencyRow> = rows::read(csv.parent().unwrap_or(Path::new("."))).map_err(said)?;
     for row in &mut rows {
-        *row = record::LatencyRow { error: "refused".into(), ..record::LatencyRow::empty(&cell_of(row)?) };
+        *row = rows::LatencyRow { error: "refused".into(), ..rows::LatencyRow::empty(&cell_of(row)?) };
     }
     for file in ["throughput.csv", "cost.csv", "copies.csv", "lifecycle.csv"] {
         let _ = fs::remove_file(Path::new(&out).join(file));
     }
-    record::write(Path::new(&out), &rows).map_err(said)?;
+    rows::write(Path::new(&out), &rows).map_err(said)?;
     let history = text(dir.path().join("history.csv"));
     for args in [&["report", &out][..], &["history", "add", &out, "--history", &history], &["export", "bencher", &out]]
     {
@@ -336,7 +338,7 @@ fn nothing_measured_is_no_success() -> Verdict {
     Ok(())
 }
 
-fn cell_of(row: &record::LatencyRow) -> std::result::Result<bench_harness::cell::Cell, String> {
+fn cell_of(row: &rows::LatencyRow) -> std::result::Result<bench_record::cell::Cell, String> {
     row.key().to_string().parse()
 }
 

@@ -1,16 +1,13 @@
 //! The gate's engine against builds whose figures are known: this very test binary, called as `… sample CELL`, answers like a
 //! build of the program, with the figures and the faults that the variable `STUB` asks for.
 
-use bench_harness::{
-    STANDARD,
-    gate::{
-        exact::{Evidence, ExactReading},
-        reading::{Identity, Reading},
-        report::{Expectation, Metric, Outcome, Report, Status},
-    },
-    inject::Injection,
-    readings,
+use bench_gate::{
+    exact::{Evidence, ExactReading},
+    reading::{Identity, Reading},
+    report::{Expectation, Metric, Outcome, Report, Status},
 };
+use bench_harness::{STANDARD, readings};
+use bench_lab::inject::Injection;
 use ipc_conformance::surroundings::own;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::{

@@ -3,7 +3,7 @@
 
 mod common;
 
-use bench_harness::gate::report::{Outcome, Report, Status};
+use bench_gate::report::{Outcome, Report, Status};
 use common::{LONG, PROGRAM, within};
 use nix::{
     sys::signal::{Signal, kill},

@@ -4,7 +4,7 @@
 //! recorded on a shared virtual machine: a narrow core with heavy tails, a level that drifts, and a state of the machine that
 //! lasts for a few pairs and costs 15 % or twice the time. The rules' values were fitted to the recording itself; here they must hold.
 
-use bench_harness::gate::judge::{Confirmed, Rounds, Rules};
+use bench_gate::judge::{Confirmed, Rounds, Rules};
 
 /// What one cell's noise is like.
 #[derive(Clone, Copy)]

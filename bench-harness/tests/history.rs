@@ -3,12 +3,12 @@
 
 mod common;
 
-use bench_harness::{
+use bench_record::{
     baseline::{Baseline, Baselines},
     cell::{Access, Cell, Placement, Workload},
     history::{Book, ENVIRONMENTS},
     host::{self, Host},
-    record::{self, CopiesRow, CostRow, Flag, HistoryRow, LatencyRow, Row, ThroughputRow},
+    rows::{self, CopiesRow, CostRow, Flag, HistoryRow, LatencyRow, Row, ThroughputRow},
 };
 use common::{own_folder, program};
 use ipc_core::Wait;
@@ -52,7 +52,7 @@ fn cell(workload: Workload) -> Cell {
 }
 
 fn host(second: u32) -> Host {
-    let mut host = Host::gather();
+    let mut host = bench_harness::built::host();
     host.run.started = Some(format!("2026-03-01T12:{:02}:{:02}Z", second / 60, second % 60));
     host.run.duration_s = Some(5.0);
     host
@@ -75,14 +75,13 @@ fn results(dir: &Path, host: &Host, p50_ns: f64) {
         p99_ns: Some(2.0 * p50_ns),
         ..LatencyRow::empty(&cell(Workload::Latency))
     };
-    record::write(dir, &[latency]).unwrap();
+    rows::write(dir, &[latency]).unwrap();
     let throughput = ThroughputRow { msgs_per_s: Some(2e6), ..ThroughputRow::empty(&cell(Workload::Throughput)) };
-    record::write(dir, &[throughput, ThroughputRow::failed(&Cell { size: 64, ..cell(Workload::Throughput) }, "no")])
+    rows::write(dir, &[throughput, ThroughputRow::failed(&Cell { size: 64, ..cell(Workload::Throughput) }, "no")])
         .unwrap();
     let cost = CostRow { syscalls_send: Some(1.0), syscalls_recv: Some(1.25), ..CostRow::empty(&cell(Workload::Cost)) };
-    record::write(dir, &[cost]).unwrap();
-    record::write(dir, &[CopiesRow { total_copies: Some(2.0), ..CopiesRow::empty("pipe", 4096, Access::Copy) }])
-        .unwrap();
+    rows::write(dir, &[cost]).unwrap();
+    rows::write(dir, &[CopiesRow { total_copies: Some(2.0), ..CopiesRow::empty("pipe", 4096, Access::Copy) }]).unwrap();
     host.write(dir).unwrap();
 }
 
@@ -371,7 +370,7 @@ fn a_change_that_lasts_is_told_for_a_while_and_fails_nothing() {
         });
     }
     for (count, told) in [(68, false), (69, true)] {
-        fs::write(&history, record::to_csv(&rows[..count])).unwrap();
+        fs::write(&history, rows::to_csv(&rows[..count])).unwrap();
         let shown = done(&["history", "show", "--last", "3", "--history", text(&history)]);
         assert_eq!(shown.contains("slower since run run-66"), told, "{shown}");
         let json = done(&["history", "show", "--last", "1", "--format", "json", "--history", text(&history)]);
@@ -383,7 +382,7 @@ fn a_change_that_lasts_is_told_for_a_while_and_fails_nothing() {
         assert_eq!(fs::read_to_string(charts.join("pipe.svg")).unwrap().contains("time +1"), told);
     }
     // After as many runs again that is how it is, and no news.
-    fs::write(&history, record::to_csv(&rows)).unwrap();
+    fs::write(&history, rows::to_csv(&rows)).unwrap();
     let shown = done(&["history", "show", "--history", text(&history)]);
     assert!(shown.contains("No lasting change found"), "{shown}");
     let json = done(&["history", "show", "--last", "1", "--format", "json", "--history", text(&history)]);

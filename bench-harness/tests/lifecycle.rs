@@ -1,6 +1,8 @@
 //! The life-cycle measurement on every mechanism, and on channels that are broken on purpose.
 
-use bench_harness::{Mechanism, STANDARD, lifecycle::Probes, record::LifecycleRow, topology::Topology};
+use bench_harness::{Mechanism, STANDARD};
+use bench_lab::{lifecycle::Probes, topology::Topology};
+use bench_record::rows::LifecycleRow;
 use ipc_conformance::{Suite, Verdict, run_all};
 use ipc_core::{
     Channel, Endpoint, Error, Options, Result, Spec,
@@ -45,7 +47,7 @@ const RING: u64 = 2 * (256 << 10) + 4096;
 fn has_a_row(mechanism: &'static Mechanism) -> Verdict {
     let (topology, began, open) = (here()?, SystemTime::now(), descriptors()?);
     let row = mechanism.lifecycle().measure(mechanism.spec.name, &topology);
-    let named = mechanism.faults(bench_harness::fault::Fault::KillBinder).len() == 1;
+    let named = mechanism.faults(bench_record::fault::Fault::KillBinder).len() == 1;
     let times =
         [Some(row.create_ns), named.then_some(row.connect_ns), Some(row.first_message_ns), Some(row.teardown_ns)];
     let plausible = |time: Option<f64>| time.is_some_and(|ns| (100.0..1e9).contains(&ns));

@@ -1,13 +1,15 @@
 //! A forked pair over channels that are broken on purpose: each fault must be named, and none may hang or pass.
 
-use bench_harness::{
-    baseline::BaselineItem,
-    cell::{Pattern, Placement},
-    interrupt, measure_baseline, pair,
+use bench_lab::{
+    baseline, interrupt, pair,
     sample::{Budget, Job, Sample},
     topology::Topology,
     worker::PairError,
     workload::courier::Copying,
+};
+use bench_record::{
+    baseline::BaselineItem,
+    cell::{Pattern, Placement},
 };
 use ipc_conformance::{Suite, Verdict, run_all};
 use ipc_core::{
@@ -263,7 +265,7 @@ fn words(error: impl std::fmt::Display) -> String {
 fn anchors_are_measured_where_there_are_threads_for_them() -> std::result::Result<(), String> {
     let here = Topology::here().map_err(|error| error.to_string())?;
     let two = here.placements().filter_map(|placement| here.cpus(placement).flatten()).any(|[a, b]| a != b);
-    let taken = measure_baseline::measure(&here);
+    let taken = baseline::measure(&here);
     let expected = |anchor| two || matches!(anchor, BaselineItem::Syscall | BaselineItem::Memcpy);
     for &anchor in BaselineItem::ALL {
         let figure = taken.get(anchor);
@@ -275,7 +277,7 @@ fn anchors_are_measured_where_there_are_threads_for_them() -> std::result::Resul
     }
     // On one thread only, two of them cannot be: with the reason.
     process::pin(nix::sched::sched_getcpu().map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
-    let taken = measure_baseline::measure(&Topology::here().map_err(|error| error.to_string())?);
+    let taken = baseline::measure(&Topology::here().map_err(|error| error.to_string())?);
     let reason = |anchor| taken.missing.get(&anchor).is_some_and(|why: &String| why.contains("two hardware threads"));
     let alone = taken.syscall_ns.is_some() && taken.memcpy_ns.is_some() && taken.missing.len() == 2;
     if alone && reason(BaselineItem::CacheLine) && reason(BaselineItem::Pipe) {

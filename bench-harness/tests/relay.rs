@@ -1,14 +1,13 @@
 //! Files carried by every way there is: whole, counted as they should be, and never wrong or stuck without a word.
 
-use bench_harness::{
+use bench_harness::relay::{Crew, Files, Load, Plan, carry_all, carry_by, carry_once, trace_once};
+use bench_lab::{
     copies::trace::{Tracee, Untraced, trace},
-    file_copy::FileCopy,
     interrupt,
-    record::RelayRow,
-    relay::{Crew, Files, Load, Plan, carry_all, carry_by, carry_once, trace_once},
     topology::Topology,
     worker::PairError,
 };
+use bench_record::{file_copy::FileCopy, rows::RelayRow};
 use ipc_conformance::{
     Suite, Verdict, run_all,
     surroundings::{countable, isolate},

@@ -2,14 +2,16 @@
 //! the same report. The figures are synthetic, in the proportions of a two-core virtual machine.
 
 use bench_harness::STANDARD;
-use bench_harness::cell::{Access, Cell, Placement, Workload};
-use bench_harness::fault::Fault;
-use bench_harness::host::Host;
-use bench_harness::record::{
-    self, CopiesRow, CostRow, Distribution, Error, FaultRow, Flag, LatencyRow, Proximity, Row, ThroughputRow,
-    histograms,
+use bench_record::{
+    cell::{Access, Cell, Placement, Workload},
+    fault::Fault,
+    host::Host,
+    rows::{
+        self, CopiesRow, CostRow, Distribution, Error, FaultRow, Flag, LatencyRow, Proximity, Row, ThroughputRow,
+        histograms,
+    },
 };
-use bench_harness::report::{self, Rows, matrix, tables};
+use bench_report::{self, Rows, matrix, tables};
 use hdrhistogram::Histogram;
 use ipc_core::Wait;
 use std::{
@@ -216,12 +218,12 @@ fn cost_row(cell: &Cell) -> CostRow {
 fn write_costs(dir: &Path) {
     let here = |cell: &&Cell| (cell.placement, cell.wait) == VIEWS[0];
     let copies: Vec<_> = cells(Workload::Copies, &[4096, 65_536]).iter().filter(here).map(copies_row).collect();
-    record::write(dir, &copies).unwrap();
+    rows::write(dir, &copies).unwrap();
     let cost: Vec<_> =
         cells(Workload::Cost, &[64, 65_536]).iter().filter(|c| refusal(c).is_none()).map(cost_row).collect();
-    record::write(dir, &cost).unwrap();
-    assert_eq!(record::read::<CopiesRow>(dir).unwrap(), copies);
-    assert_eq!(record::read::<CostRow>(dir).unwrap(), cost);
+    rows::write(dir, &cost).unwrap();
+    assert_eq!(rows::read::<CopiesRow>(dir).unwrap(), copies);
+    assert_eq!(rows::read::<CostRow>(dir).unwrap(), cost);
 }
 
 fn synthetic_host() -> Host {
@@ -252,11 +254,11 @@ fn write_results(dir: &Path, latency: &[Cell], throughput: &[Cell], samples: u64
         listed.push((cell.to_string(), histogram));
     }
     if !rows.is_empty() {
-        record::write(dir, &rows).unwrap();
+        rows::write(dir, &rows).unwrap();
         histograms::write(dir, UNIX_EPOCH + Duration::from_secs(1_772_368_205), &listed).unwrap();
     }
     if !throughput.is_empty() {
-        record::write(dir, &throughput.iter().map(throughput_row).collect::<Vec<_>>()).unwrap();
+        rows::write(dir, &throughput.iter().map(throughput_row).collect::<Vec<_>>()).unwrap();
     }
     synthetic_host().write(dir).unwrap();
 }
@@ -294,7 +296,7 @@ fn rows_survive_the_csv_files() {
     full.lost = Some(3);
     full.p50_lo_ns = Some(-12.5);
     let failed = LatencyRow::failed(&Cell { size: 65_536, ..cell }, "no, \"really\"\nnot");
-    record::write(dir.path(), &[full.clone(), failed.clone()]).unwrap();
+    rows::write(dir.path(), &[full.clone(), failed.clone()]).unwrap();
 
     let text = fs::read_to_string(dir.path().join("latency.csv")).unwrap();
     assert!(text.starts_with(
@@ -303,12 +305,12 @@ fn rows_survive_the_csv_files() {
     ));
     assert!(text.contains(",1234.5,preempted;lossy,,"), "{text}");
     assert_eq!(text.lines().count(), 3, "an error is one line: {text}");
-    let read: Vec<LatencyRow> = record::read(dir.path()).unwrap();
+    let read: Vec<LatencyRow> = rows::read(dir.path()).unwrap();
     assert_eq!(read, [full, LatencyRow { error: "no, \"really\"; not".into(), ..failed }]);
 
     let rows: Vec<_> = cells(Workload::Throughput, &[64, 65_536]).iter().map(throughput_row).collect();
-    record::write(dir.path(), &rows).unwrap();
-    let rounded: Vec<ThroughputRow> = record::read(dir.path()).unwrap();
+    rows::write(dir.path(), &rows).unwrap();
+    let rounded: Vec<ThroughputRow> = rows::read(dir.path()).unwrap();
     assert_eq!(rounded, rows);
     assert!(fs::read_to_string(dir.path().join("throughput.csv")).unwrap().starts_with(
         "workload,mechanism,size,placement,wait,access,pairs,messages,msgs_per_s,bytes_per_s,bytes_per_s_lo,\
@@ -332,15 +334,15 @@ fn the_header_is_the_struct() {
 #[test]
 fn a_run_without_rows_has_a_header() {
     let dir = tempfile::tempdir().unwrap();
-    record::write::<LatencyRow>(dir.path(), &[]).unwrap();
-    assert_eq!(record::read::<LatencyRow>(dir.path()).unwrap(), []);
+    rows::write::<LatencyRow>(dir.path(), &[]).unwrap();
+    assert_eq!(rows::read::<LatencyRow>(dir.path()).unwrap(), []);
 }
 
 /// The message of the error that reading `text` as latency.csv gives; always one line that names the file.
 fn broken(text: &str) -> (Error, String) {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("latency.csv"), text).unwrap();
-    let error = record::read::<LatencyRow>(dir.path()).unwrap_err();
+    let error = rows::read::<LatencyRow>(dir.path()).unwrap_err();
     let message = error.to_string();
     assert!(message.contains("latency.csv: line ") && message.lines().count() == 1, "{message}");
     (error, message)
@@ -351,7 +353,7 @@ fn broken_csv_is_named_by_line_and_expectation() {
     let dir = tempfile::tempdir().unwrap();
     let cell = cells(Workload::Latency, &[64])[0];
     let row = latency_row(&cell, &histogram(&cell, 100));
-    record::write(dir.path(), &[row, LatencyRow::failed(&Cell { size: 65_536, ..cell }, "x")]).unwrap();
+    rows::write(dir.path(), &[row, LatencyRow::failed(&Cell { size: 65_536, ..cell }, "x")]).unwrap();
     let good = fs::read_to_string(dir.path().join("latency.csv")).unwrap();
 
     let (error, message) = broken("city,country\nParis,France\n");
@@ -386,16 +388,16 @@ fn columns_of_other_versions_are_tolerated() {
     let dir = tempfile::tempdir().unwrap();
     let cell = cells(Workload::Latency, &[64])[0];
     let row = LatencyRow::failed(&cell, "x");
-    record::write(dir.path(), std::slice::from_ref(&row)).unwrap();
+    rows::write(dir.path(), std::slice::from_ref(&row)).unwrap();
     let path = dir.path().join("latency.csv");
     let text = fs::read_to_string(&path).unwrap();
     let (header, line) = text.trim_end().split_once('\n').unwrap();
     fs::write(&path, format!("{header},newer\n{line},7\n")).unwrap();
-    assert_eq!(record::read::<LatencyRow>(dir.path()).unwrap(), std::slice::from_ref(&row));
+    assert_eq!(rows::read::<LatencyRow>(dir.path()).unwrap(), std::slice::from_ref(&row));
     // An older file ends with the column error.
     let older = header.split_once(",batch_mean_ns").unwrap().0;
     fs::write(&path, format!("{older}\n{}\n", line.trim_end_matches(','))).unwrap();
-    assert_eq!(record::read::<LatencyRow>(dir.path()).unwrap(), [row]);
+    assert_eq!(rows::read::<LatencyRow>(dir.path()).unwrap(), [row]);
 }
 
 /// The lines of a percentile listing: value, quantile, count.
@@ -492,11 +494,11 @@ fn a_broken_log_is_named_with_its_line() {
 fn a_report_is_the_same_every_time() {
     let dir = tempfile::tempdir().unwrap();
     write_full(dir.path(), 2_000);
-    let written = report::build(dir.path(), &STANDARD.specs()).unwrap();
+    let written = bench_report::build(dir.path(), &STANDARD.specs()).unwrap();
     assert!(written.iter().all(|path| path.exists()));
     assert_eq!(written.len(), 6, "{written:?}");
     let first = snapshot(dir.path());
-    assert_eq!(report::build(dir.path(), &STANDARD.specs()).unwrap(), written);
+    assert_eq!(bench_report::build(dir.path(), &STANDARD.specs()).unwrap(), written);
     assert_eq!(snapshot(dir.path()), first);
 
     let listings: usize =
@@ -519,10 +521,10 @@ fn a_report_is_the_same_every_time() {
 fn what_messages_cost_is_shown_where_it_was_measured() {
     let dir = tempfile::tempdir().unwrap();
     write_full(dir.path(), 100);
-    report::build(dir.path(), &STANDARD.specs()).unwrap();
+    bench_report::build(dir.path(), &STANDARD.specs()).unwrap();
     assert!(!fs::read_to_string(dir.path().join("README.md")).unwrap().contains("At a glance"));
     write_costs(dir.path());
-    report::build(dir.path(), &STANDARD.specs()).unwrap();
+    bench_report::build(dir.path(), &STANDARD.specs()).unwrap();
     let readme = fs::read_to_string(dir.path().join("README.md")).unwrap();
     // Round trip, throughput, copies, system calls, processor time one way and there and back; ranks before, doubts behind.
     let line = "| vmsplice in place | **1** · 28.6 ± 0.6 µs | **11** · 3.39 ± 0.10 GB/s | 1 | 1/1 | **1** · 2.9 ± 0.3 \
@@ -547,7 +549,7 @@ fn what_messages_cost_is_shown_where_it_was_measured() {
     for file in ["latency.csv", "throughput.csv", "cost.csv"] {
         fs::remove_file(dir.path().join(file)).unwrap();
     }
-    report::build(dir.path(), &STANDARD.specs()).unwrap();
+    bench_report::build(dir.path(), &STANDARD.specs()).unwrap();
     assert!(!dir.path().join("charts/cpu-latency.svg").exists());
 }
 
@@ -556,7 +558,7 @@ fn charts_are_well_formed() {
     let dir = tempfile::tempdir().unwrap();
     write_full(dir.path(), 500);
     write_costs(dir.path());
-    for path in report::build(dir.path(), &STANDARD.specs())
+    for path in bench_report::build(dir.path(), &STANDARD.specs())
         .unwrap()
         .iter()
         .filter(|path| path.extension().is_some_and(|e| e == "svg"))
@@ -605,12 +607,12 @@ fn entities(text: &str) -> Result<(), String> {
 fn one_cell_makes_a_report_and_stale_charts_go() {
     let dir = tempfile::tempdir().unwrap();
     write_full(dir.path(), 200);
-    report::build(dir.path(), &STANDARD.specs()).unwrap();
+    bench_report::build(dir.path(), &STANDARD.specs()).unwrap();
     assert!(dir.path().join("charts/throughput-by-size.svg").exists());
 
     fs::remove_file(dir.path().join("throughput.csv")).unwrap();
     write_results(dir.path(), &cells(Workload::Latency, &[64])[..1], &[], 200);
-    let names: Vec<_> = report::build(dir.path(), &STANDARD.specs())
+    let names: Vec<_> = bench_report::build(dir.path(), &STANDARD.specs())
         .unwrap()
         .iter()
         .map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string())
@@ -629,12 +631,12 @@ fn a_report_of_failures_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let failed: Vec<_> =
         cells(Workload::Latency, &[64]).iter().map(|c| LatencyRow::failed(c, "<no> & never")).collect();
-    record::write(dir.path(), &failed).unwrap();
-    let written = report::build(dir.path(), &STANDARD.specs()).unwrap();
+    rows::write(dir.path(), &failed).unwrap();
+    let written = bench_report::build(dir.path(), &STANDARD.specs()).unwrap();
     assert_eq!(written.len(), 2, "no chart can be drawn: {written:?}");
     let page = fs::read_to_string(&written[0]).unwrap();
     assert!(page.contains("&lt;no&gt; &amp; never") && !page.contains("<no>"));
-    let printed = report::terminal(&Rows { latency: &failed, ..Rows::default() }, 100);
+    let printed = bench_report::terminal(&Rows { latency: &failed, ..Rows::default() }, 100);
     assert!(printed.answer.contains("<no> & never"));
 }
 
@@ -667,18 +669,18 @@ fn fault_row(mechanism: &str, fault: Fault) -> FaultRow {
 fn faults_are_read_back_and_stand_in_the_report() {
     let dir = tempfile::tempdir().unwrap();
     write_full(dir.path(), 100);
-    report::build(dir.path(), &STANDARD.specs()).unwrap();
+    bench_report::build(dir.path(), &STANDARD.specs()).unwrap();
     assert!(!fs::read_to_string(dir.path().join("README.md")).unwrap().contains("## Faults"));
     let rows: Vec<FaultRow> =
         ["pipe", "fifo"].iter().flat_map(|m| Fault::ALL.map(|fault| fault_row(m, fault))).collect();
-    record::write(dir.path(), &rows).unwrap();
-    assert_eq!(record::read::<FaultRow>(dir.path()).unwrap(), rows);
+    rows::write(dir.path(), &rows).unwrap();
+    assert_eq!(rows::read::<FaultRow>(dir.path()).unwrap(), rows);
     let header = fs::read_to_string(dir.path().join("faults.csv")).unwrap();
     let fields = serde_json::to_value(&rows[0]).unwrap();
     for column in header.lines().next().unwrap().split(',') {
         assert!(fields.get(column).is_some(), "{column}");
     }
-    report::build(dir.path(), &STANDARD.specs()).unwrap();
+    bench_report::build(dir.path(), &STANDARD.specs()).unwrap();
     for file in ["README.md", "report.html"] {
         let text = fs::read_to_string(dir.path().join(file)).unwrap();
         for part in [
@@ -696,7 +698,7 @@ fn faults_are_read_back_and_stand_in_the_report() {
     }
     let csv = fs::read_to_string(dir.path().join("faults.csv")).unwrap();
     fs::write(dir.path().join("faults.csv"), csv.replacen("kill-receiver", "kill-time", 1)).unwrap();
-    let error = report::build(dir.path(), &STANDARD.specs()).unwrap_err().to_string();
+    let error = bench_report::build(dir.path(), &STANDARD.specs()).unwrap_err().to_string();
     assert!(error.contains("faults.csv: line 3: column 'fault'") && error.contains("close-sender"), "{error}");
 }
 
@@ -715,17 +717,17 @@ fn only_a_breach_is_bad() {
         FaultRow { error: "3 messages lost".into(), ..sound },
     ] {
         assert!(bad.is_bad(), "{bad:?}");
-        assert!(report::faults::verdict(&bad).starts_with("of 36 trials: "));
+        assert!(bench_report::faults::verdict(&bad).starts_with("of 36 trials: "));
     }
 }
 
 #[test]
 fn nothing_to_report_on_is_an_error_and_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let error = report::build(dir.path(), &STANDARD.specs()).unwrap_err();
+    let error = bench_report::build(dir.path(), &STANDARD.specs()).unwrap_err();
     assert!(matches!(error, Error::NoResults { .. }) && error.to_string().lines().count() == 1, "{error}");
     fs::write(dir.path().join("latency.csv"), "foreign\n").unwrap();
-    assert!(report::build(dir.path(), &STANDARD.specs()).is_err());
+    assert!(bench_report::build(dir.path(), &STANDARD.specs()).is_err());
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
@@ -746,13 +748,13 @@ fn the_terminal_tables_fit_and_rank() {
         }
     }
     let rankings = Rows { latency: &rows, throughput: &throughput, ..Rows::default() };
-    let report::Printed { tables, answer } = report::terminal(&rankings, 100);
+    let bench_report::Printed { tables, answer } = bench_report::terminal(&rankings, 100);
     assert!(tables.lines().count() < 120, "{tables}");
     assert!(tables.contains("posix-mq, sysv-msgq: a message of 65536 bytes cannot pass"), "{tables}");
     // Without copies and costs the ranking of small messages answers.
     assert!(answer.starts_with("Round trip, 64 B"), "{answer}");
     assert!(mechanisms().all(|mechanism| answer.contains(mechanism)));
-    assert_eq!(report::terminal(&Rows::default(), 100), report::Printed::default());
+    assert_eq!(bench_report::terminal(&Rows::default(), 100), bench_report::Printed::default());
 }
 
 fn fits(text: &str, width: usize) {
@@ -766,14 +768,14 @@ fn the_answer_is_printed_last_with_its_doubts() {
     let dir = tempfile::tempdir().unwrap();
     write_full(dir.path(), 100);
     write_costs(dir.path());
-    let results = report::Results::read(dir.path(), &STANDARD.specs()).unwrap();
+    let results = bench_report::Results::read(dir.path(), &STANDARD.specs()).unwrap();
     for width in [80, 100, 120] {
-        let report::Printed { tables, answer } = report::terminal(&results.rows(), width);
+        let bench_report::Printed { tables, answer } = bench_report::terminal(&results.rows(), width);
         fits(&tables, width);
         fits(&answer, width);
         assert!(!tables.contains("At a glance") && answer.starts_with("At a glance"), "{answer}");
     }
-    let answer = report::terminal(&results.rows(), 120).answer;
+    let answer = bench_report::terminal(&results.rows(), 120).answer;
     let line = |name: &str| {
         let line = answer.lines().find(|line| line.split_whitespace().next() == Some(name));
         line.unwrap_or_else(|| panic!("no {name} in {answer}")).split_whitespace().collect::<Vec<_>>().join(" ")
@@ -787,7 +789,10 @@ fn the_answer_is_printed_last_with_its_doubts() {
     let report =
         std::process::Command::new(env!("CARGO_BIN_EXE_ipc-bench")).arg("report").arg(dir.path()).output().unwrap();
     let printed = String::from_utf8(report.stdout).unwrap();
-    assert!(report.status.success() && printed.ends_with(&report::terminal(&results.rows(), 100).answer), "{printed}");
+    assert!(
+        report.status.success() && printed.ends_with(&bench_report::terminal(&results.rows(), 100).answer),
+        "{printed}"
+    );
 }
 
 /// One pair of a cell has no interval, so nothing is better beyond doubt: no ranks, and no word about them.
@@ -796,12 +801,12 @@ fn rank_notes_stand_only_where_ranks_are() {
     let dir = tempfile::tempdir().unwrap();
     let cells = cells(Workload::Latency, &[64]);
     let mut rows: Vec<_> = cells.iter().map(|cell| latency_row(cell, &histogram(cell, 100))).collect();
-    record::write(dir.path(), &rows).unwrap();
+    rows::write(dir.path(), &rows).unwrap();
     let texts = |rows: &[LatencyRow]| {
-        record::write(dir.path(), rows).unwrap();
-        report::build(dir.path(), &STANDARD.specs()).unwrap();
+        rows::write(dir.path(), rows).unwrap();
+        bench_report::build(dir.path(), &STANDARD.specs()).unwrap();
         let files = ["README.md", "report.html"].map(|file| fs::read_to_string(dir.path().join(file)).unwrap());
-        let printed = report::terminal(&Rows { latency: rows, ..Rows::default() }, 100);
+        let printed = bench_report::terminal(&Rows { latency: rows, ..Rows::default() }, 100);
         [&files[..], &[printed.tables + &printed.answer]].concat()
     };
     assert!(texts(&rows).iter().all(|text| text.contains("equal ranks")));
@@ -818,10 +823,10 @@ fn rank_notes_stand_only_where_ranks_are() {
 fn the_measured_parts_of_readme_are_those_of_their_folder() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let page = fs::read_to_string(root.join("README.md")).unwrap();
-    let folders = report::blocks::folders(&page).unwrap();
+    let folders = bench_report::blocks::folders(&page).unwrap();
     let [folder] = &folders[..] else { panic!("README mixes the figures of {folders:?}") };
-    let results = report::Results::read(&root.join(folder), &STANDARD.specs()).unwrap();
-    let made = report::blocks::rewritten(&page, &results, folder).unwrap();
+    let results = bench_report::Results::read(&root.join(folder), &STANDARD.specs()).unwrap();
+    let made = bench_report::blocks::rewritten(&page, &results, folder).unwrap();
     let stale = page.lines().zip(made.lines()).find(|(old, new)| old != new);
     assert!(made == page, "run `ipc-bench report {folder} --blocks README.md`; the first difference: {stale:#?}");
 }
@@ -888,9 +893,9 @@ fn sample() {
     host.cpu.model = Some("Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz, an OEM part with a long name".into());
     host.write(&dir.join("wide")).unwrap();
     for name in ["full", "single", "sizes", "wide"] {
-        report::build(&dir.join(name), &STANDARD.specs()).unwrap();
-        let results = report::Results::read(&dir.join(name), &STANDARD.specs()).unwrap();
-        let report::Printed { tables, answer } = report::terminal(&results.rows(), 100);
+        bench_report::build(&dir.join(name), &STANDARD.specs()).unwrap();
+        let results = bench_report::Results::read(&dir.join(name), &STANDARD.specs()).unwrap();
+        let bench_report::Printed { tables, answer } = bench_report::terminal(&results.rows(), 100);
         println!("{tables}\n{answer}");
     }
 }

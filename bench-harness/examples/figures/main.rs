@@ -10,11 +10,10 @@
 
 mod bare;
 
-use bench_harness::{
+use bench_lab::{probe, topology::Topology};
+use bench_record::{
     cell::Placement,
-    probe,
     stats::{Figure, median},
-    topology::Topology,
 };
 use ipc_core::{
     Buffer, Channel, Endpoint, InPlace, Options, Wait, process,

@@ -1,7 +1,7 @@
 //! A result file that grows: rows are only ever added, each on the disk before the next is measured.
 
 use anyhow::{Context, bail};
-use bench_harness::record::{self, Row};
+use bench_record::rows::Row;
 use nix::fcntl::{Flock, FlockArg};
 use std::{
     fs::{self, File, OpenOptions},
@@ -35,7 +35,7 @@ impl<R: Row> Growing<R> {
             // The name, too, has to last (fsync(2)).
             File::open(dir).and_then(|dir| dir.sync_all()).with_context(|| dir.display().to_string())?;
         }
-        let rows = record::read(dir)?;
+        let rows = bench_record::rows::read(dir)?;
         let text = fs::read_to_string(&path).with_context(context)?;
         let header = text.lines().next().unwrap_or_default();
         if header != columns {
@@ -54,7 +54,7 @@ impl<R: Row> Growing<R> {
     /// # Errors
     /// As write(2) and fsync(2). The file is then as it was.
     pub fn add(&mut self, rows: Vec<R>) -> anyhow::Result<()> {
-        let whole = record::to_csv(&rows);
+        let whole = bench_record::rows::to_csv(&rows);
         let (_, text) = whole.split_once('\n').expect("a header");
         let before = self.file.metadata().map(|data| data.len());
         let write = before.and_then(|len| {
@@ -74,7 +74,7 @@ impl<R: Row> Growing<R> {
 mod tests {
     use super::*;
     use crate::rows::CellRow;
-    use bench_harness::gate::report::{Metric, Status};
+    use bench_gate::report::{Metric, Status};
 
     fn row(seed: u64) -> CellRow {
         CellRow {
@@ -95,7 +95,7 @@ mod tests {
             assert_eq!(file.rows(), (1..seed).map(row).collect::<Vec<_>>());
             file.add(vec![row(seed)]).unwrap();
         }
-        assert_eq!(record::read::<CellRow>(dir.path()).unwrap(), [1, 2, 3].map(row));
+        assert_eq!(bench_record::rows::read::<CellRow>(dir.path()).unwrap(), [1, 2, 3].map(row));
     }
 
     #[test]

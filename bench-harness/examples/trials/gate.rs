@@ -1,11 +1,9 @@
 //! One run of `ipc-bench gate` as a process of its own, as a project's CI would run it.
 
 use anyhow::{Context, anyhow, bail};
-use bench_harness::{
-    cell::Cell,
-    gate::report::{Outcome, Report},
-    inject,
-};
+use bench_gate::report::{Outcome, Report};
+use bench_lab::inject;
+use bench_record::cell::Cell;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,

@@ -1,10 +1,8 @@
 //! What a report says of a trial: whether what had become slower was found, by what, and what else was called slower.
 
 use crate::rows::{CellRow, Kind, Tier, TrialRow};
-use bench_harness::{
-    cell::Cell,
-    gate::report::{CellReport, Figures, Metric, Outcome, Report, Status},
-};
+use bench_gate::report::{CellReport, Figures, Metric, Outcome, Report, Status};
+use bench_record::cell::Cell;
 
 /// The row of a trial of `kind`, in which `slower` was slowed down.
 ///

@@ -17,7 +17,8 @@ mod stored;
 mod summary;
 
 use anyhow::Context;
-use bench_harness::{cell::Cell, interrupt, record};
+use bench_lab::interrupt;
+use bench_record::cell::Cell;
 use clap::{Parser, Subcommand};
 use rows::{CellRow, Kind, TrialRow};
 use series::{End, Series};
@@ -100,7 +101,7 @@ fn main() -> ExitCode {
         Verb::Summary(args) => summarise(&args),
     };
     ended.unwrap_or_else(|error| {
-        eprintln!("error: {}", bench_harness::streams::told(&error));
+        eprintln!("error: {}", bench_lab::streams::told(&error));
         ExitCode::from(2)
     })
 }
@@ -126,7 +127,10 @@ fn try_out(kind: Kind, args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn summarise(args: &Summary) -> anyhow::Result<ExitCode> {
-    let (trials, cells) = (record::read_any::<TrialRow>(&args.results)?, record::read_any::<CellRow>(&args.results)?);
+    let (trials, cells) = (
+        bench_record::rows::read_any::<TrialRow>(&args.results)?,
+        bench_record::rows::read_any::<CellRow>(&args.results)?,
+    );
     for (i, table) in summary::tables(&trials, &cells).iter().enumerate() {
         if i > 0 {
             println!();

@@ -1,9 +1,9 @@
 //! What is kept of a trial: a row of `gate-trials.csv`, and of trials of `same` each cell's figures in `gate-trials-cells.csv`.
 
-use bench_harness::{
+use bench_gate::report::{Metric, Outcome, Status};
+use bench_record::{
     cell::{Access, Cell},
-    gate::report::{Metric, Outcome, Status},
-    record::{Row, yes},
+    rows::{Row, yes},
 };
 use serde::{Deserialize, Serialize};
 

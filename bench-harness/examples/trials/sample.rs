@@ -1,21 +1,20 @@
 //! Reports for tests.
 
-use bench_harness::{
-    cell::{Cell, Workload},
-    gate::{
-        reading::Identity,
-        report::{
-            CellReport, Change, Control, Count, ExactReport, Expectation, Figures, Metric, Outcome, Report, Side,
-            Status,
-        },
+use bench_gate::{
+    reading::Identity,
+    report::{
+        CellReport, Change, Control, Count, ExactReport, Expectation, Figures, Metric, Outcome, Report, Side, Status,
     },
+};
+use bench_record::{
+    cell::{Cell, Workload},
     host::Build,
 };
 
 /// A run that took a minute and a half.
 pub fn report(outcome: Outcome, cells: Vec<CellReport>) -> Report {
     let build = Build { revision: Some("0123456789abcdef".into()), dirty: Some(true), ..Build::default() };
-    let identity = Some(Identity { build, ..Identity::current(Vec::new()) });
+    let identity = Some(Identity { build, ..Identity::new(Build::default(), Vec::new()) });
     let side = Side { identity, command: None, builds: 1, pairs: 400 };
     Report {
         outcome,

@@ -7,11 +7,7 @@ use crate::{
     rows::{CellRow, Kind, TrialRow},
 };
 use anyhow::{Context, anyhow, bail};
-use bench_harness::{
-    cell::Cell,
-    host::{Environment, Host},
-    record::{self, Row},
-};
+use bench_record::{cell::Cell, host::Environment, rows::Row};
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
@@ -60,7 +56,7 @@ impl Series {
             bail!("{file}: trials of {kind} are of plan {}: use --plan {0}, or --results elsewhere", other.plan);
         }
         let slowed = if self.kind.percent().is_some() { self.slowed(plan, trials.rows())? } else { Vec::new() };
-        let env_key = Environment::of(&Host::gather()).env_key;
+        let env_key = Environment::of(&bench_harness::built::host()).env_key;
         let start = Instant::now();
         let mut last = Duration::ZERO;
         loop {
@@ -104,7 +100,7 @@ impl Series {
         if !self.cells.is_empty() {
             return Ok(self.cells.clone());
         }
-        let rows = record::read_any::<CellRow>(&self.results)?;
+        let rows = bench_record::rows::read_any::<CellRow>(&self.results)?;
         // The last trial says best what the plan holds today.
         let mut same = trials.iter().rev().filter(|row| row.kind == Kind::Same && row.plan == plan);
         let last = same.next().map(|row| row.seed);
@@ -147,7 +143,7 @@ fn tell(row: &TrialRow) -> String {
 mod tests {
     use super::*;
     use crate::sample::{cell, report};
-    use bench_harness::gate::report::{Outcome, Report, Status};
+    use bench_gate::report::{Outcome, Report, Status};
     use std::{cell::Cell as Counter, fs, path::Path};
 
     const PIPE: &str = "latency/pipe/64/same-core/block/copy";
@@ -182,7 +178,7 @@ mod tests {
     }
 
     fn trials(dir: &Path) -> Vec<TrialRow> {
-        record::read(&dir.join("results")).unwrap()
+        bench_record::rows::read(&dir.join("results")).unwrap()
     }
 
     #[test]
@@ -198,7 +194,7 @@ mod tests {
         let same = |seed| (Kind::Same, seed);
         assert_eq!(seeds, [same(1), same(2), (Kind::Slower5, 1), same(3), same(4), same(5)]);
         assert_eq!(calls(dir.path()).len(), 6);
-        let cells: Vec<CellRow> = record::read(&dir.path().join("results")).unwrap();
+        let cells: Vec<CellRow> = bench_record::rows::read(&dir.path().join("results")).unwrap();
         assert_eq!(cells.iter().map(|row| row.seed).collect::<Vec<_>>(), [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
     }
 
@@ -345,7 +341,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         says(dir.path(), "waits", &passed());
         // As the program does: what is started by one that handles a signal does not ignore it, whoever started this.
-        bench_harness::interrupt::install().unwrap();
+        bench_lab::interrupt::install().unwrap();
         // Once the gate is there.
         let asked = || dir.path().join("calls").exists();
         let end = series(dir.path(), Kind::Same, 2).run(&asked, &mut |_| {}).unwrap();

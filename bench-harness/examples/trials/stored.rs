@@ -1,7 +1,8 @@
 //! What comparing single runs would have said of unchanged builds: with one stored baseline, or with the run before.
 
 use crate::rows::{CellRow, Kind, TrialRow};
-use bench_harness::{cell::Cell, gate::report::Metric};
+use bench_gate::report::Metric;
+use bench_record::cell::Cell;
 
 /// What a run's head is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ mod tests {
         judge,
         sample::{cell, report},
     };
-    use bench_harness::gate::report::{Outcome, Status};
+    use bench_gate::report::{Outcome, Status};
 
     /// Trials with one figure a cell, base and head, and their revision.
     fn rows(runs: &[(&str, [(f64, f64); 2])]) -> (Vec<TrialRow>, Vec<CellRow>) {

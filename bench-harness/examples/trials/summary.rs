@@ -4,10 +4,8 @@ use crate::{
     rows::{CellRow, Kind, Tier, TrialRow},
     stored::{self, Against, Share},
 };
-use bench_harness::{
-    gate::report::Outcome,
-    report::table::{Column, Table, texts},
-};
+use bench_gate::report::Outcome;
+use bench_report::table::{Column, Table, texts};
 use statrs::function::beta::inv_beta_reg;
 
 /// The tables.
@@ -89,7 +87,7 @@ fn line(kind: Kind, rows: &[&TrialRow]) -> Vec<String> {
     let (hits, word) = if kind.is_unchanged() { (alarmed, "alarms") } else { (found, "found") };
     let tier = |tier| count(&|row| row.tier == Some(tier));
     let mut seconds: Vec<f64> = rows.iter().map(|row| row.duration_s).collect();
-    let median = bench_harness::stats::median(&mut seconds).unwrap_or_default();
+    let median = bench_record::stats::median(&mut seconds).unwrap_or_default();
     let longest = seconds.last().copied().unwrap_or_default();
     vec![
         title(kind).into(),
@@ -186,7 +184,7 @@ fn beside(trials: &[TrialRow], cells: &[CellRow]) -> Table {
         let known: Vec<u64> = trials.iter().filter(|row| row.kind == Kind::Same).map(|row| row.seed).collect();
         let status =
             |status| cells.iter().filter(|row| known.contains(&row.seed) && row.status == status).count() as u32;
-        use bench_harness::gate::report::Status::{Improved, Regressed};
+        use bench_gate::report::Status::{Improved, Regressed};
         let judged = cells.iter().filter(|row| known.contains(&row.seed) && row.head_ns.is_some()).count() as u32;
         Share { runs: all, alarmed, cells: judged, slower: status(Regressed), faster: status(Improved) }
     };
@@ -230,10 +228,8 @@ mod tests {
         judge,
         sample::{cell, control, count, report},
     };
-    use bench_harness::{
-        gate::report::{Report, Status},
-        report::table::Field,
-    };
+    use bench_gate::report::{Report, Status};
+    use bench_report::table::Field;
 
     #[test]
     fn bounds_are_those_of_scipy() {

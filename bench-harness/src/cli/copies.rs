@@ -1,17 +1,13 @@
 //! `ipc-bench copies`: counts how often each mechanism copies a payload, and compares that with what it declares.
 
 use super::{Format, Verdict, distinct, output, run};
-use crate::{
-    copies::SHORTEST,
-    experiments::copies,
-    host, interrupt,
-    progress::Progress,
-    record::{self, CopiesRow, Row as _, outcome::Tally},
-    registry::Registry,
-    report,
-    streams::say,
-};
+use crate::{experiments::copies, registry::Registry};
 use anyhow::{Context, bail};
+use bench_lab::{copies::SHORTEST, interrupt, progress::Progress, say};
+use bench_record::{
+    host,
+    rows::{self, CopiesRow, Row as _, outcome::Tally},
+};
 use std::path::PathBuf;
 
 /// Options of `copies`. Lists are separated by commas.
@@ -81,13 +77,13 @@ pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
         bail!("nothing was counted and nothing is written: {why}")
     }
     if let Some(out) = &out {
-        record::write(out, &rows)?;
+        rows::write(out, &rows)?;
     }
     match args.format {
         Format::Json => output::print(&output::json(&output::records(&rows)?)?)?,
         Format::Csv => output::print(&output::csv(&rows)?)?,
         Format::Table => {
-            output::print(&report::copies::table(&rows).terminal(output::width()))?;
+            output::print(&bench_report::copies::table(&rows).terminal(output::width()))?;
             if let Some(out) = &out {
                 output::print(&format!("\nwritten to {}\n", out.join(CopiesRow::FILE).display()))?;
             }

@@ -3,10 +3,10 @@
 use super::{Format, output};
 use crate::{
     doctor::{self, Finding, Verdict},
-    interrupt,
     registry::Registry,
 };
 use anyhow::Context;
+use bench_lab::interrupt;
 
 /// Options of `doctor`.
 #[derive(clap::Args)]

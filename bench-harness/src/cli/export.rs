@@ -1,16 +1,16 @@
 //! `ipc-bench export FORMAT [DIR]`: the figures of a run, for tools that keep a history of benchmarks.
 
 use super::{Verdict, folders, output};
-use crate::{
-    cell::named,
-    gate::{
-        export::{Measure, Measurement, bencher, github},
-        wording,
-    },
-    record::{self, Error, LatencyRow, Row, ThroughputRow},
-    streams::say,
-};
 use anyhow::bail;
+use bench_gate::{
+    export::{Measure, Measurement, bencher, github},
+    wording,
+};
+use bench_lab::say;
+use bench_record::{
+    named,
+    rows::{self, Error, LatencyRow, Row, ThroughputRow},
+};
 use std::path::{Path, PathBuf};
 
 named! {
@@ -70,7 +70,7 @@ fn measurements<R: Row>(
     of: fn(&R) -> Option<Measurement>,
     error: fn(&R) -> &String,
 ) -> Result<Vec<Measurement>, Error> {
-    let rows: Vec<R> = record::read(dir)?;
+    let rows: Vec<R> = rows::read(dir)?;
     let mut measurements = Vec::new();
     for row in &rows {
         let Some(measurement) = of(row) else {

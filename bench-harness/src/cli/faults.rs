@@ -1,16 +1,10 @@
 //! `ipc-bench faults`: kills, closes and stops one process of running pairs, and shows what became of the other.
 
 use super::{Format, Verdict, output, run};
-use crate::{
-    experiments::faults,
-    interrupt,
-    record::{FaultRow, Row as _, outcome::Tally},
-    registry::Registry,
-    report,
-    streams::say,
-    topology::Topology,
-};
+use crate::{experiments::faults, registry::Registry};
 use anyhow::{Context, bail};
+use bench_lab::{interrupt, say, topology::Topology};
+use bench_record::rows::{FaultRow, Row as _, outcome::Tally};
 use std::path::PathBuf;
 
 /// Options of `faults`.
@@ -58,14 +52,14 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict>
         Format::Json => output::print(&output::json(&output::records(&results.rows)?)?)?,
         Format::Csv => output::print(&output::csv(&results.rows)?)?,
         Format::Table => {
-            output::print(&report::faults::terminal(&results.rows, output::width()))?;
-            let origin = report::faults::origin(&results.rows);
+            output::print(&bench_report::faults::terminal(&results.rows, output::width()))?;
+            let origin = bench_report::faults::origin(&results.rows);
             output::print(&format!("\n{origin} · written to {}\n", out.join(FaultRow::FILE).display()))?;
         }
     }
     let bad: Vec<&FaultRow> = results.rows.iter().filter(|row| row.is_bad()).collect();
     for row in &bad {
-        say!("{}: {}", row.name(), report::faults::verdict(row));
+        say!("{}: {}", row.name(), bench_report::faults::verdict(row));
     }
     Ok(match (bad.is_empty(), results.interrupted) {
         (false, _) => Verdict::Negative,

@@ -3,24 +3,22 @@
 mod commands;
 
 use super::{Format, Verdict, folders, output, run};
-use crate::{
-    gate::{
-        builds::{self, Request},
-        export,
-        image::Unfit,
-        plan::Plan,
-        print,
-        program::{Program, all_have},
-        report::{CellReport, Metric, Outcome, Report, Status},
-    },
-    gate_cells,
+use crate::{gate_cells, registry::Registry};
+use anyhow::{Context, anyhow, bail};
+use bench_gate::{
+    builds::{self, Request},
+    export,
+    image::Unfit,
+    plan::Plan,
+    print,
+    program::{Program, all_have},
+    report::{CellReport, Metric, Outcome, Report, Status},
+};
+use bench_lab::{
     inject::{self, Injection},
-    interrupt,
-    registry::Registry,
-    streams::say,
+    interrupt, say,
     topology::Topology,
 };
-use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
 use std::{
     collections::HashSet,

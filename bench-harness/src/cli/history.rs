@@ -1,13 +1,10 @@
 //! `ipc-bench history`: keeps the figures of run after run, shows them, draws them. It advises, and never ends with a verdict.
 
 use super::{Format, Verdict, folders, output};
-use crate::{
-    Registry,
-    history::{self, Added, Book},
-    report,
-    streams::say,
-};
+use crate::Registry;
 use anyhow::bail;
+use bench_lab::say;
+use bench_record::history::{self, Added, Book};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -126,7 +123,7 @@ fn show(args: &Show) -> anyhow::Result<Verdict> {
     let last = args.choice.last();
     match args.format {
         Format::Csv => {
-            output::print(&crate::record::to_csv(&whole.narrowed(None, last).rows))?;
+            output::print(&bench_record::rows::to_csv(&whole.narrowed(None, last).rows))?;
             whole.recent(&warnings).iter().for_each(|warning| say!("warning: {warning}"));
         }
         Format::Json => {
@@ -144,7 +141,7 @@ fn show(args: &Show) -> anyhow::Result<Verdict> {
         Format::Table => {
             let shown = whole.narrowed(None, Some(last.unwrap_or(BESIDE)));
             let recent = whole.recent(&warnings);
-            output::print(&report::history::terminal(&shown, whole.runs.len(), &recent, output::width()))?;
+            output::print(&bench_report::history::terminal(&shown, whole.runs.len(), &recent, output::width()))?;
         }
     }
     Ok(Verdict::Done)
@@ -155,7 +152,7 @@ fn plot(args: &Plot, registry: &Registry) -> anyhow::Result<Verdict> {
     let warnings = whole.warnings();
     let shown = whole.narrowed(None, args.choice.last());
     let out = args.out.clone().unwrap_or_else(|| folders::HISTORY_CHARTS.into());
-    let written = report::charts::history::write(&shown, &warnings, &registry.specs(), &out)?;
+    let written = bench_report::charts::history::write(&shown, &warnings, &registry.specs(), &out)?;
     let runs = if shown.runs.len() == 1 { "one run".to_owned() } else { format!("{} runs", shown.runs.len()) };
     let mut text = format!("{} charts of {runs} written to {}\n", written.len(), out.display());
     for warning in whole.recent(&warnings) {

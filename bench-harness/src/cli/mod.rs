@@ -21,12 +21,9 @@ mod sweep;
 
 pub use output::Format;
 
-use crate::{
-    interrupt,
-    registry::Registry,
-    streams::{self, say},
-};
+use crate::registry::Registry;
 use anyhow::Context;
+use bench_lab::{interrupt, say, streams};
 use clap::{Command, CommandFactory, Parser, Subcommand, builder::PossibleValuesParser};
 use std::{ffi::OsString, process::ExitCode};
 

@@ -1,10 +1,8 @@
 //! What all verbs print alike: a table, CSV or one JSON document.
 
 use super::printing::Table;
-use crate::{
-    record::{Row, to_csv},
-    report::{self, Rows},
-};
+use bench_record::rows::{Row, to_csv};
+use bench_report::{self, Rows};
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -13,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use crate::streams::print;
+pub use bench_lab::streams::print;
 
 /// How a verb prints its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
@@ -45,49 +43,47 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<String> {
 /// is raised.
 pub const SCHEMA: u32 = 1;
 
-impl Rows<'_> {
-    /// The rows of all kinds as one JSON value. In the CSV files a figure is text with fixed decimals, or empty; here it is a
-    /// number, or null.
-    fn json(&self) -> anyhow::Result<Value> {
-        let mut all = Map::new();
-        all.insert("schema".into(), SCHEMA.into());
-        all.insert("host".into(), serde_json::to_value(self.host)?);
-        all.insert("latency".into(), records(self.latency)?);
-        all.insert("throughput".into(), records(self.throughput)?);
-        all.insert("cost".into(), records(self.cost)?);
-        all.insert("copies".into(), records(self.copies)?);
-        all.insert("lifecycle".into(), records(self.lifecycle)?);
-        all.insert("relay".into(), records(self.relay)?);
-        all.insert("faults".into(), records(self.faults)?);
-        Ok(Value::Object(all))
-    }
+/// The rows of all kinds as one JSON value. In the CSV files a figure is text with fixed decimals, or empty; here it is a
+/// number, or null.
+fn document(rows: &Rows<'_>) -> anyhow::Result<Value> {
+    let mut all = Map::new();
+    all.insert("schema".into(), SCHEMA.into());
+    all.insert("host".into(), serde_json::to_value(rows.host)?);
+    all.insert("latency".into(), records(rows.latency)?);
+    all.insert("throughput".into(), records(rows.throughput)?);
+    all.insert("cost".into(), records(rows.cost)?);
+    all.insert("copies".into(), records(rows.copies)?);
+    all.insert("lifecycle".into(), records(rows.lifecycle)?);
+    all.insert("relay".into(), records(rows.relay)?);
+    all.insert("faults".into(), records(rows.faults)?);
+    Ok(Value::Object(all))
+}
 
-    /// The text of the file of `table`.
-    fn csv(&self, table: Table) -> String {
-        match table {
-            Table::Latency => to_csv(self.latency),
-            Table::Throughput => to_csv(self.throughput),
-            Table::Cost => to_csv(self.cost),
-            Table::Copies => to_csv(self.copies),
-            Table::Lifecycle => to_csv(self.lifecycle),
-            Table::Relay => to_csv(self.relay),
-            Table::Faults => to_csv(self.faults),
-        }
+/// The text of the file of `table`.
+fn csv_of(rows: &Rows<'_>, table: Table) -> String {
+    match table {
+        Table::Latency => to_csv(rows.latency),
+        Table::Throughput => to_csv(rows.throughput),
+        Table::Cost => to_csv(rows.cost),
+        Table::Copies => to_csv(rows.copies),
+        Table::Lifecycle => to_csv(rows.lifecycle),
+        Table::Relay => to_csv(rows.relay),
+        Table::Faults => to_csv(rows.faults),
     }
+}
 
-    /// The tables that have rows.
-    pub fn tables(&self) -> Vec<Table> {
-        let has_rows = |table: &Table| match table {
-            Table::Latency => !self.latency.is_empty(),
-            Table::Throughput => !self.throughput.is_empty(),
-            Table::Cost => !self.cost.is_empty(),
-            Table::Copies => !self.copies.is_empty(),
-            Table::Lifecycle => !self.lifecycle.is_empty(),
-            Table::Relay => !self.relay.is_empty(),
-            Table::Faults => !self.faults.is_empty(),
-        };
-        Table::ALL.iter().copied().filter(has_rows).collect()
-    }
+/// The tables that have rows in `rows`.
+pub fn tables_of(rows: &Rows<'_>) -> Vec<Table> {
+    let has_rows = |table: &Table| match table {
+        Table::Latency => !rows.latency.is_empty(),
+        Table::Throughput => !rows.throughput.is_empty(),
+        Table::Cost => !rows.cost.is_empty(),
+        Table::Copies => !rows.copies.is_empty(),
+        Table::Lifecycle => !rows.lifecycle.is_empty(),
+        Table::Relay => !rows.relay.is_empty(),
+        Table::Faults => !rows.faults.is_empty(),
+    };
+    Table::ALL.iter().copied().filter(has_rows).collect()
 }
 
 /// Columns of the terminal, as far as lines of text can be read; of a file 100.
@@ -119,10 +115,10 @@ fn row<R: Row>(row: &R) -> anyhow::Result<Value> {
 /// still to be [printed](answer): what else there is to say comes before it.
 pub fn tables(format: Format, table: Option<Table>, rows: &Rows<'_>) -> anyhow::Result<String> {
     match (format, table) {
-        (_, Some(table)) => print(&rows.csv(table))?,
-        (Format::Json, None) => print(&json(&rows.json()?)?)?,
+        (_, Some(table)) => print(&csv_of(rows, table))?,
+        (Format::Json, None) => print(&json(&document(rows)?)?)?,
         (Format::Table | Format::Csv, None) => {
-            let report::Printed { tables, answer } = report::terminal(rows, width());
+            let bench_report::Printed { tables, answer } = bench_report::terminal(rows, width());
             print(&tables)?;
             return Ok(answer);
         }

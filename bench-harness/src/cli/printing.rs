@@ -1,8 +1,8 @@
 //! How `run` and `report` print what they have: tables, one table as CSV, or one JSON document.
 
 use super::Format;
-use crate::cell::named;
 use anyhow::bail;
+use bench_record::named;
 
 named! {
     /// A table of results, which is called as its file is.

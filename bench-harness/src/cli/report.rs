@@ -1,12 +1,10 @@
 //! `ipc-bench report`: rebuilds everything that is made from the CSV files.
 
 use super::{Format, Verdict, folders, output, printing::Printing};
-use crate::{
-    record::write_atomically,
-    registry::Registry,
-    report::{self, Results, blocks},
-};
+use crate::registry::Registry;
 use anyhow::{Context, bail};
+use bench_record::rows::write_atomically;
+use bench_report::{self, Results, blocks};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -31,8 +29,8 @@ pub struct Args {
 pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     let dir = args.dir.clone().unwrap_or_else(|| folders::LATEST.into());
     // What cannot be printed is said before anything is written.
-    let table = args.printing.choose(&Results::read(&dir, &registry.specs())?.rows().tables())?;
-    let (results, written) = report::rebuild(&dir, &registry.specs())?;
+    let table = args.printing.choose(&output::tables_of(&Results::read(&dir, &registry.specs())?.rows()))?;
+    let (results, written) = bench_report::rebuild(&dir, &registry.specs())?;
     if let Some(why) = results.why_nothing() {
         bail!("{}: {why}", dir.display())
     }

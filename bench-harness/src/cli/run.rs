@@ -6,18 +6,15 @@ use super::{
 };
 use crate::{
     beside,
-    cell::{Access, Placement, Workload},
-    interrupt,
     plan::Plan,
-    reference,
     registry::Registry,
-    report::Rows,
     run,
     selection::{Depth, Selection},
-    streams::say,
-    topology::Topology,
 };
 use anyhow::{Context, bail};
+use bench_lab::{interrupt, say, topology::Topology};
+use bench_record::cell::{Access, Placement, Workload};
+use bench_report::{Rows, reference};
 use clap::{
     Parser,
     builder::{PossibleValuesParser, TypedValueParser},

@@ -2,14 +2,13 @@
 
 use super::{Verdict, output};
 use crate::{
-    cell::{Cell, CopyCell, Workload},
-    gate::reading::Stretch,
-    inject::Injection,
-    interrupt, readings,
+    readings,
     registry::{Mechanism, Registry},
-    topology::Topology,
 };
 use anyhow::{Context, anyhow, bail};
+use bench_gate::reading::Stretch;
+use bench_lab::{inject::Injection, interrupt, topology::Topology};
+use bench_record::cell::{Cell, CopyCell, Workload};
 use std::{fmt::Display, str::FromStr, time::Duration};
 
 /// Options of `sample`.

@@ -1,7 +1,7 @@
 //! `ipc-bench completions SHELL` and `ipc-bench man`: what clap makes of the command line's own description.
 
 use super::{Verdict, output};
-use crate::record::Error;
+use bench_record::rows::Error;
 use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;

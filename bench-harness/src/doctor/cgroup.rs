@@ -1,7 +1,7 @@
 //! What the control groups grant this process: processor time, memory, processes (cgroups(7)), of either version.
 
 use super::{Finding, Group, Trials, Verdict, files, limits::LONGEST_FILE, usage::SEGMENT_BYTES};
-use crate::{
+use bench_lab::{
     cgroup::{MEMORY_FILES, Place, bound, held, place, tightest},
     lifecycle::MAPPED,
     oom::KILLED,

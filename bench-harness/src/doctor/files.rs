@@ -1,7 +1,8 @@
 //! The file systems that hold what mechanisms make: `/dev/shm` and the temporary folder.
 
 use super::{Finding, Group, Trials, Verdict, limits};
-use crate::{mounts, report::units::size, sysfs};
+use bench_lab::{mounts, sysfs};
+use bench_report::units::size;
 use ipc_core::{
     Name, Setting,
     objects::{self, SocketAddress},

@@ -2,7 +2,7 @@
 //! costs. Which mechanisms meet a limit is in their [`Spec`](ipc_core::Spec); a limit that only a `Spec` names has a row, too.
 
 use super::{Finding, Group, Trials, Verdict, trials::CUT, usage::Usage};
-use crate::sysfs;
+use bench_lab::sysfs;
 use ipc_core::{Bounds as Met, Family, Setting, Spec};
 use nix::{
     errno::Errno,

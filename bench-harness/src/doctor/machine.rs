@@ -1,7 +1,9 @@
 //! What bends figures: frequency, SMT, clock, hypervisor, mitigations and what else runs.
 
 use super::{Finding, Group, Trials, Verdict, sandbox::version};
-use crate::{clock, host::Host, report::units::Quantity, sysfs};
+use bench_lab::{clock, sysfs};
+use bench_record::host::Host;
+use bench_report::units::Quantity;
 use ipc_core::process::Schedule;
 
 /// One finding for each fact.

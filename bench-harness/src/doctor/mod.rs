@@ -16,7 +16,8 @@ mod usage;
 
 pub use trials::Trials;
 
-use crate::{host::Host, registry::Registry, selection::Selection, topology::Topology};
+use crate::{registry::Registry, selection::Selection};
+use bench_lab::topology::Topology;
 pub(crate) use causes::Blame;
 use ipc_core::objects;
 use serde::Serialize;
@@ -190,7 +191,7 @@ pub fn examine(registry: &'static Registry) -> Vec<Finding> {
 
 /// [`examine`], for the plan that `selection` makes.
 pub fn examine_for(registry: &'static Registry, selection: &Selection) -> Vec<Finding> {
-    let host = Host::gather();
+    let host = crate::built::host();
     let mut findings = Vec::new();
     let topology = Topology::here().unwrap_or_else(|error| {
         let advice = "allow this process a processor: taskset -c, or the container's cpuset";

@@ -1,13 +1,13 @@
 //! The placements: which are here, which are not and why, and how far apart their threads are.
 
 use super::{Finding, Group, Trials, Verdict};
-use crate::{
-    cell::Placement,
+use bench_lab::{
     probe::NEAR_NS,
-    report::units::Quantity,
     sysfs,
     topology::{self, Topology},
 };
+use bench_record::cell::Placement;
+use bench_report::units::Quantity;
 
 /// The processors of this process, and one finding for each placement.
 pub(super) fn placements(trials: &Trials, here: &Topology) -> Vec<Finding> {

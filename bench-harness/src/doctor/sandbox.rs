@@ -1,7 +1,8 @@
 //! What stands between this process and the kernel: container, namespaces, seccomp, Yama.
 
 use super::{Finding, Group, Trials, Verdict, limits};
-use crate::{host::Host, sysfs};
+use bench_lab::sysfs;
+use bench_record::host::Host;
 use ipc_core::Setting;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::{fs, path::Path};

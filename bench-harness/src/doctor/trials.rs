@@ -2,16 +2,18 @@
 
 use super::{Finding, Group, Verdict, limits};
 use crate::{
-    cell::{Access, Pattern, Placement},
-    pair,
     plan::Plan,
     registry::{Mechanism, Registry},
-    report::units::size,
-    sample::{Budget, Job, Sample},
     selection::Selection,
+};
+use bench_lab::{
+    pair,
+    sample::{Budget, Job, Sample},
     topology::{Cpus, Topology},
     worker::PairError,
 };
+use bench_record::cell::{Access, Pattern, Placement};
+use bench_report::units::size;
 use ipc_core::{Error, Spec, Wait};
 use nix::errno::Errno;
 

@@ -1,6 +1,6 @@
 //! How much of a limit is in use, as far as the kernel tells.
 
-use crate::sysfs;
+use bench_lab::sysfs;
 use nix::unistd::{SysconfVar, getuid, sysconf};
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 

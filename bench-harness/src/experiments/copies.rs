@@ -1,13 +1,13 @@
 //! Counts copies: which mechanisms, at which lengths, and the row that comes of what a traced pair shows.
 
-use crate::{
+use crate::registry::{Mechanism, Registry};
+use bench_lab::copies::{
+    Findings, call,
+    rules::{self, Rule},
+};
+use bench_record::{
     cell::{Access, CopyCell},
-    copies::{
-        Findings, call,
-        rules::{self, Rule},
-    },
-    record::{CopiesRow, copies::TOLERANCE},
-    registry::{Mechanism, Registry},
+    rows::{CopiesRow, copies::TOLERANCE},
 };
 
 /// The lengths that are measured unless others are asked for: a page, and sixteen.

@@ -1,24 +1,25 @@
 //! What mechanisms do when a process dies, closes or stops in the middle of a transfer: guaranteed by tests, and measured here
 //! as figures that help to choose.
 //!
-//! A [`Fault`] strikes one process of a pair in a [`Trial`](crate::faults::Trial); the trials of one fault on one mechanism become
+//! A [`Fault`] strikes one process of a pair in a [`Trial`](bench_lab::faults::Trial); the trials of one fault on one mechanism become
 //! a [`FaultRow`].
 
-use crate::{
-    cell::Placement,
-    fault::Fault,
+use crate::registry::{Mechanism, Registry};
+use bench_lab::{
     faults::{Inflict, Outcome, Peer, Trial},
-    host::{Host, rfc3339},
     interrupt,
     progress::Progress,
-    record::{
+    topology::Topology,
+    worker::unstopped,
+};
+use bench_record::{
+    cell::Placement,
+    fault::Fault,
+    host::rfc3339,
+    rows::{
         self, FaultRow,
         folder::{self, Owned},
     },
-    registry::{Mechanism, Registry},
-    report,
-    topology::Topology,
-    worker::unstopped,
 };
 use ipc_core::{Custody, Reliability, Spec, Wait};
 use nix::sys::prctl;
@@ -69,16 +70,17 @@ impl Results {
     /// Writes the rows to `dir`, and where a run lies there its report with these faults, together or not at all.
     ///
     /// # Errors
-    /// [`record::Error`] naming the file. The folder is then as it was.
-    pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, record::Error> {
+    /// [`rows::Error`] naming the file. The folder is then as it was.
+    pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, rows::Error> {
         // Without a run there is no report, so a README.md that lies there is somebody else's.
-        let has_run = record::has_run(dir);
-        folder::replace(dir, if has_run { report::OWNED } else { Owned::NOTHING }, |draft| {
-            record::write(draft, &self.rows)?;
+        let has_run = rows::has_run(dir);
+        folder::replace(dir, if has_run { bench_report::OWNED } else { Owned::NOTHING }, |draft| {
+            rows::write(draft, &self.rows)?;
             if !has_run {
                 return Ok(Vec::new());
             }
-            report::Results { faults: self.rows.clone(), ..report::Results::of_run(dir, &self.specs)? }.write(draft)
+            bench_report::Results { faults: self.rows.clone(), ..bench_report::Results::of_run(dir, &self.specs)? }
+                .write(draft)
         })
     }
 }
@@ -113,7 +115,7 @@ pub fn inflict(registry: &Registry, kills: u32, topology: &Topology, selected: i
     if let Ok(slack) = slack {
         let _ = prctl::set_timerslack(slack.unsigned_abs().into());
     }
-    let (measured, machine) = (rfc3339(started), Host::gather().title());
+    let (measured, machine) = (rfc3339(started), crate::built::host().title());
     let rows = series.iter().map(|s| s.row(measured.clone(), machine.clone())).collect();
     Results { rows, interrupted: interrupt::requested(), specs: registry.specs() }
 }

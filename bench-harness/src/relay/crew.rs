@@ -1,7 +1,7 @@
 //! The processes of one relay: forked for one run, timed from a barrier to the last byte, reaped.
 
 use super::files::Files;
-use crate::{
+use bench_lab::{
     clock,
     copies::{
         counts::{Counts, LineOf},

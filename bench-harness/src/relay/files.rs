@@ -1,7 +1,7 @@
 //! The two files of a relay: made without names, filled, scribbled over before every run, compared after it.
 
 use super::sys;
-use crate::worker::PairError;
+use bench_lab::worker::PairError;
 use ipc_core::{Error, Name, Result};
 use nix::{
     errno::Errno,

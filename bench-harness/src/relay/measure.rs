@@ -1,13 +1,15 @@
 //! All relays, round by round, and the row that comes of each.
 
 use super::{Carried, Crew, FileCopy, Files, Load, Traced, Uncounted, trace_once};
-use crate::{
-    cell::Placement,
+use bench_lab::{
     interrupt, oom,
-    record::RelayRow,
-    stats::{Figure, median},
     topology::{Cpus, Topology},
     worker::{PairError, unstopped},
+};
+use bench_record::{
+    cell::Placement,
+    rows::RelayRow,
+    stats::{Figure, median},
 };
 use ipc_core::Error;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
@@ -44,7 +46,7 @@ impl Plan {
             chunk: 64 << 10,
             runs: 7,
             cpus: BY_CHOICE.into_iter().find_map(|placement| topology.cpus(placement)).flatten(),
-            deadline: crate::pair::DEADLINE,
+            deadline: bench_lab::pair::DEADLINE,
         }
     }
 

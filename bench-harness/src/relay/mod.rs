@@ -3,11 +3,11 @@
 //! This is the example by which textbooks compare mechanisms: a process reads a file and sends it, another receives and
 //! writes it; pipes and queues are said to copy four times on the way, shared memory twice. [`carry_all`] carries one source
 //! by every [`FileCopy`] in turn, over and over, compares every byte afterwards, and makes a
-//! [`RelayRow`](crate::record::RelayRow) of each.
+//! [`RelayRow`](bench_record::rows::RelayRow) of each.
 //!
 //! [`Files`] are the source and the destination, a [`Crew`] is the one or two processes of a relay.
 
-use crate::file_copy::FileCopy;
+use bench_record::file_copy::FileCopy;
 
 mod crew;
 mod files;

@@ -5,16 +5,16 @@ use super::{
     FileCopy, Files, Plan,
     crew::{Crew, Load},
 };
-use crate::{
+use bench_lab::{
     copies::{
         call,
         counts::{Counts, LineOf},
         rules::Place,
         trace::{self, Changed, Tracee, Untraced},
     },
-    record::RelayRow,
     worker::PairError,
 };
+use bench_record::rows::RelayRow;
 use ipc_core::{Error, shared::SharedPage};
 use nix::sys::sendfile::sendfile;
 use std::{

@@ -2,14 +2,10 @@
 //! past the ledger, which the comparison must find.
 
 use super::careless::{Astray, Bounce, Call, Careless, Detour, Heap, Memcpy, Odd, Straight, Wander};
-use bench_harness::{
-    Mechanism, STANDARD,
-    cell::Access,
-    cell::CopyCell,
-    copies::trace::{Tracee, trace},
-    gate::exact::{Evidence, ExactReading, Quantity, SIZES, compare},
-    readings::count,
-};
+use bench_gate::exact::{Evidence, ExactReading, Quantity, SIZES, compare};
+use bench_harness::{Mechanism, STANDARD, readings::count};
+use bench_lab::copies::trace::{Tracee, trace};
+use bench_record::cell::{Access, CopyCell};
 use ipc_conformance::Verdict;
 use ipc_core::{Channel, InPlace};
 use ipc_pipe::Pipe;

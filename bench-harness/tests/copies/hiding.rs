@@ -5,7 +5,9 @@ use super::{
     row_of,
     sys::{self, Mapped, Semaphores},
 };
-use bench_harness::{Mechanism, cell::Access, copies::SHORTEST, experiments::copies::SIZES, record::CopiesRow};
+use bench_harness::{Mechanism, experiments::copies::SIZES};
+use bench_lab::copies::SHORTEST;
+use bench_record::{cell::Access, rows::CopiesRow};
 use ipc_conformance::Verdict;
 use ipc_core::{Channel, Endpoint, Options, Result, Spec, pages::sealed_memfd, process};
 use ipc_pipe::Pipe;

@@ -3,13 +3,14 @@
 use super::{row_of, sys};
 use bench_harness::{
     STANDARD,
-    cell::Access,
-    copies::trace::{Instead, with_stand_in},
     experiments::copies::SIZES,
-    file_copy::FileCopy,
     relay::{Plan, carry_all},
+};
+use bench_lab::{
+    copies::trace::{Instead, with_stand_in},
     topology::Topology,
 };
+use bench_record::{cell::Access, file_copy::FileCopy};
 use ipc_conformance::Verdict;
 use nix::{
     sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev},

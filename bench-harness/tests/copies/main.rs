@@ -12,16 +12,20 @@ mod tracing;
 
 use bench_harness::{
     Mechanism, STANDARD,
-    cell::Access,
+    experiments::copies::{SIZES, measure, measure_by},
+};
+use bench_lab::{
     copies::{
         self, Findings, Unmeasured,
         rules::{self, End, Length, Place, Rule},
         trace::Untraced,
         watch::{Accesses, Unwatched},
     },
-    experiments::copies::{SIZES, measure, measure_by},
-    record::{CopiesRow, Row as _},
     workload::courier::Copying,
+};
+use bench_record::{
+    cell::Access,
+    rows::{CopiesRow, Row as _},
 };
 use careless::{Astray, ByHand, Careless, Lying, Memcpy, Piecewise};
 use ipc_conformance::{Suite, Verdict, run_all, surroundings::countable};

@@ -1,11 +1,14 @@
 //! The tracer on its own: what it counts, what it passes on, and that it always comes to an end.
 
-use bench_harness::copies::{
+use bench_harness::{
+    STANDARD,
+    experiments::copies::{SIZES, measure},
+};
+use bench_lab::copies::{
     self,
     trace::{Tracee, Untraced, begin, end, trace},
 };
-use bench_harness::experiments::copies::{SIZES, measure};
-use bench_harness::{STANDARD, cell::Access};
+use bench_record::cell::Access;
 use ipc_conformance::Verdict;
 use ipc_core::process::Exit;
 use nix::{

@@ -5,13 +5,13 @@ use super::{
     group::Group,
     words,
 };
-use bench_harness::{
-    cell::Pattern,
+use bench_lab::{
     pair,
     sample::{Budget, Job, Sample},
     worker::PairError,
     workload::courier::Copying,
 };
+use bench_record::cell::Pattern;
 use ipc_conformance::{Suite, Verdict, surroundings::schedule};
 use ipc_core::{
     Channel, Endpoint, Error, Options, Result, Spec, Wait,

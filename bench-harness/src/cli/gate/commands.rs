@@ -1,14 +1,12 @@
 //! `ipc-bench gate --base-command CMD --head-command CMD`: compares any two commands that print figures.
 
-use crate::{
-    gate::{
-        adapters::Format,
-        commands::{self, Comparison},
-        report::Report,
-    },
-    interrupt,
-};
 use anyhow::{anyhow, bail};
+use bench_gate::{
+    adapters::Format,
+    commands::{self, Comparison},
+    report::Report,
+};
+use bench_lab::interrupt;
 use std::time::Duration;
 
 /// Options of `gate` for commands.

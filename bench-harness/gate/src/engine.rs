@@ -1,0 +1,221 @@
+//! One run of the gate: every subject screened in turns, what looks slower measured again, counts compared, a verdict.
+
+use super::{
+    judge::Rules,
+    report::{CellReport, Control, Report, Side},
+    rounds::Couple,
+    source::{Call, Fault, Measured, Source},
+    subject::{Purpose, Subject, is_worthwhile},
+    verdict::{Terms, choose, failed, judge, judge_control, keep_quietest, report, verdict},
+    wording,
+};
+use bench_lab::{interrupt, progress::Progress};
+use bench_record::host::rfc3339;
+use std::time::{Instant, SystemTime};
+
+/// What a run starts from.
+pub(super) struct Setup {
+    /// What is measured. Subjects of one task stand beside each other.
+    pub(super) subjects: Vec<Subject>,
+    /// What one side has not got.
+    pub(super) lacking: Vec<CellReport>,
+    /// Base and head.
+    pub(super) sides: [Side; 2],
+    /// By which rules it is judged.
+    pub(super) rules: Rules,
+    /// The plan's name.
+    pub(super) plan: String,
+    /// The change that a control must find, and that a subject must exclude to be judged, in percent.
+    pub(super) resolved_percent: f64,
+    /// What the report says beside its findings.
+    pub(super) notes: Vec<String>,
+    /// The seed of every random choice.
+    pub(super) seed: u64,
+}
+
+/// How many couples a round may take: some are disturbed, some meet at two distances.
+const TRIES: u32 = 3;
+
+struct Run<'a> {
+    source: &'a dyn Source,
+    rules: Rules,
+    random: fastrand::Rng,
+}
+
+/// Compares.
+///
+/// # Errors
+/// What makes a verdict impossible, as the source says it.
+pub(super) fn compare(source: &dyn Source, setup: Setup) -> Result<Report, String> {
+    let (started, clock) = (SystemTime::now(), Instant::now());
+    let Setup { mut subjects, lacking, sides, rules, plan, resolved_percent, notes, seed } = setup;
+    let mut run = Run { source, rules, random: fastrand::Rng::with_seed(seed) };
+    run.screen(&mut subjects)?;
+    let mut exact = Vec::new();
+    if is_worthwhile(&subjects) {
+        run.confirm(&mut subjects)?;
+        let works = |name: &str| !subjects.iter().any(|subject| subject.name == name && subject.is_broken());
+        exact = source.count(&works, &mut run.random);
+    } else {
+        // They have not had their rounds.
+        subjects.retain(|subject| subject.purpose == Purpose::Comparison);
+    }
+
+    let (compared, controls): (Vec<Subject>, Vec<Subject>) =
+        subjects.into_iter().partition(|subject| subject.purpose == Purpose::Comparison);
+    let mut cells: Vec<CellReport> = judge(&compared, &rules).iter().map(|line| report(line, &rules)).collect();
+    cells.extend(lacking);
+    let controls: Vec<Control> = controls.iter().filter_map(|control| judge_control(control, &rules)).collect();
+    let [mut base, mut head] = sides;
+    let terms = Terms::of(&base, resolved_percent);
+    let failed_controls = if is_worthwhile(&compared) { failed(&controls, &terms) } else { Vec::new() };
+    for (side, index) in [(&mut base, 0), (&mut head, 1)] {
+        side.pairs = compared.iter().map(|subject| subject.yielded[index]).sum();
+    }
+    let (outcome, mut reasons) = verdict(&compared, &cells, failed_controls, &exact, &terms);
+    // Beside a verdict nobody sees what failed now and then; a cell without one tells itself.
+    let judged = |name: &str| cells.iter().any(|report| report.cell == name && wording::unjudged(report).is_none());
+    let troubled = compared.iter().filter(|subject| judged(&subject.name));
+    reasons.extend(troubled.filter_map(|subject| Some(format!("{}: {}", subject.name, subject.trouble()?))));
+    reasons.extend(notes);
+    Ok(Report {
+        outcome,
+        reasons,
+        base,
+        head,
+        plan,
+        seed,
+        started: rfc3339(started),
+        duration_s: clock.elapsed().as_secs_f64(),
+        cells,
+        controls,
+        exact,
+    })
+}
+
+/// The tasks of `subjects`: what one run measures together.
+fn tasks(subjects: &mut [Subject]) -> Vec<&mut [Subject]> {
+    subjects.chunk_by_mut(|one, next| one.task == next.task).collect()
+}
+
+fn fresh_rounds(task: &[Subject]) -> u32 {
+    task.iter().map(Subject::fresh_rounds).max().unwrap_or(0)
+}
+
+impl Run<'_> {
+    /// The first stage: the same number of rounds of every task, all tasks in each pass.
+    fn screen(&mut self, subjects: &mut Vec<Subject>) -> Result<(), String> {
+        let rules = self.rules;
+        let passes = rules.screen_rounds;
+        let mut progress = Progress::new(u64::from(passes) * tasks(subjects).len() as u64, "rounds");
+        'passes: for _ in 0..passes {
+            let mut tasks = tasks(subjects);
+            for index in self.shuffled(tasks.len()) {
+                if interrupt::requested() {
+                    break 'passes;
+                }
+                progress.begin(&tasks[index][0].name);
+                self.round(tasks[index])?;
+                progress.advance(1);
+            }
+            if !is_worthwhile(subjects) {
+                break;
+            }
+        }
+        progress.finish();
+        for subject in subjects.iter_mut() {
+            subject.screened = subject.rounds.len();
+        }
+        if interrupt::requested() {
+            return Ok(());
+        }
+        keep_quietest(subjects);
+        // Controls by themselves, as they are judged.
+        let (mut compared, controls): (Vec<&mut Subject>, Vec<&mut Subject>) =
+            subjects.iter_mut().partition(|subject| subject.purpose == Purpose::Comparison);
+        choose(&mut compared, &rules);
+        controls.into_iter().for_each(|control| choose(&mut [control], &rules));
+        Ok(())
+    }
+
+    /// The second stage: fresh rounds of what looks slower.
+    fn confirm(&mut self, subjects: &mut [Subject]) -> Result<(), String> {
+        let mut tasks = tasks(subjects);
+        let fresh: Vec<u32> = tasks.iter().map(|task| fresh_rounds(task)).collect();
+        let mut progress = Progress::new(fresh.iter().copied().map(u64::from).sum(), "rounds to confirm");
+        for pass in 0..fresh.iter().copied().max().unwrap_or(0) {
+            for index in self.shuffled(tasks.len()) {
+                if interrupt::requested() {
+                    progress.finish();
+                    return Ok(());
+                }
+                if fresh[index] > pass {
+                    progress.begin(&tasks[index][0].name);
+                    self.round(tasks[index])?;
+                    progress.advance(1);
+                }
+            }
+        }
+        progress.finish();
+        Ok(())
+    }
+
+    /// One round: couples until one is sound, or there were too many that are not.
+    fn round(&mut self, task: &mut [Subject]) -> Result<(), String> {
+        let builds = self.builds(task);
+        for _ in 0..TRIES {
+            if task.iter().all(Subject::is_hopeless) || interrupt::requested() {
+                return Ok(());
+            }
+            let couples = self.couple(task, builds)?.filter(|couples| couples.iter().all(Couple::is_sound));
+            if let Some(couples) = couples {
+                for (subject, couple) in task.iter_mut().zip(&couples) {
+                    subject.rounds.add(couple, builds);
+                }
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// One run of each side in random order; `None` where one failed.
+    fn couple(&mut self, task: &mut [Subject], builds: [usize; 2]) -> Result<Option<Vec<Couple>>, String> {
+        let head_first = self.random.bool();
+        let mut sides: [Option<Vec<Measured>>; 2] = [None, None];
+        for side in if head_first { [1, 0] } else { [0, 1] } {
+            task.iter_mut().for_each(|subject| subject.rounds.pairs += 1);
+            let measured = self.source.measure(&Call { subjects: task, side, build: builds[side] });
+            // Stopping is no fault of the subject.
+            if interrupt::requested() {
+                return Ok(None);
+            }
+            match measured {
+                Ok(measured) => {
+                    task.iter_mut().zip(&measured).for_each(|(subject, one)| subject.yields(side, one.disturbed));
+                    sides[side] = Some(measured);
+                }
+                Err(Fault::Once { why, wrong_payload }) => {
+                    task.iter_mut().for_each(|subject| subject.fails(side, &why, wrong_payload));
+                }
+                Err(Fault::Fatal(why)) => return Err(why),
+            }
+        }
+        let [Some(base), Some(head)] = sides else { return Ok(None) };
+        Ok(Some(base.into_iter().zip(head).map(|(base, head)| Couple { sides: [base, head] }).collect()))
+    }
+
+    fn builds(&mut self, task: &[Subject]) -> [usize; 2] {
+        let [base, head] = self.source.builds();
+        let base = self.random.usize(..base);
+        match task[0].purpose {
+            Purpose::Control(_) => [base, base],
+            Purpose::Comparison => [base, self.random.usize(..head)],
+        }
+    }
+
+    fn shuffled(&mut self, len: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..len).collect();
+        self.random.shuffle(&mut order);
+        order
+    }
+}

@@ -1,0 +1,293 @@
+//! The rounds of one subject: base and head measured beside each other, and what that adds up to.
+
+use super::{
+    report::{Figures, Metric, Unit},
+    source::Measured,
+    stats::spread,
+};
+use bench_record::{
+    packed::{Packed, histogram},
+    rows::Proximity,
+    stats::{Figure, median},
+};
+use statrs::distribution::{ChiSquared, ContinuousCDF};
+use std::f64::consts::FRAC_PI_2;
+
+/// One run of each side, right after each other, in one proximity class.
+#[derive(Clone, Debug)]
+pub struct Couple {
+    /// Base and head.
+    pub sides: [Measured; 2],
+}
+
+impl Couple {
+    /// Whether both say something, and about the same distance.
+    pub fn is_sound(&self) -> bool {
+        let [base, head] = &self.sides;
+        !base.disturbed && !head.disturbed && base.proximity == head.proximity
+    }
+
+    /// The distance class.
+    pub fn proximity(&self) -> Option<Proximity> {
+        self.sides[0].proximity
+    }
+}
+
+/// What one side showed in one round.
+#[derive(Clone, Copy, Debug, Default)]
+struct Values {
+    /// Nanoseconds a round trip or a message, or the cost that a command printed.
+    typical: f64,
+    p99_ns: Option<f64>,
+    p999_ns: Option<f64>,
+}
+
+/// The rounds of one subject so far.
+#[derive(Default)]
+pub struct Rounds {
+    values: [Vec<Values>; 2],
+    /// Which build of either side each round used.
+    builds: Vec<[usize; 2]>,
+    classes: Vec<Option<Proximity>>,
+    max_ns: [f64; 2],
+    /// Histograms that are not merged yet, the merged one first.
+    histograms: [Vec<Packed>; 2],
+    /// Runs of both sides, those of no use included.
+    pub pairs: u32,
+}
+
+/// Packed histograms are merged when this many have come together: unpacking takes longer than a round trip.
+const MERGE: usize = 64;
+
+impl Rounds {
+    /// Takes a round: a sound couple, of these builds.
+    pub fn add(&mut self, couple: &Couple, builds: [usize; 2]) {
+        // Where a stamp weighs, both sides without: one with and one without would differ by it.
+        let both = couple.sides.iter().all(|measured| measured.unstamped.is_some());
+        for (side, measured) in couple.sides.iter().enumerate() {
+            let typical = measured.unstamped.filter(|_| both).unwrap_or(measured.typical);
+            self.values[side].push(Values { typical, p99_ns: measured.p99_ns, p999_ns: measured.p999_ns });
+            self.max_ns[side] = self.max_ns[side].max(measured.max_ns.unwrap_or(0.0));
+            self.histograms[side].extend(measured.histogram.clone());
+            if self.histograms[side].len() >= MERGE {
+                self.histograms[side] = merged(&self.histograms[side]).into_iter().collect();
+            }
+        }
+        self.builds.push(builds);
+        self.classes.push(couple.proximity());
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.builds.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.builds.is_empty()
+    }
+
+    /// ln(head/base) of each round from number `from` on.
+    pub fn differences(&self, metric: Metric, from: usize) -> Vec<f64> {
+        let [base, head] = &self.values;
+        let of = |values: &Values| match metric {
+            Metric::P50 | Metric::Rate | Metric::Value => Some(values.typical),
+            Metric::P99 => values.p99_ns,
+        };
+        base.iter().zip(head).skip(from).filter_map(|(base, head)| Some((of(head)? / of(base)?).ln())).collect()
+    }
+
+    /// The base's median: nanoseconds a round trip or a message, or the cost that a command printed.
+    pub fn base_cost(&self) -> Option<f64> {
+        median(&mut self.values[0].iter().map(|values| values.typical).collect::<Vec<_>>())
+    }
+
+    /// The class that most rounds belong to.
+    pub fn proximity(&self) -> Option<Proximity> {
+        let near = self.classes.iter().filter(|&&class| class == Some(Proximity::Near)).count();
+        let far = self.classes.iter().filter(|&&class| class == Some(Proximity::Far)).count();
+        match (near, far) {
+            (0, 0) => None,
+            (near, far) if near >= far => Some(Proximity::Near),
+            _ => Some(Proximity::Far),
+        }
+    }
+
+    /// How far builds of one side lie apart whose sections have another order: a standard deviation of logarithms.
+    ///
+    /// The variance of the builds' medians, less what the rounds' own scatter puts into it; 0 with one build a side, and where
+    /// that scatter explains all (χ², 5 %).
+    pub fn layout_spread(&self) -> f64 {
+        let differences = self.differences(Metric::P50, 0);
+        let of_side = |side: usize| {
+            let builds = self.builds.iter().map(|builds| builds[side]).max().map_or(0, |most| most + 1);
+            let groups = (0..builds).map(|build| {
+                let of_build = self.builds.iter().zip(&differences).filter(move |(builds, _)| builds[side] == build);
+                of_build.map(|(_, &difference)| difference).collect::<Vec<f64>>()
+            });
+            Apart::of(&groups.collect::<Vec<_>>())
+        };
+        let [mut squares, mut freedom, mut explained] = [0.0; 3];
+        for apart in [0, 1].into_iter().filter_map(of_side) {
+            squares += apart.squares;
+            freedom += apart.freedom;
+            explained += apart.freedom * apart.explained;
+        }
+        let Ok(chance) = ChiSquared::new(freedom) else { return 0.0 };
+        let (between, explained) = (squares / freedom, explained / freedom);
+        if squares > explained * chance.inverse_cdf(0.95) { (between - explained).sqrt() } else { 0.0 }
+    }
+
+    /// The figures of base (0) or head (1) of a subject whose own metric is `metric`, in `unit`.
+    pub fn figures(&self, metric: Metric, unit: Option<&Unit>, side: usize) -> Figures {
+        let values = &self.values[side];
+        let over = |of: fn(&Values) -> Option<f64>| median(&mut values.iter().filter_map(of).collect::<Vec<_>>());
+        let typical = Figure::of(&values.iter().map(|values| values.typical).collect::<Vec<_>>());
+        if let (Metric::Value, Some(unit)) = (metric, unit) {
+            return unit.figures(typical);
+        }
+        if metric == Metric::Rate {
+            let rate = |ns: f64| 1e9 / ns;
+            return Figures {
+                msgs_per_s: typical.map(|figure| rate(figure.value)),
+                msgs_per_s_lo: typical.and_then(|figure| figure.hi).map(rate),
+                msgs_per_s_hi: typical.and_then(|figure| figure.lo).map(rate),
+                ..Figures::default()
+            };
+        }
+        Figures {
+            p50_ns: typical.map(|figure| figure.value),
+            p50_lo_ns: typical.and_then(|figure| figure.lo),
+            p50_hi_ns: typical.and_then(|figure| figure.hi),
+            p99_ns: over(|values| values.p99_ns),
+            p999_ns: over(|values| values.p999_ns),
+            max_ns: (self.max_ns[side] > 0.0).then_some(self.max_ns[side]),
+            histogram: merged(&self.histograms[side]),
+            ..Figures::default()
+        }
+    }
+}
+
+/// How far the medians of groups lie apart.
+struct Apart {
+    /// Squared distances of the medians from their mean, together.
+    squares: f64,
+    /// One less than there are groups.
+    freedom: f64,
+    /// The variance of a median that the scatter within the groups explains.
+    explained: f64,
+}
+
+impl Apart {
+    /// `None` with fewer than two groups of three.
+    fn of(groups: &[Vec<f64>]) -> Option<Self> {
+        let groups: Vec<&Vec<f64>> = groups.iter().filter(|group| group.len() >= 3).collect();
+        if groups.len() < 2 {
+            return None;
+        }
+        let count = groups.len() as f64;
+        let medians: Vec<f64> = groups.iter().filter_map(|group| median(&mut group.to_vec())).collect();
+        let mean = medians.iter().sum::<f64>() / count;
+        // The variance of a median of n normal values is π/2 times that of their mean.
+        let explained = groups.iter().map(|group| FRAC_PI_2 * spread(group).powi(2) / group.len() as f64);
+        Some(Self {
+            squares: medians.iter().map(|median| (median - mean).powi(2)).sum(),
+            freedom: count - 1.0,
+            explained: explained.sum::<f64>() / count,
+        })
+    }
+}
+
+fn merged(histograms: &[Packed]) -> Option<Packed> {
+    let mut all = histogram();
+    for packed in histograms {
+        all.add(packed.unpack()).ok()?;
+    }
+    (!all.is_empty()).then(|| Packed::of(&all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(p50_ns: f64, proximity: Option<Proximity>) -> Measured {
+        let mut histogram = histogram();
+        histogram.record(p50_ns as u64).unwrap();
+        Measured {
+            typical: p50_ns,
+            p99_ns: Some(2.0 * p50_ns),
+            max_ns: Some(9.0 * p50_ns),
+            histogram: Some(Packed::of(&histogram)),
+            proximity,
+            ..Measured::default()
+        }
+    }
+
+    fn couple(base: f64, head: f64) -> Couple {
+        Couple { sides: [measured(base, None), measured(head, None)] }
+    }
+
+    #[test]
+    fn a_round_is_a_couple() {
+        let mut rounds = Rounds::default();
+        for (base, head) in [(100.0, 110.0), (1.0, 900.0), (200.0, 1.0)] {
+            rounds.add(&couple(base, head), [0, 0]);
+        }
+        assert_eq!(rounds.differences(Metric::P50, 0)[0], (110.0_f64 / 100.0).ln());
+        assert_eq!(rounds.differences(Metric::P99, 0)[0], (220.0_f64 / 200.0).ln());
+        assert_eq!(rounds.differences(Metric::P50, 1).len(), 2);
+        let head = rounds.figures(Metric::P50, None, 1);
+        assert_eq!((head.p50_ns, head.max_ns), (Some(110.0), Some(8100.0)));
+        assert_eq!(head.histogram.unwrap().unpack().len(), 3);
+    }
+
+    /// Near the length from which on stamps weigh, only one of two pairs may have found that they do.
+    #[test]
+    fn both_sides_are_taken_with_stamps_or_both_without() {
+        let mut both = couple(480.0, 480.0);
+        both.sides.iter_mut().for_each(|measured| measured.unstamped = Some(450.0));
+        let mut one = both.clone();
+        one.sides[1].unstamped = None;
+        let mut rounds = Rounds::default();
+        rounds.add(&both, [0, 0]);
+        rounds.add(&one, [0, 0]);
+        assert_eq!(rounds.differences(Metric::P50, 0), [0.0, 0.0]);
+        assert_eq!([rounds.values[0][0].typical, rounds.values[0][1].typical], [450.0, 480.0]);
+    }
+
+    #[test]
+    fn merging_on_the_way_loses_nothing() {
+        let mut rounds = Rounds::default();
+        for _ in 0..2 * MERGE {
+            rounds.add(&couple(100.0, 110.0), [0, 0]);
+        }
+        assert_eq!(rounds.figures(Metric::P50, None, 0).histogram.unwrap().unpack().len(), 2 * MERGE as u64);
+    }
+
+    #[test]
+    fn couples_of_two_distances_say_nothing() {
+        let of = |base, head| Couple { sides: [measured(1.0, Some(base)), measured(1.0, Some(head))] };
+        assert!(of(Proximity::Near, Proximity::Near).is_sound());
+        assert!(!of(Proximity::Near, Proximity::Far).is_sound());
+        let mut moved = of(Proximity::Far, Proximity::Far);
+        moved.sides[1].disturbed = true;
+        assert!(!moved.is_sound());
+    }
+
+    /// Builds that differ by what scatter within explains have no spread; those that lie 6 % apart have about that.
+    #[test]
+    fn layouts_spread_beyond_scatter() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let mut rounds_of = |apart: f64| {
+            let mut rounds = Rounds::default();
+            for round in 0..60 {
+                let build = round % 3;
+                let head = 100.0 * (1.0 + 0.02 * (random.f64() - 0.5)) * (1.0 + apart * build as f64);
+                rounds.add(&couple(100.0, head), [0, build]);
+            }
+            rounds.layout_spread()
+        };
+        assert_eq!(rounds_of(0.0), 0.0);
+        assert!((0.04..0.08).contains(&rounds_of(0.06)));
+    }
+}

@@ -1,0 +1,134 @@
+//! The unit of a figure that a command prints: its name, and whether more of it is better.
+
+use super::report::Figures;
+use bench_record::stats::Figure;
+use bench_report::units::Quantity;
+use serde::{Deserialize, Serialize};
+
+/// The unit of a figure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Unit {
+    /// As it is written behind a number: `ns`, `MB/s`.
+    pub name: String,
+    /// Whether a larger figure is the better one.
+    pub higher_is_better: bool,
+}
+
+/// Units of time, in nanoseconds.
+const TIMES: [(&str, f64); 9] = [
+    ("ns", 1.0),
+    ("us", 1e3),
+    ("µs", 1e3),
+    ("μs", 1e3),
+    ("ms", 1e6),
+    ("s", 1e9),
+    ("sec", 1e9),
+    ("seconds", 1e9),
+    ("min", 6e10),
+];
+/// Rates that are written without "per".
+const RATES: [&str; 12] = ["bps", "kbps", "mbps", "gbps", "fps", "flops", "hz", "iops", "ops", "qps", "rps", "tps"];
+/// The ends of units that are rates.
+const PER_TIME: [&str; 5] = ["/s", "/sec", "/second", "/min", "/ms"];
+/// Digits of a figure whose unit has no larger one.
+const DIGITS: i32 = 4;
+
+impl Unit {
+    /// The unit called `name`. More is better where the name is that of a rate, such as `MB/s`, `ops` or `requests/sec`.
+    pub fn named(name: &str) -> Self {
+        let lower = name.to_ascii_lowercase();
+        let is_rate = PER_TIME.iter().any(|end| lower.ends_with(end)) || RATES.contains(&lower.as_str());
+        Self { name: name.to_owned(), higher_is_better: is_rate }
+    }
+
+    /// Whether `name` is another spelling of this unit.
+    pub fn is(&self, name: &str) -> bool {
+        let micro = |text: &str| text.replace(['µ', 'μ'], "u");
+        micro(&self.name) == micro(name)
+    }
+
+    /// What a figure costs: it grows as the figure gets worse.
+    pub fn cost(&self, value: f64) -> f64 {
+        if self.higher_is_better { 1.0 / value } else { value }
+    }
+
+    /// The figures of a side whose costs come to `cost`.
+    pub(super) fn figures(&self, cost: Option<Figure>) -> Figures {
+        // Its own inverse. The lower end of a cost is the upper end of what is better when it is more.
+        let value = |cost: f64| self.cost(cost);
+        let ends = |figure: Figure| {
+            let (lo, hi) = (figure.lo.map(value), figure.hi.map(value));
+            if self.higher_is_better { (hi, lo) } else { (lo, hi) }
+        };
+        let (value_lo, value_hi) = cost.map_or((None, None), ends);
+        Figures { value: cost.map(|figure| value(figure.value)), value_lo, value_hi, ..Figures::default() }
+    }
+
+    /// How many nanoseconds one of it is, where it is a unit of time.
+    pub fn nanoseconds(&self) -> Option<f64> {
+        TIMES.iter().find(|(name, _)| *name == self.name).map(|(_, ns)| *ns)
+    }
+
+    /// A figure with its unit. Times take the unit that suits them.
+    pub fn format_side(&self, value: f64) -> String {
+        match self.nanoseconds() {
+            Some(ns) => Quantity::Time.format_side(value * ns),
+            None => format!("{} {}", digits(value), self.name),
+        }
+    }
+
+    /// Two figures with their unit, such as `5.21 → 5.67 µs`.
+    pub fn format_step(&self, base: f64, head: f64) -> String {
+        match self.nanoseconds() {
+            Some(ns) => Quantity::Time.format_step(base * ns, head * ns),
+            None => format!("{} → {} {}", digits(base), digits(head), self.name),
+        }
+    }
+}
+
+/// `value` to four digits, without an exponent between a millionth and a million millions.
+fn digits(value: f64) -> String {
+    if value == 0.0 || !(1e-6..1e12).contains(&value.abs()) {
+        return format!("{value:.*e}", DIGITS as usize - 1);
+    }
+    let after = (DIGITS - 1 - value.abs().log10().floor() as i32).max(0) as usize;
+    format!("{value:.after$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_better_when_they_are_higher() {
+        for name in ["MB/s", "req/sec", "ops", "Gbps", "FPS", "messages/s", "iops"] {
+            assert!(Unit::named(name).higher_is_better, "{name}");
+        }
+        for name in ["ns", "ms", "s", "bytes", "cycles", "cps-ish", "steps", "ns/iter"] {
+            assert!(!Unit::named(name).higher_is_better, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_rate_becomes_a_cost_and_back() {
+        let unit = Unit::named("MB/s");
+        let cost = Figure { value: unit.cost(200.0), lo: Some(unit.cost(210.0)), hi: Some(unit.cost(190.0)) };
+        let figures = unit.figures(Some(cost));
+        let close = |found: Option<f64>, wanted: f64| (found.unwrap() - wanted).abs() < 1e-9;
+        assert!(close(figures.value, 200.0) && close(figures.value_lo, 190.0) && close(figures.value_hi, 210.0));
+    }
+
+    #[test]
+    fn figures_are_short() {
+        assert_eq!(Unit::named("ms").format_step(5.213, 5.671), "5.21 → 5.67 ms");
+        assert_eq!(Unit::named("us").format_side(4200.0), "4.20 ms");
+        assert_eq!(Unit::named("cycles").format_step(123456.7, 99.0), "123457 → 99.00 cycles");
+        assert_eq!(Unit::named("MB/s").format_side(0.001234), "0.001234 MB/s");
+        assert_eq!(Unit::named("widgets").format_side(3e15), "3.000e15 widgets");
+    }
+
+    #[test]
+    fn micro_has_three_spellings() {
+        assert!(Unit::named("us").is("µs") && Unit::named("µs").is("μs") && !Unit::named("us").is("ms"));
+    }
+}

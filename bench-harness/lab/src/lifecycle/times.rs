@@ -1,0 +1,145 @@
+//! How long the steps of a channel's life take.
+
+use super::{
+    TRIALS,
+    child::{in_child, words},
+};
+use crate::{clock::now_ns, topology::Cpus};
+use bench_record::stats::median;
+use ipc_core::{
+    Channel, Endpoint, Framing, Name, Options, Rendezvous,
+    process::{Watched, pin},
+    shared::{Barrier, SharedPage},
+};
+use std::{
+    hint::black_box,
+    sync::atomic::Ordering,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// The longest that one trial may take.
+const TRIAL: Duration = Duration::from_secs(5);
+/// Length of the first message, in bytes.
+const MESSAGE: usize = 64;
+/// Long enough for the receiver to be asleep in its call.
+const SETTLE: Duration = Duration::from_millis(1);
+
+/// Lines of the shared page: the barrier, when each side began, and when it had what it waited for.
+const SIDES: [usize; 2] = [0, 1];
+const BEGAN: [usize; 2] = [2, 3];
+const AT: [usize; 2] = [4, 5];
+
+/// Making a channel, and closing both of its ends, which nobody has used. One channel is made before, so that what a process
+/// needs only once is there.
+pub fn ends<C: Channel>(cpus: Cpus) -> Result<[f64; 2], String> {
+    in_child(|| {
+        pin_to(cpus, 0)?;
+        let mut times = [const { Vec::new() }; 2];
+        drop(C::pair(&Options::default()).map_err(words)?);
+        for _ in 0..TRIALS {
+            let start = Instant::now();
+            let ends = black_box(C::pair(&Options::default()).map_err(words)?);
+            let made = Instant::now();
+            drop(ends);
+            for (times, took) in times.iter_mut().zip([made - start, made.elapsed()]) {
+                times.push(took.as_nanos() as f64);
+            }
+        }
+        Ok(times.map(|mut times| median(&mut times).expect("there are trials")))
+    })
+}
+
+/// From the `send` of a first message to its arrival. Both processes are new, each has one end and has not used it before,
+/// and the receiver is asleep in `recv`: so page faults on both sides and a wake-up are in it, and
+/// what an end starts with its first call, as the [`Watch`](ipc_core::watch::Watch) of a queue's sender.
+pub fn first_message<C: Channel>(cpus: Cpus) -> Result<f64, String> {
+    in_child(|| median_of(|| first_message_of::<C>(cpus)))
+}
+
+fn first_message_of<C: Channel>(cpus: Cpus) -> Result<f64, String> {
+    let page = SharedPage::new().map_err(words)?;
+    // Closed here only when both have ended: what neither could remove goes with it.
+    let mut ends = Some(C::pair(&Options::default()).map_err(words)?);
+    let sender = Watched::start(TRIAL, || {
+        let (mut end, other) = ends.take().ok_or("the ends were taken")?;
+        drop(other);
+        let barrier = enter(&page, cpus, 0)?;
+        sleep(SETTLE);
+        page[AT[0]].word.store(now_ns(), Ordering::Release);
+        end.send(&[1; MESSAGE]).map_err(words)?;
+        // Closed only when the message has arrived.
+        barrier.meet().map_err(words)
+    })?;
+    let receiver = Watched::start(TRIAL, || {
+        let (other, mut end) = ends.take().ok_or("the ends were taken")?;
+        drop(other);
+        let room = if C::SPEC.framing == Framing::Stream { MESSAGE } else { end.max_message() };
+        let mut buffer = vec![0; room];
+        let barrier = enter(&page, cpus, 1)?;
+        let len = end.recv(&mut buffer).map_err(words)?;
+        page[AT[1]].word.store(now_ns(), Ordering::Release);
+        if buffer[..len] != [1; MESSAGE] {
+            return Err(format!("{len} bytes came, or others than were sent"));
+        }
+        barrier.meet().map_err(words)
+    })?;
+    both([("sender", sender), ("receiver", receiver)])?;
+    let [sent, arrived] = AT.map(|line| page[line].word.load(Ordering::Acquire));
+    Ok(arrived.saturating_sub(sent) as f64)
+}
+
+/// From the moment when one process binds and another connects, both at once and with nothing in common but the name, until both
+/// have their end. A connector that comes first looks for the name once a millisecond.
+pub fn connect<C: Rendezvous>(cpus: Cpus) -> Result<f64, String> {
+    in_child(|| median_of(|| connect_of::<C>(cpus)))
+}
+
+fn connect_of<C: Rendezvous>(cpus: Cpus) -> Result<f64, String> {
+    let page = SharedPage::new().map_err(words)?;
+    let (name, options) = (Name::unique(), Options { timeout: Some(TRIAL), ..Options::default() });
+    let start = |side: usize, meet: fn(&Name, &Options) -> ipc_core::Result<C::Endpoint>| {
+        Watched::start(TRIAL, || {
+            let barrier = enter(&page, cpus, side)?;
+            page[BEGAN[side]].word.store(now_ns(), Ordering::Release);
+            let end = meet(&name, &options).map_err(words)?;
+            page[AT[side]].word.store(now_ns(), Ordering::Release);
+            // Closed only when the other has its end, too.
+            barrier.meet().map_err(words)?;
+            drop(end);
+            Ok(())
+        })
+    };
+    both([("binder", start(0, C::bind)?), ("connector", start(1, C::connect)?)])?;
+    let at = |lines: [usize; 2]| lines.map(|line| page[line].word.load(Ordering::Acquire));
+    let ([bound, connected], [first, second]) = (at(AT), at(BEGAN));
+    Ok(bound.max(connected).saturating_sub(first.min(second)) as f64)
+}
+
+/// Takes its place as one of the two sides of a trial, and waits for the other.
+fn enter(page: &SharedPage, cpus: Cpus, side: usize) -> Result<Barrier<'_>, String> {
+    pin_to(cpus, side)?;
+    let barrier = Barrier::new(&page[SIDES[side]], &page[SIDES[1 - side]]);
+    barrier.meet().map_err(words)?;
+    Ok(barrier)
+}
+
+fn pin_to(cpus: Cpus, side: usize) -> Result<(), String> {
+    cpus.map_or(Ok(()), |cpus| pin(cpus[side])).map_err(words)
+}
+
+/// Waits for the two processes of a trial. One that fails leaves the other waiting, so both are asked why.
+fn both(sides: [(&str, Watched); 2]) -> Result<(), String> {
+    let wrong = sides.map(|(who, side)| side.verdict().err().map(|why| format!("{who}: {why}")));
+    match wrong.into_iter().flatten().reduce(|a, b| format!("{a}; {b}")) {
+        None => Ok(()),
+        Some(why) => Err(why),
+    }
+}
+
+/// The median over the trials, the first of which is not counted.
+fn median_of(mut trial: impl FnMut() -> Result<f64, String>) -> Result<f64, String> {
+    trial()?;
+    let mut times = (0..TRIALS).map(|_| trial()).collect::<Result<Vec<_>, _>>()?;
+    Ok(median(&mut times).expect("there are trials"))
+}

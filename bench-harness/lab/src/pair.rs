@@ -1,0 +1,107 @@
+//! One forked pair: pin, prefault, barrier, measure, report, reap.
+//!
+//! Both roles run in children; this process only supervises, with a deadline. What a child has to say comes back over a pipe of its
+//! own, never over the channel under test. The channel's ends stay open here until both children are reaped, so that
+//! whatever a killed child could not remove is removed by dropping them.
+
+use crate::{
+    oom,
+    role::Role,
+    sample::{Job, Sample},
+    worker::{self, PairError, Worker},
+    workload::{
+        self, Stage,
+        courier::{self, Courier},
+    },
+};
+use ipc_core::{
+    Channel, Endpoint, Error, Framing, Options, Reliability, Spec,
+    process::{self, Schedule},
+    shared::SharedPage,
+};
+use std::time::Duration;
+
+/// A pair is given up after this: a hundred times what the slowest needs.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Forks a pair over `C`, measures `job`, reaps both. What was stopped meanwhile is measured again.
+///
+/// # Errors
+/// [`PairError`]. Whatever happens, both children are reaped and the kernel objects are gone.
+pub fn run<C: Channel, K: Courier<Endpoint = C::Endpoint>>(job: &Job) -> Result<Sample, PairError> {
+    let (outcome, stopped) = worker::unstopped(|| once::<C, K>(job));
+    outcome.map(|sample| Sample { stopped, schedule: Schedule::current(), ..sample })
+}
+
+fn once<C: Channel, K: Courier<Endpoint = C::Endpoint>>(job: &Job) -> Result<Sample, PairError> {
+    oom::check_room(C::SPEC.name, ring_bytes(&C::SPEC, job.size)).map_err(PairError::Channel)?;
+    let options = Options { wait: job.wait, max_message: Some(courier::longest(job.size)), ..Options::default() };
+    let ends = C::pair(&options).map_err(PairError::Channel)?;
+    ipc_core::transfer::check_len(job.size, ends.0.max_message()).map_err(PairError::Channel)?;
+    if C::SPEC.reliability == Reliability::Lossy && job.size < size_of::<u64>() {
+        let why = format!("{} bytes do not hold a message's number, by which losses are told: use 8 or more", job.size);
+        return Err(PairError::Channel(Error::Unsupported { what: "size", why }));
+    }
+    let page = SharedPage::new().map_err(PairError::Process)?;
+
+    let mut ends = Some(ends);
+    let mut fork = |role: Role| {
+        Worker::fork(role.name(), || {
+            let (initiator, responder) = ends.take().expect("each child runs once");
+            let end = match role {
+                Role::Initiator => initiator,
+                Role::Responder => responder,
+            };
+            converse::<C, K>(job, &page, role, end)
+        })
+    };
+    let mut workers = [fork(Role::Initiator)?, fork(Role::Responder)?];
+    let outcome = worker::supervise(&mut workers, job.deadline);
+    // Killed and reaped before the ends are closed.
+    drop(workers);
+    Ok(outcome?.into_iter().reduce(Sample::with_responder).expect("two children report"))
+}
+
+/// The bytes of memory that a pair takes for messages of `size` bytes, in both directions.
+fn ring_bytes(spec: &Spec, size: usize) -> u64 {
+    2 * (spec.ring_messages * courier::longest(size)) as u64
+}
+
+/// A child's part: everything from pinning to its sample.
+fn converse<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
+    job: &Job,
+    page: &SharedPage,
+    role: Role,
+    end: C::Endpoint,
+) -> ipc_core::Result<Sample> {
+    let cpu = job.cpus.map(|cpus| cpus[role as usize]);
+    if let Some(cpu) = cpu {
+        process::pin(cpu)?;
+    }
+    let mut courier = K::new(end, job.size, C::SPEC.framing == Framing::Message);
+    let mut stage = Stage::new(page, role, C::SPEC, job.size);
+    if let Some(part) = job.slow_by {
+        stage.slow_down(part, job.takes_turns());
+    }
+    let played = workload::play(job.pattern, &mut stage, &mut courier, job.budget, job.probes());
+    if played.is_err() {
+        // Closing the end now would fail the other process with a consequence, perhaps before this one has named the cause.
+        // The supervisor's copies close what it held.
+        std::mem::forget(courier);
+    }
+    let mut sample = played?;
+    sample.migrated = cpu.is_some() && nix::sched::sched_getcpu().ok() != cpu;
+    Ok(sample)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_take_memory_and_other_channels_do_not() {
+        let ring = Spec { ring_messages: 8, ..Spec::new("ring", "a ring") };
+        assert!(ring_bytes(&ring, 1 << 20) >= 16 << 20);
+        assert_eq!(ring_bytes(&Spec::new("pipe", "a pipe"), 1 << 20), 0);
+    }
+}

@@ -1,0 +1,198 @@
+//! Round trips: the initiator sends a message, the responder checks it and sends one of its own back.
+
+use super::{Courier, STOP, Stage, messages_in, metered, warm_up};
+use crate::{
+    clock,
+    sample::{Budget, Sample},
+};
+use bench_record::{
+    packed::{Packed, histogram},
+    stats,
+};
+use hdrhistogram::Histogram;
+use ipc_core::{Error, Result};
+use std::time::{Duration, Instant};
+
+/// A round trip shorter than this many clock readings is timed in unstamped batches as well.
+const CLOCK_BOUND: f64 = 20.0;
+/// Round trips from one stamp of an unstamped batch to the next: the stamp is a thousandth of them at most.
+const BATCH: u64 = 128;
+
+/// Leads: warms up, then measures.
+pub fn lead(stage: &mut Stage<'_>, courier: &mut impl Courier, budget: Budget, sample: &mut Sample) -> Result<()> {
+    let mut lost = 0;
+    let each_ns = warm_up(stage, budget.warm_up(), |stage, count| {
+        let first = stage.open_round(count)?;
+        trips(stage, courier, first, count, &mut lost)
+    })?;
+    match budget {
+        Budget::Messages(count) => lead_bare(stage, courier, count, sample)?,
+        Budget::Metered { measure, .. } => {
+            metered(sample, measure, each_ns, |count, sample| lead_bare(stage, courier, count, sample))?;
+        }
+        Budget::Time { measure, .. } => {
+            let mut slower_ns = 0.0;
+            if let Some(slow) = stage.slow {
+                let mut unslowed = Sample::default();
+                lead_stamped(stage, courier, measure / 2, each_ns, &mut unslowed)?;
+                let p50_ns = unslowed.p50_ns().unwrap_or(each_ns);
+                stage.found_each_ns(p50_ns);
+                slower_ns = p50_ns * slow.part;
+            }
+            lead_stamped(stage, courier, measure, each_ns + slower_ns, sample)?;
+        }
+    }
+    stage.open_round(STOP).map(drop)
+}
+
+/// `count` round trips without a stamp.
+fn lead_bare(stage: &mut Stage<'_>, courier: &mut impl Courier, count: u64, sample: &mut Sample) -> Result<()> {
+    let mut lost = 0;
+    let first = stage.open_round(count)?;
+    sample.timed(count, || trips(stage, courier, first, count, &mut lost))?;
+    sample.lost = lost;
+    Ok(())
+}
+
+/// Takes a stamp before and after every round trip, then, where the stamps themselves weigh, measures a stretch without any.
+/// `each_ns` is what a round trip takes, about.
+fn lead_stamped(
+    stage: &mut Stage<'_>,
+    courier: &mut impl Courier,
+    measure: Duration,
+    each_ns: f64,
+    sample: &mut Sample,
+) -> Result<()> {
+    let mut lost = 0;
+    let clock_ns = clock::read_cost_ns();
+    let clock_bound = each_ns < CLOCK_BOUND * clock_ns;
+    let mut histogram = histogram();
+    // The stamps' own cost belongs to how long the stamped round takes, not to the round trip.
+    let stretch = if clock_bound { measure / 2 } else { measure };
+    let count = messages_in(stretch, each_ns + 2.0 * clock_ns, 8);
+    let first = stage.open_round(count)?;
+    sample.timed(count, || stamped_trips(stage, courier, first, count, &mut histogram, &mut lost))?;
+    if clock_bound {
+        let batches = messages_in(stretch, each_ns * BATCH as f64, 8);
+        let count = batches * BATCH;
+        let mut batch_ns = Vec::with_capacity(batches as usize);
+        let mut stretch = Sample::default();
+        let first = stage.open_round(count)?;
+        stretch.timed(count, || batched_trips(stage, courier, first, count, &mut batch_ns, &mut lost))?;
+        sample.batch_mean_ns = Some(stretch.elapsed_ns as f64 / count as f64);
+        sample.batch_p50_ns = stats::median(&mut batch_ns).map(|ns| ns / BATCH as f64);
+        sample.preemptions += stretch.preemptions;
+        sample.observed_ns += stretch.observed_ns;
+    }
+    sample.clock_read_ns = Some(clock_ns);
+    sample.lost = lost;
+    sample.histogram = Some(Packed::of(&histogram));
+    Ok(())
+}
+
+fn trips(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64, lost: &mut u64) -> Result<()> {
+    for number in first..first + count {
+        trip(stage.lossy(), courier, number, lost)?;
+    }
+    stage.finish();
+    Ok(())
+}
+
+/// Takes a stamp after every [`BATCH`] round trips: `count` is a multiple of that.
+fn batched_trips(
+    stage: &Stage<'_>,
+    courier: &mut impl Courier,
+    first: u64,
+    count: u64,
+    batch_ns: &mut Vec<f64>,
+    lost: &mut u64,
+) -> Result<()> {
+    let mut start = Instant::now();
+    for batch in (first..first + count).step_by(BATCH as usize) {
+        for number in batch..batch + BATCH {
+            trip(stage.lossy(), courier, number, lost)?;
+        }
+        let end = Instant::now();
+        batch_ns.push((end - start).as_nanos() as f64);
+        start = end;
+    }
+    stage.finish();
+    Ok(())
+}
+
+fn stamped_trips(
+    stage: &Stage<'_>,
+    courier: &mut impl Courier,
+    first: u64,
+    count: u64,
+    histogram: &mut Histogram<u64>,
+    lost: &mut u64,
+) -> Result<()> {
+    for number in first..first + count {
+        let start = Instant::now();
+        let arrived = trip(stage.lossy(), courier, number, lost)?;
+        let took = start.elapsed().as_nanos() as u64;
+        if arrived {
+            histogram.saturating_record(took);
+        }
+    }
+    stage.finish();
+    Ok(())
+}
+
+/// One round trip; `false` where a lossy mechanism dropped the message or its answer.
+#[inline]
+fn trip(lossy: bool, courier: &mut impl Courier, number: u64, lost: &mut u64) -> Result<bool> {
+    courier.send(number)?;
+    if !lossy {
+        return courier.recv(number).map(|()| true);
+    }
+    loop {
+        match courier.recv_any() {
+            Ok(answer) if answer == number => return Ok(true),
+            // The answer to a message that was given up.
+            Ok(_) => {}
+            Err(Error::TimedOut) => {
+                *lost += 1;
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Answers every round.
+pub fn follow(stage: &mut Stage<'_>, courier: &mut impl Courier, sample: &mut Sample) -> Result<()> {
+    while let Some((first, count)) = stage.join_round()? {
+        match stage.delay() {
+            None => sample.timed(count, || answer(stage, courier, first, count, || ()))?,
+            Some(delay) => sample.timed(count, || answer(stage, courier, first, count, delay))?,
+        }
+    }
+    Ok(())
+}
+
+fn answer(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64, delay: impl Fn()) -> Result<()> {
+    if !stage.lossy() {
+        for number in first..first + count {
+            courier.recv(number)?;
+            delay();
+            courier.send(number)?;
+        }
+        return Ok(());
+    }
+    loop {
+        match courier.recv_any() {
+            Ok(number) => {
+                delay();
+                courier.send(number)?;
+                if number + 1 == first + count {
+                    return Ok(());
+                }
+            }
+            Err(Error::TimedOut) if stage.is_finished() => return Ok(()),
+            Err(Error::TimedOut) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Appending a run to the history, so that nothing is lost whatever happens: what is there is read and judged first, the new file
+//! replaces the old one whole, and a lock on the folder keeps two that add at once from losing each other's rows.
+
+use super::{Environments, beside, read_environments, read_rows, resolved};
+use crate::{
+    baseline::BaselineItem,
+    cell::{Cell, Workload},
+    host::{self, Environment, Host},
+    rows::{
+        self, CopiesRow, CostRow, Error, Flag, HistoryRow, LatencyRow, Row, ThroughputRow, folder, outcome::Tally,
+        write_durably,
+    },
+};
+use nix::{errno::Errno, fcntl::FlockArg};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How long it is waited for somebody else who is adding.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What was added.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Added {
+    /// The run's name in the history.
+    pub run_id: String,
+    /// Its rows.
+    pub rows: usize,
+    /// Of them those with a figure.
+    pub figures: usize,
+    /// What the run lacks, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Appends the run whose results are in `dir` to the history at `path`, which is made where there is none.
+///
+/// # Errors
+/// What is wrong with the results, or with the history, by file and line; [`Error::Known`] where the run is in it already. The
+/// history is then as it was.
+pub fn add(dir: &Path, path: &Path) -> Result<Added, Error> {
+    let (rows, environment, notes) = rows_of(dir)?;
+    let run_id = rows[0].run_id.clone();
+    let path = resolved(path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+    let Some(_lock) = folder::lock(folder, FlockArg::LockExclusiveNonblock, PATIENCE)? else {
+        return Err(Error::io(folder, Errno::ENOLCK.into()));
+    };
+
+    let text = match read_rows(&path)? {
+        None => rows::to_csv(&rows),
+        Some((bytes, known)) => {
+            if let Some(index) = known.iter().position(|row| row.run_id == run_id) {
+                return Err(Error::Known { path, line: index as u64 + 2, run: run_id });
+            }
+            let new = rows::to_csv(&rows);
+            let (_, new) = new.split_once('\n').expect("a header");
+            // What was there stays as it is, to the byte, and what is new ends its lines in the same way.
+            let text = String::from_utf8(bytes).expect("it was read as text");
+            if text.ends_with("\r\n") { text + &new.replace('\n', "\r\n") } else { text + new }
+        }
+    };
+    remember(&beside(&path), environment)?;
+    write_durably(&path, text.as_bytes())?;
+    // The name is on the disk as well.
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(Added { run_id, rows: rows.len(), figures: rows.iter().filter(|row| row.figure().is_some()).count(), notes })
+}
+
+/// Writes down what the key of `environment` stands for, unless that is known.
+fn remember(path: &Path, environment: Environment) -> Result<(), Error> {
+    let mut known: Environments = read_environments(path)?;
+    if known.insert(environment.env_key, environment.parts).is_some() {
+        return Ok(());
+    }
+    let text = serde_json::to_string_pretty(&known).map_err(|e| Error::io(path, e.into()))?;
+    write_durably(path, format!("{text}\n").as_bytes())
+}
+
+/// What the history keeps of the run in `dir`: its rows, its environment, and what it lacks.
+fn rows_of(dir: &Path) -> Result<(Vec<HistoryRow>, Environment, Vec<String>), Error> {
+    let _lock = folder::settle(dir)?;
+    let (latency, throughput) = (rows::read_any::<LatencyRow>(dir)?, rows::read_any::<ThroughputRow>(dir)?);
+    let (cost, copies) = (rows::read_any::<CostRow>(dir)?, rows::read_any::<CopiesRow>(dir)?);
+    if latency.is_empty() && throughput.is_empty() {
+        return Err(Error::NoResults { dir: dir.into() });
+    }
+    let unfit = |what: &str| Error::Unfit { path: dir.join(host::FILE), what: what.into() };
+    let host = Host::read(dir)?.ok_or_else(|| unfit("no such file: it says when and where the figures were taken"))?;
+    let time =
+        host.run.started.clone().ok_or_else(|| unfit("'run.started' is missing: expected when the run started"))?;
+    let environment = environment_of(&host, dir)?;
+    let run_id = run_id(&host, &time);
+
+    let mut notes = Vec::new();
+    let anchors = host.run.anchors.as_ref();
+    if anchors.is_none() {
+        notes.push("the run has no anchors: it explains no change, and no warning will rest on it".to_owned());
+    }
+    let anchor = |anchor| anchors.and_then(|anchors| anchors.median(anchor));
+    let moved = anchors.is_some_and(|anchors| anchors.moved().count() > 0);
+    let syscalls = |cell: &Cell| {
+        let row = cost.iter().find(|row| Cell { workload: cell.workload, ..row.key() } == *cell)?;
+        Some(row.syscalls_send? + row.syscalls_recv?)
+    };
+    let copied = |cell: &Cell| {
+        let is_it =
+            |row: &&CopiesRow| (&*row.mechanism, row.size, row.access) == (cell.mechanism, cell.size, cell.access);
+        copies.iter().find(is_it)?.total_copies
+    };
+    let row = |cell: Cell, flags: &rows::Flags| {
+        let mut flags = flags.clone();
+        flags.extend(moved.then_some(Flag::AnchorsMoved));
+        HistoryRow {
+            run_id: run_id.clone(),
+            time: time.clone(),
+            git: host.build.revision.clone().unwrap_or_default(),
+            dirty: host.build.dirty,
+            env_key: environment.env_key.clone(),
+            syscalls: syscalls(&cell),
+            copies: copied(&cell),
+            cell,
+            p50_ns: None,
+            p50_lo_ns: None,
+            p50_hi_ns: None,
+            p99_ns: None,
+            msgs_per_s: None,
+            anchor_syscall_ns: anchor(BaselineItem::Syscall),
+            anchor_cache_line_ns: anchor(BaselineItem::CacheLine),
+            anchor_pipe_ns: anchor(BaselineItem::Pipe),
+            anchor_memcpy_ns: anchor(BaselineItem::Memcpy),
+            flags,
+        }
+    };
+    let of_latency = latency.iter().map(|from| HistoryRow {
+        p50_ns: from.p50_ns,
+        p50_lo_ns: from.p50_lo_ns,
+        p50_hi_ns: from.p50_hi_ns,
+        p99_ns: from.p99_ns,
+        ..row(from.key(), &from.flags)
+    });
+    let of_throughput =
+        throughput.iter().map(|from| HistoryRow { msgs_per_s: from.msgs_per_s, ..row(from.key(), &from.flags) });
+    let rows: Vec<HistoryRow> = of_latency.chain(of_throughput).collect();
+    if let Some(why) = Tally::default().with(&latency).with(&throughput).why_nothing() {
+        return Err(Error::Unfit { path: dir.into(), what: format!("{why}: nothing to add") });
+    }
+    for row in &rows {
+        fits(row).map_err(|what| Error::Unfit { path: dir.join(file_of(row.cell.workload)), what })?;
+    }
+    Ok((rows, environment, notes))
+}
+
+fn file_of(workload: Workload) -> PathBuf {
+    match workload {
+        Workload::Throughput => ThroughputRow::FILE.into(),
+        _ => LatencyRow::FILE.into(),
+    }
+}
+
+/// Whether what is to be written will be read: a revision or a time that somebody edited must not spoil the history.
+fn fits(row: &HistoryRow) -> Result<(), String> {
+    let text = rows::to_csv(std::slice::from_ref(row));
+    match rows::from_csv::<HistoryRow>(Path::new(HistoryRow::FILE), text.as_bytes()) {
+        Err(Error::Row { what, .. }) => Err(format!("what {} has cannot be a row of a history: {what}", host::FILE)),
+        Err(other) => Err(other.to_string()),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// The environment that the host's file names, or the one that its facts make where it is older than that.
+fn environment_of(host: &Host, dir: &Path) -> Result<Environment, Error> {
+    let Some(environment) = &host.environment else { return Ok(Environment::of(host)) };
+    let own = Environment::key(&environment.parts);
+    if own == environment.env_key {
+        return Ok(environment.clone());
+    }
+    let what =
+        format!("environment: the parts have the key {own}, not '{}': expected what a run wrote", environment.env_key);
+    Err(Error::Unfit { path: dir.join(host::FILE), what })
+}
+
+/// The run's name: its start, and eight digits of a hash of what else tells it from another run. The same results always have the
+/// same name.
+fn run_id(host: &Host, time: &str) -> String {
+    let Host { run, build, .. } = host;
+    let own = format!("{time}\n{:?}\n{:?}\n{:?}\n", run.duration_s, run.command, build.revision);
+    let start: String = time.chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    format!("{start}-{}", host::digest(&own, 8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_called_by_what_it_is() {
+        let mut host = Host::default();
+        host.run.duration_s = Some(192.695178277);
+        let name = run_id(&host, "2026-11-21T11:01:58Z");
+        assert!(name.starts_with("20261121T110158Z-") && name.len() == 25, "{name}");
+        // What a later program knows of the machine does not make it another run.
+        host.kernel.parameters = Some("quiet".into());
+        assert_eq!(run_id(&host, "2026-11-21T11:01:58Z"), name);
+        host.run.duration_s = Some(192.695178278);
+        assert_ne!(run_id(&host, "2026-11-21T11:01:58Z"), name);
+    }
+}

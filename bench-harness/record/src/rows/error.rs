@@ -1,0 +1,133 @@
+//! What can be wrong with a result file. Each message is one line that names the file and what belongs there.
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// A result file that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("{}: {}", path.display(), reason(source))]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no such file.
+    #[error("{}: no such file: expected one written by `ipc-bench run`", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The folder holds no results at all.
+    #[error("{}: no results here: expected latency.csv or another file of a run, as written by `ipc-bench run --out {}`",
+        dir.display(), dir.display())]
+    NoResults {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// There is no history yet.
+    #[error("{}: no history yet: add a run to it with `ipc-bench history add DIR`", path.display())]
+    NoHistory {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The run is in the history.
+    #[error("{}: line {line}: run {run} is here already: nothing added", path.display())]
+    Known {
+        /// The history.
+        path: PathBuf,
+        /// The first line of the run.
+        line: u64,
+        /// The run.
+        run: String,
+    },
+    /// The results lack what a history needs.
+    #[error("{}: {what}", path.display())]
+    Unfit {
+        /// The file.
+        path: PathBuf,
+        /// What is missing, and what was expected.
+        what: String,
+    },
+    /// Somebody else is writing there.
+    #[error("{}: another process has been writing here for {seconds} s: try again when it is done", dir.display())]
+    Busy {
+        /// The folder that is locked.
+        dir: PathBuf,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The first line lacks a column.
+    #[error("{}: line 1: column '{column}' is missing: expected {expected}", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// The first column that is missing.
+        column: &'static str,
+        /// The whole header, as written today.
+        expected: String,
+    },
+    /// A line does not hold what it should.
+    #[error("{}: line {line}: {what}", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it and what was expected.
+        what: String,
+    },
+}
+
+/// The text of the system's error, with the limit where that is what was met (getrlimit(2)).
+pub fn reason(error: &io::Error) -> String {
+    let limit = getrlimit(Resource::RLIMIT_FSIZE).map_or(RLIM_INFINITY, |(soft, _)| soft);
+    if error.kind() == io::ErrorKind::FileTooLarge && limit != RLIM_INFINITY {
+        return format!("{error}: the limit on files is {limit} bytes (ulimit -f)");
+    }
+    error.to_string()
+}
+
+impl Error {
+    /// `path` could not be read or written.
+    pub fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.into(), source }
+    }
+
+    /// The line `line` of `path` cannot be read, and `what` is wrong with it.
+    pub fn row(path: &Path, line: u64, what: impl Into<String>) -> Self {
+        Self::Row { path: path.into(), line, what: what.into() }
+    }
+
+    /// Says in one line what the csv crate says with record numbers and byte offsets. `fields` are the line's columns
+    /// and values, as far as they are known.
+    pub(super) fn from_csv(path: &Path, error: csv::Error, fields: &[(&str, &str)]) -> Self {
+        let line = error.position().map_or(1, csv::Position::line);
+        match error.into_kind() {
+            csv::ErrorKind::Io(source) => Self::io(path, source),
+            csv::ErrorKind::Utf8 { .. } => Self::row(path, line, "not UTF-8 text"),
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                Self::row(path, line, format!("{len} fields: expected {expected_len}, as in the header"))
+            }
+            csv::ErrorKind::Deserialize { err, .. } => {
+                let what = match err.kind() {
+                    csv::DeserializeErrorKind::Message(m) | csv::DeserializeErrorKind::Unsupported(m) => m.clone(),
+                    csv::DeserializeErrorKind::ParseInt(e) => format!("{e}: expected a whole number"),
+                    other => other.to_string(),
+                };
+                // The csv crate knows the column of its own complaints only. Ours quote the value, and the first
+                // column that has it is the one: those before it have passed.
+                let own = || fields.iter().find(|(_, value)| what.contains(&format!("'{value}'")));
+                let column = err.field().and_then(|i| fields.get(i as usize)).or_else(own);
+                Self::row(path, line, column.map_or(what.clone(), |(name, _)| format!("column '{name}': {what}")))
+            }
+            other => Self::row(path, line, format!("{other:?}")),
+        }
+    }
+}

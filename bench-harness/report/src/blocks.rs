@@ -1,0 +1,407 @@
+//! The measured parts of a Markdown page that people write, such as the project's README: tables, charts and the sentences that
+//! follow from figures.
+//!
+//! A block stands between `<!-- NAME of FOLDER -->` and `<!-- /NAME -->`, each at the start of a line; everything between is made from the results in
+//! FOLDER, so that no figure on the page goes stale and no conclusion outlives its figures.
+
+use super::{
+    Results, charts, faults,
+    matrix::{self, Matrix},
+    model::{Cost, Point, Subject, View},
+    overview::{SMALL, USUAL, calls, capital, copies_of, count},
+    relay,
+    table::{Column, Field, Mark, Table},
+    units::{self, Quantity},
+};
+use bench_record::{
+    cell::{Access, Placement, Workload},
+    file_copy::FileCopy,
+    rows::{CopiesRow, CostRow, FaultRow, LatencyRow, RelayRow, Row},
+};
+use ipc_core::{Spec, Wait};
+use std::{collections::BTreeSet, ops::Range};
+
+/// What a block is made by: its text, or the file that is missing.
+type Make = fn(&Results, &str) -> Result<String, &'static str>;
+
+/// The blocks that there are.
+const BLOCKS: [(&str, Make); 6] = [
+    ("latency", latency),
+    ("mechanisms", mechanisms),
+    ("copies", copies),
+    ("relay", relays),
+    ("placements", placements),
+    ("faults", killed),
+];
+
+/// What is wrong with a page, or with the results that it is to show.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There is no block of this name.
+    #[error("no block is called '{name}': use one of {known}")]
+    Unknown {
+        /// The name in the page.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// A block does not end.
+    #[error("the block '{0}' has no end: expected <!-- /{0} -->")]
+    Endless(String),
+    /// The page has no block.
+    #[error("no measured block: expected <!-- NAME of FOLDER -->, such as <!-- relay of results -->")]
+    None,
+    /// What a block shows was not measured.
+    #[error("the block '{name}' needs {file}, and {folder} has none or one without figures")]
+    NotMeasured {
+        /// The block.
+        name: String,
+        /// The file it is made from.
+        file: &'static str,
+        /// The folder of the results.
+        folder: String,
+    },
+}
+
+/// One block of a page.
+struct Block<'a> {
+    name: &'a str,
+    folder: &'a str,
+    /// From the first marker's start to the last one's end.
+    range: Range<usize>,
+}
+
+fn blocks(page: &str) -> Result<Vec<Block<'_>>, Error> {
+    let mut blocks = Vec::new();
+    let mut at = 0;
+    while let Some(start) = page[at..].find("<!-- ").map(|found| at + found) {
+        let Some(end) = page[start..].find(" -->").map(|found| start + found) else { break };
+        at = end + " -->".len();
+        // Within a line it is quoted, as in this file.
+        if start > 0 && !page[..start].ends_with('\n') {
+            continue;
+        }
+        let Some((name, folder)) = page[start + "<!-- ".len()..end].split_once(" of ") else { continue };
+        let last = format!("\n<!-- /{name} -->");
+        let length = page[at..].find(&last).ok_or_else(|| Error::Endless(name.to_owned()))?;
+        blocks.push(Block { name, folder, range: start..at + length + last.len() });
+        at += length + last.len();
+    }
+    if blocks.is_empty() { Err(Error::None) } else { Ok(blocks) }
+}
+
+/// The folders that the blocks of `page` are of, each once.
+///
+/// # Errors
+/// [`Error::None`] and [`Error::Endless`].
+pub fn folders(page: &str) -> Result<Vec<String>, Error> {
+    let folders: BTreeSet<String> = blocks(page)?.into_iter().map(|block| block.folder.to_owned()).collect();
+    Ok(folders.into_iter().collect())
+}
+
+/// `page` with every block made from `results`, which lie in `folder` as seen from the page.
+///
+/// # Errors
+/// [`Error`].
+pub fn rewritten(page: &str, results: &Results, folder: &str) -> Result<String, Error> {
+    let mut text = String::with_capacity(page.len());
+    let mut at = 0;
+    for Block { name, range, .. } in blocks(page)? {
+        let known = || BLOCKS.map(|(name, _)| name).join(", ");
+        let (_, make) = BLOCKS
+            .iter()
+            .find(|(known, _)| *known == name)
+            .ok_or_else(|| Error::Unknown { name: name.to_owned(), known: known() })?;
+        let missing = |file| Error::NotMeasured { name: name.to_owned(), file, folder: folder.to_owned() };
+        let made = make(results, folder).map_err(missing)?;
+        text.push_str(&page[at..range.start]);
+        text.push_str(&format!("<!-- {name} of {folder} -->\n{}\n<!-- /{name} -->", made.trim_end()));
+        at = range.end;
+    }
+    text.push_str(&page[at..]);
+    Ok(text)
+}
+
+/// The machine and the day.
+fn source(results: &Results) -> String {
+    let host = results.host.as_ref();
+    let day =
+        host.and_then(|host| host.run.started.as_deref()).map_or("an unknown day", |day| day.get(..10).unwrap_or(day));
+    format!("{}, {day}", results.machine())
+}
+
+/// The image of one chart.
+fn chart(results: &Results, folder: &str, file: &str) -> Option<String> {
+    let chart = charts::all(results).into_iter().find(|chart| chart.file == file && chart.drawing.is_ok())?;
+    Some(format!("![{}]({folder}/{}/{file})\n", chart.title, charts::FOLDER))
+}
+
+fn latency(results: &Results, folder: &str) -> Result<String, &'static str> {
+    let chart = chart(results, folder, "latency-by-mechanism.svg").ok_or(LatencyRow::FILE)?;
+    Ok(format!(
+        "{chart}\nMeasured on {}. Tables, charts and CSV files of that run: [{folder}]({folder}/README.md).",
+        source(results)
+    ))
+}
+
+fn copies(results: &Results, folder: &str) -> Result<String, &'static str> {
+    chart(results, folder, "copies-throughput.svg").ok_or(CopiesRow::FILE)
+}
+
+/// Rankings of the processor time of small messages, copied: one way and in a round trip.
+fn processor_time(results: &Results) -> [Matrix; 2] {
+    let rows = || results.cost.iter().filter(|row| row.size == SMALL && row.access == Access::Copy);
+    [Cost::OneWay, Cost::RoundTripCpu]
+        .map(|which| matrix::of(Workload::Cost, SMALL, rows().map(|row| Point::of_cost(row, which)).collect()))
+}
+
+fn mechanisms(results: &Results, _: &str) -> Result<String, &'static str> {
+    if results.copies.is_empty() {
+        return Err(CopiesRow::FILE);
+    }
+    let times = processor_time(results);
+    if !times[0].views.contains(&USUAL) {
+        return Err(CostRow::FILE);
+    }
+    let line = |spec: &Spec| {
+        let subject = |access| Subject { mechanism: spec.name.to_owned(), access };
+        let counted = |access| copies_of(&results.copies, &subject(access));
+        let total = |access| Field::number(counted(access).and_then(|row| row.total_copies), count);
+        let time = |matrix: &Matrix| {
+            let entry = matrix.entry(&subject(Access::Copy), USUAL);
+            entry.map_or(Field::Missing(String::new()), |entry| entry.field(matrix.quantity))
+        };
+        let in_place = spec.declared_copies.in_place.is_some();
+        vec![
+            spec.name.into(),
+            total(Access::Copy),
+            if in_place { total(Access::InPlace) } else { "".into() },
+            counted(Access::Copy).map_or(Field::Missing(String::new()), calls),
+            time(&times[0]),
+            time(&times[1]),
+            spec.good_for.into(),
+            spec.bad_for.into(),
+        ]
+    };
+    let table = Table {
+        title: String::new(),
+        explanation: String::new(),
+        columns: vec![
+            Column::Words("mechanism"),
+            Column::Figures("copies"),
+            Column::Figures("in place"),
+            Column::Figures("calls"),
+            Column::Figures("CPU, one way"),
+            Column::Figures("CPU, round trip"),
+            Column::Words("good for"),
+            Column::Words("bad for"),
+        ],
+        lines: results.specs.iter().map(line).collect(),
+        notes: Vec::new(),
+    };
+    let [one_way, round_trip] = times.each_ref().map(cheapest);
+    let marks: BTreeSet<Mark> = table.marks().collect();
+    let marks: Vec<String> = marks.iter().map(|mark| format!("`{}` {}", mark.sign(), mark.name())).collect();
+    let marks = if marks.is_empty() { String::new() } else { format!(" Marks: {}.", marks.join(", ")) };
+    Ok(format!(
+        "{}\nCPU: processor time of both processes for a {} message, on {} ({}). Measured on {}.{marks} Cheapest one way at \
+         saturation: {one_way}. Cheapest in a round trip: {round_trip}. Mechanisms in one list share a rank: this run \
+         cannot tell them apart.",
+        table.markdown_lines(),
+        units::size(SMALL),
+        USUAL.caption(),
+        USUAL.label(),
+        source(results),
+    ))
+}
+
+/// The best of the usual view, with all that share its rank.
+fn cheapest(matrix: &Matrix) -> String {
+    let entries = || matrix.lines.iter().filter_map(|line| Some((&line.subject, matrix.entry(&line.subject, USUAL)?)));
+    let first = entries().filter(|(_, entry)| entry.rank == Some(1));
+    let names: Vec<String> = first.map(|(subject, _)| format!("`{}`", subject.label())).collect();
+    if names.is_empty() { "not known, for want of intervals".to_owned() } else { and(&names) }
+}
+
+/// `a`, `b` and `c`.
+fn and(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [some @ .., last] => format!("{} and {last}", some.join(", ")),
+    }
+}
+
+fn relays(results: &Results, _: &str) -> Result<String, &'static str> {
+    let rows = &results.relay;
+    let table =
+        relay::table(rows).filter(|_| rows.iter().any(|row| row.bytes_per_s.is_some())).ok_or(RelayRow::FILE)?;
+    let said = [claims(rows), order(rows), shared_memory(rows)];
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    Ok(format!("{}\nMeasured on {}. {}", table.markdown_lines(), source(results), said.join(" ")))
+}
+
+/// How many of the books' figures hold.
+fn claims(rows: &[RelayRow]) -> Option<String> {
+    let judged: Vec<(&RelayRow, bool)> = rows.iter().filter_map(|row| Some((row, relay::holds(row)?))).collect();
+    let wrong = judged.iter().filter(|(_, holds)| !holds);
+    let wrong: Vec<String> = wrong
+        .map(|(row, _)| {
+            let (total, claimed) = (row.total_copies.unwrap_or_default(), row.claimed.unwrap_or_default());
+            format!("`{}` copies {} times instead of {claimed}", row.relay, count(total))
+        })
+        .collect();
+    let all = judged.len();
+    Some(match (all, wrong.len()) {
+        (0, _) => return None,
+        (_, 0) => format!("All {all} textbook figures hold."),
+        (_, some) => format!("{} of {all} textbook figures hold. {}.", all - some, and(&wrong)),
+    })
+}
+
+/// Whether fewer copies are faster: false as soon as some way with more copies beats one with fewer beyond doubt.
+fn order(rows: &[RelayRow]) -> Option<String> {
+    let known = || rows.iter().filter_map(|row| Some((row, row.total_copies?, row.bytes_per_s?)));
+    let most = known().map(|(_, copies, _)| copies).max_by(f64::total_cmp)?;
+    let fewest = known().map(|(_, copies, _)| copies).min_by(f64::total_cmp).filter(|fewest| *fewest < most)?;
+    let slowest_of_few = known().filter(|k| k.1 < most).min_by(|a, b| a.2.total_cmp(&b.2))?;
+    let fastest_of_most = known().filter(|k| k.1 == most).max_by(|a, b| a.2.total_cmp(&b.2))?;
+    let (value, interval) = relay::ratio(fastest_of_most.0, slowest_of_few.0)?;
+    let beaten = interval.is_some_and(|(lo, _)| lo > 1.0);
+    Some(if beaten {
+        format!(
+            "Fewer copies are not always faster: `{}` ({} copies) carries {} times as much a second as `{}` ({}).",
+            fastest_of_most.0.relay,
+            count(most),
+            relay::times(value, interval),
+            slowest_of_few.0.relay,
+            count(slowest_of_few.1),
+        )
+    } else {
+        format!("No way with {} copies is faster than one with fewer ({} at the least).", count(most), count(fewest))
+    })
+}
+
+/// What two copies less bring through shared memory.
+fn shared_memory(rows: &[RelayRow]) -> Option<String> {
+    let of = |relay| rows.iter().find(|row| row.relay == relay);
+    let (private, in_place) = (of(FileCopy::SharedMemoryPrivate)?, of(FileCopy::SharedMemoryInPlace)?);
+    let (value, interval) = relay::ratio(in_place, private)?;
+    let verdict = match interval {
+        Some((lo, hi)) if lo <= 1.0 && hi >= 1.0 => " This run cannot tell the two apart.",
+        Some(_) => "",
+        None => " There is no interval.",
+    };
+    let copies = count(private.total_copies? - in_place.total_copies?);
+    Some(format!(
+        "Shared memory in place (`{}`) saves {copies} copies and carries {} times as much as `{}`.{verdict}",
+        in_place.relay,
+        relay::times(value, interval),
+        private.relay,
+    ))
+}
+
+/// What placement and waiting do to one mechanism.
+fn placements(results: &Results, _: &str) -> Result<String, &'static str> {
+    let rows = results.latency.iter().filter(|row| row.size == SMALL && row.access == Access::Copy);
+    let pipe: Vec<Point> = rows.filter(|row| row.mechanism == "pipe").map(Point::from).collect();
+    let views = [
+        View { placement: Placement::SameCore, wait: Wait::Block },
+        USUAL,
+        View { placement: Placement::CrossCore, wait: Wait::Spin },
+    ];
+    let said: Vec<String> = views
+        .into_iter()
+        .filter_map(|view| {
+            let figure = pipe.iter().find(|point| point.view == view)?.figure?;
+            Some(format!("{} `{}`", Quantity::Time.format_within(figure.value, figure.interval), view.label()))
+        })
+        .collect();
+    if said.is_empty() {
+        return Err(LatencyRow::FILE);
+    }
+    let size = units::size(SMALL);
+    Ok(format!("Round trip of {size} through a pipe: {}. Measured on {}.", and(&said), source(results)))
+}
+
+fn killed(results: &Results, folder: &str) -> Result<String, &'static str> {
+    let tables = faults::tables(&results.faults);
+    let table = tables.first().ok_or(FaultRow::FILE)?;
+    Ok(format!(
+        "{}\n{} Measured on {}. Closing, stopping and dying in `bind`: see [{folder}]({folder}/README.md#faults).",
+        table.markdown_lines(),
+        capital(&faults::summary(&results.faults)),
+        faults::origin(&results.faults),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn relay(relay: FileCopy, copies: f64, bytes_per_s: f64) -> RelayRow {
+        RelayRow {
+            total_copies: Some(copies),
+            claimed: Some(2),
+            bytes_per_s: Some(bytes_per_s),
+            bytes_per_s_lo: Some(0.99 * bytes_per_s),
+            bytes_per_s_hi: Some(1.01 * bytes_per_s),
+            ..RelayRow::empty(relay, 64 << 20, 64 << 10)
+        }
+    }
+
+    #[test]
+    fn a_conclusion_follows_its_figures() {
+        let rows = |private: f64, in_place: f64| {
+            vec![
+                relay(FileCopy::SharedMemoryPrivate, 4.0, private),
+                relay(FileCopy::SharedMemoryInPlace, 2.0, in_place),
+                relay(FileCopy::MappedPipe, 2.0, 1e9),
+            ]
+        };
+        let close = rows(7.00e9, 7.05e9);
+        assert!(shared_memory(&close).unwrap().ends_with("This run cannot tell the two apart."));
+        let apart = shared_memory(&rows(5e9, 7.2e9)).unwrap();
+        let expected = "Shared memory in place (`shm-in-place`) saves 2 copies and carries 1.44 ± 0.02 times as much as `shm-private-buffers`.";
+        assert_eq!(apart, expected);
+        let wrong = "2 of 3 textbook figures hold. `shm-private-buffers` copies 4 times instead of 2.";
+        assert_eq!(claims(&close).unwrap(), wrong);
+        assert!(order(&close).unwrap().starts_with("Fewer copies are not always faster: `shm-private-buffers` (4"));
+        assert!(order(&rows(0.9e9, 7e9)).unwrap().starts_with("No way with 4 copies is faster"));
+        assert_eq!((claims(&[]), order(&[]), shared_memory(&[])), (None, None, None));
+    }
+
+    #[test]
+    fn a_page_keeps_what_people_wrote() {
+        let results = Results { relay: vec![relay(FileCopy::Splice, 1.0, 1e9)], ..Results::default() };
+        let page = "before `<!-- relay of X -->`\n<!-- relay of old -->\nstale\n<!-- /relay -->\nafter\n";
+        let text = rewritten(page, &results, "results/machines/x").unwrap();
+        assert!(
+            text.starts_with("before `<!-- relay of X -->`\n<!-- relay of results/machines/x -->\n| relay |"),
+            "{text}"
+        );
+        assert!(text.ends_with("\n<!-- /relay -->\nafter\n") && !text.contains("stale"), "{text}");
+        assert_eq!(rewritten(&text, &results, "results/machines/x").unwrap(), text);
+        assert_eq!(folders(&text).unwrap(), ["results/machines/x"]);
+    }
+
+    #[test]
+    fn what_cannot_be_made_is_said() {
+        let page = |name: &str| format!("<!-- {name} of x -->\n<!-- /{name} -->\n");
+        let error = |page: &str| rewritten(page, &Results::default(), "x").unwrap_err().to_string();
+        assert!(error(&page("tubes")).starts_with("no block is called 'tubes': use one of latency, mechanisms"));
+        assert_eq!(error("<!-- relay of x -->\n"), "the block 'relay' has no end: expected <!-- /relay -->");
+        assert!(error("nothing").starts_with("no measured block"));
+        for (name, file) in [
+            ("latency", "latency.csv"),
+            ("mechanisms", "copies.csv"),
+            ("copies", "copies.csv"),
+            ("relay", "relay.csv"),
+            ("placements", "latency.csv"),
+            ("faults", "faults.csv"),
+        ] {
+            let expected = format!("the block '{name}' needs {file}, and x has none or one without figures");
+            assert_eq!(error(&page(name)), expected);
+        }
+    }
+}

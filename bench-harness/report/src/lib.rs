@@ -1,0 +1,278 @@
+//! What a run leaves for readers: ranking tables, charts, a self-contained HTML page and a README.
+//!
+//! Everything here is a function of the result files: [`build`] reads them back and writes the rest, so that a report
+//! can be made again at any time, anywhere, and two reports of the same results are the same to the byte.
+
+pub mod blocks;
+pub mod charts;
+pub mod copies;
+pub mod cost;
+pub mod facts;
+pub mod faults;
+pub mod history;
+mod html;
+pub mod lifecycle;
+pub mod matrix;
+pub mod model;
+pub mod overview;
+mod readme;
+pub mod reference;
+pub mod relay;
+pub mod table;
+pub mod tables;
+pub mod units;
+
+use crate::charts::palette::Palette;
+use bench_record::{
+    host::Host,
+    rows::{
+        self, CopiesRow, CostRow, Distribution, Error, FaultRow, LatencyRow, LifecycleRow, RelayRow, ThroughputRow,
+        folder::{self, Owned},
+        outcome::Tally,
+        write_atomically,
+    },
+};
+use ipc_core::Spec;
+use matrix::Matrix;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+use table::Table;
+
+/// The rows of one run, and where it was taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rows<'a> {
+    /// The facts of `host.json`.
+    pub host: Option<&'a Host>,
+    /// The rows of `latency.csv`.
+    pub latency: &'a [LatencyRow],
+    /// The rows of `throughput.csv`.
+    pub throughput: &'a [ThroughputRow],
+    /// The rows of `cost.csv`.
+    pub cost: &'a [CostRow],
+    /// The rows of `copies.csv`.
+    pub copies: &'a [CopiesRow],
+    /// The rows of `lifecycle.csv`.
+    pub lifecycle: &'a [LifecycleRow],
+    /// The rows of `relay.csv`.
+    pub relay: &'a [RelayRow],
+    /// The rows of `faults.csv`.
+    pub faults: &'a [FaultRow],
+}
+
+/// All that a run has written, read back.
+#[derive(Clone, Debug, Default)]
+pub struct Results {
+    /// The rows of `latency.csv`; empty where there is none.
+    pub latency: Vec<LatencyRow>,
+    /// The rows of `throughput.csv`; empty where there is none.
+    pub throughput: Vec<ThroughputRow>,
+    /// The rows of `copies.csv`; empty where there is none.
+    pub copies: Vec<CopiesRow>,
+    /// The rows of `cost.csv`; empty where there is none.
+    pub cost: Vec<CostRow>,
+    /// The rows of `lifecycle.csv`; empty where there is none.
+    pub lifecycle: Vec<LifecycleRow>,
+    /// The rows of `relay.csv`; empty where there is none.
+    pub relay: Vec<RelayRow>,
+    /// The rows of `faults.csv`, which another run may have measured; empty where there is none.
+    pub faults: Vec<FaultRow>,
+    /// The facts of `host.json`; `None` where there is none.
+    pub host: Option<Host>,
+    /// The facts of mechanisms by which charts group them; they are in no file.
+    pub specs: Vec<Spec>,
+    /// The histograms, by the name of their cell.
+    pub distributions: BTreeMap<String, Distribution>,
+}
+
+impl Results {
+    /// Reads the results folder `dir`; `specs` are the facts by which charts group mechanisms. A run may have measured one workload only, so any CSV file may be missing.
+    ///
+    /// # Errors
+    /// [`Error::NoResults`] where there is none of a run, otherwise what is wrong with the first file that cannot be read.
+    pub fn read(dir: &Path, specs: &[Spec]) -> Result<Self, Error> {
+        let _lock = folder::settle(dir)?;
+        Self::gather(dir, specs)
+    }
+
+    fn gather(dir: &Path, specs: &[Spec]) -> Result<Self, Error> {
+        Ok(Self { faults: rows::read_any(dir)?, ..Self::of_run(dir, specs)? })
+    }
+
+    /// What a run has written, without faults, from a folder that no other process writes to.
+    pub fn of_run(dir: &Path, specs: &[Spec]) -> Result<Self, Error> {
+        let mut results = Self {
+            latency: rows::read_any(dir)?,
+            throughput: rows::read_any(dir)?,
+            copies: rows::read_any(dir)?,
+            cost: rows::read_any(dir)?,
+            lifecycle: rows::read_any(dir)?,
+            relay: rows::read_any(dir)?,
+            faults: Vec::new(),
+            host: Host::read(dir)?,
+            specs: specs.to_vec(),
+            distributions: BTreeMap::new(),
+        };
+        if !rows::has_run(dir) {
+            return Err(Error::NoResults { dir: dir.into() });
+        }
+        let mut logged = Distribution::read_all(dir)?;
+        let measured = results.latency.iter().filter(|row| row.p50_ns.is_some()).map(|row| row.key().to_string());
+        results.distributions = measured.filter_map(|cell| logged.remove_entry(&cell)).collect();
+        Ok(results)
+    }
+
+    /// The rows of the run.
+    pub fn rows(&self) -> Rows<'_> {
+        let Self { host, latency, throughput, cost, copies, lifecycle, relay, faults, .. } = self;
+        Rows { host: host.as_ref(), latency, throughput, cost, copies, lifecycle, relay, faults }
+    }
+
+    /// By which its mechanisms are drawn.
+    pub fn palette(&self) -> Palette<'_> {
+        Palette(&self.specs)
+    }
+
+    /// Why there is not a single figure; `None` where there is one.
+    pub fn why_nothing(&self) -> Option<String> {
+        let cells = Tally::default().with(&self.latency).with(&self.throughput).with(&self.cost);
+        cells.with(&self.copies).with(&self.lifecycle).with(&self.relay).why_nothing()
+    }
+
+    /// Every table with figures that may have ranks or marks.
+    fn shown(&self) -> Vec<Table> {
+        let rankings = self.tables().iter().map(Matrix::table).collect::<Vec<_>>();
+        rankings.into_iter().chain(cost::tables(&self.cost, usize::MAX)).collect()
+    }
+
+    /// The ranking tables of every workload and size.
+    pub fn tables(&self) -> Vec<Matrix> {
+        matrix::all(&self.latency, &self.throughput)
+    }
+
+    /// Writes charts, `report.html` and `README.md` into the draft `dir`. Returns the files written, the HTML page first.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where a file cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, Error> {
+        let tables = self.tables();
+        let drawn = charts::all(self);
+
+        let mut written = vec![dir.join(PAGE), dir.join(README)];
+        write_atomically(&written[0], html::page(self, &tables, &drawn).as_bytes())?;
+        write_atomically(&written[1], readme::text(self, &tables, &drawn).as_bytes())?;
+        let folder = dir.join(charts::FOLDER);
+        fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
+        for chart in &drawn {
+            if let Ok(svg) = &chart.drawing {
+                let path = folder.join(chart.file);
+                write_atomically(&path, svg.as_bytes())?;
+                written.push(path);
+            }
+        }
+        Ok(written)
+    }
+
+    /// The tables of what messages and channels cost: an anchor, a heading and the tables under it. Nothing is listed that was
+    /// not measured.
+    fn costs(&self) -> Vec<(&'static str, &'static str, Vec<Table>)> {
+        let copies = (!self.copies.is_empty()).then(|| copies::table(&self.copies));
+        let lifecycle = (!self.lifecycle.is_empty()).then(|| lifecycle::table(&self.lifecycle));
+        let sections = [
+            ("copies", "Copies", Vec::from_iter(copies)),
+            ("relay", "From file to file", Vec::from_iter(relay::table(&self.relay))),
+            ("cost", "What a message costs", cost::tables(&self.cost, usize::MAX)),
+            ("lifecycle", "What a channel costs", Vec::from_iter(lifecycle)),
+        ];
+        sections.into_iter().filter(|(.., tables)| !tables.is_empty()).collect()
+    }
+
+    /// When and where the faults were measured. They may be of another run, and so of another machine.
+    fn origin_of_faults(&self) -> String {
+        let here = self.host.as_ref().map(Host::title);
+        let elsewhere = here.is_some_and(|here| self.faults.iter().any(|row| row.machine != here));
+        let mark = if elsewhere { " (another machine than that of the other figures here)" } else { "" };
+        faults::origin(&self.faults) + mark
+    }
+
+    /// The line under a chart's title: the machine.
+    fn machine(&self) -> String {
+        self.host.as_ref().map_or("unknown machine".to_owned(), Host::title)
+    }
+}
+
+/// What a terminal shows of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Printed {
+    /// All tables but the last, and what their ranks and marks mean.
+    pub tables: String,
+    /// The table that answers: it is printed last, where it stays on the screen.
+    pub answer: String,
+}
+
+/// The tables of `rows` for a terminal of `width` columns. Where there is no [main table](overview) the ranking of the
+/// smallest messages answers.
+pub fn terminal(rows: &Rows<'_>, width: usize) -> Printed {
+    let some = |table: Table| (!table.lines.is_empty() || !table.notes.is_empty()).then_some(table);
+    let mut tables: Vec<Table> = Vec::from_iter(some(lifecycle::table(rows.lifecycle)));
+    tables.extend(relay::table(rows.relay));
+    tables.extend(some(copies::table(rows.copies)));
+    tables.extend(cost::tables(rows.cost, cost::LEADERS));
+    tables.extend(tables::brief(&matrix::all(rows.latency, rows.throughput)));
+    // The table of copies has the calls as well, and what is in one piece is read at one look.
+    let main = |with_calls| overview::table(rows, overview::short, with_calls);
+    let glance = main(true).filter(|table| table.width() <= width).or_else(|| main(false));
+    let legend = tables::legend(&tables.iter().chain(&glance).cloned().collect::<Vec<_>>(), width);
+    let answer = match glance {
+        Some(table) => table.terminal(width) + &overview::key(&table, width),
+        None => tables.pop().map_or(String::new(), |table| table.terminal(width)),
+    };
+    let printed = tables.iter().map(|table| table.terminal(width)).chain((!legend.is_empty()).then_some(legend));
+    Printed { tables: printed.collect::<Vec<_>>().join("\n"), answer }
+}
+
+/// The HTML page.
+pub const PAGE: &str = "report.html";
+/// The page for code hosts.
+pub const README: &str = "README.md";
+
+/// What each of them has near its beginning.
+pub const PAGE_MARK: &str = "<title>Linux IPC: ";
+/// What the page for code hosts begins with.
+pub const README_MARK: &str = "# Results\n\nGenerated; do not edit.";
+
+/// The files that a report consists of.
+pub const OWNED: Owned = Owned { folders: &[charts::FOLDER], owns };
+
+/// Whether a report may have written the file `name` of a results folder.
+pub fn owns(name: &Path) -> bool {
+    let is_chart = |chart: &charts::Chart| name == Path::new(charts::FOLDER).join(chart.file);
+    name == Path::new(PAGE) || name == Path::new(README) || charts::all(&Results::default()).iter().any(is_chart)
+}
+
+/// Reads the results in `dir` and writes charts, `report.html` and `README.md` beside them; charts of an earlier run that can no
+/// longer be drawn are removed. Returns the files written, the HTML page first.
+///
+/// # Errors
+/// As [`Results::read`], and [`Error::Io`] where a file cannot be written. The folder is then as it was.
+pub fn build(dir: &Path, specs: &[Spec]) -> Result<Vec<PathBuf>, Error> {
+    rebuild(dir, specs).map(|(_, written)| written)
+}
+
+/// The same, and returns the results as well.
+///
+/// # Errors
+/// As [`build`].
+pub fn rebuild(dir: &Path, specs: &[Spec]) -> Result<(Results, Vec<PathBuf>), Error> {
+    if !dir.is_dir() {
+        return Err(Error::NoResults { dir: dir.into() });
+    }
+    let mut results = Results::default();
+    let written = folder::replace(dir, OWNED, |draft| {
+        results = Results::gather(dir, specs)?;
+        results.write(draft)
+    })?;
+    Ok((results, written))
+}

@@ -1,0 +1,180 @@
+//! The ranking tables, and what tables say alike: ranks, marks, reasons.
+
+use super::{
+    matrix::{Line, Matrix},
+    table::{Column, Compared, Field, Mark, Table},
+    units,
+};
+use bench_record::cell::Workload;
+use std::collections::BTreeSet;
+
+/// What stands where nothing could be measured.
+pub const NO_FIGURE: &str = "–";
+
+/// Of tables that are not shown whole, lines are shown that have at least this rank in some column.
+const BRIEF_RANK: usize = 3;
+
+/// Such a table is brief only if that leaves out more lines than this; a gap for less would save nothing.
+const BRIEF_SAVING: usize = 3;
+
+impl Matrix {
+    /// What the table shows, in a few words.
+    pub fn title(&self) -> String {
+        let what = match self.workload {
+            Workload::Throughput => "Throughput",
+            _ => "Round trip",
+        };
+        format!("{what}, {}", units::size(self.size))
+    }
+
+    /// What its figures are.
+    pub fn explanation(&self) -> &'static str {
+        match (self.workload, self.quantity) {
+            (Workload::Latency, _) => "time there and back, median; less is better",
+            (_, units::Quantity::Messages) => "messages per second one way, median; more is better",
+            _ => "payload per second one way, median; more is better",
+        }
+    }
+
+    /// All lines that have a figure.
+    pub fn table(&self) -> Table {
+        self.with(self.lines.iter().filter(|line| line.has_figure()).collect())
+    }
+
+    /// The lines that lead in some column, where that saves enough lines.
+    fn leaders(&self) -> Table {
+        let all: Vec<&Line> = self.lines.iter().filter(|line| line.has_figure()).collect();
+        let brief = |line: &&&Line| line.best_rank().is_some_and(|rank| rank <= BRIEF_RANK);
+        let leaders: Vec<&Line> = all.iter().filter(brief).copied().collect();
+        if leaders.is_empty() || all.len() - leaders.len() <= BRIEF_SAVING {
+            return self.table();
+        }
+        let rest = all.len() - leaders.len();
+        let mut table = self.with(leaders);
+        table.notes.insert(0, format!("… and {rest} more, in README.md and report.html"));
+        table
+    }
+
+    fn with(&self, lines: Vec<&Line>) -> Table {
+        let columns = self.views.iter().enumerate().map(|(column, view)| {
+            Column::Compared(Compared {
+                head: view.label(),
+                caption: view.caption(),
+                less_is_better: self.quantity.less_is_better(),
+                leads: self.order_by == Some(column) && self.views.len() > 1,
+            })
+        });
+        let fields = |line: &Line| {
+            let figures = line.entries.iter().map(|entry| match entry {
+                Some(entry) => entry.field(self.quantity),
+                None => Field::Text(String::new()),
+            });
+            [Field::from(line.subject.label())].into_iter().chain(figures).collect()
+        };
+        let failures = self.failures().into_iter();
+        Table {
+            title: self.title(),
+            explanation: self.explanation().into(),
+            columns: [Column::Words("mechanism")].into_iter().chain(columns).collect(),
+            lines: lines.into_iter().map(fields).collect(),
+            notes: failures.map(|(who, reason)| format!("{NO_FIGURE} {who}: {reason}")).collect(),
+        }
+    }
+
+    /// Why figures are missing: each reason with the lines it holds for, in the order of the table.
+    pub fn failures(&self) -> Vec<(String, String)> {
+        let mut reasons: Vec<(&str, String)> = Vec::new();
+        for line in &self.lines {
+            let planned = line.entries.iter().flatten().count();
+            let mut own: Vec<(&str, Vec<String>)> = Vec::new();
+            for (entry, view) in line.entries.iter().zip(&self.views) {
+                let Some(entry) = entry.as_ref().filter(|entry| entry.figure.is_none()) else { continue };
+                let error = if entry.error.is_empty() { "not measured" } else { &entry.error };
+                match own.iter_mut().find(|(reason, _)| *reason == error) {
+                    Some((_, views)) => views.push(view.label()),
+                    None => own.push((error, vec![view.label()])),
+                }
+            }
+            for (reason, views) in own {
+                let label = line.subject.label();
+                let who = if views.len() == planned { label } else { format!("{label} ({})", views.join(", ")) };
+                reasons.push((reason, who));
+            }
+        }
+        let reasons = grouped(reasons).into_iter();
+        reasons.map(|(reason, lines)| (lines.join(", "), reason.to_owned())).collect()
+    }
+}
+
+/// Each text once, in the order of their first appearance, with the names of all that have it.
+pub fn grouped<'a>(named: impl IntoIterator<Item = (&'a str, String)>) -> Vec<(&'a str, Vec<String>)> {
+    let mut groups: Vec<(&str, Vec<String>)> = Vec::new();
+    for (text, name) in named {
+        match groups.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((text, vec![name])),
+        }
+    }
+    groups
+}
+
+/// What ranks mean, for text under tables that have some.
+pub const RANKS: &str =
+    "equal ranks mean that the 95 % intervals overlap, so that this run cannot tell the figures apart";
+
+/// Whether any of `tables` has a rank.
+pub fn have_ranks(tables: &[Table]) -> bool {
+    tables.iter().any(Table::has_ranks)
+}
+
+/// The marks that occur in `tables`, each once.
+pub fn marks(tables: &[Table]) -> BTreeSet<Mark> {
+    tables.iter().flat_map(Table::marks).collect()
+}
+
+/// The ranking tables for a terminal, the most asked for (latency, smallest messages) last. Only the smallest size of a
+/// workload is whole; of the others the leaders of every column are shown.
+pub fn brief(matrices: &[Matrix]) -> Vec<Table> {
+    let table = |(index, matrix): (usize, &Matrix)| {
+        let whole = index == 0 || matrices[index - 1].workload != matrix.workload;
+        if whole { matrix.table() } else { matrix.leaders() }
+    };
+    matrices.iter().enumerate().rev().map(table).collect()
+}
+
+/// What the ranks and the marks of `tables` mean, for a terminal of `width` columns; nothing where there are none.
+pub fn legend(tables: &[Table], width: usize) -> String {
+    let mut text = String::new();
+    if have_ranks(tables) {
+        wrap(&mut text, &format!("The number before a figure is its rank in the column; {RANKS}."), "", width);
+    }
+    for mark in marks(tables) {
+        wrap(&mut text, &format!("{} {}: {}", mark.sign(), mark.name(), mark.meaning()), "  ", width);
+    }
+    text
+}
+
+/// Appends `sentence`, broken at spaces into lines of `width`; the second and later lines are indented.
+pub fn wrap(text: &mut String, sentence: &str, indent: &str, width: usize) {
+    let deeper = format!("{indent}  ");
+    let options = textwrap::Options::new(width)
+        .initial_indent(indent)
+        .subsequent_indent(&deeper)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .break_words(false);
+    text.push_str(&textwrap::fill(sentence, options));
+    text.push('\n');
+}
+
+/// Text that is to be read as it stands in Markdown.
+pub fn escape_markdown(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '\\' | '&' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '~' | '#') {
+            escaped.push('\\');
+        }
+        escaped.push(if c == '\n' { ' ' } else { c });
+    }
+    escaped
+}
