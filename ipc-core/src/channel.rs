@@ -151,8 +151,8 @@ pub trait Endpoint: Send {
         self.recv(buffer)
     }
 
-    /// The descriptor by which epoll(7) and poll(2) show that a message can be received: it is readable exactly then,
-    /// or at the end of the peer. `None` where the mechanism has none. [`Spec::pollable`] says so in advance.
+    /// The descriptor by which epoll(7) and poll(2) show that a message can be received. It is readable exactly then,
+    /// or at the end of the peer. `None` if the mechanism has none, which [`Spec::pollable`] says in advance.
     ///
     /// Use it to wait, and `recv` to receive. [`Spec::peer_death`] says whether the kernel shows the end of the peer.
     /// Other events may be reported as well, for example an error queue.
@@ -204,8 +204,8 @@ pub trait SendInPlace: Endpoint {
     /// are whatever the slot held before.
     ///
     /// # Errors
-    /// As for [`Endpoint::send`]. `fill` runs only once there is room in the memory of the channel. `Unsupported` where part of a message that
-    /// timed out has gone, and `len` is not its length.
+    /// As for [`Endpoint::send`]. `fill` runs only once there is room in the memory of the channel. `Unsupported` if part of a message that timed
+    /// out has gone, and `len` is not its length.
     fn send_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()>;
 }
 

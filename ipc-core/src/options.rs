@@ -75,8 +75,8 @@ pub struct Options {
     /// What calls do while they cannot proceed.
     pub wait: Wait,
     /// How long [`Wait::Hybrid`] polls before it sleeps. The default, 50 µs, is about one cross-core wake-up on an AMD
-    /// EPYC virtual machine. To spin for as long as the sleep would cost takes at most twice the time of the best
-    /// choice (Karlin et al., *Competitive randomized algorithms for non-uniform problems*, SODA 1990).
+    /// EPYC virtual machine. Spinning for as long as the sleep would cost takes at most twice the time of the best
+    /// choice. (Karlin et al., *Competitive randomized algorithms for non-uniform problems*, SODA 1990)
     pub spin: Duration,
     /// Deadline of every send and receive; see [`Endpoint::set_timeout`](crate::Endpoint::set_timeout). `None` waits
     /// for as long as the peer lives.
