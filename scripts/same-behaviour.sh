@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Does `ipc-bench` still do what it did? Builds the program of two revisions, runs a fixed list of commands with each on the results
-# that are stored in BASE, and compares to the byte what they print, write and exit with. Two minutes beside the builds.
+# Compares what two revisions of `ipc-bench` do. It builds both programs and runs a fixed list of commands with each. The input is the
+# stored results of BASE. Output, written files and exit codes must be equal to the byte. Takes two minutes beside the builds.
 #
 #   scripts/same-behaviour.sh [--only PATTERN] [--except PATTERN]... BASE [HEAD]
 #
-# BASE and HEAD are commits, or folders with a checkout. HEAD is the working tree by default. A line for each difference: the
-# command or the file, and the head of the diff. A difference whose line matches an extended regular expression PATTERN is
-# intended: it is shown, and does not count. With --only, the commands that match PATTERN are run, and no others.
+# BASE and HEAD are commits, or folders with a checkout. HEAD is the working tree by default. Each difference is printed: the command
+# or the file, and the head of the diff. PATTERN is an extended regular expression. --except marks differences in matching commands
+# and files as intended, so that they do not count. --only runs the matching commands alone.
 #
-# No measured figure is compared: of commands that measure, the list keeps names, columns and keys.
+# Measured figures are not compared. Of commands that measure, the list keeps names, columns and keys.
 #
 # Exit codes: 0 equal; 1 different; 2 usage or environment.
 set -euo pipefail
 
-# The commands, one a line, for bash in a folder with `results/` of BASE and what `prepare` adds.
+# The commands, one a line, for bash. They run in a folder with the stored results of BASE and the files that `prepare` adds.
 commands() {
     local verb folder table file
     cat <<'END'
@@ -77,7 +77,7 @@ END
         printf 'ipc-bench history %s\n' "show --history $file" "add results/machines/amd-epyc-vm-2cpu --history $file"
     done
 
-    # The gate, with builds whose figures are known (see `stand_in`). It says when it ran, and for how long.
+    # The gate, with builds whose figures are known: see `stand_in`.
     for line in 'gate --format table' 'slower --format json' 'fails --format csv'; do
         echo "echo 0 >calls; ipc-bench gate --base stand-in-base --head stand-in-${line%% *} --plan smoke --seed 7 --out out/$line | timeless; timeless \$(find out/${line%% *} -type f)"
     done
@@ -173,26 +173,27 @@ END
 }
 tables='latency throughput cost copies lifecycle relay faults'
 
-# For the list: the program, which says by itself how it ended, as more may follow in a line.
+# What the commands call. The program's own exit code is printed, as a line may go on after it.
 ipc-bench() {
     local code=0
     command ipc-bench "$@" || code=$?
     echo "exit code $code" >&2
     return $code
 }
-# The first COUNT columns of CSV (no column that the list takes is quoted), and the keys of JSON.
+# The first COUNT columns of CSV. None of those that the list takes is quoted.
 columns() {
     local count=$1
     shift
     for file in "${@:-/dev/stdin}"; do sed -n 1p "$file"; sed 1d "$file" | cut -d, -f "-$count"; done
 }
-# In what the gate prints, or in the files that it wrote.
+# The keys of JSON.
+keys() { grep -o '"[a-z][a-z0-9_]*": *' | sort -u; }
+# Replaces when the gate ran, and for how long: in its output, or in the files that are named.
 timeless() {
     sed ${1:+-i} -E 's/[0-9-]{10}T[0-9:]{8}(\.000\+00:00|Z)/TIME/g; s/(duration_s": ?|BaseTime: |\btime="|smoke, seed 7, )[0-9.]+/\1N/' "$@"
 }
-keys() { grep -o '"[a-z][a-z0-9_]*": *' | sort -u; }
 
-# Makes what stands for builds that the gate compares: copies of bash, which take the file `sample` for what `sample` means.
+# Makes the builds that the gate compares. They are copies of bash, which runs the file `sample` where the gate asks for `sample`.
 stand_in() {
     local name
     for name in base gate slower fails; do { cat "$BASH"; printf '\n%s\n' "$name"; } >"stand-in-$name"; done
@@ -222,7 +223,7 @@ esac
 END
 }
 
-# Adds to the stored results what the list needs: pages without their measured blocks, broken files, a journal of the dead.
+# Adds to the stored results: pages without their measured blocks, broken files, a journal of dead processes.
 prepare() {
     local folder table file line journal=tmp/ipc-bench-$EUID
     for folder in results/machines/*; do
@@ -268,20 +269,24 @@ commit() { git -C "$root" rev-parse --quiet --verify "$1^{commit}" || fail "'$1'
 is_checkout() { [[ -e $1/.git && -e $1/Cargo.toml ]]; }
 
 # Copies the program of $1, a commit or a checkout, to the file $2.
-build() {
-    local tree=$1 kept='' target=${CARGO_TARGET_DIR:-target}
+build() (
+    local lock tree=$1 kept='' target=${CARGO_TARGET_DIR:-target}
+    echo "building $1" >&2
     if ! is_checkout "$1"; then
+        # Another call may want another commit in the same folder.
+        exec {lock}>"$cache/lock"
+        flock "$lock"
         kept=$cache/$(commit "$1") tree=$cache/tree
-        [ ! -e "$kept" ] || { cp "$kept" "$2"; return; }
+        [ ! -e "$kept" ] || { cp "$kept" "$2"; exit; }
         [ -e "$tree/.git" ] || git worktree add --quiet --force --detach "$tree" "$1"
         git -C "$tree" checkout --quiet --detach "$(commit "$1")"
         target=$cache/build
     fi
-    # Without optimisation: it prints the same, and is built sooner.
+    # The development profile builds faster, and its program prints the same.
     (cd "$tree" && cargo build --target-dir "$target" --quiet --locked -p bench-harness --bin ipc-bench) || fail "'$1' does not build"
     (cd "$tree" && cp "$target/debug/ipc-bench" "$2")
     [ -z "$kept" ] || cp "$2" "$kept"
-}
+)
 
 # The stored results and the page of $1, a commit or a checkout, in the current folder.
 stored() {
@@ -290,10 +295,11 @@ stored() {
     git -C "$tree" archive "$of" results README.md | tar -x
 }
 
-# Runs the list with the program $1. Leaves in the folder $2 what each command said, by number, and what they wrote.
+# Runs the list with the program $1. The folder $2 gets the output of each command by its number, and the files that they wrote.
 observe() {
     local program=$1 kept=$2 number=0 line code
-    # In the same folder for both, so that paths are equal.
+    echo "running the commands with the program of ${1##*/}" >&2
+    # Both programs run in the same folder, so that paths are equal.
     mkdir -p "$work/bin" "$kept/said"
     cp "$program" "$work/bin/ipc-bench"
     cp -a "$work/inputs" "$work/stage"
@@ -302,11 +308,13 @@ observe() {
         number=$((number + 1))
         code=0
         env -i PATH="$work/bin:$PATH" HOME="$HOME" TMPDIR="$work/stage/tmp" LC_ALL=C \
-            "${isolated[@]}" timeout --kill-after=5 200 bash -o pipefail -c "$(declare -f ipc-bench columns keys timeless); $line" \
+            "${isolated[@]}" timeout --kill-after=5 300 bash -o pipefail -c "$(declare -f ipc-bench columns keys timeless); $line" \
             </dev/null >"$work/stdout" 2>"$work/stderr" || code=$?
+        ((code != 124 && code != 137)) || fail "no end within five minutes: $line"
         { echo "$line"; cat "$work/stdout"; sed '/ left, now /d; s/^/stderr: /' "$work/stderr"; echo "line: exit code $code"; } \
             >"$kept/said/$(printf %03d $number)"
     done < <(commands | grep -E -- "$only")
+    ((number)) || fail "no command matches '$only'"
     rm -rf tmp
     cd "$root"
     mv "$work/stage" "$kept/wrote"
@@ -314,7 +322,7 @@ observe() {
 
 # Prints the differences between the folders $1 and $2; fails where one counts.
 compare() {
-    local file title status=0 said=0
+    local file title status=0
     while IFS= read -r file; do
         ! cmp -s "$1/$file" "$2/$file" || continue
         case $file in
@@ -358,7 +366,7 @@ cache=$root/target/same-behaviour
 mkdir -p "$cache"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# Message queues of others count against the same limits, where they may be kept apart.
+# An IPC namespace of their own, where permitted: queues of other programs count against the same limits.
 isolated=()
 ! unshare --ipc true 2>/dev/null || isolated=(unshare --ipc)
 

@@ -2,12 +2,26 @@
 
 use std::ops::{Deref, DerefMut};
 
-/// A fixed-length, page-aligned message buffer with a little room in front of the message.
+/// A message buffer of fixed length, page-aligned, with a little room in front of the message.
 ///
-/// System V queues take the type word and the text of a message from adjacent memory (`struct msgbuf`, msgop(2)), so
-/// a sender that holds a plain slice has to copy it first. A `Buffer` keeps the room for that word, and
-/// [`Endpoint::send_buffer`](crate::Endpoint::send_buffer) spares the copy. For every other mechanism it is a slice.
-/// The alignment is the same for all, so that no mechanism gains by the luck of an address.
+/// System V queues take the type word and the text of a message from adjacent memory (`struct msgbuf`, msgop(2)). So a
+/// sender that holds a plain slice has to copy it first. A `Buffer` keeps the room for that word, and
+/// [`Endpoint::send_buffer`](crate::Endpoint::send_buffer) saves the copy. For every other mechanism it is a slice.
+///
+/// The alignment is the same for all mechanisms, so that none gains by the luck of an address.
+///
+/// ```
+/// use ipc_core::{Buffer, Channel, Endpoint, Options};
+/// use ipc_shm::Memfd;
+///
+/// let (mut a, mut b) = Memfd::pair(&Options::default())?;
+/// let mut buffer = Buffer::new(64);
+/// buffer[..4].copy_from_slice(b"ping");
+/// a.send_buffer(&mut buffer)?;
+/// assert_eq!(b.recv_buffer(&mut buffer)?, 64);
+/// assert_eq!(&buffer[..4], b"ping");
+/// # Ok::<(), ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Buffer {
     bytes: Vec<u8>,

@@ -2,13 +2,14 @@
 
 use crate::{Error, Result};
 
-/// What an end has found wrong with its channel. From then on every call returns that: a ring whose positions were
-/// impossible once may look sound again, and nobody knows what was lost in between.
+/// What an end has found wrong with its channel, if anything. From then on every call returns that error.
+///
+/// A ring whose positions were impossible once may look sound again, and nobody knows what was lost in between.
 #[derive(Debug, Default)]
 pub struct Corruption(Option<&'static str>);
 
 impl Corruption {
-    /// Nothing to do while the channel is sound.
+    /// Checks that the channel is sound.
     ///
     /// # Errors
     /// [`Error::Corrupt`] with what was found first.

@@ -1,11 +1,11 @@
 //! Deadlines that do not count the time in which this process was stopped.
 //!
-//! A process that is stopped (Ctrl-Z, `SIGSTOP`, a frozen control group) would find all its deadlines passed when it goes on.
-//! Whoever waits with a [`Deadline`] looks at it at least every [`SLICE`]. Where far more than that has passed since the last
-//! look, this process did not run, and only one slice of it counts. The monotonic clock leaves out the time that the
-//! machine itself is suspended (clock_gettime(2)).
+//! A process can be stopped by Ctrl-Z, `SIGSTOP` or a frozen control group. All its deadlines would have passed when
+//! it goes on. So a wait with a [`Deadline`] looks at it at least every [`SLICE`]. If far more than that has passed
+//! since the last look, this process did not run, and only one slice counts. The monotonic clock leaves out the time
+//! in which the machine itself is suspended (clock_gettime(2)).
 //!
-//! What was measured meanwhile is no figure: [`missed`] tells.
+//! A figure that was measured meanwhile is void. [`missed`] tells.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -14,12 +14,13 @@ use std::{
 
 /// How long a wait may sleep between two looks at its deadline.
 pub const SLICE: Duration = Duration::from_millis(100);
-/// More than this between two looks, and the process did not run. A busy machine delays a look by some milliseconds.
+/// A process that takes longer between two looks did not run. A busy machine delays a look by some milliseconds.
 const GAP: Duration = Duration::from_millis(300);
 
 static MISSED_NS: AtomicU64 = AtomicU64::new(0);
 
-/// How long this process did not run, as far as its deadlines have noticed. Where it grows during a measurement, that contains a stop.
+/// How long this process did not run, as far as its deadlines have noticed. A measurement during which this grows
+/// contains a stop.
 pub fn missed() -> Duration {
     Duration::from_nanos(MISSED_NS.load(Ordering::Relaxed))
 }
@@ -37,7 +38,7 @@ impl Deadline {
         Self { left: limit, looked: Instant::now() }
     }
 
-    /// What is left of it; zero once it has passed.
+    /// The time that is left; zero once the deadline has passed.
     pub fn left(&mut self) -> Duration {
         let missed = self.look(Instant::now());
         if !missed.is_zero() {
@@ -46,7 +47,7 @@ impl Deadline {
         self.left
     }
 
-    /// Whether it has passed.
+    /// Whether the deadline has passed.
     pub fn has_passed(&mut self) -> bool {
         self.left().is_zero()
     }

@@ -12,7 +12,19 @@ use std::{
 /// What [`Channel`](crate::Channel) and [`Endpoint`](crate::Endpoint) calls return.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a call failed. Callers match on the variant; the text is for people.
+/// Why a call failed. Callers match on the variant, and the text is for people.
+///
+/// ```
+/// use ipc_core::{Channel, Endpoint, Error, Options};
+/// use ipc_shm::Memfd;
+///
+/// let (mut a, _b) = Memfd::pair(&Options::default())?;
+/// match a.send(&vec![0; 10 << 20]) {
+///     Err(Error::TooLarge { len, max }) => assert!(len > max),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -29,7 +41,7 @@ pub enum Error {
     At {
         /// The call's name.
         call: &'static str,
-        /// The file.
+        /// The file at which the call failed.
         path: PathBuf,
         /// Its errno.
         source: Errno,
@@ -42,7 +54,7 @@ pub enum Error {
         /// The longest that can pass, in bytes, as read from the running kernel or the channel's own size.
         max: usize,
     },
-    /// The other end was closed or its process died, and everything it had sent has been received.
+    /// The other end was closed or its process died. Everything that it had sent has been received.
     #[error("the peer is gone ({sign})")]
     PeerGone {
         /// How that showed.
@@ -51,15 +63,15 @@ pub enum Error {
     /// The deadline passed. The channel stays usable: see [`Endpoint::set_timeout`](crate::Endpoint::set_timeout).
     #[error("the deadline passed")]
     TimedOut,
-    /// Shared memory or a peer's message holds what no correct peer writes. The channel is unusable from here on: every later
-    /// send and receive on this end returns the same.
+    /// Shared memory, or a message of the peer, holds what no correct peer writes. The channel is unusable from here
+    /// on: every later send and receive on this end returns the same error.
     #[error("corrupt: {what}")]
     Corrupt {
         /// What was found wrong.
         what: &'static str,
     },
-    /// The name is taken: by a living process, or by what may be one's. What a dead process left does not count, if the
-    /// [journal](crate::objects) shows that it is dead.
+    /// The name is taken by a living process, or by what may belong to one. What a dead process left does not count,
+    /// if the [journal](crate::objects) shows that it is dead.
     #[error("{object} is taken: {why}")]
     Taken {
         /// What has the name.
@@ -86,8 +98,8 @@ fn limit_of(errno: Errno) -> String {
     }
 }
 
-/// How a call learned that its peer is gone. It depends on what the call was doing when that happened, so only
-/// diagnostics should make a difference between them.
+/// How a call learned that its peer is gone. It depends on what the call was doing at that moment. So only diagnostics
+/// should tell the signs apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sign {

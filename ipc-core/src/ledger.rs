@@ -1,9 +1,12 @@
-//! A ledger of what messages cost: the system calls that a thread made for them, and the payload that it copied itself.
+//! A ledger of what messages cost: the system calls that a thread made for them, and the payload that it copied
+//! itself.
 //!
-//! Every call that moves a message or waits for one is [entered](call), and every copy of a payload outside the kernel goes
-//! through [`copy`]. So the books are exact for this workspace and blind to whatever bypasses them; the harness compares them
-//! with what a tracer sees of the same process. They are kept by thread and without atomics: an entry is one addition to
-//! memory that is in the cache, beside a system call or a copy.
+//! Every call that moves a message or waits for one is [entered](call). Every copy of a payload outside the kernel
+//! goes through [`copy`]. So the books are exact for this workspace, and blind to whatever bypasses them. The harness
+//! compares them with what a tracer sees of the same process.
+//!
+//! They are kept by thread and without atomics. An entry is one addition to memory in the cache, beside a system call
+//! or a copy.
 
 use std::cell::Cell;
 

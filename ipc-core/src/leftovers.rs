@@ -1,9 +1,9 @@
-//! What processes have left in the system, as the kernel shows it and not as the journal has it: for tests, and for runs that
-//! kill on purpose.
+//! What processes have left in the system, as the kernel shows it and not as the journal has it. For tests, and for
+//! runs that kill on purpose.
 //!
-//! Other runs may be going on, so only what carries one of the processes' ids counts: names do by contract, the
-//! kernel keeps it for System V objects (proc_sysvipc_msg(5), proc_sysvipc_shm(5)). A queue that was never used carries
-//! none: only a [`Stray::Counts`] finds it. No mechanism makes System V semaphores.
+//! Other runs may be going on. So an object only counts if it carries the id of one of the processes. Names do so by
+//! contract. For System V objects the kernel keeps the id (proc_sysvipc_msg(5), proc_sysvipc_shm(5)). A queue that was
+//! never used carries none, and only [`Stray::Counts`] finds it. No mechanism makes System V semaphores.
 
 use crate::{Name, Result, objects, sysv};
 use std::{
@@ -14,13 +14,13 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// What to make of a System V queue that nobody has used yet and this journal does not name.
+/// Whether a System V queue counts that nobody has used yet and that this journal does not name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stray {
-    /// It is left where it is younger than this and stays: for tests. A run with another `TMPDIR` has another journal, but
-    /// its queues are used or gone before long.
+    /// It counts if it is younger than this and stays. This is for tests. A run with another `TMPDIR` has another
+    /// journal, but its queues are used or gone before long.
     Counts(SystemTime),
-    /// It may be anybody's.
+    /// It does not count: it may be anybody's.
     Passes,
 }
 

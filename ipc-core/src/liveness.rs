@@ -1,13 +1,15 @@
 //! Noticing that the peer is gone, for mechanisms whose kernel objects do not tell.
 //!
-//! Queues and shared memory outlive a dead peer, and unconnected datagrams have no end of file. Such channels carry one
-//! connected Unix stream socket. The kernel closes a process's end
-//! whichever way the process ends, so a hang-up means that no process holds the other end any more. It is only looked
-//! at by a call that is already waiting, or by the thread that [`watch`](crate::watch)es for a call that sleeps: the path
-//! of a message does not know it.
+//! Queues and shared memory outlive a dead peer, and datagrams have no end of file. Such channels carry one connected
+//! Unix stream socket. The kernel closes a process's end whichever way the process ends. So a hang-up means that no
+//! process holds the other end any more.
 //!
-//! Datagram sockets also leave [notes](Liveness::note) on it, since their receivers cannot tell an empty message from the
-//! end. And where one process has to know which one the other is, that one [introduces itself](Liveness::introduce).
+//! The path of a message does not look at the socket. A call that is already waiting does, and so does the thread that
+//! [watches](crate::watch) for a call that sleeps.
+//!
+//! Datagram sockets also leave [notes](Liveness::note) on it, since their receivers cannot tell an empty message from
+//! the end. Where one process has to know which process the other is, that one [introduces
+//! itself](Liveness::introduce).
 
 use crate::{
     Error, Name, Result, Sign, ledger,
@@ -66,12 +68,16 @@ impl Liveness {
         }
     }
 
-    /// What opening the peer's objects returned while the link is set up. They are missing where the peer has gone, or has let
-    /// in another one and removed their names; then it is [`Error::PeerGone`]. So is `ENXIO`, a FIFO that nobody reads: the peer
-    /// opened it before it listened, and its end can close before its socket does.
+    /// Tells whether an error of opening the objects of the peer means that the peer is gone. For use while the link
+    /// is set up.
+    ///
+    /// - `ENOENT` does if the peer's socket has hung up. The peer has gone, or has let in another process and removed
+    ///   the names.
+    /// - `ENXIO` always does: a FIFO that nobody reads. The peer opened it before it listened, and its end can close
+    ///   before its socket does.
     ///
     /// # Errors
-    /// As `opened`, else.
+    /// [`Error::PeerGone`] in these cases, otherwise that of `opened`.
     pub fn or_gone<T>(&self, opened: Result<T>) -> Result<T> {
         let is_gone = match opened.as_ref().err().and_then(Error::errno) {
             Some(Errno::ENXIO) => true,
@@ -81,14 +87,15 @@ impl Liveness {
         if is_gone { Err(Error::PeerGone { sign: Sign::HangUp }) } else { opened }
     }
 
-    /// What to poll: any event means that the peer is gone.
+    /// What to pass to poll(2). Any event means that the peer is gone.
     pub fn poll_fd(&self) -> PollFd<'_> {
         // A hang-up is reported without being asked for.
         PollFd::new(self.0.as_fd(), PollFlags::empty())
     }
 
-    /// Leaves the peer a note that it can count even when this process has gone. It is lost where there is no room: wait
-    /// for that first, until [`as_fd`](AsFd::as_fd) polls writable. System call: `send`.
+    /// Leaves the peer a note. The peer can count it even when this process has gone. System call: `send`.
+    ///
+    /// The note is lost if there is no room. Wait for room first, until [`as_fd`](AsFd::as_fd) polls writable.
     pub fn note(&self) {
         let _ = send(self.0.as_raw_fd(), &[0], MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
     }
@@ -104,11 +111,11 @@ impl Liveness {
         taken
     }
 
-    /// Tells the peer which process this is, attested by the kernel; call it once, before anything else is left on the socket.
-    /// System call: `sendmsg` with `SCM_CREDENTIALS`.
+    /// Tells the peer which process this is, attested by the kernel. Call it once, before anything else is left on the
+    /// socket. System call: `sendmsg` with `SCM_CREDENTIALS`.
     ///
     /// # Errors
-    /// [`Error::PeerGone`] or [`Error::Os`] of `sendmsg`.
+    /// [`Error::PeerGone`], or [`Error::Os`] of `sendmsg`.
     pub fn introduce(&self) -> Result<()> {
         let credentials = UnixCredentials::new();
         let (byte, attested) = ([IoSlice::new(&[0])], [ControlMessage::ScmCredentials(&credentials)]);
@@ -118,12 +125,13 @@ impl Liveness {
         sent.map(drop).map_err(|e| Error::os("sendmsg", e))
     }
 
-    /// Takes the peer's introduction: its process, by the id that it has here; `None` where there is no introduction. The kernel
-    /// lets nobody name another process than itself, but for those that may administrate the system (unix(7)). System
-    /// calls: `setsockopt(SO_PASSCRED)`, `recvmsg`.
+    /// Takes the introduction of the peer, and returns its process by the id that it has here. `None` if there is no
+    /// introduction. System calls: `setsockopt(SO_PASSCRED)`, `recvmsg`.
+    ///
+    /// The kernel lets a process name no other than itself, unless it may administrate the system (unix(7)).
     ///
     /// # Errors
-    /// [`Error::Os`] of either.
+    /// [`Error::Os`] of either call.
     pub fn introduced(&self) -> Result<Option<Pid>> {
         setsockopt(&self.0, sockopt::PassCred, &true).map_err(|e| Error::os("setsockopt", e))?;
         let mut room = nix::cmsg_space!(UnixCredentials);
@@ -178,8 +186,10 @@ pub fn is_ours(socket: impl AsFd) -> Result<bool> {
     Ok(peer.uid() == geteuid().as_raw())
 }
 
-/// The binding side of a rendezvous: a listening socket under the channel's name, mode 0600, in the user's private folder.
-/// Nobody else gets there; who comes is asked for all the same.
+/// The binding side of a rendezvous: a listening socket under the name of the channel, mode 0600, in the user's
+/// private folder.
+///
+/// Other users cannot reach it. Whoever connects is asked for its user all the same.
 #[derive(Debug)]
 pub struct Meeting {
     listener: UnixListener,
@@ -258,11 +268,12 @@ pub fn await_readable(fd: impl AsFd, deadline: Instant) -> Result<()> {
     }
 }
 
-/// Fills `buffer` with what the peer says on `fd`, which nobody else reads. The kernel's own deadline (`SO_RCVTIMEO`) would
-/// begin anew with each signal. System calls: `ppoll`, `read`.
+/// Fills `buffer` with what the peer says on `fd`, which nobody else reads. System calls: `ppoll`, `read`.
+///
+/// The kernel's own deadline (`SO_RCVTIMEO`) would start again with each signal.
 ///
 /// # Errors
-/// [`Error::TimedOut`] at `deadline`, [`Error::PeerGone`] where the peer ended first.
+/// [`Error::TimedOut`] at `deadline`, [`Error::PeerGone`] if the peer ended first.
 pub fn hear_exactly(fd: impl AsFd, buffer: &mut [u8], deadline: Instant) -> Result<()> {
     let mut heard = 0;
     while heard < buffer.len() {

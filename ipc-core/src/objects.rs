@@ -16,8 +16,8 @@
 //! Both work under an exclusive lock of the folder. So nothing gets an owner between a look and a removal, and of two
 //! processes that want one name at once exactly one gets it.
 //!
-//! The folder, `ipc-bench-UID` in the temporary folder (`TMPDIR`), also holds the FIFOs, sockets and mapped files
-//! themselves; it has mode 0700, belongs to the user, is no symbolic link, and goes when it is empty.
+//! The folder is `ipc-bench-UID` in the temporary folder (`TMPDIR`). It also holds the FIFOs, sockets and mapped files
+//! themselves. It has mode 0700, belongs to the user, is not a symbolic link, and is removed when it is empty.
 
 mod address;
 mod journal;
@@ -74,8 +74,8 @@ impl fmt::Display for Object {
 }
 
 impl Object {
-    /// Reads what [`Display`](fmt::Display) wrote; `None` for anything else, such as a path outside `directory`, the path of
-    /// another entry, or a name that no mechanism gives.
+    /// Reads what [`Display`](fmt::Display) wrote. `None` for anything else: a path outside `directory`, the path of
+    /// another entry, a name that no mechanism gives.
     pub fn parse(text: &str, directory: &Path) -> Option<Self> {
         let (kind, value) = text.strip_suffix('\n')?.split_once(' ')?;
         let key = |value: &str| sysv::Key::from_str_radix(value.strip_prefix("0x")?, 16).ok().filter(|&key| key > 0);
@@ -124,7 +124,7 @@ impl Object {
         }
     }
 
-    /// The command that removes the object, for whoever knows that nobody uses it.
+    /// The shell command that removes the object. For a user who knows that nobody uses it.
     fn removal(&self) -> String {
         match self {
             Object::Path(path) => format!("rm '{}'", path.display()),
@@ -136,7 +136,7 @@ impl Object {
     }
 }
 
-/// A queue has no look that does not open it.
+/// The owner of a POSIX queue, which only an open queue shows.
 fn queue_owner(name: &str) -> Option<u32> {
     use nix::mqueue::{MQ_OFlag, mq_close, mq_open};
     let queue = mq_open(name, MQ_OFlag::O_RDONLY | MQ_OFlag::O_CLOEXEC, Mode::empty(), None).ok()?;
@@ -169,10 +169,10 @@ pub fn check_private(owner: u32, mode: u32, name: impl fmt::Display) -> Result<(
     Err(Error::Unsupported { what: "name", why })
 }
 
-/// [`check_private`] of an open file, which must be of `kind`.
+/// Does as [`check_private`] for an open file, which must be of `kind`.
 ///
 /// # Errors
-/// As [`check_private`]; [`Error::Os`] of `fstat`.
+/// As [`check_private`]. [`Error::Os`] of `fstat`.
 pub fn check_found(file: impl AsFd, kind: SFlag, name: impl fmt::Display) -> Result<FileStat> {
     let status = fstat(file).map_err(|e| Error::os("fstat", e))?;
     if status.st_mode & SFlag::S_IFMT.bits() != kind.bits() {
@@ -217,8 +217,8 @@ fn open_directory() -> Result<(PathBuf, OwnedFd)> {
     Ok((path, folder))
 }
 
-/// How long anybody waits for the folder's lock, which is held for as long as a few files take: a process that is stopped
-/// while it holds it must not stop the others.
+/// How long a process waits for the lock of the folder. The lock is held for as long as a few files take. A process
+/// that is stopped while it holds the lock must not stop the others.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Locks the folder; the lock goes with the value. Repeats the call, which has no deadline of its own.

@@ -1,4 +1,4 @@
-//! What a caller chooses when opening a channel: how to wait, how long, how much may be in flight.
+//! What a caller chooses when opening a channel: how to wait, how long, how much may be in flight, by which name.
 
 use crate::error::{Error, Result};
 use std::{
@@ -12,8 +12,8 @@ pub const RENDEZVOUS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a call does while its message cannot move yet.
 ///
-/// It is an option of every mechanism rather than a property of some: comparing a ring that spins with a pipe that
-/// sleeps compares the waiting and not the mechanism.
+/// It is an option of every mechanism and not a property of some. A comparison of a ring that spins with a pipe that
+/// sleeps compares the waiting, and not the mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Wait {
     /// Sleep in the kernel until woken. Costs a wake-up, burns nothing.
@@ -56,24 +56,37 @@ impl FromStr for Wait {
     }
 }
 
-/// How a channel is to be opened. The default blocks, has no deadline and takes the mechanism's own sizes.
+/// How a channel is to be opened. The default blocks, has no deadline, and takes the mechanism's own sizes.
+///
+/// ```
+/// use ipc_core::{Options, Wait};
+/// use std::time::Duration;
+///
+/// let options = Options {
+///     wait: Wait::Hybrid,
+///     timeout: Some(Duration::from_secs(1)),
+///     max_message: Some(64 << 10),
+///     ..Options::default()
+/// };
+/// assert_eq!(options.spin, Duration::from_micros(50));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// What calls do while they cannot proceed.
     pub wait: Wait,
-    /// How long [`Wait::Hybrid`] polls before it sleeps. The default, 50 µs, is about one cross-core wake-up on an
-    /// AMD EPYC virtual machine: spinning for as long as the sleep would cost is at most twice the best choice
-    /// (Karlin et al., *Competitive randomized algorithms for non-uniform problems*, SODA 1990).
+    /// How long [`Wait::Hybrid`] polls before it sleeps. The default, 50 µs, is about one cross-core wake-up on an AMD
+    /// EPYC virtual machine. Spinning for as long as the sleep would cost takes at most twice the time of the best
+    /// choice. (Karlin et al., *Competitive randomized algorithms for non-uniform problems*, SODA 1990)
     pub spin: Duration,
     /// Deadline of every send and receive; see [`Endpoint::set_timeout`](crate::Endpoint::set_timeout). `None` waits
     /// for as long as the peer lives.
     pub timeout: Option<Duration>,
-    /// The longest message, in bytes, that the channel must carry. `None` is the mechanism's own limit. Mechanisms
-    /// that reserve room per message (POSIX queues, rings) are sized by it; one that cannot carry it fails to open
-    /// with [`Error::TooLarge`].
+    /// The longest message that the channel must carry, in bytes. `None` is the mechanism's own limit. Mechanisms that
+    /// reserve room for each message (POSIX queues, rings) are sized by it. A mechanism that cannot carry it fails to
+    /// open with [`Error::TooLarge`].
     pub max_message: Option<usize>,
-    /// Bytes that may be in flight in each direction. `None` is the mechanism's default, which
-    /// [`Spec`](crate::Spec) names.
+    /// The bytes that may be in flight in each direction. `None` is the mechanism's default, which
+    /// [`Spec::limit`](crate::Spec::limit) names.
     pub capacity: Option<usize>,
 }
 
@@ -84,7 +97,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// When a `bind` or `connect` that begins now gives up, however many steps it takes: a timeout beyond a year is a year.
+    /// When a `bind` or `connect` that begins now gives up, however many steps it takes. A timeout beyond a year
+    /// counts as a year.
     pub fn deadline(&self) -> Instant {
         const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
         Instant::now() + self.timeout.unwrap_or(RENDEZVOUS_TIMEOUT).min(YEAR)
@@ -93,8 +107,17 @@ impl Options {
 
 /// A name by which two unrelated processes find each other: 1 to 64 characters of `[A-Za-z0-9_-]`.
 ///
-/// Every mechanism maps it into its own namespace (a path, a queue name, a key), so the same name can be used with
+/// Every mechanism maps it into a namespace of its own: a path, a queue name, a key. So the same name can be used with
 /// several mechanisms at once.
+///
+/// ```
+/// use ipc_core::Name;
+///
+/// assert_eq!(Name::new("clock-1")?.as_str(), "clock-1");
+/// assert!(Name::new("a/b").is_err());
+/// assert_ne!(Name::unique(), Name::unique());
+/// # Ok::<(), ipc_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Name(String);
 
@@ -102,7 +125,7 @@ impl Name {
     /// The longest name, in bytes: `/proc/self/fd/N/NAME.MECHANISM` must fit a Unix socket path (108 bytes, unix(7)).
     pub const MAX: usize = 64;
 
-    /// Checks `text` and makes it a name.
+    /// Makes `text` a name.
     ///
     /// # Errors
     /// [`Error::Unsupported`] where it is empty, too long, or has another character.
@@ -116,7 +139,7 @@ impl Name {
         }
     }
 
-    /// A fresh name that carries this process's id and 64 random bits.
+    /// A fresh name that carries the id of this process and 64 random bits.
     pub fn unique() -> Self {
         Self(format!("{}-{:016x}", std::process::id(), fastrand::u64(..)))
     }

@@ -21,8 +21,10 @@ use std::{
     slice,
 };
 
-/// Zeroed pages that take memory only once they are touched; unmapped when dropped. Whoever else still holds one, such as the
-/// kernel with what it has yet to send, keeps it as it is: freed memory would have been used again by then.
+/// Zeroed pages that take memory only once they are touched. Dropping them unmaps them.
+///
+/// Another holder keeps the pages as they are, for example the kernel with what it has yet to send. Memory that is
+/// freed to an allocator would be used again by then.
 #[derive(Debug)]
 pub struct Pages {
     start: NonNull<u8>,
@@ -33,18 +35,19 @@ pub struct Pages {
 unsafe impl Send for Pages {}
 
 impl Pages {
-    /// `len` bytes of this process alone (`MAP_PRIVATE | MAP_ANONYMOUS`): after a fork each process writes its own copy.
-    /// System call: `mmap`.
+    /// Maps `len` bytes of this process alone (`MAP_PRIVATE | MAP_ANONYMOUS`). After a fork each process writes its
+    /// own copy. System call: `mmap`.
     ///
     /// # Errors
-    /// [`Error::Os`], such as `ENOMEM`; [`Error::Corrupt`] where `len` is 0.
+    /// [`Error::Os`], such as `ENOMEM`. [`Error::Corrupt`] if `len` is 0.
     pub fn private(len: usize) -> Result<Self> {
         // SAFETY: a fresh mapping at an address of the kernel's choice overlaps nothing.
         let start = unsafe { mmap_anonymous(None, nonzero(len)?, protection(), MapFlags::MAP_PRIVATE) };
         Ok(Self { start: start.map_err(|e| Error::os("mmap", e))?.cast(), len })
     }
 
-    /// The first `len` bytes of `file`, which must have them and keep them, and which nobody else may write. System call: `mmap`.
+    /// Maps the first `len` bytes of `file`. The file must have them and keep them, and nobody else may write them.
+    /// System call: `mmap`.
     ///
     /// # Errors
     /// As [`private`](Pages::private).
@@ -54,8 +57,9 @@ impl Pages {
         Ok(Self { start: start.map_err(|e| Error::os("mmap", e))?.cast(), len })
     }
 
-    /// Enters every page into this process's page table, writable. Best effort: where the kernel is older than 5.14,
-    /// the first messages take the faults instead. System call: `madvise`.
+    /// Enters every page into the page table of this process, writable. System call: `madvise`.
+    ///
+    /// On a kernel older than 5.14 nothing happens, and the first messages take the faults.
     pub fn populate(&self) {
         // SAFETY: the range is this live mapping; populating changes no content.
         let _ = unsafe { madvise(self.start.cast(), self.len, MmapAdvise::MADV_POPULATE_WRITE) };
@@ -96,8 +100,11 @@ fn nonzero(len: usize) -> Result<NonZero<usize>> {
     NonZero::new(len).ok_or(Error::Corrupt { what: "an empty mapping" })
 }
 
-/// A file in memory that takes seals and can never be executed: since Linux 6.3 the kernel wants to be told (it logs a warning
-/// where it is not), and with `vm.memfd_noexec` = 2 it makes no other. System call: `memfd_create`, twice on an older kernel.
+/// Makes a file in memory that takes seals and can never be executed. System call: `memfd_create`, twice on an older
+/// kernel.
+///
+/// Since Linux 6.3 the kernel wants to be told that a file is not to be executed, and logs a warning otherwise. With
+/// `vm.memfd_noexec` = 2 it makes no other files.
 ///
 /// # Errors
 /// [`Error::Os`].
@@ -110,8 +117,8 @@ pub fn memfd(name: &CStr) -> Result<OwnedFd> {
     .map_err(|e| Error::os("memfd_create", e))
 }
 
-/// A file in memory, mode 0600, whose length `stretch` sets, and which nobody can make shorter or longer from then on, nor
-/// unseal. System calls: `memfd_create`, `fchmod`, `fcntl(F_ADD_SEALS)`.
+/// Makes a file in memory with mode 0600, whose length `stretch` sets. From then on nobody can change its length or
+/// its seals. System calls: `memfd_create`, `fchmod`, `fcntl(F_ADD_SEALS)`.
 ///
 /// # Errors
 /// [`Error::Os`], and those of `stretch`.

@@ -51,16 +51,20 @@ pub const PANICKED: i32 = 101;
 /// How far a child's `oom_score_adj` lies above its parent's, of at most 1000 (proc_pid_oom_score_adj(5)).
 const OOM_STEP: i32 = 500;
 
-/// Forks; the child runs `main` and ends in `_exit` with what it returned.
+/// Forks. The child runs `main` and ends in `_exit` with what it returned.
 ///
-/// The child dies with its parent (`PR_SET_PDEATHSIG`), ignores `SIGINT` and `SIGHUP` (the terminal sends them to the whole
-/// group; the parent decides) and takes `SIGTERM` as it comes. It never outranks its parent, who has to see to it that it ends: it
-/// leaves a real-time policy for the ordinary one ([`Schedule`]), and the kernel kills it first where memory runs out. System calls:
-/// `mmap`, `fork`, `pidfd_open`; in the child `prctl`, `sched_getscheduler`, and `openat` and `write` of `/proc/self/oom_score_adj`.
+/// - The child dies with its parent (`PR_SET_PDEATHSIG`).
+/// - It ignores `SIGINT` and `SIGHUP`, which the terminal sends to the whole group, so that the parent decides.
+///   `SIGTERM` ends it.
+/// - It never outranks its parent, which has to see to it that it ends. So it leaves a real-time policy for the
+///   ordinary one ([`Schedule`]), and the kernel kills it first if memory runs out.
+///
+/// System calls: `mmap`, `fork`, `pidfd_open`. In the child `prctl`, `sched_getscheduler`, and `openat` and `write` of
+/// `/proc/self/oom_score_adj`.
 ///
 /// # Errors
-/// [`Error::Unsupported`] where this process has more than one thread: the child would inherit locks that nobody
-/// releases. [`Error::Os`] such as `EAGAIN`.
+/// [`Error::Unsupported`] if this process has more than one thread: the child would inherit locks that nobody releases. [`Error::Os`], such
+/// as `EAGAIN`.
 pub fn fork(main: impl FnOnce() -> i32) -> Result<Child> {
     let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads != 1 {
@@ -170,11 +174,11 @@ pub fn fork_peer<A, B>((here, there): (A, B), peer: impl FnOnce(B) -> i32) -> Re
     Ok((child, here))
 }
 
-/// A descriptor of the process `pid`, close-on-exec. It stays with this process, even when that has ended and its id is another's; it
-/// can be read from once it has ended.
+/// Opens a descriptor of the process `pid`, close-on-exec. It stays with this process, even when that has ended and
+/// its id belongs to another. It becomes readable when the process has ended.
 ///
 /// # Errors
-/// [`Error::Os`]: `ESRCH` where there is none, `EMFILE`.
+/// [`Error::Os`]: `ESRCH` if there is no such process, `EMFILE`.
 pub fn pidfd_open(pid: Pid) -> Result<OwnedFd> {
     // SAFETY: pidfd_open takes a process id and flags and returns a new descriptor that nobody else owns.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
@@ -186,7 +190,7 @@ pub fn pidfd_open(pid: Pid) -> Result<OwnedFd> {
 }
 
 impl Child {
-    /// Its process id.
+    /// The process id of the child.
     pub fn pid(&self) -> Pid {
         self.pid
     }
@@ -196,11 +200,11 @@ impl Child {
         self.pidfd.as_fd()
     }
 
-    /// Sends it `signal`, through the pidfd, so that a process with a recycled id is never hit; where a sandbox refuses that, by its
-    /// id, which is its own until it is reaped.
+    /// Sends the child `signal` through its pidfd, so that a process with a recycled id is never hit. Where a sandbox
+    /// refuses that, the signal goes to the process id, which belongs to the child until it is reaped.
     ///
     /// # Errors
-    /// [`Error::Os`]; a child that has ended is none.
+    /// [`Error::Os`]. A child that has ended is not an error.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let (fd, none) = (self.pidfd.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
         // SAFETY: a null siginfo asks for the same as kill(2); the descriptor is live.
@@ -214,7 +218,7 @@ impl Child {
         }
     }
 
-    /// Kills it (`SIGKILL`) and reaps it.
+    /// Kills the child (`SIGKILL`) and reaps it.
     ///
     /// # Errors
     /// [`Error::Os`].
@@ -225,11 +229,11 @@ impl Child {
         self.wait(Duration::MAX).map(|exit| exit.expect("waited without a limit"))
     }
 
-    /// Waits at most `limit` for it to end and reaps it; `None` where it still runs. Time in which this process is stopped
-    /// [does not count](crate::deadline).
+    /// Waits at most `limit` for the child to end and reaps it. `None` if it still runs. Time in which this process is
+    /// stopped [does not count](crate::deadline).
     ///
     /// # Errors
-    /// [`Error::Os`]; also that of the call which refused the child its start.
+    /// [`Error::Os`], also that of the call which refused the child its start.
     pub fn wait(&mut self, limit: Duration) -> Result<Option<Exit>> {
         let mut deadline = Deadline::after(limit);
         while self.exit.is_none() {
@@ -303,8 +307,8 @@ pub(crate) fn keep_only(keep: &mut [RawFd]) -> Result<()> {
     Ok(())
 }
 
-/// Runs `test` in a forked child with a deadline: a hang, a panic or a crash of it is an `Err`, and so is what it
-/// returns as one. Whatever it forked dies with it.
+/// Runs `test` in a forked child with a deadline. A hang, a panic and a crash are an `Err`, and so is an `Err` that
+/// `test` returns. Whatever the child forked dies with it.
 ///
 /// # Errors
 /// What went wrong, in words.
@@ -315,7 +319,7 @@ pub fn with_watchdog(
     Watched::start(limit, test)?.verdict()
 }
 
-/// A test that runs in a forked child, for whoever has something else to do meanwhile. Dropping it kills it.
+/// A test that runs in a forked child while this process does something else. Dropping it kills the child.
 #[derive(Debug)]
 pub struct Watched {
     child: Child,
@@ -343,7 +347,7 @@ impl Watched {
         Ok(Self { child: child.map_err(|e| e.to_string())?, why, limit })
     }
 
-    /// Waits for its end, for as long as its limit from now on.
+    /// Waits for the end of the test, for as long as its limit from now on.
     ///
     /// # Errors
     /// As [`with_watchdog`].

@@ -16,9 +16,9 @@ use std::{
     time::Duration,
 };
 
-/// One end: a descriptor to read from and one to write to (pipe(7)).
+/// One end of a pair of pipes or FIFOs: a descriptor to read from and one to write to (pipe(7)).
 ///
-/// Writing to a pipe that nobody reads raises `SIGPIPE`, which Rust programs ignore from the start; a C program that
+/// Writing to a pipe that nobody reads raises `SIGPIPE`. Rust programs ignore it from the start. A C program that
 /// calls this must ignore it, too.
 #[derive(Debug)]
 pub struct StreamEnd {
@@ -29,12 +29,14 @@ pub struct StreamEnd {
 }
 
 impl StreamEnd {
-    /// Makes an end of two open descriptors and applies `options`. System calls: `fcntl(F_GETPIPE_SZ)` and, where that is too
-    /// little, `fcntl(F_SETPIPE_SZ)`; those of [`set_timeout`](Endpoint::set_timeout).
+    /// Makes an end of two open descriptors and applies `options`.
+    ///
+    /// System calls: `fcntl(F_GETPIPE_SZ)` and, if that is too little, `fcntl(F_SETPIPE_SZ)`. Those of
+    /// [`set_timeout`](Endpoint::set_timeout).
     ///
     /// # Errors
-    /// [`Error::TooLarge`] where [`Options::capacity`] is over `fs.pipe-max-size`; [`Error::Os`] of `fcntl`, `EPERM` where the
-    /// user's pipes have all the memory that they may (`fs.pipe-user-pages-soft`).
+    /// [`Error::TooLarge`] if [`Options::capacity`] is over `fs.pipe-max-size`. [`Error::Os`] of `fcntl`: `EPERM` if the pipes of the user have all
+    /// the memory that they may (`fs.pipe-user-pages-soft`).
     pub fn new(reader: OwnedFd, writer: OwnedFd, options: &Options) -> Result<Self> {
         let asked = options.capacity.unwrap_or(DEFAULT_CAPACITY);
         let granted = fcntl(writer.as_fd(), FcntlArg::F_GETPIPE_SZ).map_err(|e| Error::os("fcntl", e))?;
@@ -47,7 +49,7 @@ impl StreamEnd {
         Ok(end)
     }
 
-    /// What the outgoing pipe holds, in bytes: a page for each of its slots (`fs/pipe.c`). System call:
+    /// The bytes that the outgoing pipe holds: a page for each of its slots (`fs/pipe.c`). System call:
     /// `fcntl(F_GETPIPE_SZ)`.
     ///
     /// # Errors
@@ -57,7 +59,7 @@ impl StreamEnd {
         Ok(granted.unsigned_abs() as usize)
     }
 
-    /// Whether a call may block by itself; else it must not, whatever the descriptor's mode.
+    /// Whether a call may block in the kernel. If not, it must not, whatever the mode of the descriptor.
     pub fn may_block(&self) -> bool {
         self.patience.may_block()
     }
@@ -67,8 +69,8 @@ impl StreamEnd {
         self.progress.sent()
     }
 
-    /// [`send`](Endpoint::send) by a call other than `write`: `put` brings a beginning of the bytes that it is given into the
-    /// pipe, and returns how many.
+    /// Sends `message` as [`send`](Endpoint::send) does, by another call than `write`. `put` puts a beginning of the
+    /// bytes that it is given into the pipe, and returns how many.
     ///
     /// # Errors
     /// As for [`send`](Endpoint::send).

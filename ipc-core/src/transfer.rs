@@ -74,10 +74,10 @@ impl Progress {
     }
 }
 
-/// [`Error::Unsupported`] where a call goes on with a message of `len` bytes of which `done` have moved already: with another.
+/// Checks that a call goes on with the message that a deadline interrupted: `done` of `len` bytes have moved already.
 ///
 /// # Errors
-/// That one.
+/// [`Error::Unsupported`] if it is another message.
 #[inline]
 pub fn check_same(what: &'static str, done: usize, len: usize) -> Result<()> {
     if done <= len {
@@ -112,10 +112,10 @@ pub fn whole<T>(
     }
 }
 
-/// [`Error::TooLarge`] where `len` is more than `max`.
+/// Checks that a message of `len` bytes can pass.
 ///
 /// # Errors
-/// That one.
+/// [`Error::TooLarge`] if `len` is more than `max`.
 #[inline]
 pub fn check_len(len: usize, max: usize) -> Result<()> {
     if len <= max { Ok(()) } else { Err(Error::TooLarge { len, max }) }

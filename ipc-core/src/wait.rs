@@ -26,7 +26,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// What `options` say of waiting.
+    /// The part of `options` that is about waiting.
     pub fn of(options: &Options) -> Self {
         Self { wait: options.wait, spin: options.spin, timeout: options.timeout }
     }
@@ -62,12 +62,13 @@ pub struct Turn<'a> {
 
 /// Polls between two looks at the clock. A poll can be a system call that copies a message in before it finds no room.
 const POLLS: u32 = 256;
-/// The same while a bounded spin runs, which has to end in time.
+/// Polls between two looks at the clock while a bounded spin runs, which has to end in time.
 const HYBRID_POLLS: u32 = 64;
 /// How often an end that sleeps with a deadline asks whether its peer lives, where the kernel does not tell it. Without a
 /// deadline it need not ask: a [`Watch`](crate::watch::Watch) wakes it.
 pub const PEER_CHECK: Duration = Duration::from_millis(20);
-/// How often one that polls asks. A look is one system call, so it costs less than a thousandth of the time.
+/// How often an end that polls asks whether its peer lives. A look is one system call, so it costs less than a
+/// thousandth of the time.
 const PEER_POLL: Duration = Duration::from_millis(1);
 
 impl<'a> Turn<'a> {
@@ -88,8 +89,8 @@ impl<'a> Turn<'a> {
     /// Says what to do after an attempt that would have blocked.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] past the deadline; [`Error::PeerGone`] where the peer was found dead and one more attempt
-    /// after that found nothing either.
+    /// [`Error::TimedOut`] past the deadline. [`Error::PeerGone`] if the peer was found dead and one more attempt after that found nothing
+    /// either.
     #[inline]
     pub fn step(&mut self) -> Result<Step> {
         if self.polling {
@@ -130,11 +131,11 @@ impl<'a> Turn<'a> {
         Ok(if self.polling || self.gone { Step::Retry } else { Step::Sleep(left) })
     }
 
-    /// [`step`](Turn::step) for mechanisms that wait on a descriptor: sleeps in ppoll(2) until `fd` has one of `events`
-    /// or the peer is gone. Call it after `EAGAIN`.
+    /// Waits as [`step`](Turn::step) says, for mechanisms that wait on a descriptor. It sleeps in ppoll(2) until `fd`
+    /// has one of `events` or the peer is gone. Call it after `EAGAIN`.
     ///
     /// # Errors
-    /// As [`step`](Turn::step); [`Error::Os`] of `ppoll`.
+    /// As [`step`](Turn::step). [`Error::Os`] of `ppoll`.
     pub fn ready(&mut self, fd: BorrowedFd<'_>, events: PollFlags) -> Result<()> {
         let Step::Sleep(left) = self.step()? else { return Ok(()) };
         let mut fds = [PollFd::new(fd, events), PollFd::new(fd, PollFlags::empty())];

@@ -1,17 +1,22 @@
 //! A thread that notices a dead peer while this process sleeps in a call that cannot.
 //!
-//! A receiver asleep on a queue is not told when the last sender dies. A timed call that looks around now and then would
-//! tell, but arming the timer has its price in every message: 4 % of a round trip over a datagram socket and 14 % over a
-//! POSIX queue on one core of an AMD EPYC virtual machine with Linux 6.18. System V queues have no timed call at all. So the first call of an end that sleeps without a
-//! deadline starts a thread, which sleeps in poll(2) on the [`Liveness`] socket and does whatever wakes the sleeper when
-//! the peer has gone. Messages never meet it: they cost what they would without.
+//! A receiver that sleeps on a queue is not told when the last sender dies. A timed call could look around now and
+//! then, but arming the timer costs something in every message. On one core of an AMD EPYC virtual machine with Linux
+//! 6.18 it was 4 % of a round trip over a datagram socket and 14 % over a POSIX queue. System V queues have no timed
+//! call at all.
 //!
-//! Two things would make the thread felt. The kernel counts references to descriptors as soon as two threads share a
-//! table (`fs/file.c`, `__fget_light`), 3 % of a round trip on that machine; so the thread takes a table of its own, with nothing in it
-//! but what it needs. And a signal that the process gets must find the sleeping call; so the thread blocks all signals.
+//! So the first call of an end that sleeps without a deadline starts a thread. The thread sleeps in poll(2) on the
+//! [`Liveness`] socket, and wakes the sleeper when the peer has gone. Messages never meet it, and cost what they would
+//! without.
 //!
-//! It runs from an end's first sleep, after the fork, until the end is dropped or gets a deadline. A process with a
-//! watch has two threads and cannot [`fork`](crate::process::fork).
+//! Two things would make the thread felt:
+//!
+//! - The kernel counts references to descriptors as soon as two threads share a table (`fs/file.c`, `__fget_light`): 3
+//!   % of a round trip on that machine. So the thread takes a table of its own, with nothing in it but what it needs.
+//! - A signal that the process gets must find the sleeping call. So the thread blocks all signals.
+//!
+//! The thread runs from the first sleep of an end, after the fork, until the end is dropped or gets a deadline. A
+//! process with a watch has two threads and cannot [`fork`](crate::process::fork).
 
 use crate::{Error, Result, liveness::Liveness, process};
 use libc::STDERR_FILENO;
@@ -52,10 +57,12 @@ pub struct Stop(Arc<PipeReader>);
 impl Watch {
     const STACK_BYTES: usize = 64 << 10;
 
-    /// Starts a thread that runs `wake` once `peer` is gone. The thread can use the descriptors in `keep` and no others,
-    /// and must not be the last to own one: what owns them drops its watch first.
+    /// Starts a thread that runs `wake` once `peer` is gone.
     ///
-    /// System calls: `pipe2`, `clone`; in the thread `rt_sigprocmask`, `close_range`, `poll`.
+    /// The thread can use the descriptors in `keep` and no others. It must not be the last to own one: an owner drops
+    /// its watch first.
+    ///
+    /// System calls: `pipe2`, `clone`. In the thread `rt_sigprocmask`, `close_range`, `poll`.
     ///
     /// # Errors
     /// [`Error::Os`]: `EAGAIN` at the limit of threads, `EMFILE`.

@@ -1,7 +1,7 @@
 //! Two processes play one round of ping-pong over FIFOs, which they find by name.
 
-use ipc_core::{Channel, Endpoint, Name, Options, Rendezvous, process};
 use ipc_fifo::Fifo;
+use ipc_fifo::ipc_core::{self, Channel, Endpoint, Name, Options, Rendezvous, process};
 use std::time::Duration;
 
 fn main() -> ipc_core::Result<()> {

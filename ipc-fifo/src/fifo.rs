@@ -1,7 +1,4 @@
-//! `fifo`: two named pipes, one for each direction (fifo(7), `fs/pipe.c`).
-//!
-//! Good for a byte stream between strangers that agree on a path: shells and scripts can take part. Bad where several
-//! clients come, or come and go: all writers share one stream. Once open it is a pipe, and costs what a pipe costs.
+//! `fifo`: two named pipes.
 
 use ipc_core::{
     Attested, Channel, Copies, Custody, Error, Family, Framing, Name, Options, Reach, Reliability, Rendezvous, Result,
@@ -21,7 +18,45 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A pair of FIFOs.
+/// `fifo`: two FIFOs, one for each direction.
+///
+/// - **Good for** a byte stream between processes that agree on a path. Shells and scripts can take part.
+/// - **Bad for** message boundaries. Bad for several clients, and for clients that come and go: all writers of a FIFO
+///   share one stream.
+///
+/// Once open it is a pipe, and costs what a pipe costs. Messages have no limit and no boundaries: the receiver's
+/// buffer must be as long as the message. Its ends are [`StreamEnd`]s, which tell about system calls and errors.
+/// Sources: mkfifo(3), fifo(7), `fs/pipe.c`.
+///
+/// # Meeting by name
+///
+/// Opening a FIFO tells nobody who else has opened it. So the two sides meet at a socket beside the FIFOs, where one
+/// connector is let in:
+///
+/// - The binder makes both FIFOs and opens one to read.
+/// - The connector opens that one to write and the other to read, and says so.
+/// - The binder opens the other to write, removes both names, and says so.
+///
+/// ```
+/// use ipc_fifo::Fifo;
+/// use ipc_fifo::ipc_core::{Endpoint, Error, Name, Options, Rendezvous};
+/// use std::thread;
+///
+/// let (name, options) = (Name::unique(), Options::default());
+/// let connector = thread::spawn({
+///     let name = name.clone();
+///     move || {
+///         let mut end = Fifo::connect(&name, &options)?;
+///         end.send(b"ping")
+///     }
+/// });
+/// let mut end = Fifo::bind(&name, &options)?;
+/// let mut buffer = [0; 4];
+/// end.recv(&mut buffer)?;
+/// assert_eq!(&buffer, b"ping");
+/// connector.join().expect("the thread does not panic")?;
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Fifo;
 
@@ -63,9 +98,7 @@ impl Channel for Fifo {
     }
 }
 
-/// Opening a FIFO tells nobody who else has, and all writers share one stream. So the two sides meet at a socket beside the
-/// FIFOs, where one connector is let in: the binder makes both FIFOs and opens `back` to read; the connector opens `back` to
-/// write and `there` to read, and says so; the binder opens `there` to write, removes the names and says so.
+/// [`Fifo`] says how the two sides meet.
 impl Rendezvous for Fifo {
     /// System calls: `mkfifo`, `open`, `fstat` and `unlink` twice; those of [`Meeting`].
     fn bind(name: &Name, options: &Options) -> Result<StreamEnd> {

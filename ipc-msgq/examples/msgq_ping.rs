@@ -1,7 +1,7 @@
 //! Two processes play one round of ping-pong over System V queues.
 
-use ipc_core::{Channel, Endpoint, Options, process};
 use ipc_msgq::SysvMsgq;
+use ipc_msgq::ipc_core::{self, Channel, Endpoint, Options, process};
 use std::time::Duration;
 
 fn main() -> ipc_core::Result<()> {

@@ -1,8 +1,4 @@
-//! `posix-mq`: two POSIX message queues, one for each direction (mq_overview(7), `ipc/mqueue.c`).
-//!
-//! Good for few, short, urgent messages: they have priorities, and a queue can be polled like a file. Bad for much in
-//! flight (ten messages by default) and for messages over 8 KiB; a queue outlives its processes and does not tell that
-//! they have ended.
+//! `posix-mq`: two POSIX message queues.
 
 use crate::sys;
 use ipc_core::{
@@ -27,7 +23,32 @@ use std::{
     time::Duration,
 };
 
-/// A pair of POSIX message queues.
+/// `posix-mq`: two POSIX message queues, one for each direction.
+///
+/// - **Good for** few, short, urgent messages. They have priorities, and a queue can be polled like a file.
+/// - **Bad for** much in flight (ten messages by default) and for messages over 8 KiB. A queue outlives its processes,
+///   and does not tell that they have ended.
+///
+/// The receiver's buffer must have [`max_message`](Endpoint::max_message) bytes, whatever is in the queue. Its ends
+/// are [`PosixMqEnd`]s. The kernel does not name the sender of a message. mq_notify(3) names the one whose message
+/// arrives in an empty queue, and is not used here. Sources: mq_overview(7), `ipc/mqueue.c`.
+///
+/// # Meeting by name
+///
+/// The binder makes the queues. When the two have met and the connector has opened the queues, too, the binder removes
+/// their names.
+///
+/// ```
+/// use ipc_msgq::PosixMq;
+/// use ipc_msgq::ipc_core::{Channel, Endpoint, Options};
+///
+/// let (mut a, mut b) = PosixMq::pair(&Options::default())?;
+/// a.send(b"ping")?;
+/// let mut buffer = vec![0; b.max_message()];
+/// let len = b.recv(&mut buffer)?;
+/// assert_eq!(&buffer[..len], b"ping");
+/// # Ok::<(), ipc_msgq::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct PosixMq;
 
@@ -70,7 +91,7 @@ impl Channel for PosixMq {
     }
 }
 
-/// The binder makes the queues; when the two have met and the connector has opened them, too, it removes their names.
+/// [`PosixMq`] says how the two sides meet.
 impl Rendezvous for PosixMq {
     /// System calls: `mq_open`, `mq_getsetattr` and `mq_unlink` twice; those of [`Meeting`].
     fn bind(name: &Name, options: &Options) -> Result<PosixMqEnd> {
@@ -144,11 +165,11 @@ fn open(name: &str) -> Result<Opened> {
     Ok((queue, found.msgsize() as usize))
 }
 
-/// One end: a queue to receive from and one to send to (mq_send(3), mq_receive(3)).
+/// One end of [`PosixMq`]: a queue to receive from and one to send to (mq_send(3), mq_receive(3)).
 ///
-/// Both are open both ways, for the thread that wakes this end when its peer has gone (see [`Watch`]): it sends a message
-/// of the lowest priority to a receiver that sleeps, and takes one out for a sender that sleeps. What peers send has a
-/// higher priority, so all of it is received before that.
+/// Both are open both ways, for the thread that wakes this end when its peer has gone (see [`Watch`]). The thread
+/// sends a message of the lowest priority to a receiver that sleeps, and takes a message out for a sender that sleeps.
+/// Messages of peers have a higher priority, so all of them are received before that.
 #[derive(Debug)]
 pub struct PosixMqEnd {
     /// Dropped first: its thread uses the others.

@@ -1,8 +1,4 @@
-//! `sysv-msgq`: two System V message queues, one for each direction (sysvipc(7), msgop(2), `ipc/msg.c`).
-//!
-//! Good where it is there already: every Unix has them, and a receiver can pick messages by type. Bad for everything newer:
-//! a queue is no descriptor, so it cannot be polled, no call has a deadline, messages end at 8 KiB, and it stays in the
-//! system until somebody removes it.
+//! `sysv-msgq`: two System V message queues.
 
 use crate::sys;
 use ipc_core::{
@@ -19,7 +15,33 @@ use ipc_core::{
 use nix::{errno::Errno, fcntl::Flock};
 use std::{os::fd::OwnedFd, process, sync::Arc, thread::sleep, time::Duration};
 
-/// A pair of System V message queues.
+/// `sysv-msgq`: two System V message queues, one for each direction.
+///
+/// - **Good for** programs that use them already. Every Unix has them, and a receiver can pick messages by type.
+/// - **Bad for** anything new. A queue is not a descriptor, so it cannot be polled. No call has a deadline. Messages
+///   end at 8 KiB by default. A queue stays in the system until somebody removes it.
+///
+/// The kernel knows the process id of the last sender of a queue (`msg_lspid`, msgctl(2)). Its ends are
+/// [`SysvMsgqEnd`]s, which tell about copies, waiting and the removal of queues. Sources: sysvipc(7), msgop(2),
+/// `ipc/msg.c`.
+///
+/// # Meeting by name
+///
+/// The two sides meet at a socket first. The binder makes queues with random keys and tells the keys, so that the name
+/// is free again at once. The connector takes over the journal's entry for the queue that it receives from. So each
+/// queue stands under the process that removes it.
+///
+/// ```
+/// use ipc_msgq::SysvMsgq;
+/// use ipc_msgq::ipc_core::{Channel, Endpoint, Options};
+///
+/// let (mut a, mut b) = SysvMsgq::pair(&Options::default())?;
+/// a.send(b"ping")?;
+/// let mut buffer = [0; 64];
+/// let len = b.recv(&mut buffer)?;
+/// assert_eq!(&buffer[..len], b"ping");
+/// # Ok::<(), ipc_msgq::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct SysvMsgq;
 
@@ -62,9 +84,7 @@ impl Channel for SysvMsgq {
     }
 }
 
-/// The two sides meet first. The binder makes queues of random keys and tells these, so that the name is free again at
-/// once; the connector takes over the journal's entry for the queue that it receives from, so that each stands under the
-/// process that removes it.
+/// [`SysvMsgq`] says how the two sides meet.
 impl Rendezvous for SysvMsgq {
     /// System calls: `msgget` and `msgctl` twice; those of [`Meeting`].
     fn bind(name: &Name, options: &Options) -> Result<SysvMsgqEnd> {
@@ -175,28 +195,34 @@ impl Queue {
     }
 }
 
-/// One end: a queue to receive from and one to send to (msgop(2)).
+/// One end of [`SysvMsgq`]: a queue to receive from and one to send to (msgop(2)).
 ///
 /// # Copies
-/// A message has to lie behind its type word: [`send_buffer`](Endpoint::send_buffer) and
-/// [`recv_buffer`](Endpoint::recv_buffer) use the headroom of a [`Buffer`] for that, without a copy; `send` and `recv` copy
-/// once, through a buffer of the end's own.
+///
+/// A message has to lie behind its type word. [`send_buffer`](Endpoint::send_buffer) and
+/// [`recv_buffer`](Endpoint::recv_buffer) use the headroom of a [`Buffer`] for that, without a copy. `send` and `recv`
+/// copy once, through a buffer of the end's own.
 ///
 /// # Waiting
-/// - [`Wait::Block`](ipc_core::Wait::Block) without a deadline sleeps in `msgsnd` and `msgrcv`. A thread, started by the
-///   first such call (see [`Watch`]), removes the queues when the peer has gone, which ends the sleep: at once the one to
-///   send to, and the one to receive from when it is empty.
-/// - With a deadline the calls do not wait (`IPC_NOWAIT`). Between two attempts the end sleeps, from 20 µs, doubling up to
-///   1 ms: the stand-in for the timed receive that System V has not. A deadline therefore adds up to 1 ms of latency.
-/// - `Spin` and `Hybrid` repeat calls that do not wait; `Hybrid` without a deadline then sleeps as `Block` does.
 ///
-/// # Who removes a queue
-/// A queue has no last close, so the ends have to remove it. An end that was used removes the queue that it received from
-/// when it is dropped: nobody will read that any more, and its sender is told by `EIDRM`. The other queue stays for the
-/// peer to empty. An end that finds the other closed in every process removes both. A copy that was never used and has a
-/// living peer touches nothing: a supervisor drops such copies when it has forked, or keeps both until its children have
-/// ended and then removes what they left. What nobody could remove, because all were killed, is in the journal for
-/// [`objects::sweep`](ipc_core::objects::sweep).
+/// - [`Wait::Block`](ipc_core::Wait::Block) without a deadline sleeps in `msgsnd` and `msgrcv`. The first such call
+///   starts a thread (see [`Watch`]). The thread removes the queues when the peer has gone, which ends the sleep. It
+///   removes the queue to send to at once, and the other one when it is empty.
+/// - With a deadline the calls do not wait (`IPC_NOWAIT`). Between two attempts the end sleeps, from 20 µs, doubling
+///   up to 1 ms. System V has no timed receive, so a deadline adds up to 1 ms of latency.
+/// - `Spin` and `Hybrid` repeat calls that do not wait. `Hybrid` without a deadline then sleeps as `Block` does.
+///
+/// # Removal of a queue
+///
+/// A queue has no last close, so the ends have to remove it.
+///
+/// - An end that was used removes the queue that it received from when it is dropped. Nobody will read that one any
+///   more, and its sender gets `EIDRM`. The other queue stays for the peer to empty.
+/// - An end that finds the other closed in every process removes both.
+/// - A copy that was never used and has a living peer touches nothing. A supervisor drops such copies after it has
+///   forked. If it keeps both until its children have ended, it then removes what they left.
+/// - What nobody could remove, because all were killed, is in the journal for
+///   [`objects::sweep`](ipc_core::objects::sweep).
 #[derive(Debug)]
 pub struct SysvMsgqEnd {
     link: Link,
@@ -284,8 +310,8 @@ impl Link {
         }
     }
 
-    /// What `recv` into `room` bytes returns where the message, which stays in the queue, is longer: asks for a copy of it
-    /// (`MSG_COPY`, in kernels that can checkpoint), to learn its length. Nothing else tells.
+    /// The error of `recv` into `room` bytes for a longer message, which stays in the queue. A copy of the message tells its
+    /// length (`MSG_COPY`, in kernels that can checkpoint). Nothing else does.
     #[cold]
     fn too_large(&self, room: usize) -> Error {
         let mut copy = Buffer::new(self.max);

@@ -1,7 +1,7 @@
 //! Two processes play one round of ping-pong over a pipe.
 
-use ipc_core::{Channel, Endpoint, Options, process};
 use ipc_pipe::Pipe;
+use ipc_pipe::ipc_core::{self, Channel, Endpoint, Options, process};
 use std::time::Duration;
 
 fn main() -> ipc_core::Result<()> {

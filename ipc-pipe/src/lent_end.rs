@@ -1,18 +1,4 @@
-//! The end of a link over two pipes whose sender lends the kernel its pages: what [`Vmsplice`](crate::Vmsplice) and
-//! [`Splice`](crate::Splice) have in common.
-//!
-//! A message is written into pages of this end's [`Pool`], which then lie in the pipe by reference until the receiver's read(2)
-//! copies them out. That is the only copy. The pool knows without asking which pages have been read; they hold on to their
-//! content by themselves, so a message survives its sender, the sender's memory and the pool.
-//!
-//! Each page in the pipe takes one slot, however few of its bytes belong to the message: 16 short messages fill a pipe that
-//! would hold thousands of them by write(2).
-//!
-//! The receiver copies before it lets go of a page. One that moved the pages on by splice(2) or tee(2) would see them change,
-//! and so would one that gave the pipe more slots (`F_SETPIPE_SZ`): it harms itself alone.
-//!
-//! `SPLICE_F_GIFT` and `SPLICE_F_MOVE` are not used: a gift is a promise never to write the pages again, and what it is for,
-//! moving them on into a file, does not happen; moving has been without effect since Linux 2.6.21 (splice(2)).
+//! The end of a link over two pipes whose sender lends the kernel its pages.
 
 use crate::pool::Pool;
 use ipc_core::{
@@ -30,12 +16,13 @@ use std::{
     time::Duration,
 };
 
-/// Memory whose pages can be put into a pipe.
+/// Memory whose pages can be put into a pipe: [`Anonymous`](crate::vmsplice::Anonymous) or
+/// [`Sealed`](crate::splice::Sealed).
 pub trait Memory: Sized + Debug + Send {
     /// The system call that does it.
     const CALL: &'static str;
 
-    /// `len` bytes that only this end will write.
+    /// Makes `len` bytes of memory, which only this end will write.
     ///
     /// # Errors
     /// [`Error::Os`], such as `ENOMEM`.
@@ -44,17 +31,42 @@ pub trait Memory: Sized + Debug + Send {
     /// Its pages.
     fn pages(&self) -> &Pages;
 
-    /// Its pages, to write.
+    /// Its pages, for writing.
     fn pages_mut(&mut self) -> &mut Pages;
 
-    /// Puts the pages of a beginning of `range` into `pipe`; returns how many bytes that was.
+    /// Puts the pages of a beginning of `range` into `pipe`. Returns how many bytes that was.
     ///
     /// # Errors
-    /// What the call failed with.
+    /// The errno of the call.
     fn lend(&self, pipe: BorrowedFd<'_>, range: Range<usize>, flags: SpliceFFlags) -> nix::Result<usize>;
 }
 
-/// One end. Its memory is written by the process that uses it, and costs another that holds a copy nothing but address space.
+/// One end of [`Vmsplice`](crate::Vmsplice) or [`Splice`](crate::Splice).
+///
+/// - [`send_with`](SendInPlace::send_with) lends pages of the end. They lie in the pipe by reference until the
+///   receiver's read(2) copies them out, which is the only copy. [`send`](Endpoint::send) first copies the message
+///   into these pages.
+/// - [`max_message`](Endpoint::max_message) is [`Options::max_message`] in whole pages, up to 1 GiB. The default is
+///   what the pipe holds: 16 pages.
+/// - A page in the pipe takes one slot, however few of its bytes belong to the message. So 16 short messages fill a
+///   pipe that would hold thousands of them by write(2).
+///
+/// # Reuse of pages
+///
+/// A page may be written again when it has been read. The end knows that without asking: read(2) empties the slots of
+/// a pipe in order. So once a pipe of S slots has accepted S pages after a page, that page has been read. The pages
+/// keep their content by themselves. So a message survives its sender, and the memory of the sender.
+///
+/// # Receivers
+///
+/// The receiver copies a page before it lets go of it. A receiver that moves pages on by splice(2) or tee(2) sees them
+/// change, and so does one that gives the pipe more slots (`F_SETPIPE_SZ`). It harms itself alone.
+///
+/// `SPLICE_F_GIFT` and `SPLICE_F_MOVE` are not used. A gift is a promise never to write the pages again, which buys
+/// nothing here. Moving has had no effect since Linux 2.6.21 (splice(2)).
+///
+/// Only the process that uses an end writes its memory. Another process that holds a copy of the end loses address
+/// space and nothing else.
 #[derive(Debug)]
 pub struct LentEnd<M> {
     stream: StreamEnd,

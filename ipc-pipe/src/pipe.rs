@@ -1,7 +1,4 @@
-//! `pipe`: two anonymous pipes, one for each direction (pipe(2), `fs/pipe.c`).
-//!
-//! Good for a stream between relatives: nothing to name, nothing to clean up, end of file when the peer ends. Bad where
-//! messages have boundaries or the processes are strangers.
+//! `pipe`: two anonymous pipes.
 
 use ipc_core::{
     Attested, Channel, Copies, Custody, Error, Family, Framing, Options, Reach, Reliability, Result, Spec, stream,
@@ -9,7 +6,27 @@ use ipc_core::{
 };
 use nix::{fcntl::OFlag, unistd::pipe2};
 
-/// A pair of anonymous pipes.
+/// `pipe`: two anonymous pipes, one for each direction.
+///
+/// - **Good for** a byte stream between parent and child. There is nothing to name and nothing to clean up. The
+///   receiver gets end of file when its peer ends.
+/// - **Bad for** message boundaries, and for processes that are not related.
+///
+/// Messages have no limit and no boundaries: the receiver's buffer must be as long as the message. In flight are 64
+/// KiB, or [`Options::capacity`] up to `fs.pipe-max-size`. Its ends are [`StreamEnd`]s, which tell about system calls
+/// and errors. Sources: pipe(2), pipe(7), `fs/pipe.c`.
+///
+/// ```
+/// use ipc_pipe::Pipe;
+/// use ipc_pipe::ipc_core::{Channel, Endpoint, Options};
+///
+/// let (mut a, mut b) = Pipe::pair(&Options::default())?;
+/// a.send(b"ping")?;
+/// let mut buffer = [0; 4];
+/// let len = b.recv(&mut buffer)?;
+/// assert_eq!(&buffer[..len], b"ping");
+/// # Ok::<(), ipc_pipe::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Pipe;
 

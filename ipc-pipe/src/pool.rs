@@ -1,9 +1,9 @@
 //! Which pages of a sender's memory the next message goes into: those that the pipe no longer refers to.
 //!
-//! A page that is spliced into a pipe takes one of its slots (`struct pipe_buffer`), and a pipe holds at most as many as it
-//! has. read(2) empties slots in order, each only when all of its bytes have been copied out: `pipe_read` in `fs/pipe.c` moves
-//! the tail after the copy, under the lock that whoever adds a slot takes, too. So once a pipe of S slots has accepted S pages
-//! after a page, that page has been read, and may be written again. No system call has to ask.
+//! A page that is spliced into a pipe takes one of its slots (`struct pipe_buffer`). read(2) empties slots in order, each
+//! only when all of its bytes have been copied out. `pipe_read` in `fs/pipe.c` moves the tail after the copy, under the lock
+//! that adding a slot takes, too. So once a pipe of S slots has accepted S pages after a page, that page has been read, and
+//! may be written again. No system call has to ask.
 //!
 //! A message lies in one piece, from the beginning of a page on, so it may not fit before the end of the pool. The pool is
 //! used in rounds: each begins at the first page as soon as S + N pages have been used in this one, where N is the longest

@@ -1,11 +1,4 @@
-//! `splice`: two pipes that the pages of the sender's file in memory are put into by reference (splice(2), `fs/splice.c`).
-//!
-//! Good for large messages that lie in a file's pages, or are produced in a mapping of them: one copy instead of two. Bad for short
-//! ones, each of which takes a page of the pipe.
-//!
-//! The pool is a memfd of each end's own, mapped by both processes after a fork but written by the one that uses the end: a
-//! mapping that is shared has no copies, so the two ends cannot share one. It is sparse until it is written. When a page may be
-//! written anew stands in `pool.rs`.
+//! `splice`: two pipes that refer to the pages of a file in memory.
 
 use crate::lent_end::{LentEnd, Memory};
 use ipc_core::{
@@ -22,7 +15,29 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd},
 };
 
-/// A pair of anonymous pipes, filled by splice(2) from memfds.
+/// `splice`: two anonymous pipes, and the pages of a memfd are put into them by reference with splice(2).
+///
+/// - **Good for** large messages that lie in the pages of a file, or are produced in a mapping of them: one copy
+///   instead of two.
+/// - **Bad for** short messages, each of which takes a whole page of the pipe.
+///
+/// Each end has a memfd of its own. Both processes map it after a fork, but only the one that uses the end writes to
+/// it. A shared mapping has no copies on write, so two ends cannot share one. The file is sparse until it is written.
+///
+/// Its ends are [`LentEnd`]s, which tell about limits and the reuse of pages. Sources: splice(2), memfd_create(2),
+/// `fs/splice.c`.
+///
+/// ```
+/// use ipc_pipe::Splice;
+/// use ipc_pipe::ipc_core::{Channel, Endpoint, Options, SendInPlace};
+///
+/// let (mut a, mut b) = Splice::pair(&Options::default())?;
+/// a.send_with(4096, |message| message.fill(7))?;
+/// let mut buffer = [0; 4096];
+/// b.recv(&mut buffer)?;
+/// assert_eq!(buffer, [7; 4096]);
+/// # Ok::<(), ipc_pipe::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Splice;
 
@@ -56,7 +71,7 @@ impl Channel for Splice {
     }
 }
 
-/// A memfd of mode 0600, whose length nobody can change, and a mapping of it.
+/// The memory that [`Splice`] sends from: a memfd of mode 0600 whose length nobody can change, and a mapping of it.
 #[derive(Debug)]
 pub struct Sealed {
     pages: Pages,

@@ -1,11 +1,4 @@
-//! `vmsplice`: two pipes that the sender's own pages are put into by reference (vmsplice(2), `fs/splice.c`).
-//!
-//! Good for large messages that are produced in memory: one copy instead of two. Bad for short ones, each of which takes a page of
-//! the pipe, and where references to pages cost more than copying them.
-//!
-//! The pool is private anonymous memory. After a fork both processes see the same pages until one writes to them; that gives
-//! the writer a copy, and leaves what the pipe refers to as it was. So an end works in whichever process uses it first, and
-//! goes on where that process forks again. When a page may be written anew stands in `pool.rs`.
+//! `vmsplice`: two pipes that refer to the pages of the sender.
 
 use crate::lent_end::{LentEnd, Memory};
 use ipc_core::{
@@ -15,7 +8,29 @@ use ipc_core::{
 use nix::fcntl::{SpliceFFlags, vmsplice};
 use std::{io::IoSlice, ops::Range, os::fd::BorrowedFd};
 
-/// A pair of anonymous pipes, filled by vmsplice(2).
+/// `vmsplice`: two anonymous pipes, and the pages of the sender are put into them by reference with vmsplice(2).
+///
+/// - **Good for** large messages that are produced in memory: one copy instead of two.
+/// - **Bad for** short messages, each of which takes a whole page of the pipe. Bad where references to pages cost more
+///   than copying them.
+///
+/// The pages are private memory of the sender. After a fork both processes see the same pages until one writes to
+/// them. That gives the writer a copy, and leaves what the pipe refers to as it was. So an end works in whichever
+/// process uses it first, and still works when that process forks again.
+///
+/// Its ends are [`LentEnd`]s, which tell about limits and the reuse of pages. Sources: vmsplice(2), `fs/splice.c`.
+///
+/// ```
+/// use ipc_pipe::Vmsplice;
+/// use ipc_pipe::ipc_core::{Channel, Endpoint, Options, SendInPlace};
+///
+/// let (mut a, mut b) = Vmsplice::pair(&Options::default())?;
+/// a.send_with(4096, |message| message.fill(7))?;
+/// let mut buffer = [0; 4096];
+/// b.recv(&mut buffer)?;
+/// assert_eq!(buffer, [7; 4096]);
+/// # Ok::<(), ipc_pipe::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Vmsplice;
 
@@ -49,7 +64,7 @@ impl Channel for Vmsplice {
     }
 }
 
-/// Private anonymous memory.
+/// The memory that [`Vmsplice`] sends from: a private anonymous mapping.
 #[derive(Debug)]
 pub struct Anonymous {
     pages: Pages,

@@ -1,7 +1,7 @@
 //! Two processes play one round of ping-pong over a pair of Unix sockets that keep messages apart.
 
-use ipc_core::{Channel, Endpoint, Options, process};
 use ipc_socket::UnixSeqpacket;
+use ipc_socket::ipc_core::{self, Channel, Endpoint, Options, process};
 use std::time::Duration;
 
 fn main() -> ipc_core::Result<()> {

@@ -1,11 +1,4 @@
-//! The end of a connected socket that keeps messages apart: what `unix-dgram`, `unix-seqpacket` and `udp` have in common
-//! once they are connected.
-//!
-//! # Empty messages and the end
-//! recv(2) returns 0 for both: for an empty message, and at the end, which a `SOCK_SEQPACKET` socket has from the kernel
-//! and a datagram socket from its [`Watch`]. While the socket is not hung up, 0 is a message. When it is, only a count can
-//! tell: whoever sends an empty message also leaves a [note](Liveness::note), so the receiver knows how many there were.
-//! Other messages know nothing of this.
+//! The end of a connected socket that keeps messages apart.
 
 use crate::{
     socket::set_patience,
@@ -41,10 +34,18 @@ pub(crate) struct Kind {
     pub max: usize,
 }
 
-/// One end of a connected datagram or sequenced-packet socket (send(2), recv(2)).
+/// One end of [`UnixDgram`](crate::UnixDgram), [`UnixSeqpacket`](crate::UnixSeqpacket) or [`Udp`](crate::Udp): a
+/// connected socket that keeps messages apart (send(2), recv(2)).
 ///
-/// A message longer than the receiver's buffer is dropped by the kernel. A very long one can fail with `ENOBUFS` where the
-/// system's memory is in small pieces.
+/// - A message that is longer than the receiver's buffer is [`Error::TooLarge`], and the kernel drops it.
+/// - A very long message can fail with `ENOBUFS` where the memory of the system is in small pieces.
+///
+/// # Empty messages and the end
+///
+/// recv(2) returns 0 for an empty message and at the end. A `SOCK_SEQPACKET` socket has its end from the kernel, and a
+/// datagram socket from its [`Watch`]. While the socket is not hung up, 0 is a message. When it is, only a count can
+/// tell. So the sender of an empty message also leaves a [note](Liveness::note), and the receiver counts the notes.
+/// Other messages leave none.
 #[derive(Debug)]
 pub struct DatagramEnd {
     /// Dropped first: its thread uses the others.

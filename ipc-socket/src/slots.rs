@@ -1,8 +1,8 @@
 //! Slots that messages are sent from by reference, and the books on which of them the kernel may still read.
 //!
 //! The kernel numbers the sends of a socket that leave their payload in place, from 0 on, and notifies of ranges of them
-//! (Documentation/networking/msg_zerocopy.rst). A message can take several sends, and sends be notified of out of their order,
-//! so each slot counts the sends from it whose notification is still out, and is free again when there are none.
+//! (Documentation/networking/msg_zerocopy.rst). A message can take several sends, and notifications can come in another order.
+//! So each slot counts the sends from it whose notification has not come. It is free again when there are none.
 
 use ipc_core::{Error, Result, pages::Pages};
 use std::collections::VecDeque;

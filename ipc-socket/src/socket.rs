@@ -73,9 +73,9 @@ pub fn zero_copy(socket: &OwnedFd, mechanism: &'static str) -> Result<()> {
 /// Lets the calls on `socket` wait as `patience` says, and returns the flags for a call's attempts after its first.
 ///
 /// - Without a deadline a blocking call sleeps in the kernel for as long as it takes.
-/// - With one its first attempt sleeps for at most [`PEER_CHECK`] (`SO_RCVTIMEO`, `SO_SNDTIMEO`), so that a message which
-///   comes soon costs one system call as ever; after that the attempts do not wait, and [`Turn`](ipc_core::wait::Turn)
-///   sleeps in `ppoll` until the deadline, which is exact where the timers of sockets are as coarse as the kernel's tick.
+/// - With a deadline the first attempt sleeps for at most [`PEER_CHECK`] (`SO_RCVTIMEO`, `SO_SNDTIMEO`). So a message that
+///   comes soon costs one system call. Later attempts do not wait, and [`Turn`](ipc_core::wait::Turn) sleeps in `ppoll` until
+///   the deadline. That is exact, while the timers of sockets are as coarse as the kernel's tick.
 /// - A deadline shorter than that, and every other strategy, never sleeps in the call.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! The end of a connected stream socket: what `unix-stream` and `tcp` have in common once they are connected.
+//! The end of a connected stream socket.
 
 use crate::socket::set_patience;
 use ipc_core::{
@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-/// One end of a connected stream socket (send(2), recv(2)).
+/// One end of [`UnixStream`](crate::UnixStream) or [`Tcp`](crate::Tcp): a connected stream socket (send(2), recv(2)).
+///
+/// A message has no limit. The receiver's buffer is as long as the message. `MSG_NOSIGNAL` is set, so a peer that has
+/// gone raises no `SIGPIPE`.
 #[derive(Debug)]
 pub struct StreamEnd {
     socket: OwnedFd,

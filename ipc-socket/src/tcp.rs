@@ -1,10 +1,4 @@
-//! `tcp`: a TCP connection over the loopback interface (tcp(7), `net/ipv4/`).
-//!
-//! Good where the peer may one day be on another host. Bad on one host: every message passes the whole network stack, and
-//! an end that closes with unread messages cuts off what the kernel still had to deliver of its own (RFC 1122, 4.2.2.13).
-//!
-//! `TCP_NODELAY` is set on both ends: Nagle's algorithm would hold back small messages until earlier ones are
-//! acknowledged, up to 40 ms.
+//! `tcp`: a TCP connection over the loopback interface.
 
 use crate::{StreamEnd, connection, socket::set};
 use ipc_core::{
@@ -14,7 +8,35 @@ use ipc_core::{
 use nix::sys::socket::sockopt;
 use std::os::fd::OwnedFd;
 
-/// A TCP connection over the loopback interface.
+/// `tcp`: a TCP connection over the loopback interface.
+///
+/// - **Good for** peers that may one day be on another host.
+/// - **Bad for** one host: every message passes the whole network stack. An end that closes with unread messages
+///   resets the connection, which discards what the kernel still had to deliver (RFC 1122, 4.2.2.13).
+///
+/// `TCP_NODELAY` is set on both ends. Nagle's algorithm would hold back small messages until earlier ones are
+/// acknowledged, up to 40 ms.
+///
+/// Messages have no limit and no boundaries: the receiver's buffer must be as long as the message. Buffers grow by
+/// themselves (`net.ipv4.tcp_wmem`, `tcp_rmem`). The receiver knows the address of its peer (getpeername(2)). Its ends
+/// are [`StreamEnd`]s. Sources: tcp(7), `net/ipv4/`.
+///
+/// # Meeting by name
+///
+/// The two sides meet at a private socket first. The binder tells its port, and the connector the port that it comes
+/// from. The binder takes that connection and no other.
+///
+/// ```
+/// use ipc_socket::Tcp;
+/// use ipc_socket::ipc_core::{Channel, Endpoint, Options};
+///
+/// let (mut a, mut b) = Tcp::pair(&Options::default())?;
+/// a.send(b"ping")?;
+/// let mut buffer = [0; 4];
+/// let len = b.recv(&mut buffer)?;
+/// assert_eq!(&buffer[..len], b"ping");
+/// # Ok::<(), ipc_socket::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Tcp;
 
@@ -59,8 +81,7 @@ impl Channel for Tcp {
     }
 }
 
-/// The two sides meet first; the binder tells its port, the connector the port it comes from, and the binder takes that
-/// connection and no other.
+/// [`Tcp`] says how the two sides meet.
 impl Rendezvous for Tcp {
     /// System calls: `socket`, `bind`, `listen`, `getsockname`, `ppoll`, `accept4`, `getpeername`, `setsockopt`; those of
     /// [`Meeting`](ipc_core::liveness::Meeting).

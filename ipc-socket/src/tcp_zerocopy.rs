@@ -1,14 +1,4 @@
-//! `tcp-zerocopy`: a TCP connection over the loopback interface whose sender leaves the payload in its own memory
-//! (`MSG_ZEROCOPY`, send(2); Documentation/networking/msg_zerocopy.rst).
-//!
-//! Good where messages of many kilobytes leave the host: there the network card reads them from where they were produced. Bad on
-//! one host, where it saves nothing: a receiver here could hold the sender's pages for as long as it likes, so
-//! the kernel copies them on their way to it (`skb_orphan_frags_rx`, `net/core/dev.c`), and notifies that it did
-//! ([`Completions::copied`](crate::Completions)). Two copies as without, and the pinning of pages and the notifications come on top.
-//!
-//! The sender may write where a message was only when the kernel has notified it that nobody reads there any more, on the
-//! socket's error queue. [`ZerocopyEnd`] sends from a pool of its own and knows: it reads the notifications when its pool is
-//! used up, and waits for one where there is none. So nobody else has to ask.
+//! `tcp-zerocopy`: a TCP connection over the loopback interface whose sender does not copy.
 
 use crate::{
     ZerocopyEnd, connection,
@@ -21,7 +11,31 @@ use ipc_core::{
 use nix::sys::socket::sockopt;
 use std::os::fd::OwnedFd;
 
-/// A TCP connection over the loopback interface, sent to without copying first.
+/// `tcp-zerocopy`: a TCP connection over the loopback interface whose sender leaves the payload in its own memory
+/// (`MSG_ZEROCOPY`).
+///
+/// - **Good for** messages of many kilobytes that leave the host. The network card reads them where they were
+///   produced.
+/// - **Bad for** one host, where it saves nothing. A receiver on the same host could hold the pages of the sender for
+///   as long as it likes. So the kernel copies them on their way (`skb_orphan_frags_rx`, `net/core/dev.c`), and
+///   notifies that it did ([`Completions::copied`](crate::Completions)). It takes two copies as without, and pinning
+///   pages and notifying come on top.
+///
+/// The sender may write a place again only when the kernel has notified it that nobody reads there any more. Its ends,
+/// [`ZerocopyEnd`]s, keep the books on that. Everything else is as for [`Tcp`](crate::Tcp). Sources: send(2),
+/// `Documentation/networking/msg_zerocopy.rst`.
+///
+/// ```
+/// use ipc_socket::TcpZerocopy;
+/// use ipc_socket::ipc_core::{Channel, Endpoint, Options, SendInPlace};
+///
+/// let (mut a, mut b) = TcpZerocopy::pair(&Options::default())?;
+/// a.send_with(4096, |message| message.fill(7))?;
+/// let mut buffer = [0; 4096];
+/// b.recv(&mut buffer)?;
+/// assert_eq!(buffer, [7; 4096]);
+/// # Ok::<(), ipc_socket::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct TcpZerocopy;
 

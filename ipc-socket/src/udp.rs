@@ -1,7 +1,4 @@
-//! `udp`: two UDP sockets, connected to each other over the loopback interface (udp(7), `net/ipv4/udp.c`).
-//!
-//! Good where the newest message makes older ones worthless, and the peer may be on another host. Bad for everything that
-//! must arrive: where the receiver's buffer is full, messages are dropped and nobody is told.
+//! `udp`: two UDP sockets over the loopback interface.
 
 use crate::{DatagramEnd, datagram_end::Kind, loopback};
 use ipc_core::{
@@ -18,7 +15,32 @@ use std::{
     time::Instant,
 };
 
-/// Two UDP sockets connected to each other over the loopback interface.
+/// `udp`: two UDP sockets, connected to each other over the loopback interface.
+///
+/// - **Good for** messages of which only the newest counts, from peers that may be on another host.
+/// - **Bad for** whatever must arrive. Where the buffer of the receiver is full, messages are dropped and nobody is
+///   told.
+///
+/// A message has at most 65,507 bytes. In flight are 208 KiB with the kernel's records by default
+/// (`net.core.rmem_default`). The receiver knows the address that a message came from (recvfrom(2)). Its ends are
+/// [`DatagramEnd`]s. Sources: udp(7), `net/ipv4/udp.c`.
+///
+/// # Meeting by name
+///
+/// The two sides meet at a private socket first, and tell each other their ports. A connected UDP socket takes
+/// datagrams from the port of its peer alone.
+///
+/// ```
+/// use ipc_socket::Udp;
+/// use ipc_socket::ipc_core::{Channel, Endpoint, Options};
+///
+/// let (mut a, mut b) = Udp::pair(&Options::default())?;
+/// a.send(b"ping")?;
+/// let mut buffer = [0; 64];
+/// let len = b.recv(&mut buffer)?;
+/// assert_eq!(&buffer[..len], b"ping");
+/// # Ok::<(), ipc_socket::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Udp;
 

@@ -1,7 +1,4 @@
-//! `unix-dgram`: a connected pair of Unix datagram sockets (unix(7), `net/unix/af_unix.c`).
-//!
-//! Good for logs and notices that many send to one: whole messages, never lost and never out of order, unlike the
-//! network's datagrams. Bad between two: there is no end of file, which `unix-seqpacket` has at the same price.
+//! `unix-dgram`: a pair of Unix datagram sockets.
 
 use crate::{DatagramEnd, datagram_end::Kind, local, socket::resize, unix_seqpacket::max_message};
 use ipc_core::{
@@ -16,7 +13,34 @@ use std::{
     time::Instant,
 };
 
-/// A pair of Unix datagram sockets.
+/// `unix-dgram`: a connected pair of Unix datagram sockets.
+///
+/// - **Good for** logs and notices that many processes send to one. Messages are whole, in order and never lost,
+///   unlike datagrams of the network.
+/// - **Bad for** two peers that have to notice each other's end: there is no end of file.
+///   [`UnixSeqpacket`](crate::UnixSeqpacket) has one at the same price. Bad for messages that are longer than the send
+///   buffer.
+///
+/// A message has at most the send buffer less 32 bytes (`net.core.wmem_default`, or [`Options::capacity`]).
+/// `net.unix.max_dgram_qlen` bounds how many wait at a socket. The kernel attests the sender of each message
+/// (`SCM_CREDENTIALS`). Its ends are [`DatagramEnd`]s. Sources: unix(7), `net/unix/af_unix.c`.
+///
+/// # Meeting by name
+///
+/// The two sides meet at a socket first. Each binds a path of its own, tells it, and connects to the other's. Each
+/// removes its own path when the other is connected. A connected datagram socket takes messages from its peer alone.
+///
+/// ```
+/// use ipc_socket::UnixDgram;
+/// use ipc_socket::ipc_core::{Channel, Endpoint, Options};
+///
+/// let (mut a, mut b) = UnixDgram::pair(&Options::default())?;
+/// a.send(b"ping")?;
+/// let mut buffer = [0; 64];
+/// let len = b.recv(&mut buffer)?;
+/// assert_eq!(&buffer[..len], b"ping");
+/// # Ok::<(), ipc_socket::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct UnixDgram;
 
@@ -61,8 +85,7 @@ impl Channel for UnixDgram {
     }
 }
 
-/// The two sides meet first; each binds a path of its own, tells it, connects to the other's, and removes its own when
-/// the other is connected. A connected datagram socket takes messages from its peer alone.
+/// [`UnixDgram`] says how the two sides meet.
 impl Rendezvous for UnixDgram {
     /// System calls: `socket`, `fchmod`, `bind`, `connect`, `unlink`; those of [`Meeting`].
     fn bind(name: &Name, options: &Options) -> Result<DatagramEnd> {

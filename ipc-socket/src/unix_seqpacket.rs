@@ -1,7 +1,4 @@
-//! `unix-seqpacket`: a connected pair of Unix sequenced-packet sockets (unix(7), `net/unix/af_unix.c`).
-//!
-//! Good for requests and answers between processes of one host: whole messages, in order, and an end of file. Bad for long
-//! messages, since each has to fit the send buffer in one piece.
+//! `unix-seqpacket`: a pair of Unix sequenced-packet sockets.
 
 use crate::{
     DatagramEnd,
@@ -17,7 +14,31 @@ use ipc_core::{
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::os::fd::OwnedFd;
 
-/// A pair of Unix sequenced-packet sockets.
+/// `unix-seqpacket`: a connected pair of Unix sequenced-packet sockets.
+///
+/// - **Good for** requests and answers between processes of one host: whole messages, in order, and an end of file.
+/// - **Bad for** long messages, since each has to fit the send buffer in one piece.
+///
+/// A message has at most the send buffer less 32 bytes (`net.core.wmem_default`, or [`Options::capacity`]). The kernel
+/// attests the sender: `SO_PEERCRED` names the process that connected, and `SCM_CREDENTIALS` the process that sent a
+/// message. Its ends are [`DatagramEnd`]s. Sources: unix(7), `net/unix/af_unix.c`.
+///
+/// # Meeting by name
+///
+/// The two sides meet at a socket first. The binder tells the path where it listens. It tells again when it has
+/// accepted the connection and removed the path.
+///
+/// ```
+/// use ipc_socket::UnixSeqpacket;
+/// use ipc_socket::ipc_core::{Channel, Endpoint, Options};
+///
+/// let (mut a, mut b) = UnixSeqpacket::pair(&Options::default())?;
+/// a.send(b"ping")?;
+/// let mut buffer = [0; 64];
+/// let len = b.recv(&mut buffer)?;
+/// assert_eq!(&buffer[..len], b"ping");
+/// # Ok::<(), ipc_socket::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct UnixSeqpacket;
 
@@ -61,7 +82,7 @@ impl Channel for UnixSeqpacket {
     }
 }
 
-/// The two sides meet first; the binder tells the path where it listens, and when it has accepted and removed the path.
+/// [`UnixSeqpacket`] says how the two sides meet.
 impl Rendezvous for UnixSeqpacket {
     /// System calls: `socket`, `fchmod`, `bind`, `listen`, `ppoll`, `accept4`, `getsockopt`, `unlink`; those of
     /// [`Meeting`].

@@ -1,7 +1,4 @@
-//! `unix-stream`: a connected pair of Unix stream sockets (unix(7), `net/unix/af_unix.c`).
-//!
-//! Good as the default between processes of one host: duplex, end of file, passes descriptors, knows who the peer is. Bad
-//! where messages have boundaries: `unix-seqpacket` keeps them at the same price.
+//! `unix-stream`: a pair of Unix stream sockets.
 
 use crate::{StreamEnd, local};
 use ipc_core::{
@@ -11,7 +8,33 @@ use ipc_core::{
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
 use std::os::fd::AsRawFd;
 
-/// A pair of Unix stream sockets.
+/// `unix-stream`: a connected pair of Unix stream sockets.
+///
+/// - **Good for** most channels between processes of one host. It is duplex, ends with an end of file, can pass
+///   descriptors, and knows who the peer is.
+/// - **Bad for** message boundaries. [`UnixSeqpacket`](crate::UnixSeqpacket) keeps them at the same price.
+///
+/// Messages have no limit and no boundaries: the receiver's buffer must be as long as the message. In flight are 208
+/// KiB with the kernel's records by default (`net.core.wmem_default`). The kernel attests the sender: `SO_PEERCRED`
+/// names the process that connected, and `SCM_CREDENTIALS` the process that sent a message. Its ends are
+/// [`StreamEnd`]s. Sources: unix(7), `net/unix/af_unix.c`.
+///
+/// # Meeting by name
+///
+/// The binder listens at a path, accepts one connection of its own user, and removes the path. Then it sends one byte,
+/// by which the connector knows that it was accepted.
+///
+/// ```
+/// use ipc_socket::UnixStream;
+/// use ipc_socket::ipc_core::{Channel, Endpoint, Options};
+///
+/// let (mut a, mut b) = UnixStream::pair(&Options::default())?;
+/// a.send(b"ping")?;
+/// let mut buffer = [0; 4];
+/// let len = b.recv(&mut buffer)?;
+/// assert_eq!(&buffer[..len], b"ping");
+/// # Ok::<(), ipc_socket::ipc_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct UnixStream;
 
@@ -52,8 +75,7 @@ impl Channel for UnixStream {
     }
 }
 
-/// The binder listens at a path, accepts one connection of its own user's, removes the path, and sends one byte, by which
-/// the connector knows that it was the one.
+/// [`UnixStream`] says how the two sides meet.
 impl Rendezvous for UnixStream {
     /// System calls: `socket`, `fchmod`, `bind`, `listen`, `ppoll`, `accept4`, `getsockopt`, `unlink`, `send`.
     fn bind(name: &Name, options: &Options) -> Result<StreamEnd> {

@@ -1,5 +1,4 @@
-//! The end of a connected stream socket that sends by reference: what is sent stays in a pool of the end's own until the
-//! kernel has notified that it reads it no more.
+//! The end of a connected stream socket that sends by reference.
 
 use crate::{
     slots::{PAGE, Slots},
@@ -38,11 +37,15 @@ const BY_REFERENCE: MsgFlags = MsgFlags::from_bits_retain(libc::MSG_ZEROCOPY);
 const SO_EE_ORIGIN_ZEROCOPY: u8 = 5;
 const SO_EE_CODE_ZEROCOPY_COPIED: u8 = 1;
 
-/// One end of a connected stream socket with `SO_ZEROCOPY` (send(2), recv(2)).
+/// One end of [`TcpZerocopy`](crate::TcpZerocopy): a connected stream socket with `SO_ZEROCOPY` (send(2), recv(2)).
 ///
-/// The pool has 128 slots as long as these take no more than 8 MiB, and two at least. It is made for messages of
-/// [`Options::max_message`], 64 KiB by default; the first longer message makes a larger one. Only what is used of it takes
-/// memory. Memory that a notification is out for counts against `RLIMIT_MEMLOCK`, of all processes of the user together.
+/// - [`send_with`](SendInPlace::send_with) lends a slot of a pool. The slot stays as it is until the kernel has
+///   notified that it reads it no more. [`send`](Endpoint::send) first copies the message into a slot.
+/// - The end reads notifications from the error queue of the socket when the pool is used up. It waits for one if none
+///   has come.
+/// - The pool has 128 slots if they take no more than 8 MiB, and at least two. Slots have [`Options::max_message`]
+///   bytes, 64 KiB by default. The first longer message makes a larger pool. Only used slots take memory.
+/// - Memory whose notification has not come counts towards `RLIMIT_MEMLOCK`, of all processes of the user together.
 #[derive(Debug)]
 pub struct ZerocopyEnd {
     socket: OwnedFd,

@@ -78,9 +78,11 @@ impl Journaled {
         Ok(())
     }
 
-    /// Keeps every other process that asks for the same from removing anything until the lock is dropped (flock(2) on the
-    /// folder). `None` where the folder is gone, and with it whatever there was to remove, or where somebody does not let go
-    /// of it.
+    /// Keeps every other process that asks for the same lock from removing anything until this one drops it (flock(2)
+    /// on the folder).
+    ///
+    /// `None` if the folder is gone, and with it whatever there was to remove. `None` also if another process does not
+    /// let go of the lock.
     pub fn lock(&self) -> Option<Flock<OwnedFd>> {
         let folder = fs::File::open(self.entry.parent()?).ok()?;
         lock(folder.into(), FlockArg::LockExclusiveNonblock).ok()

@@ -58,7 +58,8 @@ pub fn sweep(dry_run: bool) -> Result<Vec<Leftover>> {
     sweep_all(dry_run, false)
 }
 
-/// [`sweep`], and removes what is [`Fate::Unknown`] there, unless something speaks for its owner's life.
+/// Does as [`sweep`], and also removes what is [`Fate::Unknown`] there, unless something speaks for the life of its
+/// owner.
 ///
 /// # Errors
 /// As [`sweep`].

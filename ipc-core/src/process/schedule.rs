@@ -11,17 +11,17 @@ use std::fmt;
 pub struct Policy(i32);
 
 impl Policy {
-    /// The ordinary one, `SCHED_OTHER`.
+    /// `SCHED_OTHER`: the ordinary policy.
     pub const OTHER: Self = Self(libc::SCHED_OTHER);
-    /// Ordinary, for work that nobody waits for.
+    /// `SCHED_BATCH`: ordinary, for work that nobody waits for.
     pub const BATCH: Self = Self(libc::SCHED_BATCH);
-    /// Runs where hardly anything else wants to.
+    /// `SCHED_IDLE`: runs if hardly anything else wants to.
     pub const IDLE: Self = Self(libc::SCHED_IDLE);
-    /// Runs until it sleeps or something of a higher priority wants to.
+    /// `SCHED_FIFO`: runs until it sleeps or something of a higher priority wants to run.
     pub const FIFO: Self = Self(libc::SCHED_FIFO);
-    /// The same, in turns with those of the same priority.
+    /// `SCHED_RR`: as `SCHED_FIFO`, in turns with processes of the same priority.
     pub const RR: Self = Self(libc::SCHED_RR);
-    /// Runs for a time in each period, before everything else.
+    /// `SCHED_DEADLINE`: runs for a time in each period, before everything else.
     pub const DEADLINE: Self = Self(libc::SCHED_DEADLINE);
 
     /// Whether it displaces every process of the ordinary policy for as long as it wants to run.
@@ -59,10 +59,10 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// That of a process which nobody has given another.
+    /// The schedule of a process that nobody has given another.
     pub const ORDINARY: Self = Self { policy: Policy::OTHER, priority: 0, nice: 0 };
 
-    /// That of the calling thread. What cannot be read counts as ordinary.
+    /// The schedule of the calling thread. What cannot be read counts as ordinary.
     pub fn current() -> Self {
         let mut parameters = libc::sched_param { sched_priority: 0 };
         // SAFETY: the first two take numbers, and 0 is this thread; the last writes into a live structure of that type.
@@ -75,14 +75,16 @@ impl Schedule {
         Self { policy, priority: parameters.sched_priority, nice }
     }
 
-    /// That of a child that is forked now: it steps down.
+    /// The schedule of a child that is forked now: it steps down.
     pub fn of_children(self) -> Self {
         if self.policy.is_real_time() { Self { policy: Policy::OTHER, priority: 0, ..self } } else { self }
     }
 
-    /// In a child: leaves a real-time policy for the ordinary one. One that spins at its supervisor's priority on its supervisor's
-    /// processor would keep that from ever looking at a deadline. Nothing else changes: whoever is as nice as its supervisor gets as
-    /// much as that, and must not get more.
+    /// Leaves a real-time policy for the ordinary one. For use in a child.
+    ///
+    /// A child that spins at the priority of its supervisor, on the same processor, would keep the supervisor from
+    /// ever looking at a deadline. Nothing else changes. A child that is as nice as its supervisor gets as much time,
+    /// and must not get more.
     ///
     /// # Errors
     /// [`Error::Os`] of `sched_setscheduler`.
