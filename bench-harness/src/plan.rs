@@ -167,7 +167,7 @@ impl Plan {
         self.cells.iter().map(of).sum()
     }
 
-    /// Whether the [anchors](crate::anchors) are taken as well: in every complete run, and in partial ones that take long
+    /// Whether the [baseline](bench_lab::baseline) is taken as well: in every complete run, and in partial ones that take long
     /// enough for it not to be noticed.
     pub fn has_anchors(&self) -> bool {
         self.stretch() >= ANCHORED

@@ -182,7 +182,7 @@ impl Results {
         cells.with(copies).with(lifecycle).with(relay).why_nothing()
     }
 
-    /// Writes rows, histograms, host and everything that [`report`] makes of them to `dir`, all together or not at all, and returns
+    /// Writes rows, histograms, host and everything that `bench-report` makes of them to `dir`, all together or not at all, and returns
     /// the paths of all of it, of the histograms that of their log. Files of an earlier run that this one has nothing for are removed. Files of others stay, and so does
     /// `faults.csv`, which says itself when and where it was measured.
     ///

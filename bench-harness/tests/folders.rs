@@ -12,7 +12,6 @@ use bench_record::{
     fault::Fault,
     rows::{self, FaultRow, Row as _, folder},
 };
-use bench_report;
 use ipc_conformance::{Suite, Verdict, run_all, surroundings};
 use ipc_core::{Wait, process};
 use nix::sys::{

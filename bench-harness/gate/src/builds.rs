@@ -1,4 +1,4 @@
-//! Two builds of this program as a [`Source`]: their pairs, their counts, and the controls that go with them.
+//! Two builds of this program as a source of figures: their pairs, their counts, and the controls that go with them.
 
 use super::{
     engine::{self, Setup},

@@ -1,4 +1,4 @@
-//! Two commands as a [`Source`]: each run of one prints its figures.
+//! Two commands as a source: each run of one prints its figures.
 //!
 //! The control compares the base command with itself. Once its figures are taken as they are, and must be found unchanged; once
 //! the second side's are made worse by a known part, and must be found.

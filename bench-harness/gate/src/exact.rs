@@ -1,7 +1,7 @@
 //! The exact tier: system calls, copies, touches of the payload and minor faults per message of one mechanism, which hardly
 //! vary, so that an increase is a finding, whatever the timing says.
 //!
-//! They are those of [`copies`]: a pair that is traced and moves one message at a time. Between two builds it
+//! They are those of [`bench_lab::copies`]: a pair that is traced and moves one message at a time. Between two builds it
 //! is enough that the same code yields the same count, so messages are counted here that are too short for a table of
 //! copies: how often one byte of them is touched need not be the number of copies.
 

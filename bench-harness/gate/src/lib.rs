@@ -1,6 +1,6 @@
 //! The regression gate: did this change make anything slower?
 //!
-//! The [`engine`] measures base and head in turns in one run. Its figures come from two builds of this program ([`builds`], by a
+//! The engine measures base and head in turns in one run. Its figures come from two builds of this program ([`builds`], by a
 //! [`plan`] of cells, each a [`program`] run from an [`image`] of its file), or from any two [`commands`], whose output [`adapters`]
 //! read. [`rounds`] keep what was measured; [`exact`] counts what hardly varies. [`judge`] decides by the [`stats`] what the
 //! differences mean, and [`report`] holds all that was found. [`print`](mod@print) shows it to a person, [`export`] writes it for other

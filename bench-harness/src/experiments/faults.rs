@@ -1,7 +1,7 @@
 //! What mechanisms do when a process dies, closes or stops in the middle of a transfer: guaranteed by tests, and measured here
 //! as figures that help to choose.
 //!
-//! A [`Fault`] strikes one process of a pair in a [`Trial`](bench_lab::faults::Trial); the trials of one fault on one mechanism become
+//! A [`Fault`] strikes one process of a pair in a [`Trial`]; the trials of one fault on one mechanism become
 //! a [`FaultRow`].
 
 use crate::registry::{Mechanism, Registry};

@@ -2,10 +2,10 @@
 //!
 //! | format | what is read |
 //! |---|---|
-//! | [`number`] | one number, with or without its unit |
-//! | [`json_lines`] | `{"name":"parse","value":12.5,"unit":"ms"}`, one a line |
-//! | [`criterion`] | `new/estimates.json` or `new/sample.json` below the run's folder, or printed `bencher` lines |
-//! | [`hyperfine`] | the document of `--export-json`, printed or in the run's folder |
+//! | `number` | one number, with or without its unit |
+//! | `json_lines` | `{"name":"parse","value":12.5,"unit":"ms"}`, one a line |
+//! | `criterion` | `new/estimates.json` or `new/sample.json` below the run's folder, or printed `bencher` lines |
+//! | `hyperfine` | the document of `--export-json`, printed or in the run's folder |
 
 mod criterion;
 mod hyperfine;
