@@ -78,7 +78,7 @@ pub struct Cpu {
     /// Two hardware threads a core: `on`, `off`, `forceoff`, `notsupported` or `notimplemented`
     /// (`/sys/devices/system/cpu/smt/control`).
     pub smt: Option<String>,
-    /// The packages whose counters of energy can be read (see [`energy`](bench_lab::energy)).
+    /// The packages whose counters of energy can be read.
     pub energy: Vec<String>,
     /// Why there are none.
     pub energy_note: Option<String>,
