@@ -6,7 +6,7 @@
 //! closes and stops one process of a pair and sees what becomes of the other. [`copies`] traces a pair, [`lifecycle`] measures
 //! what a channel costs before and after its messages, [`relay`] carries a file from process to process: what a run measures
 //! [`beside`] its cells. [`measure_baseline`] measures the machine itself. [`history`] keeps the figures of run after run, and
-//! [`reference`](mod@reference) compares a run with one of another machine. [`gate`] compares two builds,
+//! [`reference`](mod@reference) compares a run with one of another machine. [`gate`] compares two builds or commands, [`ci`] makes them out of two revisions,
 //! and [`inject`] makes one slower on purpose. [`registry`] is the one table of mechanisms, [`streams`] the one place that writes to stdout and stderr. The program `ipc-bench` and the bench
 //! targets are thin callers of this library.
 
@@ -16,6 +16,7 @@ pub mod baseline;
 pub mod beside;
 pub mod cell;
 mod cgroup;
+pub mod ci;
 pub mod cli;
 pub mod clock;
 pub mod copies;
