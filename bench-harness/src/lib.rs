@@ -4,12 +4,13 @@
 //! [`selection`] becomes a [`plan`] of cells; [`run`] measures it, [`tally`] and [`cost`] turn the pairs of a cell into a row, and
 //! [`experiments`] are what is measured beside the cells ([`beside`]). [`doctor`] looks for what limits a run. [`readings`] are
 //! what the gate asks of a program. The crates below it: `bench-record` (names and files), `bench-lab` (how it is measured),
-//! `bench-report` (what readers see), `bench-gate` (two builds compared).
+//! `bench-report` (what readers see), `bench-gate` (two builds or commands compared). [`ci`] makes two builds out of two revisions.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod beside;
 pub mod built;
+pub mod ci;
 pub mod cli;
 pub mod cost;
 pub mod doctor;

@@ -106,6 +106,7 @@ fn printing(dir: &str) -> Vec<Vec<String>> {
         "run --help",
         "run --quick --forks 1 --mechanism pipe --size 64 --workload latency --placement same-core --wait block --out DIR",
         "gate --help",
+        "ci --help",
         "sample --identify",
         "sample copies/pipe/64/copy",
         "copies copies/pipe/4096",

@@ -1,13 +1,22 @@
 #!/usr/bin/env bash
-# Tests scripts/ci-latency.sh in scratch repositories, with a compiler that takes no time: `cargo` of this file comes first in
-# PATH, and what it "builds" is a script that notes how it is called. Some seconds; exit code 1 and the names where tests fail.
+# Tests scripts/ci-latency.sh and `ipc-bench ci` in scratch repositories, with a compiler that takes no time: `cargo` of this file
+# comes first in PATH, and what it "builds" is a script that notes how it is called. Some seconds; exit code 1 and the names where
+# tests fail.
 #
 #   scripts/tests/ci-latency.sh [FILTER]
+#
+# IPC_BENCH names the program to test; without it, it is built.
 # shellcheck disable=SC2329  # the tests are called by name
 set -euo pipefail
 script=$(realpath "$(dirname "$0")/../ci-latency.sh")
 filter=${1:-}
 # What a caller's shell or CI has set is no part of a test.
+if [ -z "${IPC_BENCH:-}" ]; then
+    top=$(realpath "$(dirname "$0")/../..")
+    (cd "$top" && cargo build --quiet --locked -p bench-harness --bin ipc-bench)
+    IPC_BENCH=$(cd "$top" && realpath "${CARGO_TARGET_DIR:-target}/debug/ipc-bench")
+fi
+export IPC_BENCH
 unset CARGO_TARGET_DIR GITHUB_STEP_SUMMARY GITHUB_ACTIONS
 while read -r variable; do unset "$variable"; done < <(git rev-parse --local-env-vars)
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
@@ -40,6 +49,7 @@ grep -q "^#: gateless" "$0" && exit 2
 [ ! -e "$SCRATCH/measuring" ] || echo overlap >>"$SCRATCH/overlaps"
 touch "$SCRATCH/measuring"
 trap 'echo interrupted >>"$SCRATCH/interrupted"; rm -f "$SCRATCH/measuring"; exit 3' TERM
+echo $$ >"$SCRATCH/gate-pid"
 echo "$0 $*" >>"$SCRATCH/gate"
 while [ $# -gt 0 ]; do
     case $1 in
@@ -470,15 +480,26 @@ what_a_killed_run_left_goes_with_the_next() {
     kill -KILL "$pid"
     ended 137 2>/dev/null
     [ "$(git worktree list | wc -l)" = 3 ] || fail "nothing left to clean up"
-    # The gate of the killed run still measures; its folder is in use.
+    # A gate does not outlive its run.
+    until_ is_gone "$(cat "$SCRATCH/gate-pid")"
+    rm "$SCRATCH/hold-gate" "$SCRATCH/measuring"
+    latency 0 --builds 1
+}
+is_gone() { ! kill -0 "$1" 2>/dev/null; }
+what_is_in_use_stays() {
+    repository 2
+    held gate
+    local first=$pid
     "$repo/scripts/ci-latency.sh" --builds 1 >"$SCRATCH/out" 2>&1 &
-    local second=$!
+    pid=$!
     until_ grep -q "waiting for it" "$SCRATCH/out"
     [ "$(git worktree list | wc -l)" = 5 ] || fail "took away what is in use"
     rm "$SCRATCH/hold-gate"
-    wait "$second" || fail "the next one failed"
+    ended 0
+    pid=$first
+    ended 0
     [ ! -e "$SCRATCH/overlaps" ] || fail "they measured at the same time"
-    latency 0 --builds 1
+    clean
 }
 bad_usage() {
     repository 2
@@ -488,14 +509,14 @@ bad_usage() {
         latency 2 $options
     done
     latency 0 --help
-    says "--builds N"
+    says "--builds"
     [ ! -e "$SCRATCH/cargo" ] || fail "something was built"
 }
 
 failed=()
 count=0
 while read -r name; do
-    case $name in repository | latency | latency_in | clean | fail | until_ | cut_off | held | ended) continue ;; esac
+    case $name in repository | latency | latency_in | clean | fail | until_ | cut_off | held | ended | is_gone) continue ;; esac
     [[ $name == *"$filter"* ]] || continue
     export SCRATCH=$all/$name
     mkdir "$SCRATCH"

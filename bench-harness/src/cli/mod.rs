@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 a measured verdict is negative; 2 usage or environment; 3 the gate cannot tell; 4 the gate has nothing to
 //! compare with; 130 stopped by a signal.
 
+mod ci;
 mod copies;
 mod doctor;
 mod export;
@@ -48,6 +49,9 @@ enum Verb {
     /// Compare two builds of this program, or any two commands: did this commit make something slower?
     #[command(after_help = gate::AFTER_HELP)]
     Gate(gate::Args),
+    /// Compare a change with what it came from: build both, and let the gate measure them in turns
+    #[command(after_help = ci::AFTER_HELP)]
+    Ci(ci::CiArgs),
     /// Measure one pair of a cell, or count what a message takes, and print one line of JSON
     Sample(sample::Args),
     /// Count how often each mechanism copies a payload, and compare that with what it declares
@@ -96,6 +100,7 @@ fn run_verb(registry: &'static Registry) -> anyhow::Result<Verdict> {
         Verb::List(args) => list::main(args, registry),
         Verb::Run(args) => run::main(args, registry),
         Verb::Gate(args) => gate::main(args, registry),
+        Verb::Ci(args) => ci::main(args),
         Verb::Sample(args) => sample::main(args, registry),
         Verb::Copies(args) => copies::main(args, registry),
         Verb::Faults(args) => faults::main(args, registry),
