@@ -831,6 +831,23 @@ fn the_measured_parts_of_readme_are_those_of_their_folder() {
     assert!(made == page, "run `ipc-bench report {folder} --blocks README.md`; the first difference: {stale:#?}");
 }
 
+/// What is committed of each reference run is what `ipc-bench report` makes of its CSV files today.
+#[test]
+fn the_pages_and_charts_of_the_references_are_those_of_their_figures() {
+    let machines = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("results/machines");
+    for stored in fs::read_dir(&machines).unwrap().map(|entry| entry.unwrap().path()) {
+        let made = tempfile::tempdir().unwrap();
+        let files = fs::read_dir(&stored).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+        files.for_each(|path| drop(fs::copy(&path, made.path().join(path.file_name().unwrap())).unwrap()));
+        let written = bench_report::build(made.path(), &STANDARD.specs()).unwrap();
+        for path in written.iter().filter(|path| path.extension().is_none_or(|kind| kind != "html")) {
+            let old = stored.join(path.strip_prefix(made.path()).unwrap());
+            let same = fs::read(&old).is_ok_and(|text| text == fs::read(path).unwrap());
+            assert!(same, "{} is stale: run `ipc-bench report {}`", old.display(), stored.display());
+        }
+    }
+}
+
 /// The command rewrites a page in place, and refuses one whose links would lead nowhere.
 #[test]
 fn report_rewrites_the_measured_parts_of_a_page() {
