@@ -2,9 +2,8 @@
 //! measured in one go.
 
 use crate::{
-    experiments::copies,
+    experiments::{copies, relay},
     registry::{Mechanism, Registry},
-    relay,
     selection::{Depth, Selection},
 };
 use bench_lab::{copies::SHORTEST, interrupt, progress::Progress, topology::Topology};

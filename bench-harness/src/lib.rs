@@ -1,8 +1,8 @@
 //! The program `ipc-bench`, and the library that a program with channels of its own is made of.
 //!
 //! A [`registry`] is a value: [`STANDARD`] holds the mechanisms of this workspace, and [`main`] runs the program with any. A
-//! [`selection`] becomes a [`plan`] of cells; [`run`] measures it, [`tally`] and [`cost`] turn the pairs of a cell into a row, and
-//! [`experiments`] are what is measured beside the cells ([`beside`]). [`doctor`] looks for what limits a run. [`readings`] are
+//! [`selection`] becomes a [`plan`] of cells; [`run`] measures it, pair by pair, and what
+//! stands [`beside`] the cells. [`experiments`] turn what was measured into rows. [`doctor`] looks for what limits a run. [`readings`] are
 //! what the gate asks of a program. The crates below it: `bench-record` (names and files), `bench-lab` (how it is measured),
 //! `bench-report` (what readers see), `bench-gate` (two builds or commands compared). [`ci`] makes two builds out of two revisions.
 
@@ -12,7 +12,6 @@ pub mod beside;
 pub mod built;
 pub mod ci;
 pub mod cli;
-pub mod cost;
 pub mod doctor;
 pub mod experiments;
 mod gate_cells;
@@ -21,10 +20,8 @@ pub mod plan;
 mod profile;
 pub mod readings;
 pub mod registry;
-pub mod relay;
 pub mod run;
 pub mod selection;
-pub mod tally;
 
 pub use registry::{Mechanism, Registry, STANDARD};
 

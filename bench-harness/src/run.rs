@@ -1,6 +1,10 @@
 //! One whole run: every cell of a plan, pair by pair, and what is written of it.
 
-use crate::{beside, cost, plan::Plan, tally::Tally};
+use crate::{
+    beside,
+    experiments::{cost, tally::Tally},
+    plan::Plan,
+};
 use bench_lab::{
     baseline, clock, interrupt,
     pair::DEADLINE,

@@ -1,6 +1,6 @@
 //! Files carried by every way there is: whole, counted as they should be, and never wrong or stuck without a word.
 
-use bench_harness::relay::{Crew, Files, Load, Plan, carry_all, carry_by, carry_once, trace_once};
+use bench_harness::experiments::relay::{Crew, Files, Load, Plan, carry_all, carry_by, carry_once, trace_once};
 use bench_lab::{
     copies::trace::{Tracee, Untraced, trace},
     interrupt,

@@ -838,7 +838,9 @@ fn the_pages_and_charts_of_the_references_are_those_of_their_figures() {
     for stored in fs::read_dir(&machines).unwrap().map(|entry| entry.unwrap().path()) {
         let made = tempfile::tempdir().unwrap();
         let files = fs::read_dir(&stored).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
-        files.for_each(|path| drop(fs::copy(&path, made.path().join(path.file_name().unwrap())).unwrap()));
+        for path in files {
+            fs::copy(&path, made.path().join(path.file_name().unwrap())).unwrap();
+        }
         let written = bench_report::build(made.path(), &STANDARD.specs()).unwrap();
         for path in written.iter().filter(|path| path.extension().is_none_or(|kind| kind != "html")) {
             let old = stored.join(path.strip_prefix(made.path()).unwrap());

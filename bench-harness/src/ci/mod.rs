@@ -1,8 +1,8 @@
 //! Compares a change with what it came from: chooses base and head in a git repository, builds both, and lets the gate measure
 //! them in turns.
 //!
-//! The checkout and the index stay as they are. The builds lie in worktrees below the target folder, in a [`work`] folder that goes
-//! when this ends. [`base`] is the choice of the two revisions by [`git`], [`build`] makes the programs, [`child`] runs what
+//! The checkout and the index stay as they are. The builds lie in worktrees below the target folder, in a `work` folder that goes
+//! when this ends. `base` is the choice of the two revisions by `git`, `build` makes the programs, `child` runs what
 //! is needed for all of that.
 
 mod base;

@@ -3,8 +3,10 @@
 use super::{row_of, sys};
 use bench_harness::{
     STANDARD,
-    experiments::copies::SIZES,
-    relay::{Plan, carry_all},
+    experiments::{
+        copies::SIZES,
+        relay::{Plan, carry_all},
+    },
 };
 use bench_lab::{
     copies::trace::{Instead, with_stand_in},

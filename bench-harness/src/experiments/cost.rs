@@ -5,7 +5,7 @@
 //! median over the pairs of what one pair used in its measured stretch, by the messages that arrived in it. The three that are
 //! compared have an interval over the pairs and flags, by the rules of latency.
 
-use crate::tally::{Tally, common_proximity};
+use crate::experiments::tally::{Tally, common_proximity};
 use bench_lab::{sample::Sample, usage::Usage};
 use bench_record::{
     rows::{CostRow, Flag},
