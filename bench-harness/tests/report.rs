@@ -672,7 +672,7 @@ fn faults_are_read_back_and_stand_in_the_report() {
     bench_report::build(dir.path(), &STANDARD.specs()).unwrap();
     assert!(!fs::read_to_string(dir.path().join("README.md")).unwrap().contains("## Faults"));
     let rows: Vec<FaultRow> =
-        ["pipe", "fifo"].iter().flat_map(|m| Fault::ALL.map(|fault| fault_row(m, fault))).collect();
+        ["pipe", "fifo"].iter().flat_map(|m| Fault::ALL.iter().map(|&fault| fault_row(m, fault))).collect();
     rows::write(dir.path(), &rows).unwrap();
     assert_eq!(rows::read::<FaultRow>(dir.path()).unwrap(), rows);
     let header = fs::read_to_string(dir.path().join("faults.csv")).unwrap();

@@ -1,6 +1,6 @@
 //! What can happen to one process of a pair.
 
-use std::{fmt, str::FromStr};
+use crate::named;
 
 /// Which process of a running transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,23 +11,24 @@ pub enum Party {
     Receiver,
 }
 
-/// A fault, and whom it strikes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Fault {
-    /// `SIGKILL` to the sender at a random point of the transfer.
-    KillSender,
-    /// `SIGKILL` to the receiver.
-    KillReceiver,
-    /// The sender drops its end in mid-stream and lives on.
-    CloseSender,
-    /// The receiver drops its end in mid-stream and lives on.
-    CloseReceiver,
-    /// `SIGSTOP` and, some milliseconds later, `SIGCONT` to the sender.
-    StopSender,
-    /// The same to the receiver.
-    StopReceiver,
-    /// `SIGKILL` to the process that binds a name, before, while or just after its peer connects.
-    KillBinder,
+named! {
+    /// A fault, and whom it strikes.
+    "fault" Fault {
+        /// `SIGKILL` to the sender at a random point of the transfer.
+        KillSender = "kill-sender",
+        /// `SIGKILL` to the receiver.
+        KillReceiver = "kill-receiver",
+        /// The sender drops its end in mid-stream and lives on.
+        CloseSender = "close-sender",
+        /// The receiver drops its end in mid-stream and lives on.
+        CloseReceiver = "close-receiver",
+        /// `SIGSTOP` and, some milliseconds later, `SIGCONT` to the sender.
+        StopSender = "stop-sender",
+        /// The same to the receiver.
+        StopReceiver = "stop-receiver",
+        /// `SIGKILL` to the process that binds a name, before, while or just after its peer connects.
+        KillBinder = "kill-binder",
+    }
 }
 
 /// What a fault does.
@@ -42,30 +43,6 @@ pub enum Blow {
 }
 
 impl Fault {
-    /// Every fault, in the order tables show them.
-    pub const ALL: [Self; 7] = [
-        Self::KillSender,
-        Self::KillReceiver,
-        Self::CloseSender,
-        Self::CloseReceiver,
-        Self::StopSender,
-        Self::StopReceiver,
-        Self::KillBinder,
-    ];
-
-    /// The name used on the command line and in result files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::KillSender => "kill-sender",
-            Self::KillReceiver => "kill-receiver",
-            Self::CloseSender => "close-sender",
-            Self::CloseReceiver => "close-receiver",
-            Self::StopSender => "stop-sender",
-            Self::StopReceiver => "stop-receiver",
-            Self::KillBinder => "kill-binder",
-        }
-    }
-
     /// What it does, and to whom in a running transfer; the binder is killed before there is one.
     pub const fn strikes(self) -> (Blow, Option<Party>) {
         match self {
@@ -89,23 +66,6 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Fault {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|fault| fault.name() == text).ok_or_else(|| {
-            let names: Vec<_> = Self::ALL.into_iter().map(Self::name).collect();
-            format!("unknown fault '{text}': use one of {}", names.join(", "))
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,7 +81,7 @@ mod tests {
     #[test]
     fn names_are_read_back() {
         for fault in Fault::ALL {
-            assert_eq!(fault.name().parse(), Ok(fault));
+            assert_eq!(fault.name().parse(), Ok(*fault));
         }
         assert!("kill".parse::<Fault>().unwrap_err().contains("'kill'"));
     }

@@ -92,7 +92,7 @@ impl Results {
 pub fn inflict(registry: &Registry, kills: u32, topology: &Topology, selected: impl Fn(&str) -> bool) -> Results {
     let cpus = topology.cpus(Placement::CrossCore).flatten();
     let started = SystemTime::now();
-    let all = registry.iter().flat_map(|mechanism| Fault::ALL.map(|fault| (mechanism, fault)));
+    let all = registry.iter().flat_map(|mechanism| Fault::ALL.iter().map(move |&fault| (mechanism, fault)));
     let chosen = all.filter(|&(mechanism, fault)| selected(&name(mechanism, fault)));
     let series = chosen.map(|(mechanism, fault)| Series::new(mechanism, fault)).filter(|s| !s.ways.is_empty());
     let mut series: Vec<Series> = series.collect();
@@ -225,7 +225,7 @@ mod tests {
     fn only_what_died_with_its_holder_may_be_lost() {
         let lossless = |name: &str| -> Vec<Fault> {
             let spec = crate::STANDARD.named(name).expect(name).spec;
-            Fault::ALL.into_iter().filter(|&fault| !may_lose(&spec, fault)).collect()
+            Fault::ALL.iter().copied().filter(|&fault| !may_lose(&spec, fault)).collect()
         };
         let kept = [Fault::CloseSender, Fault::StopSender, Fault::StopReceiver, Fault::KillBinder];
         assert_eq!(lossless("process-vm"), kept);

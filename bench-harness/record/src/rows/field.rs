@@ -117,9 +117,8 @@ texts! {
 }
 
 fn is_moment(text: &str) -> bool {
-    const PATTERN: &str = "0000-00-00T00:00:00Z";
-    let fits = |(byte, wanted): (u8, u8)| if wanted == b'0' { byte.is_ascii_digit() } else { byte == wanted };
-    text.len() == PATTERN.len() && text.bytes().zip(PATTERN.bytes()).all(fits)
+    chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%SZ").is_ok()
+        && text.len() == "0000-00-00T00:00:00Z".len()
 }
 
 /// A mechanism's name. It becomes part of file names and Markdown, so only what a name may hold passes.
