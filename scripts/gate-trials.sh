@@ -32,7 +32,7 @@ case $kind in
     same | slower-5 | slower-10) builds=1 ;;
     shuffled) builds=6 ;;
     ring-copy | pipe-call) builds=3 ;;
-    summary) exec cargo run --quiet --release -p bench-harness --example trials -- "$@" ;;
+    summary) exec cargo run --quiet --release -p bench-gate-trials -- "$@" ;;
     -h | --help) sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "$0" && exit ;;
     *) fail "'$kind' is no kind of trial: use same, shuffled, slower-5, slower-10, ring-copy, pipe-call or summary" ;;
 esac
@@ -57,8 +57,8 @@ mkdir -p "$work"
 exec 9>"$work/lock" 8>"$target/ipc-bench/ci-latency.measuring"
 flock -n 9 || fail "another series is running here: wait for its end"
 
-cargo build --quiet --release -p bench-harness --bin ipc-bench --example trials
-trials=$target/release/examples/trials
+cargo build --quiet --release -p bench-harness --bin ipc-bench -p bench-gate-trials --bin trials
+trials=$target/release/trials
 
 # Paths of base and head are of one length everywhere, for they are part of a program and of its stack.
 clean_up() {

@@ -285,6 +285,20 @@ fn what_a_command_leaves_running_is_killed_when_it_ends() {
 }
 
 #[test]
+fn each_command_has_its_folder() {
+    let stage = Stage::new();
+    for (folder, number) in [("one", "100"), ("it's two", "115")] {
+        fs::create_dir(stage.path(folder)).unwrap();
+        fs::write(stage.path(folder).join("number"), number).unwrap();
+    }
+    let [base, head] = ["one", "it's two"].map(|name| stage.path(name).into_os_string().into_string().unwrap());
+    let more = ["--unit", "ns", "--rounds", "10", "--base-directory", &base, "--head-directory"];
+    stage.run(1, "cat number", "cat number", &[&more[..], &[&head]].concat());
+    let (text, _) = stage.run(2, "cat number", "cat number", &[&more[..], &["/nowhere"]].concat());
+    assert!(text.contains("--head-directory '/nowhere' is no folder"), "{text}");
+}
+
+#[test]
 fn a_command_has_no_input() {
     Stage::new().run(0, "cat; echo 5", "cat; echo 5", &["--unit", "ns", "--rounds", "10"]);
 }

@@ -65,12 +65,15 @@ fn copies_dropped_at_once() -> Verdict {
 fn the_last_sender_is_attested() -> Verdict {
     must(matches!(SysvMsgq::SPEC.attested_sender, Attested::Pid(source) if source.contains("msg_lspid")), "SPEC")?;
     let (sender, mut here) = process::fork_peer(SysvMsgq::pair(&Options::default()).map_err(words)?, |mut there| {
-        i32::from(there.send(b"from me").is_err())
+        // It stays: the queue goes once it is empty and its sender is gone.
+        i32::from(there.send(b"from me").and_then(|()| there.recv(&mut [0; 8192])).is_err())
     })
     .map_err(words)?;
     here.recv(&mut [0; 8192]).map_err(words)?;
     let pid = i64::from(sender.pid().as_raw());
     let senders: Vec<_> = sysv_table("msg").into_iter().map(|queue| queue["lspid"]).collect();
+    // Killed before this end closes, which then removes both queues.
+    drop(sender);
     must(senders.contains(&pid), &format!("the sender is {pid}, and the queues know {senders:?}"))
 }
 

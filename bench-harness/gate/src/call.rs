@@ -10,13 +10,14 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::signal::{Signal, killpg},
-    unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, execve, setpgid},
+    unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, setpgid},
 };
 use std::{
     ffi::CString,
     fs::File,
     io::{self, PipeReader, Read, pipe},
     os::fd::{AsFd, BorrowedFd},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -33,6 +34,8 @@ pub(super) struct Invocation {
     pub(super) words: Vec<CString>,
     /// Its environment, as `NAME=VALUE`.
     pub(super) environment: Vec<CString>,
+    /// The folder that it starts in; this process's own where there is none.
+    pub(super) folder: Option<PathBuf>,
     /// How long it may take.
     pub(super) limit: Duration,
     /// Whether it leads a process group of its own. The group is killed when the program ends or takes too long, and when this
@@ -73,7 +76,8 @@ pub(super) fn call(what: &Invocation) -> Result<Called, Failure> {
     let (complained, stderr) = pipe().map_err(system("pipe2"))?;
     let mut child = process::fork(|| {
         let grouped = if what.leads { setpgid(Pid::this(), Pid::this()) } else { Ok(()) };
-        let redirected = grouped.and_then(|()| dup2_stdin(&null)).and_then(|()| dup2_stdout(&stdout));
+        let entered = grouped.and_then(|()| what.folder.as_deref().map_or(Ok(()), chdir));
+        let redirected = entered.and_then(|()| dup2_stdin(&null)).and_then(|()| dup2_stdout(&stdout));
         let redirected = redirected.and_then(|()| dup2_stderr(&stderr));
         let Err(errno) = redirected.and_then(|()| execve(&what.program, &what.words, &what.environment));
         say!("{}", errno as i32);

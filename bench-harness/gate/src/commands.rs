@@ -14,12 +14,21 @@ use super::{
     verdict::lacking_report,
 };
 use ipc_core::process::Exit;
-use std::{cell::RefCell, collections::BTreeSet, ffi::CString, os::unix::ffi::OsStrExt, path::Path, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    ffi::CString,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// What is to be compared, and how.
 pub struct Comparison {
     /// The commands of base and head, for `sh -c`.
     pub commands: [String; 2],
+    /// The folders that they start in.
+    pub folders: [Option<PathBuf>; 2],
     /// How they say their figures.
     pub format: Format,
     /// The unit of every figure, where the command does not say it.
@@ -247,6 +256,7 @@ impl Commands<'_> {
             program: c"/bin/sh".into(),
             words: vec![c"sh".into(), c"-c".into(), string(self.what.commands[side].as_bytes())?],
             environment: environment.map(|pair| string(&pair)).collect::<Result<_, _>>()?,
+            folder: self.what.folders[side].clone(),
             limit: self.what.timeout,
             leads: true,
         };

@@ -182,6 +182,7 @@ fn call(file: &OwnedFd, words: &[&str], injection: Option<&str>, limit: Duration
         program: string(&format!("/proc/self/fd/{}", file.as_raw_fd())),
         words: std::iter::once(PROGRAM).chain(words.iter().copied()).map(string).collect(),
         environment: environment(injection),
+        folder: None,
         limit,
         leads: false,
     };

@@ -98,7 +98,7 @@ pub fn compare(request: &Request) -> Result<u8, Stop> {
     let paths = git.paths(&[&target, &out], is_workspace.then_some("results"))?;
     let sides = Sides::choose(&git, &work, request, &paths)?;
     sides.announce(&git)?;
-    work.check_out(&git, &sides, &paths)?;
+    work.check_out(&sides, &paths)?;
     let builds = build::both(&git, &work, &sides, &request.what)?;
     let gate = gate(request, &git, &work, &builds, &out)?;
     let _measuring = work.measuring()?;
@@ -141,7 +141,8 @@ fn gate(request: &Request, git: &Git, work: &Work, builds: &Builds, out: &Path) 
             let mut command = git.unset(Command::new(own));
             command.arg("gate");
             for side in base::SIDES {
-                command.arg(format!("--{side}-command")).arg(in_folder(&work.tree(side), measure));
+                command.arg(format!("--{side}-command")).arg(measure);
+                command.arg(format!("--{side}-directory")).arg(work.tree(side));
             }
             // It would be the folder of both.
             command.env_remove(TARGET);
@@ -153,11 +154,6 @@ fn gate(request: &Request, git: &Git, work: &Work, builds: &Builds, out: &Path) 
     }
     gate.arg("--out").arg(out).args(&request.filter).args(&request.gate_options);
     Ok(gate)
-}
-
-/// The command line that runs `command` in `folder`.
-fn in_folder(folder: &Path, command: &str) -> String {
-    format!("cd '{}' && {{\n{command}\n}}", folder.display().to_string().replace('\'', r"'\''"))
 }
 
 fn verdict(exit: Exit) -> Result<u8, Stop> {
@@ -211,18 +207,6 @@ impl Sides {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_folder_of_any_name_is_entered() {
-        let dir = tempfile::tempdir().unwrap();
-        let odd = dir.path().join("it's $HOME \"here\"");
-        fs::create_dir(&odd).unwrap();
-        let said = Command::new("sh").args(["-c", &in_folder(&odd, "pwd; exit 3 # done")]).output().unwrap();
-        assert_eq!(
-            (said.status.code(), String::from_utf8(said.stdout).unwrap().trim()),
-            (Some(3), odd.to_str().unwrap())
-        );
-    }
 
     #[test]
     fn a_path_is_resolved_as_far_as_it_exists() {

@@ -76,7 +76,8 @@ impl<'a> Work<'a> {
     }
 
     /// Checks out both sides, head with its uncommitted changes.
-    pub(super) fn check_out(&self, git: &Git, sides: &Sides, paths: &Paths) -> Result<(), Stop> {
+    pub(super) fn check_out(&self, sides: &Sides, paths: &Paths) -> Result<(), Stop> {
+        let git = self.git;
         for (side, commit) in SIDES.into_iter().zip([&sides.base, &sides.head]) {
             let tree = self.tree(side);
             let mut command =
@@ -84,11 +85,12 @@ impl<'a> Work<'a> {
             command.arg("--detach").arg(&tree).arg(commit);
             git.answer(command)?.map_err(|why| Stop::new(2, format!("cannot make a worktree of {commit}: {why}")))?;
         }
-        if sides.changed { self.add_changes(git, paths) } else { Ok(()) }
+        if sides.changed { self.add_changes(paths) } else { Ok(()) }
     }
 
     /// By an index of its own: the user's may have half of the changes staged, and stays as it is.
-    fn add_changes(&self, git: &Git, paths: &Paths) -> Result<(), Stop> {
+    fn add_changes(&self, paths: &Paths) -> Result<(), Stop> {
+        let git = self.git;
         let index = self.join("index");
         if let Some(own) = git.line(&["rev-parse", "--git-path", "index"])? {
             let _ = fs::copy(git.top.join(own), &index);

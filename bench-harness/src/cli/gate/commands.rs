@@ -7,7 +7,7 @@ use bench_gate::{
     report::Report,
 };
 use bench_lab::interrupt;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Options of `gate` for commands.
 #[derive(clap::Args)]
@@ -18,6 +18,12 @@ pub struct CommandArgs {
     /// A command that prints the head's figures
     #[arg(long, value_name = "CMD", requires = "base_command", help_heading = "Two commands")]
     head_command: Option<String>,
+    /// The folder in which the base command starts; by default the current one
+    #[arg(long, value_name = "DIR", requires = "base_command", help_heading = "Two commands")]
+    base_directory: Option<PathBuf>,
+    /// The folder in which the head command starts
+    #[arg(long, value_name = "DIR", requires = "base_command", help_heading = "Two commands")]
+    head_directory: Option<PathBuf>,
     /// The unit of the figures, such as ns, ms or MB/s; another unit in the output is an error
     #[arg(long, requires = "base_command", help_heading = "Two commands")]
     unit: Option<String>,
@@ -56,6 +62,7 @@ impl CommandArgs {
         let Self { unit, higher_is_better, name, command_format, rounds, threshold, timeout, .. } = self;
         Some(Comparison {
             commands: [self.base_command.clone()?, self.head_command.clone()?],
+            folders: [self.base_directory.clone(), self.head_directory.clone()],
             format: *command_format,
             unit: unit.clone(),
             higher_is_better: *higher_is_better,
@@ -80,9 +87,15 @@ fn percent(text: &str) -> Result<f64, String> {
 /// # Errors
 /// A command that cannot be judged.
 pub fn compare(comparison: &Comparison) -> anyhow::Result<Option<Report>> {
-    let empty = comparison.commands.iter().zip(["--base-command", "--head-command"]);
-    if let Some((_, option)) = empty.into_iter().find(|(command, _)| command.trim().is_empty()) {
+    let mut commands = comparison.commands.iter().zip(["--base-command", "--head-command"]);
+    if let Some((_, option)) = commands.find(|(command, _)| command.trim().is_empty()) {
         bail!("{option} is empty: use a command that prints a number");
+    }
+    let folders = comparison.folders.iter().zip(["--base-directory", "--head-directory"]);
+    for (folder, option) in folders.filter_map(|(folder, option)| Some((folder.as_ref()?, option))) {
+        if !folder.is_dir() {
+            bail!("{option} '{}' is no folder", folder.display());
+        }
     }
     match commands::compare(comparison) {
         Ok(report) => Ok(Some(report)),

@@ -7,6 +7,8 @@ use crate::{
     rows::{CellRow, Kind, TrialRow},
 };
 use anyhow::{Context, anyhow, bail};
+use bench_gate::report::Report;
+use bench_lab::gather;
 use bench_record::{cell::Cell, host::Environment, rows::Row};
 use std::{
     path::PathBuf,
@@ -56,7 +58,6 @@ impl Series {
             bail!("{file}: trials of {kind} are of plan {}: use --plan {0}, or --results elsewhere", other.plan);
         }
         let slowed = if self.kind.percent().is_some() { self.slowed(plan, trials.rows())? } else { Vec::new() };
-        let env_key = Environment::of(&bench_harness::built::host()).env_key;
         let start = Instant::now();
         let mut last = Duration::ZERO;
         loop {
@@ -85,7 +86,7 @@ impl Series {
             };
             last = began.elapsed();
             let row = judge::trial(self.kind, slower, &report).map_err(|why| anyhow!(why)).context(trial)?;
-            let row = TrialRow { env_key: env_key.clone(), ..row };
+            let row = TrialRow { env_key: env_key(&report), ..row };
             let told = tell(&row);
             if let Some(figures) = &mut figures {
                 figures.add(judge::cells(&report))?;
@@ -124,6 +125,12 @@ impl Series {
     }
 }
 
+/// The environment of a trial: this machine, and what the base was built by.
+fn env_key(report: &Report) -> String {
+    let build = report.base.identity.as_ref().map(|identity| identity.build.clone()).unwrap_or_default();
+    Environment::of(&gather::host(build)).env_key
+}
+
 fn tell(row: &TrialRow) -> String {
     let mut text = format!("{}, {:.0} s", row.outcome, row.duration_s);
     match row.found {
@@ -143,7 +150,7 @@ fn tell(row: &TrialRow) -> String {
 mod tests {
     use super::*;
     use crate::sample::{cell, report};
-    use bench_gate::report::{Outcome, Report, Status};
+    use bench_gate::report::{Outcome, Status};
     use std::{cell::Cell as Counter, fs, path::Path};
 
     const PIPE: &str = "latency/pipe/64/same-core/block/copy";
@@ -151,7 +158,7 @@ mod tests {
 
     /// A gate that says what is laid down in the folder `dir`, where its base lies, too.
     fn series(dir: &Path, kind: Kind, count: u32) -> Series {
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/trials/stub-gate.sh");
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/stub-gate.sh");
         let gate = Gate { program, plan: "twelve".into(), base: vec![dir.join("base")], head: vec![dir.join("head")] };
         Series { kind, gate, count, limit: None, cells: Vec::new(), results: dir.join("results") }
     }
