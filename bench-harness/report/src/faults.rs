@@ -45,7 +45,7 @@ pub fn tables(rows: &[FaultRow]) -> Vec<Table> {
                       (median, longest; from the signal to the error its call returns, what was still to be received \
                       included). Hang-up: of the socket beside a channel whose kernel objects do not tell. Lost: the \
                       most that send had taken and the killed receiver never got (UDP also drops what its buffer cannot \
-                      hold); what a killed sender of process-vm had not handed over is lost, too, and not counted here. Torn: killed senders that left the beginning of a message, which is not delivered. Left: \
+                      hold); what a killed sender held in its own custody is lost, too, and not counted here. Torn: killed senders that left the beginning of a message, which is not delivered. Left: \
                       objects in the kernel and on disk, before any sweep. Name: how often it could be bound again at \
                       once."
             .into(),
