@@ -89,6 +89,10 @@ fn imports(src: &Path) -> BTreeMap<String, BTreeSet<String>> {
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
         let code: String =
             code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        // In a top-level module `super::` is the crate, too.
+        let inner = path.strip_prefix(src).unwrap();
+        let depth = inner.components().count() - usize::from(inner.ends_with("mod.rs"));
+        let code = code.replace(&"super::".repeat(depth), "crate::");
         all.entry(module).or_default().extend(named(&code));
     }
     let modules: BTreeSet<String> =

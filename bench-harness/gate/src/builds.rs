@@ -7,7 +7,8 @@ use super::{
     program::{Program, all_have},
     reading::{Reading, Stretch},
     report::{CellReport, ExactReport, Expectation, Report, Side},
-    source::{Call, Fault, Measured, Source},
+    rounds::Measured,
+    source::{Call, Fault, Source},
     subject::{Purpose, Subject, metrics},
     verdict::lacking_report,
 };

@@ -9,7 +9,8 @@ use super::{
     engine::{self, Setup},
     judge::Rules,
     report::{Expectation, Metric, Report, Side, Unit},
-    source::{Call, Fault, Measured, Source},
+    rounds::Measured,
+    source::{Call, Fault, Source},
     subject::{FAILURES, FLAWS, Purpose, Subject},
     verdict::lacking_report,
 };

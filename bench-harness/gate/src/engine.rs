@@ -3,8 +3,8 @@
 use super::{
     judge::Rules,
     report::{CellReport, Control, Report, Side},
-    rounds::Couple,
-    source::{Call, Fault, Measured, Source},
+    rounds::{Couple, Measured},
+    source::{Call, Fault, Source},
     subject::{Purpose, Subject, is_worthwhile},
     verdict::{Terms, choose, failed, judge, judge_control, keep_quietest, report, verdict},
     wording,

@@ -6,7 +6,7 @@ use super::{
 };
 use bench_report::{
     table::{Column, Table, texts},
-    tables::wrap,
+    text::wrap,
 };
 use std::fmt::Write as _;
 

@@ -2,7 +2,6 @@
 
 use super::{
     report::{Figures, Metric, Unit},
-    source::Measured,
     stats::spread,
 };
 use bench_record::{
@@ -12,6 +11,28 @@ use bench_record::{
 };
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 use std::f64::consts::FRAC_PI_2;
+
+/// What one run of one side yielded for one subject.
+#[derive(Clone, Debug, Default)]
+pub struct Measured {
+    /// The figure that is judged, as a cost: nanoseconds a round trip or a message, or what a command printed. Where more is
+    /// better it is the reciprocal.
+    pub typical: f64,
+    /// The same without the weight of time stamps, where it is known.
+    pub unstamped: Option<f64>,
+    /// 99 % of the round trips took no longer, in nanoseconds.
+    pub p99_ns: Option<f64>,
+    /// 99.9 % of them.
+    pub p999_ns: Option<f64>,
+    /// The longest.
+    pub max_ns: Option<f64>,
+    /// All stamped round trips.
+    pub histogram: Option<Packed>,
+    /// How far apart the two hardware threads were, where there are two.
+    pub proximity: Option<Proximity>,
+    /// Whether something disturbed the run, so that it says nothing.
+    pub disturbed: bool,
+}
 
 /// One run of each side, right after each other, in one proximity class.
 #[derive(Clone, Debug)]
@@ -144,7 +165,7 @@ impl Rounds {
         let over = |of: fn(&Values) -> Option<f64>| median(&mut values.iter().filter_map(of).collect::<Vec<_>>());
         let typical = Figure::of(&values.iter().map(|values| values.typical).collect::<Vec<_>>());
         if let (Metric::Value, Some(unit)) = (metric, unit) {
-            return unit.figures(typical);
+            return figures_in(unit, typical);
         }
         if metric == Metric::Rate {
             let rate = |ns: f64| 1e9 / ns;
@@ -166,6 +187,18 @@ impl Rounds {
             ..Figures::default()
         }
     }
+}
+
+/// The figures of a side in `unit`, whose costs come to `cost`.
+fn figures_in(unit: &Unit, cost: Option<Figure>) -> Figures {
+    // The cost of a cost is the figure. The lower end of a cost is the upper end of what is better when it is more.
+    let value = |cost: f64| unit.cost(cost);
+    let ends = |figure: Figure| {
+        let (lo, hi) = (figure.lo.map(value), figure.hi.map(value));
+        if unit.higher_is_better { (hi, lo) } else { (lo, hi) }
+    };
+    let (value_lo, value_hi) = cost.map_or((None, None), ends);
+    Figures { value: cost.map(|figure| value(figure.value)), value_lo, value_hi, ..Figures::default() }
 }
 
 /// How far the medians of groups lie apart.
@@ -262,6 +295,15 @@ mod tests {
             rounds.add(&couple(100.0, 110.0), [0, 0]);
         }
         assert_eq!(rounds.figures(Metric::P50, None, 0).histogram.unwrap().unpack().len(), 2 * MERGE as u64);
+    }
+
+    #[test]
+    fn a_rate_becomes_a_cost_and_back() {
+        let unit = Unit::named("MB/s");
+        let cost = Figure { value: unit.cost(200.0), lo: Some(unit.cost(210.0)), hi: Some(unit.cost(190.0)) };
+        let figures = figures_in(&unit, Some(cost));
+        let close = |found: Option<f64>, wanted: f64| (found.unwrap() - wanted).abs() < 1e-9;
+        assert!(close(figures.value, 200.0) && close(figures.value_lo, 190.0) && close(figures.value_hi, 210.0));
     }
 
     #[test]

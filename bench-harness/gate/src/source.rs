@@ -1,7 +1,6 @@
 //! Where the engine's figures come from: two builds of this program, or any two commands.
 
-use super::{report::ExactReport, subject::Subject};
-use bench_record::{packed::Packed, rows::Proximity};
+use super::{report::ExactReport, rounds::Measured, subject::Subject};
 
 /// Yields the figures of base and head, one run at a time.
 pub(super) trait Source {
@@ -26,28 +25,6 @@ pub(super) struct Call<'a> {
     pub(super) side: usize,
     /// Which build of the side. In a control both sides run builds of the base.
     pub(super) build: usize,
-}
-
-/// What one run of one side yielded for one subject.
-#[derive(Clone, Debug, Default)]
-pub struct Measured {
-    /// The figure that is judged, as a cost: nanoseconds a round trip or a message, or what a command printed. Where more is
-    /// better it is the reciprocal.
-    pub typical: f64,
-    /// The same without the weight of time stamps, where it is known.
-    pub unstamped: Option<f64>,
-    /// 99 % of the round trips took no longer, in nanoseconds.
-    pub p99_ns: Option<f64>,
-    /// 99.9 % of them.
-    pub p999_ns: Option<f64>,
-    /// The longest.
-    pub max_ns: Option<f64>,
-    /// All stamped round trips.
-    pub histogram: Option<Packed>,
-    /// How far apart the two hardware threads were, where there are two.
-    pub proximity: Option<Proximity>,
-    /// Whether something disturbed the run, so that it says nothing.
-    pub disturbed: bool,
 }
 
 /// Why a run yielded nothing.

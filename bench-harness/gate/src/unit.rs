@@ -1,7 +1,5 @@
 //! The unit of a figure that a command prints: its name, and whether more of it is better.
 
-use super::report::Figures;
-use bench_record::stats::Figure;
 use bench_report::units::Quantity;
 use serde::{Deserialize, Serialize};
 
@@ -52,18 +50,6 @@ impl Unit {
         if self.higher_is_better { 1.0 / value } else { value }
     }
 
-    /// The figures of a side whose costs come to `cost`.
-    pub(super) fn figures(&self, cost: Option<Figure>) -> Figures {
-        // Its own inverse. The lower end of a cost is the upper end of what is better when it is more.
-        let value = |cost: f64| self.cost(cost);
-        let ends = |figure: Figure| {
-            let (lo, hi) = (figure.lo.map(value), figure.hi.map(value));
-            if self.higher_is_better { (hi, lo) } else { (lo, hi) }
-        };
-        let (value_lo, value_hi) = cost.map_or((None, None), ends);
-        Figures { value: cost.map(|figure| value(figure.value)), value_lo, value_hi, ..Figures::default() }
-    }
-
     /// How many nanoseconds one of it is, where it is a unit of time.
     pub fn nanoseconds(&self) -> Option<f64> {
         TIMES.iter().find(|(name, _)| *name == self.name).map(|(_, ns)| *ns)
@@ -107,15 +93,6 @@ mod tests {
         for name in ["ns", "ms", "s", "bytes", "cycles", "cps-ish", "steps", "ns/iter"] {
             assert!(!Unit::named(name).higher_is_better, "{name}");
         }
-    }
-
-    #[test]
-    fn a_rate_becomes_a_cost_and_back() {
-        let unit = Unit::named("MB/s");
-        let cost = Figure { value: unit.cost(200.0), lo: Some(unit.cost(210.0)), hi: Some(unit.cost(190.0)) };
-        let figures = unit.figures(Some(cost));
-        let close = |found: Option<f64>, wanted: f64| (found.unwrap() - wanted).abs() < 1e-9;
-        assert!(close(figures.value, 200.0) && close(figures.value_lo, 190.0) && close(figures.value_hi, 210.0));
     }
 
     #[test]

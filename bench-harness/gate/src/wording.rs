@@ -1,7 +1,7 @@
 //! The words for what the gate found, the same for a terminal, Markdown and JUnit.
 
 use super::report::{CellReport, Change, Count, Figures, Metric, Report, Side, Status};
-use bench_report::{tables::NO_FIGURE, units::Quantity};
+use bench_report::{text::NO_FIGURE, units::Quantity};
 
 impl Metric {
     /// What kind of figure it is; that of a command is of any kind.

@@ -3,7 +3,8 @@
 use super::{
     overview::calls,
     table::{Column, Field, Table},
-    tables::{NO_FIGURE, grouped},
+    tables::grouped,
+    text::NO_FIGURE,
     units,
 };
 use bench_record::rows::{CopiesRow, Row as _};

@@ -4,7 +4,8 @@ use super::{
     matrix::{self, Matrix},
     model::{Cost, Point, Subject, View},
     table::{Column, Compared, Field, Table},
-    tables::{NO_FIGURE, grouped},
+    tables::grouped,
+    text::NO_FIGURE,
     units,
 };
 use bench_record::{

@@ -2,7 +2,7 @@
 
 use super::{
     table::{Column, Field, Table},
-    tables::{NO_FIGURE, escape_markdown, wrap},
+    text::{NO_FIGURE, escape_markdown, wrap},
     units::{self, Quantity},
 };
 use bench_record::{

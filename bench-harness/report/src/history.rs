@@ -2,7 +2,8 @@
 
 use super::{
     table::{Column, Field, Mark, Shown, Table},
-    tables::{legend, wrap},
+    tables::legend,
+    text::wrap,
     units::Quantity,
 };
 use bench_record::{

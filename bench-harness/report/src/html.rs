@@ -5,13 +5,14 @@
 
 use super::{
     PAGE_MARK, Results,
-    charts::{Chart, escape},
+    charts::Chart,
     facts, faults,
     matrix::Matrix,
     model::Subject,
     overview,
     table::Table,
     tables::{RANKS, have_ranks, marks},
+    text::escape,
 };
 use bench_record::rows::{self, Row};
 use std::fmt::Write as _;

@@ -20,6 +20,7 @@ pub mod reference;
 pub mod relay;
 pub mod table;
 pub mod tables;
+pub mod text;
 pub mod units;
 
 use crate::charts::palette::Palette;

@@ -2,7 +2,7 @@
 
 use super::{
     table::{Column, Field, Table},
-    tables::NO_FIGURE,
+    text::NO_FIGURE,
 };
 use bench_record::rows::LifecycleRow;
 

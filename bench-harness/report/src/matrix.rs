@@ -5,7 +5,7 @@
 
 use super::{
     model::{Figure, Point, Subject, View, quantity, views},
-    table::{Field, Mark, Shown},
+    table::{Field, Mark, Odd, Shown},
     units::Quantity,
 };
 use bench_record::{
@@ -66,50 +66,6 @@ impl Line {
     /// The best rank in any column.
     pub fn best_rank(&self) -> Option<usize> {
         self.entries.iter().flatten().filter_map(|entry| entry.rank).min()
-    }
-}
-
-/// A proximity that most of the column does not share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Odd {
-    /// Near, among far ones.
-    Near,
-    /// Far, among near ones.
-    Far,
-}
-
-impl Odd {
-    /// Both, in the order legends show them.
-    pub const ALL: [Odd; 2] = [Odd::Near, Odd::Far];
-
-    /// The character that stands for it in tables.
-    pub const fn mark(self) -> char {
-        match self {
-            Odd::Near => 'n',
-            Odd::Far => 'f',
-        }
-    }
-
-    /// The name in legends.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Odd::Near => "near",
-            Odd::Far => "far",
-        }
-    }
-
-    /// What a reader has to know who meets it.
-    pub const fn meaning(self) -> &'static str {
-        match self {
-            Odd::Near => {
-                "The two CPUs were near each other while most others in the column were far apart (a cache line took \
-                 several times as long between those); not comparable with them, and not ranked."
-            }
-            Odd::Far => {
-                "The two CPUs were far apart (a cache line took several times as long between them) while most others \
-                 in the column were near; not comparable with them, and not ranked."
-            }
-        }
     }
 }
 

@@ -5,7 +5,8 @@ use super::{
     matrix::{self, Matrix},
     model::{Cost, Point, Subject, View, views},
     table::{Column, Compared, Field, Mark, Table},
-    tables::{RANKS, wrap},
+    tables::RANKS,
+    text::wrap,
     units::{self, Quantity},
 };
 use bench_record::{

@@ -7,7 +7,8 @@ use super::{
     matrix::Matrix,
     model::Subject,
     overview,
-    tables::{RANKS, escape_markdown, have_ranks, marks},
+    tables::{RANKS, have_ranks, marks},
+    text::escape_markdown,
 };
 use std::fmt::Write as _;
 

@@ -3,7 +3,8 @@
 use super::{
     overview::count,
     table::{Column, Compared, Field, Table},
-    tables::{NO_FIGURE, grouped},
+    tables::grouped,
+    text::NO_FIGURE,
     units::{self, Quantity, Rounded},
 };
 use bench_record::{file_copy::FileCopy, rows::RelayRow};

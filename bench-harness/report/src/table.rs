@@ -1,13 +1,55 @@
 //! The one kind of table: for a terminal, as Markdown, and as HTML that can be sorted.
 
 use super::{
-    charts::escape,
-    tables::{NO_FIGURE, escape_markdown, wrap},
+    text::{NO_FIGURE, escape, escape_markdown, wrap},
     units::{Quantity, Rounded},
 };
-use crate::matrix::Odd;
 use bench_record::{rows::Flag, stats};
 use std::fmt::Write as _;
+
+/// A proximity that most of the column does not share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Odd {
+    /// Near, among far ones.
+    Near,
+    /// Far, among near ones.
+    Far,
+}
+
+impl Odd {
+    /// Both, in the order legends show them.
+    pub const ALL: [Odd; 2] = [Odd::Near, Odd::Far];
+
+    /// The character that stands for it in tables.
+    pub const fn mark(self) -> char {
+        match self {
+            Odd::Near => 'n',
+            Odd::Far => 'f',
+        }
+    }
+
+    /// The name in legends.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Odd::Near => "near",
+            Odd::Far => "far",
+        }
+    }
+
+    /// What a reader has to know who meets it.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Odd::Near => {
+                "The two CPUs were near each other while most others in the column were far apart (a cache line took \
+                 several times as long between those); not comparable with them, and not ranked."
+            }
+            Odd::Far => {
+                "The two CPUs were far apart (a cache line took several times as long between them) while most others \
+                 in the column were near; not comparable with them, and not ranked."
+            }
+        }
+    }
+}
 
 /// What a column holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

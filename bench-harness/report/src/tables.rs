@@ -3,13 +3,11 @@
 use super::{
     matrix::{Line, Matrix},
     table::{Column, Compared, Field, Mark, Table},
+    text::{NO_FIGURE, wrap},
     units,
 };
 use bench_record::cell::Workload;
 use std::collections::BTreeSet;
-
-/// What stands where nothing could be measured.
-pub const NO_FIGURE: &str = "–";
 
 /// Of tables that are not shown whole, lines are shown that have at least this rank in some column.
 const BRIEF_RANK: usize = 3;
@@ -152,29 +150,4 @@ pub fn legend(tables: &[Table], width: usize) -> String {
         wrap(&mut text, &format!("{} {}: {}", mark.sign(), mark.name(), mark.meaning()), "  ", width);
     }
     text
-}
-
-/// Appends `sentence`, broken at spaces into lines of `width`; the second and later lines are indented.
-pub fn wrap(text: &mut String, sentence: &str, indent: &str, width: usize) {
-    let deeper = format!("{indent}  ");
-    let options = textwrap::Options::new(width)
-        .initial_indent(indent)
-        .subsequent_indent(&deeper)
-        .word_separator(textwrap::WordSeparator::AsciiSpace)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation)
-        .break_words(false);
-    text.push_str(&textwrap::fill(sentence, options));
-    text.push('\n');
-}
-
-/// Text that is to be read as it stands in Markdown.
-pub fn escape_markdown(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '\\' | '&' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '~' | '#') {
-            escaped.push('\\');
-        }
-        escaped.push(if c == '\n' { ' ' } else { c });
-    }
-    escaped
 }

@@ -7,7 +7,6 @@
 use super::{
     Request, Stop,
     git::{Git, Missing, Paths},
-    work::Work,
 };
 use bench_lab::say;
 
@@ -29,12 +28,12 @@ pub(super) struct Sides {
 }
 
 impl Sides {
-    /// Chooses both.
-    pub(super) fn choose(git: &Git, work: &Work, request: &Request, paths: &Paths) -> Result<Self, Stop> {
+    /// Chooses both. What has to be fetched comes into `reference`.
+    pub(super) fn choose(git: &Git, reference: &str, request: &Request, paths: &Paths) -> Result<Self, Stop> {
         let (head, head_is, changed) = head(git, request, paths)?;
         let (base, base_is) = match &request.base {
-            Some(name) => (given(git, work, &head, name)?, name.clone()),
-            None => default(git, work, &head, changed)?,
+            Some(name) => (given(git, reference, &head, name)?, name.clone()),
+            None => default(git, reference, &head, changed)?,
         };
         let overlooked = request.head.is_some() && git.is_changed(paths)?;
         Ok(Self { base, base_is, head, head_is, changed, overlooked })
@@ -61,7 +60,7 @@ fn head(git: &Git, request: &Request, paths: &Paths) -> Result<(String, String, 
 }
 
 /// Where `head` left the main branch; on that branch `HEAD` or the commit before.
-fn default(git: &Git, work: &Work, head: &str, changed: bool) -> Result<(String, String), Stop> {
+fn default(git: &Git, reference: &str, head: &str, changed: bool) -> Result<(String, String), Stop> {
     match main_branch(git)? {
         Some(main) => {
             let fork = fork(git, head, main)?;
@@ -80,7 +79,7 @@ fn default(git: &Git, work: &Work, head: &str, changed: bool) -> Result<(String,
     let before = parents.first().ok_or_else(|| no_base("HEAD is the first commit"))?;
     let base = match git.commit(before)? {
         Some(base) => base,
-        None => found(git, git.fetch(work, before)?, "the commit before HEAD")?,
+        None => found(git, git.fetch(reference, before)?, "the commit before HEAD")?,
     };
     Ok((base, "the commit before HEAD".to_owned()))
 }
@@ -105,7 +104,7 @@ fn fork(git: &Git, head: &str, main: &str) -> Result<String, Stop> {
 }
 
 /// The commit that the user calls `name`.
-fn given(git: &Git, work: &Work, head: &str, name: &str) -> Result<String, Stop> {
+fn given(git: &Git, reference: &str, head: &str, name: &str) -> Result<String, Stop> {
     if let Some(base) = git.commit(name)? {
         return Ok(base);
     }
@@ -119,7 +118,7 @@ fn given(git: &Git, work: &Work, head: &str, name: &str) -> Result<String, Stop>
         }
         git.deepen(head, &|| git.commit(name))?
     } else if git.is_shallow()? || is_object(name) {
-        git.fetch(work, name)?
+        git.fetch(reference, name)?
     } else {
         return Err(unknown(name));
     };

@@ -3,7 +3,6 @@
 use super::{
     Stop,
     child::{self, Said},
-    work::Work,
 };
 use bench_lab::say;
 use std::{
@@ -121,8 +120,8 @@ impl Git {
         Ok(all.clone().find(|name| *name == "origin").or_else(|| all.next()).map(str::to_owned))
     }
 
-    /// Fetches `name`, an object or a branch, from the remote, and returns its commit. A full clone stays one.
-    pub(super) fn fetch(&self, work: &Work, name: &str) -> Result<Result<String, Missing>, Stop> {
+    /// Fetches `name`, an object or a branch, from the remote into `reference`, and returns its commit. A full clone stays one.
+    pub(super) fn fetch(&self, reference: &str, name: &str) -> Result<Result<String, Missing>, Stop> {
         let Some(remote) = self.remote()? else { return Ok(Err(Missing::NoRemote)) };
         let branch = name.strip_prefix(&format!("{remote}/")).unwrap_or(name);
         let mut words = Vec::new();
@@ -136,13 +135,12 @@ impl Git {
             words.push("--depth=1");
         }
         say!("fetching {name} from {remote}");
-        let reference = work.reference();
         let refspec = format!("+{branch}:{reference}");
         words.extend([remote.as_str(), &refspec]);
         if let Err(why) = self.get(&words)? {
             return Ok(Err(Missing::Fetch(why)));
         }
-        Ok(self.commit(&reference)?.ok_or_else(|| Missing::Fetch(format!("{name} is no commit"))))
+        Ok(self.commit(reference)?.ok_or_else(|| Missing::Fetch(format!("{name} is no commit"))))
     }
 
     /// Fetches more of the history until `look` finds in it what it looks for.

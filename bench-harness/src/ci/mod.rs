@@ -96,7 +96,7 @@ pub fn compare(request: &Request) -> Result<u8, Stop> {
     let work = Work::start(&git, &target.join("ipc-bench"))?;
     let is_workspace = matches!(request.what, What::Workspace { .. });
     let paths = git.paths(&[&target, &out], is_workspace.then_some("results"))?;
-    let sides = Sides::choose(&git, &work, request, &paths)?;
+    let sides = Sides::choose(&git, &work.reference(), request, &paths)?;
     sides.announce(&git)?;
     work.check_out(&sides, &paths)?;
     let builds = build::both(&git, &work, &sides, &request.what)?;

@@ -7,7 +7,7 @@ use crate::{
 };
 use bench_report::{
     table::{Column, Table, texts},
-    tables::escape_markdown,
+    text::escape_markdown,
 };
 use std::fmt::Write as _;
 

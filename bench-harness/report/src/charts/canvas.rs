@@ -4,6 +4,7 @@
 //! view box scales it down. Text is measured by a cautious estimate, since the reader's font is not known here.
 
 use super::palette::{Look, Shape};
+use crate::text::escape;
 use plotters::{
     coord::Shift,
     element::{Circle, PathElement, Polygon, Rectangle, Text},
@@ -83,24 +84,6 @@ pub fn render(title: &str, (width, height): (f64, f64), draw: impl FnOnce(&Canva
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
          viewBox=\"0 0 {inner_width} {inner_height}\" role=\"img\" aria-label=\"{title}\">\n<title>{title}</title>\n{content}"
     )
-}
-
-/// Text as content of XML or HTML.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            // XML has no way to say these, not even escaped.
-            c if c.is_control() && c != '\n' && c != '\t' => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 /// Drawing into a string has no input or output that could fail.

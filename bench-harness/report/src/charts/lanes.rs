@@ -8,7 +8,7 @@ use super::{
     fit,
     palette::Look,
 };
-use crate::{tables::NO_FIGURE, units::Quantity};
+use crate::{text::NO_FIGURE, units::Quantity};
 use bench_record::stats;
 
 /// One run, as all lanes see it.

@@ -13,8 +13,6 @@ pub mod palette;
 mod pareto;
 mod sizes;
 
-pub use canvas::escape;
-
 use super::{Results, model::Subject};
 use canvas::{Align, Canvas, INK, QUIET, text_width};
 use ipc_core::Family;
