@@ -9,9 +9,11 @@ use crate::{
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
+    sys::uio::writev,
     unistd::{read, write},
 };
 use std::{
+    io::IoSlice,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::Duration,
 };
@@ -69,8 +71,8 @@ impl StreamEnd {
         self.progress.sent()
     }
 
-    /// Sends `message` as [`send`](Endpoint::send) does, by another call than `write`. `put` puts a beginning of the
-    /// bytes that it is given into the pipe, and returns how many.
+    /// Sends a message of `len` bytes as [`send`](Endpoint::send) does, by another call than `write`. `put` is told how
+    /// many of the bytes have gone. It puts more of them into the pipe, and returns how many.
     ///
     /// # Errors
     /// As for [`send`](Endpoint::send).
@@ -78,11 +80,42 @@ impl StreamEnd {
     pub fn send_by(
         &mut self,
         call: &'static str,
-        message: &[u8],
-        mut put: impl FnMut(BorrowedFd<'_>, &[u8]) -> nix::Result<usize>,
+        len: usize,
+        mut put: impl FnMut(BorrowedFd<'_>, usize) -> nix::Result<usize>,
     ) -> Result<()> {
         let fd = self.writer.as_fd();
-        self.progress.send(call, fd, message, Turn::new(&self.patience, None), |bytes| put(fd, bytes))
+        let turn = self.turn();
+        self.progress.send(call, fd, len, turn, |sent| put(fd, sent))
+    }
+
+    /// Sends a message of two parts, such as a length and what it is the length of. One call takes both, so that a
+    /// receiver is woken once. A message that timed out is sent again with the same parts. System call: `writev`.
+    ///
+    /// # Errors
+    /// As for [`send`](Endpoint::send).
+    #[inline]
+    pub fn send_parts(&mut self, head: &[u8], body: &[u8]) -> Result<()> {
+        self.send_by("writev", head.len() + body.len(), |pipe, sent| {
+            let (head, body) = (&head[sent.min(head.len())..], &body[sent.saturating_sub(head.len())..]);
+            writev(pipe, &[IoSlice::new(head), IoSlice::new(body)])
+        })
+    }
+
+    /// Receives a part of a message. All parts that are received with one [`turn`](StreamEnd::turn) have one deadline. A
+    /// part that timed out is received again with the same `part`.
+    ///
+    /// # Errors
+    /// As for [`recv`](Endpoint::recv).
+    #[inline]
+    pub fn recv_part(&mut self, part: &mut [u8], turn: &mut Turn<'_>) -> Result<()> {
+        let fd = self.reader.as_fd();
+        self.progress.recv("read", fd, part, turn, |bytes| read(fd, bytes)).map(drop)
+    }
+
+    /// The wait of a call that begins now.
+    #[inline]
+    pub fn turn(&self) -> Turn<'static> {
+        Turn::new(&self.patience, None)
     }
 }
 
@@ -111,14 +144,14 @@ impl Endpoint for StreamEnd {
     /// System call: `write`; while the pipe is full also `ppoll`, unless the call may block or spins.
     #[inline]
     fn send(&mut self, message: &[u8]) -> Result<()> {
-        self.send_by("write", message, |fd, bytes| write(fd, bytes))
+        self.send_by("write", message.len(), |fd, sent| write(fd, &message[sent..]))
     }
 
     /// System call: `read`; while the pipe is empty also `ppoll`, unless the call may block or spins.
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let fd = self.reader.as_fd();
-        self.progress.recv("read", fd, buffer, Turn::new(&self.patience, None), |bytes| read(fd, bytes))
+        self.recv_part(buffer, &mut self.turn())?;
+        Ok(buffer.len())
     }
 
     fn max_message(&self) -> usize {
@@ -148,4 +181,64 @@ pub fn set_nonblocking(fd: impl AsFd, on: bool) -> Result<()> {
     let mut flags = OFlag::from_bits_retain(flags);
     flags.set(OFlag::O_NONBLOCK, on);
     fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags)).map_err(|e| Error::os("fcntl", e)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{io::pipe, time::Instant};
+
+    /// Both ends of a link. Calls wait for a millisecond.
+    fn ends() -> (StreamEnd, StreamEnd) {
+        let options = Options { timeout: Some(Duration::from_millis(1)), ..Options::default() };
+        let ((a, to_a), (b, to_b)) = (pipe().unwrap(), pipe().unwrap());
+        let end = |reader: OwnedFd, writer: OwnedFd| StreamEnd::new(reader, writer, &options).unwrap();
+        (end(a.into(), to_b.into()), end(b.into(), to_a.into()))
+    }
+
+    #[test]
+    fn parts_follow_each_other_whatever_their_lengths() {
+        let (mut a, mut b) = ends();
+        for (head, body) in [("head", "and body"), ("", "body"), ("head", ""), ("", "")] {
+            a.send_parts(head.as_bytes(), body.as_bytes()).unwrap();
+            let (mut first, mut second) = (vec![0; head.len()], vec![0; body.len()]);
+            let mut turn = b.turn();
+            b.recv_part(&mut first, &mut turn).unwrap();
+            b.recv_part(&mut second, &mut turn).unwrap();
+            assert_eq!((first.as_slice(), second.as_slice()), (head.as_bytes(), body.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn parts_that_timed_out_go_on_where_they_stopped() {
+        let (mut a, mut b) = ends();
+        let (head, body) = (vec![1; DEFAULT_CAPACITY + 1], vec![2; DEFAULT_CAPACITY]);
+        let mut came = Vec::new();
+        while let Err(error) = a.send_parts(&head, &body) {
+            assert_eq!(error, Error::TimedOut);
+            assert!(matches!(a.send_parts(&head, &[]), Err(Error::Unsupported { what: "send", .. })));
+            let mut piece = vec![0; 4096];
+            b.recv(&mut piece).unwrap();
+            came.extend(piece);
+        }
+        let mut rest = vec![0; head.len() + body.len() - came.len()];
+        b.recv(&mut rest).unwrap();
+        came.extend(rest);
+        assert!(came == [head, body].concat());
+    }
+
+    #[test]
+    fn all_parts_have_one_deadline() {
+        let (_a, mut b) = ends();
+        b.set_timeout(Some(Duration::from_millis(100))).unwrap();
+        let mut second = || {
+            let mut turn = b.turn();
+            assert_eq!(b.recv_part(&mut [0; 4], &mut turn), Err(Error::TimedOut));
+            let began = Instant::now();
+            assert_eq!(b.recv_part(&mut [0; 4], &mut turn), Err(Error::TimedOut));
+            began.elapsed()
+        };
+        let fastest = (0..3).map(|_| second()).min().unwrap();
+        assert!(fastest < Duration::from_millis(50), "{fastest:?}");
+    }
 }

@@ -9,7 +9,10 @@ use std::os::fd::BorrowedFd;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
     sent: usize,
+    /// The length of the message to be sent, and of the one to be received.
+    sending: usize,
     received: usize,
+    receiving: usize,
 }
 
 impl Progress {
@@ -18,7 +21,8 @@ impl Progress {
         self.sent
     }
 
-    /// Writes all of `message` with `write`, whose system call is named `call`, going on where a deadline stopped it.
+    /// Sends all of the `len` bytes of a message with `write`, going on where a deadline stopped it. `write` is told how
+    /// many bytes have gone, and returns how many it added to them. Its system call is named `call`.
     ///
     /// # Errors
     /// As [`Endpoint::send`](crate::Endpoint::send).
@@ -27,14 +31,15 @@ impl Progress {
         &mut self,
         call: &'static str,
         fd: BorrowedFd<'_>,
-        message: &[u8],
+        len: usize,
         mut turn: Turn<'_>,
-        mut write: impl FnMut(&[u8]) -> nix::Result<usize>,
+        mut write: impl FnMut(usize) -> nix::Result<usize>,
     ) -> Result<()> {
-        check_same("send", self.sent, message.len())?;
-        while self.sent < message.len() {
+        check_same("send", self.sent, self.sending, len)?;
+        self.sending = len;
+        while self.sent < len {
             ledger::call();
-            match write(&message[self.sent..]) {
+            match write(self.sent) {
                 Ok(n) => self.sent += n,
                 Err(Errno::EAGAIN) => turn.ready(fd, PollFlags::POLLOUT)?,
                 Err(Errno::EINTR) => {}
@@ -45,7 +50,8 @@ impl Progress {
         Ok(())
     }
 
-    /// Fills all of `buffer` with `read`, whose system call is named `call`, going on where a deadline stopped it.
+    /// Fills all of `buffer` with `read`, whose system call is named `call`, going on where a deadline stopped it. Several
+    /// receives with one `turn` have one deadline.
     ///
     /// # Errors
     /// As [`Endpoint::recv`](crate::Endpoint::recv); [`Error::PeerGone`] at the end of file.
@@ -55,10 +61,11 @@ impl Progress {
         call: &'static str,
         fd: BorrowedFd<'_>,
         buffer: &mut [u8],
-        mut turn: Turn<'_>,
+        turn: &mut Turn<'_>,
         mut read: impl FnMut(&mut [u8]) -> nix::Result<usize>,
     ) -> Result<usize> {
-        check_same("recv", self.received, buffer.len())?;
+        check_same("recv", self.received, self.receiving, buffer.len())?;
+        self.receiving = buffer.len();
         while self.received < buffer.len() {
             ledger::call();
             match read(&mut buffer[self.received..]) {
@@ -74,17 +81,19 @@ impl Progress {
     }
 }
 
-/// Checks that a call goes on with the message that a deadline interrupted: `done` of `len` bytes have moved already.
+/// Checks that a call for `len` bytes goes on with the message that a deadline interrupted: `done` of its `begun` bytes
+/// have moved already.
 ///
 /// # Errors
 /// [`Error::Unsupported`] if it is another message.
 #[inline]
-pub fn check_same(what: &'static str, done: usize, len: usize) -> Result<()> {
-    if done <= len {
+pub fn check_same(what: &'static str, done: usize, begun: usize, len: usize) -> Result<()> {
+    if done == 0 || begun == len {
         return Ok(());
     }
-    let why =
-        format!("{done} bytes of a message that timed out have moved; call again with that message, not {len} bytes");
+    let why = format!(
+        "{done} of {begun} bytes of a message that timed out have moved; call again with that message, not {len} bytes"
+    );
     Err(Error::Unsupported { what, why })
 }
 

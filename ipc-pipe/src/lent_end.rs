@@ -2,7 +2,10 @@
 
 use crate::pool::Pool;
 use ipc_core::{
-    Endpoint, Error, Options, Result, SendInPlace, ledger, pages::Pages, stream::StreamEnd, transfer::check_len,
+    Endpoint, Error, Options, Result, SendInPlace, ledger,
+    pages::Pages,
+    stream::StreamEnd,
+    transfer::{check_len, check_same},
 };
 use nix::{
     errno::Errno,
@@ -148,15 +151,9 @@ impl<M: Memory> SendInPlace for LentEnd<M> {
         }
         let place = match &self.pending {
             Some(pending) if pending.len() == len => pending.clone(),
-            Some(pending) if self.stream.under_way() > 0 => {
-                let why = format!(
-                    "{} of {} bytes of a message that timed out have moved; call again with that message, not {len} bytes",
-                    self.stream.under_way(),
-                    pending.len()
-                );
-                return Err(Error::Unsupported { what: "send", why });
-            }
-            _ => {
+            pending => {
+                let begun = pending.as_ref().map_or(0, Range::len);
+                check_same("send", self.stream.under_way(), begun, len)?;
                 let place = self.pool.place(len);
                 fill(&mut self.memory.pages_mut()[place.clone()]);
                 self.pending = Some(place.clone());
@@ -165,9 +162,8 @@ impl<M: Memory> SendInPlace for LentEnd<M> {
         };
         // The mode of the descriptor is nothing to vmsplice(2) (fs/splice.c).
         let flags = if self.stream.may_block() { SpliceFFlags::empty() } else { SpliceFFlags::SPLICE_F_NONBLOCK };
-        let (memory, end) = (&self.memory, place.end);
-        self.stream
-            .send_by(M::CALL, &memory.pages()[place], |pipe, rest| memory.lend(pipe, end - rest.len()..end, flags))?;
+        let memory = &self.memory;
+        self.stream.send_by(M::CALL, len, |pipe, gone| memory.lend(pipe, place.start + gone..place.end, flags))?;
         self.pending = None;
         self.pool.lent(len);
         Ok(())

@@ -40,8 +40,8 @@ impl Endpoint for StreamEnd {
     fn send(&mut self, message: &[u8]) -> Result<()> {
         let (fd, later) = (self.socket.as_fd(), self.later);
         let mut flags = MsgFlags::MSG_NOSIGNAL;
-        self.progress.send("send", fd, message, Turn::new(&self.patience, None), |bytes| {
-            let sent = send(fd.as_raw_fd(), bytes, flags);
+        self.progress.send("send", fd, message.len(), Turn::new(&self.patience, None), |gone| {
+            let sent = send(fd.as_raw_fd(), &message[gone..], flags);
             flags |= later;
             sent
         })
@@ -52,7 +52,7 @@ impl Endpoint for StreamEnd {
     fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let (fd, later) = (self.socket.as_fd(), self.later);
         let mut flags = MsgFlags::empty();
-        self.progress.recv("recv", fd, buffer, Turn::new(&self.patience, None), |bytes| {
+        self.progress.recv("recv", fd, buffer, &mut Turn::new(&self.patience, None), |bytes| {
             let received = recv(fd.as_raw_fd(), bytes, flags);
             flags |= later;
             received

@@ -52,8 +52,9 @@ pub struct ZerocopyEnd {
     slots: Slots,
     /// The message that is being sent; `None` between messages.
     message: Option<Message>,
-    /// Bytes received of a message that a deadline interrupted.
+    /// Bytes received of a message that a deadline interrupted, and its length.
     received: usize,
+    receiving: usize,
     /// The most that one call sends, where the system's limits allow no more.
     piece: usize,
     /// Where notifications are read to.
@@ -92,6 +93,7 @@ impl ZerocopyEnd {
             slots: Slots::new(options.max_message.unwrap_or(DEFAULT_MESSAGE))?,
             message: None,
             received: 0,
+            receiving: 0,
             piece: usize::MAX,
             notification: cmsg_space!(libc::sock_extended_err, libc::sockaddr_in),
             completions: Completions::default(),
@@ -120,13 +122,7 @@ impl ZerocopyEnd {
         if message.len == len {
             return Ok(Some(message));
         }
-        if message.sent > 0 {
-            let Message { sent, len: begun, .. } = message;
-            let why = format!(
-                "{sent} of {begun} bytes of a message that timed out have moved; call again with that message, not {len} bytes"
-            );
-            return Err(Error::Unsupported { what: "send", why });
-        }
+        check_same("send", message.sent, message.len, len)?;
         self.finish(message.slot);
         Ok(None)
     }
@@ -292,7 +288,8 @@ impl Endpoint for ZerocopyEnd {
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.corruption.check()?;
-        check_same("recv", self.received, buffer.len())?;
+        check_same("recv", self.received, self.receiving, buffer.len())?;
+        self.receiving = buffer.len();
         let mut turn = Turn::new(&self.patience, None);
         let mut flags = MsgFlags::empty();
         while self.received < buffer.len() {

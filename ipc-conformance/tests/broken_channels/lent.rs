@@ -73,7 +73,7 @@ impl<const FAULT: u8> SendInPlace for End<FAULT> {
         }
         self.filled = true;
         let flags = if self.stream.may_block() { SpliceFFlags::empty() } else { SpliceFFlags::SPLICE_F_NONBLOCK };
-        self.stream.send_by("vmsplice", slot, |pipe, rest| vmsplice(pipe, &[IoSlice::new(rest)], flags))?;
+        self.stream.send_by("vmsplice", len, |pipe, gone| vmsplice(pipe, &[IoSlice::new(&slot[gone..])], flags))?;
         self.filled = false;
         // An empty message takes none.
         if len > 0 {
