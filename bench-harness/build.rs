@@ -29,12 +29,21 @@ fn main() {
     set("OPT_LEVEL", env::var("OPT_LEVEL").ok());
     // Cargo sets it for build scripts, empty where there are no flags; they are separated by 0x1f.
     set("RUSTFLAGS", env::var("CARGO_ENCODED_RUSTFLAGS").ok().map(|flags| flags.replace('\u{1f}', " ")));
-    set("SETTINGS", settings(&workspace));
+    let building = building_workspace().unwrap_or_else(|| workspace.clone());
+    set("SETTINGS", settings(&building));
     set("TARGET", env::var("TARGET").ok());
     set("TARGET_FEATURES", env::var("CARGO_CFG_TARGET_FEATURE").ok());
     set("REVISION", revision);
     set("DIRTY", dirty);
     watch(&workspace);
+    watch_settings(&building);
+}
+
+/// The workspace that is built: another one than this package's where a program with channels of its own depends on it. It has the
+/// lock file that is nearest above the target folder. `None` where that lies elsewhere.
+fn building_workspace() -> Option<PathBuf> {
+    let out = PathBuf::from(env::var_os("OUT_DIR")?);
+    out.ancestors().find(|folder| folder.join("Cargo.lock").exists()).map(Path::to_path_buf)
 }
 
 /// Settings of a profile by whose variables alone cargo does not run this script again.
@@ -71,8 +80,7 @@ fn configuration(workspace: &Path) -> Vec<PathBuf> {
 
 /// Names what the figures above depend on. A path that does not exist would make cargo run the script every time.
 fn watch(workspace: &Path) {
-    let mut paths = configuration(workspace);
-    paths.extend([workspace.join("Cargo.toml"), workspace.join("Cargo.lock")]);
+    let mut paths = vec![workspace.join("Cargo.lock")];
     for entry in fs::read_dir(workspace).into_iter().flatten().flatten() {
         paths.push(entry.path().join("Cargo.toml"));
         paths.push(entry.path().join("src"));
@@ -87,7 +95,16 @@ fn watch(workspace: &Path) {
         }
     }
     paths.extend(["build.rs", "src/profile.rs"].map(PathBuf::from));
-    for path in paths.iter().filter(|path| path.exists()) {
+    rerun_if_changed(paths);
+}
+
+/// Names what sets the profile of the workspace that is built.
+fn watch_settings(workspace: &Path) {
+    rerun_if_changed(configuration(workspace).into_iter().chain([workspace.join("Cargo.toml")]));
+}
+
+fn rerun_if_changed(paths: impl IntoIterator<Item = PathBuf>) {
+    for path in paths.into_iter().filter(|path| path.exists()) {
         println!("cargo::rerun-if-changed={}", path.display());
     }
 }

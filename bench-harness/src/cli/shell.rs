@@ -5,7 +5,12 @@ use bench_record::rows::Error;
 use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
-use std::{fs, path::PathBuf};
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Options of `completions`.
 #[derive(clap::Args)]
@@ -28,7 +33,9 @@ pub struct Manual {
 /// Where stdout cannot be written.
 pub fn completions(args: &Completions, mut program: Command) -> anyhow::Result<Verdict> {
     let mut script = Vec::new();
-    let name = program.get_name().to_owned();
+    // As it was called: a program with channels of its own has another name.
+    let called = env::args().next().unwrap_or_default();
+    let name = Path::new(&called).file_name().and_then(OsStr::to_str).unwrap_or(program.get_name()).to_owned();
     clap_complete::generate(args.shell, &mut program, name, &mut script);
     output::print(&String::from_utf8(script)?)?;
     Ok(Verdict::Done)
