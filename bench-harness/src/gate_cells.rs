@@ -1,30 +1,27 @@
 //! Which cells the gate times, and the controls by which it shows that it can see.
 
-use crate::registry::{Mechanism, Registry};
+use crate::registry::{GateCells, Mechanism, Registry};
 use bench_gate::{plan::Plan, report::Expectation};
 use bench_lab::topology::Topology;
 use bench_record::cell::{Access, Cell, Placement, Workload};
 use ipc_core::Wait;
 
-/// Mechanisms of [`Plan::Smoke`] and of [`Plan::Twelve`] where a registry names no cells.
+/// Mechanisms of [`Plan::Smoke`] and of [`Plan::Twelve`] where none names a cell.
 const FEW: usize = 4;
 const SOME: usize = 12;
 
 /// The cells of `plan` on this machine. Cells that need more hardware threads than there are go into `notes`.
 pub fn cells(registry: &Registry, plan: Plan, topology: &Topology, notes: &mut Vec<String>) -> Vec<Cell> {
-    let named = registry.gate_cells();
-    let mut cells: Vec<Cell> = match plan {
-        Plan::Full => registry.iter().flat_map(on_one_core).collect(),
-        Plan::Twelve if named.twelve.is_empty() => registry.iter().take(SOME).map(round_trip).collect(),
-        Plan::Smoke | Plan::Twelve if named.smoke.is_empty() => registry.iter().take(FEW).map(round_trip).collect(),
-        Plan::Smoke | Plan::Twelve => registry.own().map(round_trip).collect(),
+    let mut cells = match plan {
+        Plan::Smoke => few(registry, FEW, |mechanism| named(mechanism, |names| names.smoke)),
+        Plan::Twelve => few(registry, SOME, |mechanism| {
+            [named(mechanism, |names| names.smoke), named(mechanism, |names| names.twelve)].concat()
+        }),
+        Plan::Full => {
+            let across = registry.iter().flat_map(|mechanism| named(mechanism, |names| names.across));
+            registry.iter().flat_map(on_one_core).chain(across).collect()
+        }
     };
-    let more: &[&[&'static str]] = match plan {
-        Plan::Smoke => &[named.smoke],
-        Plan::Twelve => &[named.smoke, named.twelve],
-        Plan::Full => &[named.across],
-    };
-    cells.extend(more.iter().copied().flatten().map(|name| known(name)));
     let all = cells.len();
     cells.retain(|cell| topology.cpus(cell.placement).is_some());
     if cells.len() < all {
@@ -33,12 +30,33 @@ pub fn cells(registry: &Registry, plan: Plan, topology: &Topology, notes: &mut V
     cells
 }
 
-/// The controls: two that must stay silent and two that are slowed down and must be found.
-pub fn controls(registry: &Registry) -> Vec<(Expectation, Cell)> {
-    let named = registry.gate_cells().controls;
-    if !named.is_empty() {
-        return named.iter().map(|&(expectation, name)| (expectation, known(name))).collect();
+/// What the mechanisms name by `named`. A mechanism that `registry` adds to another registry has a round trip where it names
+/// nothing. Where none names anything, the first `most` have one.
+fn few(registry: &Registry, most: usize, named: impl Fn(&Mechanism) -> Vec<Cell>) -> Vec<Cell> {
+    if registry.iter().all(|mechanism| named(mechanism).is_empty()) {
+        return registry.iter().take(most).map(round_trip).collect();
     }
+    let added = registry.own().filter(|mechanism| named(mechanism).is_empty()).map(round_trip);
+    added.chain(registry.iter().flat_map(&named)).collect()
+}
+
+/// The cells in one of the lists that `mechanism` names.
+fn named(mechanism: &Mechanism, list: fn(&GateCells) -> &'static [&'static str]) -> Vec<Cell> {
+    let cell = |name: &&str| mechanism.cell(name).expect("the registry was checked");
+    list(mechanism.gate_cells()).iter().map(cell).collect()
+}
+
+/// The controls: some that must stay silent and some that are slowed down and must be found.
+pub fn controls(registry: &Registry) -> Vec<(Expectation, Cell)> {
+    let all = |list| registry.iter().flat_map(move |mechanism| named(mechanism, list));
+    let silent = all(|names| names.silent).map(|cell| (Expectation::Silent, cell));
+    let found = all(|names| names.found).map(|cell| (Expectation::Found, cell));
+    let controls: Vec<_> = silent.chain(found).collect();
+    if controls.is_empty() { controls_of_ends(registry) } else { controls }
+}
+
+/// Controls where no mechanism names one: of the last mechanism, and of the first.
+fn controls_of_ends(registry: &Registry) -> Vec<(Expectation, Cell)> {
     let all: Vec<&Mechanism> = registry.iter().collect();
     let (Some(first), Some(last)) = (all.first(), all.last()) else { return Vec::new() };
     [(Expectation::Silent, last), (Expectation::Found, first)]
@@ -47,11 +65,6 @@ pub fn controls(registry: &Registry) -> Vec<(Expectation, Cell)> {
             [round_trip(mechanism), one_way(mechanism)].map(|cell| (expectation, cell))
         })
         .collect()
-}
-
-/// The cell called `name` in the lists of a registry.
-fn known(name: &str) -> Cell {
-    name.parse().expect("the lists hold names of cells")
 }
 
 fn on_core(mechanism: &Mechanism, workload: Workload, size: usize, access: Access) -> Cell {
@@ -123,8 +136,10 @@ mod tests {
         let (cells, notes) = cells(Plan::Full, 1);
         assert!(cells.iter().all(|cell| cell.placement == Placement::SameCore) && cells.len() > 38);
         assert_eq!(notes.len(), 1, "{notes:?}");
-        for (_, cell) in controls(&STANDARD) {
-            assert_eq!(cell.placement, Placement::SameCore);
+        let controls = controls(&STANDARD);
+        assert!(controls.iter().all(|(_, cell)| cell.placement == Placement::SameCore));
+        for expectation in [Expectation::Silent, Expectation::Found] {
+            assert_eq!(controls.iter().filter(|(expected, _)| *expected == expectation).count(), 2);
         }
     }
 }
