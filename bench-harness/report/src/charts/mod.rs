@@ -17,7 +17,7 @@ use super::{Results, model::Subject};
 use canvas::{Align, Canvas, INK, QUIET, text_width};
 use ipc_core::Family;
 use palette::{Look, Palette};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The folder, inside the results folder.
 pub const FOLDER: &str = "charts";
@@ -53,7 +53,7 @@ struct Header<'a> {
     title: &'a str,
     /// On which machine it was measured.
     machine: String,
-    /// What is drawn, for the families and the kinds of access in the key.
+    /// What is drawn, for the entries of the key.
     subjects: Vec<&'a Subject>,
     /// What the figures are, how to read the marks and which way is better.
     hint: &'a str,
@@ -82,14 +82,20 @@ impl Header<'_> {
         71.0 + 20.0 * (rows as f64 - 1.0) + 42.0
     }
 
-    /// The families that occur, and what hollow and dashed mean where that occurs.
-    fn entries(&self) -> Vec<(Look, &'static str)> {
-        let looks: Vec<Look> = self.subjects.iter().map(|subject| self.palette.look(subject)).collect();
-        let families: BTreeSet<Family> = looks.iter().map(|look| look.family).collect();
+    /// The families that occur, mechanisms without a family by name, and what hollow and dashed mean where that occurs.
+    fn entries(&self) -> Vec<(Look, String)> {
+        let looks: Vec<(Look, &str)> =
+            self.subjects.iter().map(|subject| (self.palette.look(subject), subject.mechanism.as_str())).collect();
+        let families: BTreeSet<Family> = looks.iter().map(|(look, _)| look.family).collect();
+        let known = families.into_iter().filter(|family| *family != Family::Other);
         let mut entries: Vec<_> =
-            families.into_iter().map(|family| (Look::of(family, false), palette::label(family))).collect();
-        if let Some(hollow) = looks.iter().find(|look| look.in_place) {
-            entries.push((Look::of(hollow.family, true), IN_PLACE));
+            known.map(|family| (Look::of(family, false), palette::label(family).to_owned())).collect();
+        let others = looks.iter().filter(|(look, _)| look.family == Family::Other);
+        let named: BTreeMap<&str, Look> =
+            others.map(|(look, name)| (*name, Look { in_place: false, ..*look })).collect();
+        entries.extend(named.into_iter().map(|(name, look)| (look, name.to_owned())));
+        if let Some((hollow, _)) = looks.iter().find(|(look, _)| look.in_place) {
+            entries.push((Look::of(hollow.family, true), IN_PLACE.to_owned()));
         }
         entries
     }
@@ -97,12 +103,12 @@ impl Header<'_> {
     fn key(&self, canvas: &Canvas<'_>, width: f64) -> f64 {
         let (mut x, mut y) = (MARGIN, 71.0);
         for (look, label) in self.entries() {
-            let needed = entry_width(label);
+            let needed = entry_width(&label);
             if x > MARGIN && x + needed > width - MARGIN {
                 (x, y) = (MARGIN, y + 20.0);
             }
             canvas.marker((x + 6.0, y), look, 5.0);
-            canvas.text((x + 17.0, y), label, 12.0, look.hue.text, Align::Start);
+            canvas.text((x + 17.0, y), &label, 12.0, look.hue.text, Align::Start);
             x += needed;
         }
         y
@@ -113,7 +119,7 @@ fn entry_width(label: &str) -> f64 {
     17.0 + text_width(label, 12.0) + 14.0
 }
 
-fn key_rows(entries: &[(Look, &str)], width: f64) -> usize {
+fn key_rows(entries: &[(Look, String)], width: f64) -> usize {
     let (mut rows, mut x) = (1, MARGIN);
     for (_, label) in entries {
         let needed = entry_width(label);
@@ -138,4 +144,33 @@ fn fit(text: &str, size: f64, room: f64) -> String {
         cut.push(c);
     }
     cut.trim_end().to_owned() + "…"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bench_record::cell::Access;
+    use ipc_core::Spec;
+
+    #[test]
+    fn the_key_has_families_once_and_others_by_name() {
+        let specs = [
+            Spec { family: Family::Pipe, ..Spec::new("first", "") },
+            Spec { family: Family::Pipe, ..Spec::new("second", "") },
+            Spec::new("mine", ""),
+            Spec::new("yours", ""),
+        ];
+        let subjects: Vec<Subject> =
+            specs.iter().map(|spec| Subject { mechanism: spec.name.into(), access: Access::Copy }).collect();
+        let palette = Palette(&specs);
+        let header =
+            Header { palette, title: "", machine: String::new(), subjects: subjects.iter().collect(), hint: "" };
+        let entries = header.entries();
+        let labels: Vec<&str> = entries.iter().map(|(_, label)| label.as_str()).collect();
+        assert_eq!(labels, ["pipes", "mine", "yours"]);
+        let drawn = [&subjects[2], &subjects[3]].map(|subject| palette.look(subject));
+        for ((entry, _), look) in entries[1..].iter().zip(drawn) {
+            assert_eq!((entry.hue, entry.shape), (look.hue, look.shape));
+        }
+    }
 }

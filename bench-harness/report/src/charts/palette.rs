@@ -2,7 +2,7 @@
 //!
 //! Hues are those of Okabe and Ito (*Color Universal Design*, 2008), which colour-blind readers can tell apart. A hue
 //! stands for a family. Within a family mechanisms differ by marker, and in-place access by a hollow marker and a dashed line.
-//! A mechanism of no known family has a hue that is made from its name.
+//! A mechanism of no known family has a hue that is made from its name, and an entry of its own in the key.
 
 use crate::model::Subject;
 use bench_record::cell::Access;
