@@ -1,5 +1,7 @@
-//! The order of the crates and of the modules in each: no import runs against it.
+//! The order of the crates and of the modules in each: no import runs against it. No file outside the crates of the mechanisms
+//! names a mechanism.
 
+use bench_harness::STANDARD;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -35,6 +37,28 @@ const ORDER: [(&str, &[&str]); 12] = [
             "bench-gate",
         ],
     ),
+];
+
+/// The crates of the mechanisms, which may name them.
+const MECHANISMS: [&str; 5] = ["ipc-pipe", "ipc-fifo", "ipc-msgq", "ipc-shm", "ipc-socket"];
+
+/// Files and folders that name a mechanism all the same, and why.
+const NAMING: [(&str, &str); 15] = [
+    ("bench-harness/src/registry.rs", "the list of the mechanisms"),
+    ("bench-harness/src/experiments/relay/ways.rs", "file-copy methods, each over certain channels and system calls"),
+    ("bench-harness/src/doctor/causes.rs", "system calls of the same name"),
+    ("bench-harness/lab/src/copies/rules.rs", "kinds of files that system calls take"),
+    ("bench-harness/record/src/baseline.rs", "the machine's own baselines, of which one is a bare pipe"),
+    ("bench-harness/report/src/charts/history.rs", "the machine's own baselines"),
+    ("bench-harness/report/src/history.rs", "the machine's own baselines"),
+    ("ipc-core/src/objects.rs", "kinds of kernel objects in the journal, whose format stays readable"),
+    ("ipc-core/src/spec.rs", "the family of that name"),
+    ("bench-harness/gate/trials/src/rows.rs", "the mechanisms that the two stored regressions slow down"),
+    ("bench-harness/gate/src/example.rs", "a report that was made up for unit tests"),
+    ("bench-harness/record/src/cell.rs", "an example in an error message"),
+    ("bench-harness/lab/src/inject.rs", "an example in an error message"),
+    ("bench-harness/src/cli/sample.rs", "an example in an error message"),
+    ("bench-harness/examples/figures/", "bare loops, each beside the mechanism that it is compared with"),
 ];
 
 fn root() -> &'static Path {
@@ -79,6 +103,58 @@ fn a_circle_is_found() {
     assert_eq!(named(text), ["a", "b", "c", "d"].map(String::from).into());
 }
 
+#[test]
+fn no_file_outside_the_mechanisms_crates_names_one() {
+    let folders = ORDER.iter().map(|(folder, _)| *folder).chain(["bench-harness/gate/trials"]);
+    let folders = folders.filter(|folder| !MECHANISMS.contains(folder));
+    let parts = folders.flat_map(|folder| ["src", "benches", "examples"].map(|part| root().join(folder).join(part)));
+    let mut idle: BTreeSet<&str> = NAMING.iter().map(|(allowed, _)| *allowed).collect();
+    for path in parts.filter(|part| part.exists()).flat_map(|part| sources(&part)) {
+        let file = path.strip_prefix(root()).unwrap().to_str().unwrap();
+        let names = mechanisms_in(&code(&fs::read_to_string(&path).unwrap()));
+        if !names.is_empty() {
+            let allowed = NAMING.iter().find(|(allowed, _)| file.starts_with(allowed));
+            let (allowed, _) = allowed.unwrap_or_else(|| panic!("{file} names mechanisms: {names:?}"));
+            idle.remove(allowed);
+        }
+    }
+    assert!(idle.is_empty(), "these name no mechanism any more, so take them off the list: {idle:?}");
+}
+
+#[test]
+fn a_mechanism_that_is_named_is_found() {
+    let names = |text: &str| mechanisms_in(&code(text)).into_iter().collect::<Vec<_>>();
+    assert_eq!(names("let x = \"pipe\"; // \"tcp\"\n// \"udp\"\n#[cfg(test)]\nmod tests { \"fifo\" }"), ["pipe"]);
+    assert_eq!(names("(\"latency/tcp/64\", \"fifo,udp\", \"a posix-mq queue\")"), ["fifo", "posix-mq", "tcp", "udp"]);
+    assert_eq!(names("\"such as \\\n   latency/udp/64\""), ["udp"]);
+    assert_eq!(names("use ipc_shm::{Memfd};"), ["ipc_shm::"]);
+    assert_eq!(names("(\"through a pipe\", pipe(), \"read-pipe-write\", \"pipes\")"), [""; 0]);
+}
+
+/// The mechanisms that string literals of `code` name, and the crates of mechanisms that it imports.
+fn mechanisms_in(code: &str) -> BTreeSet<String> {
+    let names: Vec<&str> = STANDARD.iter().map(|mechanism| mechanism.spec.name).collect();
+    let mut found = BTreeSet::new();
+    // A backslash joins the lines of a literal.
+    let code = code.replace("\\\n", " ");
+    for literal in code.lines().flat_map(|line| line.split('"').skip(1).step_by(2)) {
+        // "pipe" is an English word as well; "posix-mq" is none.
+        let listed = literal.split(['/', ',']);
+        let words = literal.split_whitespace().filter(|word| word.contains('-'));
+        found.extend(listed.chain(words).filter(|word| names.contains(word)).map(str::to_owned));
+    }
+    let crates = MECHANISMS.map(|name| format!("{}::", name.replace('-', "_")));
+    found.extend(crates.into_iter().filter(|path| code.contains(path.as_str())));
+    found
+}
+
+/// `text` without its tests and without comments.
+fn code(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let lines = code.lines().map(|line| line.split_once(" // ").map_or(line, |(before, _)| before));
+    lines.filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
 /// The top-level modules in `src`, and which of them each imports outside of its tests.
 fn imports(src: &Path) -> BTreeMap<String, BTreeSet<String>> {
     let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -86,9 +162,7 @@ fn imports(src: &Path) -> BTreeMap<String, BTreeSet<String>> {
         let first = path.strip_prefix(src).unwrap().components().next().unwrap();
         let module = Path::new(&first).file_stem().unwrap().to_string_lossy().into_owned();
         let text = fs::read_to_string(&path).unwrap();
-        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-        let code: String =
-            code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        let code = code(&text);
         // In a top-level module `super::` is the crate, too.
         let inner = path.strip_prefix(src).unwrap();
         let depth = inner.components().count() - usize::from(inner.ends_with("mod.rs"));

@@ -301,10 +301,12 @@ fn shared_memory(rows: &[RelayRow]) -> Option<String> {
     ))
 }
 
-/// What placement and waiting do to one mechanism.
+/// What placement and waiting do to one mechanism, the first that lists show.
 fn placements(results: &Results, _: &str) -> Result<String, &'static str> {
-    let rows = results.latency.iter().filter(|row| row.size == SMALL && row.access == Access::Copy);
-    let pipe: Vec<Point> = rows.filter(|row| row.mechanism == "pipe").map(Point::from).collect();
+    let rows = || results.latency.iter().filter(|row| row.size == SMALL && row.access == Access::Copy);
+    let mut names = results.specs.iter().map(|spec| spec.name);
+    let mechanism = names.find(|name| rows().any(|row| row.mechanism == *name)).ok_or(LatencyRow::FILE)?;
+    let points: Vec<Point> = rows().filter(|row| row.mechanism == mechanism).map(Point::from).collect();
     let views = [
         View { placement: Placement::SameCore, wait: Wait::Block },
         USUAL,
@@ -313,7 +315,7 @@ fn placements(results: &Results, _: &str) -> Result<String, &'static str> {
     let said: Vec<String> = views
         .into_iter()
         .filter_map(|view| {
-            let figure = pipe.iter().find(|point| point.view == view)?.figure?;
+            let figure = points.iter().find(|point| point.view == view)?.figure?;
             Some(format!("{} `{}`", Quantity::Time.format_within(figure.value, figure.interval), view.label()))
         })
         .collect();
@@ -321,7 +323,7 @@ fn placements(results: &Results, _: &str) -> Result<String, &'static str> {
         return Err(LatencyRow::FILE);
     }
     let size = units::size(SMALL);
-    Ok(format!("Round trip of {size} through a pipe: {}. Measured on {}.", and(&said), source(results)))
+    Ok(format!("Round trip of {size} through `{mechanism}`: {}. Measured on {}.", and(&said), source(results)))
 }
 
 fn killed(results: &Results, folder: &str) -> Result<String, &'static str> {

@@ -43,9 +43,10 @@ pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     let sizes = if args.size.is_empty() { copies::SIZES.to_vec() } else { distinct(&args.size) };
     let mut subjects = copies::cells(registry, &sizes);
     if let Some(filter) = &args.filter {
+        let example = subjects.first().map(ToString::to_string).unwrap_or_default();
         subjects.retain(|subject| subject.to_string().contains(filter.as_str()));
         if subjects.is_empty() {
-            bail!("no name contains '{filter}': names are copies/MECHANISM/SIZE/ACCESS, such as copies/pipe/4096/copy")
+            bail!("no name contains '{filter}': names are copies/MECHANISM/SIZE/ACCESS, such as {example}")
         }
     }
     let out = args.out.as_deref().map(|out| run::folder(Some(out), false)).transpose()?;

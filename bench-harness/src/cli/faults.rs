@@ -4,7 +4,10 @@ use super::{Format, Verdict, output, run};
 use crate::{experiments::faults, registry::Registry};
 use anyhow::{Context, bail};
 use bench_lab::{interrupt, say, topology::Topology};
-use bench_record::rows::{FaultRow, Row as _, outcome::Tally};
+use bench_record::{
+    fault::Fault,
+    rows::{FaultRow, Row as _, outcome::Tally},
+};
 use std::path::PathBuf;
 
 /// Options of `faults`.
@@ -37,7 +40,9 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict>
     });
     if results.rows.is_empty() {
         let filter = args.filter.as_deref().unwrap_or_default();
-        bail!("no fault's name contains '{filter}': names are MECHANISM/FAULT, such as pipe/kill-sender")
+        let first = registry.iter().next().map_or("", |mechanism| mechanism.spec.name);
+        let example = format!("{first}/{}", Fault::KillSender);
+        bail!("no fault's name contains '{filter}': names are MECHANISM/FAULT, such as {example}")
     }
     if let Some(why) = Tally::default().with(&results.rows).why_nothing() {
         if results.interrupted {

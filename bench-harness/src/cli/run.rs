@@ -353,7 +353,8 @@ pub fn compare(registry: &'static Registry) -> anyhow::Result<Verdict> {
         return Ok(Verdict::Done);
     }
     if !words.iter().any(|word| word == "--bench") {
-        let smoke = Args { quick: true, forks: Some(1), filter: Some("latency/pipe/64".into()), ..Args::default() };
+        let first = registry.iter().next().map(|mechanism| format!("latency/{}/64", mechanism.spec.name));
+        let smoke = Args { quick: true, forks: Some(1), filter: first, ..Args::default() };
         return main(&smoke, registry);
     }
     main(&super::parse::<Compare>(registry, without_criterion(words)).args, registry)
