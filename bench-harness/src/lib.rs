@@ -1,14 +1,12 @@
 //! The program `ipc-bench`, and the library that a program with channels of its own is made of.
 //!
 //! A [`registry`] is a value: [`STANDARD`] holds the mechanisms of this workspace, and [`main`] runs the program with any. A
-//! [`selection`] becomes a [`plan`] of cells; [`run`] measures it, pair by pair, and what
-//! stands [`beside`] the cells. [`experiments`] turn what was measured into rows. [`doctor`] looks for what limits a run. [`readings`] are
+//! [`selection`] becomes a [`plan`] of [`experiments`] with their subjects. [`run`] measures it, visit by visit, and writes the rows. [`doctor`] looks for what limits a run. [`readings`] are
 //! what the gate asks of a program. The crates below it: `bench-record` (names and files), `bench-lab` (how it is measured),
 //! `bench-report` (what readers see), `bench-gate` (two builds or commands compared). [`ci`] makes two builds out of two revisions.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod beside;
 pub mod built;
 pub mod ci;
 pub mod cli;

@@ -1,31 +1,26 @@
-//! What a run measures: the cells, how many pairs of each, in which order.
+//! What a run measures: the experiments with their subjects.
 
 use crate::{
-    beside::Beside,
-    registry::{Mechanism, Registry},
-    selection::{Depth, Effort, Selection},
+    experiments::{self, Choice, Measurable, cells},
+    registry::Registry,
+    selection::{Depth, Selection},
 };
-use bench_lab::{sample::Budget, topology::Topology};
-use bench_record::cell::{Cell, Placement, Workload};
-use ipc_core::Wait;
+use bench_lab::topology::Topology;
+use bench_record::{
+    cell::{Cell, Placement},
+    rows::Kind,
+};
 use std::time::Duration;
 
 /// The stretch of a run from which on the anchors, 0.15 s in three turns, are a twentieth of it at most.
 const ANCHORED: Duration = Duration::from_secs(5);
 
-/// A plan: cells in the order of the tables, measured in a shuffled one.
-#[derive(Clone, Debug)]
+/// A plan.
 pub struct Plan {
     /// The mechanisms of the cells, and others.
     pub registry: &'static Registry,
-    /// The cells.
-    pub cells: Vec<Cell>,
-    /// What is measured beside them.
-    pub beside: Beside,
-    /// What goes into each timed cell.
-    pub timed: Effort,
-    /// What goes into each cost cell.
-    pub cost: Effort,
+    /// What is measured, in the order of the tables.
+    pub experiments: Vec<Box<dyn Measurable>>,
     /// What was left out, and why.
     pub notes: Vec<String>,
 }
@@ -54,132 +49,96 @@ pub enum PlanError {
     Nothing(String),
 }
 
+impl<'a> Choice<'a> {
+    /// What `selection` means on this machine. What is left out goes into `notes`.
+    ///
+    /// # Errors
+    /// [`PlanError::NoPlacement`].
+    pub fn of(
+        registry: &'static Registry,
+        selection: &'a Selection,
+        topology: &'a Topology,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, PlanError> {
+        let placements = placements(selection, topology, notes)?;
+        let waits = if selection.waits.is_empty() { selection.depth.waits() } else { &selection.waits };
+        let choice = Self { registry, selection, topology, placements, waits };
+        let pairs = choice.placements.iter().flat_map(|&placement| waits.iter().map(move |&wait| (placement, wait)));
+        if pairs.into_iter().any(|(placement, wait)| cells::is_pointless(&choice, placement, wait)) {
+            notes.push(
+                "spin on same-core is left out: one core cannot both spin and answer (ask for both to measure it)"
+                    .into(),
+            );
+        }
+        Ok(choice)
+    }
+}
+
 impl Plan {
     /// Expands `selection` on this machine.
     ///
     /// # Errors
     /// [`PlanError`].
     pub fn expand(registry: &'static Registry, selection: &Selection, topology: &Topology) -> Result<Self, PlanError> {
-        let depth = selection.depth;
-        let mut notes = Vec::new();
-        let placements = placements(selection, topology, &mut notes)?;
-        let waits = or(&selection.waits, depth.waits());
-        let all: Vec<&'static Mechanism> = registry.iter().collect();
-        let asked_to_spin = !selection.waits.is_empty() && !selection.placements.is_empty();
-        if waits.contains(&Wait::Spin) && placements.contains(&Placement::SameCore) && !asked_to_spin {
-            notes.push(
-                "spin on same-core is left out: one core cannot both spin and answer (ask for both to measure it)"
-                    .into(),
-            );
-        }
-
-        let mut cells = Vec::new();
-        let of_cells = |workload: &&Workload| !workload.patterns().is_empty();
-        for &workload in or(&selection.workloads, Workload::ALL).iter().filter(of_cells) {
-            for &size in or(&selection.sizes, depth.sizes(workload)) {
-                for mechanism in or(&selection.mechanisms, &all) {
-                    for access in mechanism.accesses() {
-                        for &placement in &placements {
-                            for &wait in waits {
-                                let pointless =
-                                    wait == Wait::Spin && placement == Placement::SameCore && !asked_to_spin;
-                                let wanted = selection.accesses.is_empty() || selection.accesses.contains(&access);
-                                if wanted && !pointless {
-                                    let mechanism = mechanism.spec.name;
-                                    cells.push(Cell { workload, mechanism, size, placement, wait, access });
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        let of_cells = notes.len();
-        let mut beside = Beside::of(registry, selection, topology, &mut notes);
-        if cells.is_empty() && beside.steps() == 0 {
-            let mut accesses = or(&selection.mechanisms, &all).iter().flat_map(|mechanism| mechanism.accesses());
-            if !selection.accesses.is_empty() && !accesses.any(|access| selection.accesses.contains(&access)) {
-                let wanted = selection.accesses.iter().map(|access| access.name()).collect::<Vec<_>>().join(", ");
-                return Err(PlanError::Nothing(format!(
-                    "none of the mechanisms has access {wanted} (see `ipc-bench list`)"
-                )));
-            }
-            // What was left out has been noted, of what is measured beside the cells last.
-            let left_out = if notes.len() > of_cells { &notes[of_cells..] } else { &notes[..] };
-            return Err(PlanError::Nothing(left_out.join("; ")));
+        let (mut notes, mut left_out) = (Vec::new(), Vec::new());
+        let choice = Choice::of(registry, selection, topology, &mut notes)?;
+        let mut experiments = experiments::of_a_run(&choice, &mut left_out);
+        if is_empty(&experiments) {
+            return Err(PlanError::Nothing(why_nothing(&choice, &notes, &left_out)));
         }
         if let Some(filter) = &selection.filter {
-            let example = cells.first().map(Cell::to_string).or_else(|| beside.example()).unwrap_or_default();
-            cells.retain(|cell| cell.to_string().contains(filter.as_str()));
-            beside.retain(filter);
-            if cells.is_empty() && beside.steps() == 0 {
-                return Err(PlanError::NoMatch { filter: filter.clone(), example });
+            let example = experiments.iter().find_map(|planned| planned.names().into_iter().next());
+            experiments.iter_mut().for_each(|planned| planned.retain(filter));
+            if is_empty(&experiments) {
+                return Err(PlanError::NoMatch { filter: filter.clone(), example: example.unwrap_or_default() });
             }
         }
-        let effort = |usual: Effort| Effort { pairs: selection.pairs.unwrap_or(usual.pairs), ..usual };
-        Ok(Self { registry, cells, beside, timed: effort(depth.timed()), cost: effort(depth.cost()), notes })
+        notes.extend(left_out);
+        Ok(Self { registry, experiments, notes })
     }
 
-    /// What is measured, each once, in the order of [`Workload::ALL`].
-    pub fn workloads(&self) -> impl Iterator<Item = Workload> {
-        Workload::ALL.iter().copied().filter(|&workload| match workload {
-            Workload::Copies => !self.beside.copies.is_empty(),
-            Workload::Lifecycle => !self.beside.lifecycles.is_empty(),
-            Workload::Relay => !self.beside.relays.relays.is_empty(),
-            _ => self.cells.iter().any(|cell| cell.workload == workload),
-        })
+    /// What is measured, each once.
+    pub fn kinds(&self) -> Vec<Kind> {
+        let some = self.experiments.iter().filter(|planned| !planned.names().is_empty());
+        some.map(|planned| planned.kind()).collect()
     }
 
-    /// What goes into each cell of `workload`.
-    pub fn effort(&self, workload: Workload) -> Effort {
-        match workload {
-            Workload::Cost => self.cost,
-            _ => self.timed,
-        }
+    /// The cells, in the order of the tables.
+    pub fn cells(&self) -> Vec<Cell> {
+        self.experiments.iter().flat_map(|planned| planned.cells()).collect()
     }
 
-    /// The passes of the run: the pairs of the cell that has most.
-    pub fn passes(&self) -> u32 {
-        self.cells.iter().map(|cell| self.effort(cell.workload).pairs).max().unwrap_or(0)
-    }
-
-    /// The pairs of all cells together, and the pieces of work beside them.
+    /// The visits to the subjects of all experiments together.
     pub fn steps(&self) -> u64 {
-        self.pairs() + self.beside.steps()
+        self.experiments.iter().flat_map(|planned| planned.visits()).map(u64::from).sum()
     }
 
-    /// The pairs of all cells together.
-    pub fn pairs(&self) -> u64 {
-        let pairs = |cell: &Cell| u64::from(self.effort(cell.workload).pairs) * cell.workload.patterns().len() as u64;
-        self.cells.iter().map(pairs).sum()
-    }
-
-    /// The least time that the cells take.
-    fn stretch(&self) -> Duration {
-        let of = |cell: &Cell| {
-            let effort = self.effort(cell.workload);
-            let pairs = effort.pairs * cell.workload.patterns().len() as u32;
-            match effort.budget {
-                Budget::Time { warm_up, measure } | Budget::Metered { warm_up, measure } => (warm_up + measure) * pairs,
-                Budget::Messages(_) => Duration::ZERO,
-            }
-        };
-        self.cells.iter().map(of).sum()
+    /// The passes over the timed experiments: the visits to the subject that has most.
+    pub fn passes(&self) -> u32 {
+        let timed = self.experiments.iter().filter(|planned| planned.is_timed());
+        timed.flat_map(|planned| planned.visits()).max().unwrap_or(0)
     }
 
     /// Whether the [baseline](bench_lab::baseline) is taken as well: in every complete run, and in partial ones that take long
     /// enough for it not to be noticed.
     pub fn has_anchors(&self) -> bool {
-        self.stretch() >= ANCHORED
+        self.experiments.iter().map(|planned| planned.least()).sum::<Duration>() >= ANCHORED
     }
+}
 
-    /// The order in which pass number `pass` visits the cells: shuffled, so that drift does not become a difference, and
-    /// the same in every run.
-    pub fn order(&self, pass: u32) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.cells.len()).collect();
-        fastrand::Rng::with_seed(u64::from(pass)).shuffle(&mut order);
-        order
+fn is_empty(experiments: &[Box<dyn Measurable>]) -> bool {
+    experiments.iter().all(|planned| planned.names().is_empty())
+}
+
+/// Why `choice` leaves nothing. The machine's `notes` count only where no experiment has `left_out` anything.
+fn why_nothing(choice: &Choice<'_>, notes: &[String], left_out: &[String]) -> String {
+    let asked = &choice.selection.accesses;
+    if !asked.is_empty() && choice.mechanisms().into_iter().all(|mechanism| choice.accesses(mechanism).next().is_none())
+    {
+        let wanted = asked.iter().map(|access| access.name()).collect::<Vec<_>>().join(", ");
+        return format!("none of the mechanisms has access {wanted} (see `ipc-bench list`)");
     }
+    if left_out.is_empty() { notes } else { left_out }.join("; ")
 }
 
 fn placements(
@@ -203,21 +162,37 @@ fn placements(
     Ok(here.into_iter().filter(|&p| p != Placement::Unpinned || selection.depth == Depth::Full).collect())
 }
 
-fn or<'a, T>(chosen: &'a [T], default: &'a [T]) -> &'a [T] {
-    if chosen.is_empty() { default } else { chosen }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::STANDARD;
+    use crate::{STANDARD, experiments::copies};
     use bench_lab::topology::Thread;
-    use bench_record::cell::Access;
+    use bench_record::{
+        cell::{Access, Workload},
+        file_copy::FileCopy,
+    };
+    use ipc_core::Wait;
     use std::collections::BTreeSet;
 
     fn two_cores() -> Topology {
         Topology::of(&[Thread { cpu: 0, core: 0, socket: 0 }, Thread { cpu: 1, core: 1, socket: 0 }])
     }
+
+    fn expand(selection: &Selection) -> Plan {
+        Plan::expand(&STANDARD, selection, &two_cores()).unwrap()
+    }
+
+    fn pipe() -> Vec<&'static crate::Mechanism> {
+        vec![STANDARD.named("pipe").unwrap()]
+    }
+
+    /// How many subjects of each kind `plan` has.
+    fn counts(plan: &Plan, kinds: &[Kind]) -> Vec<usize> {
+        let of = |kind: &Kind| plan.experiments.iter().filter(|e| e.kind() == *kind).map(|e| e.names().len()).sum();
+        kinds.iter().map(of).collect()
+    }
+
+    const BESIDE: [Kind; 3] = [Kind::Copies, Kind::Lifecycle, Kind::Relay];
 
     /// Accesses of all mechanisms together.
     fn ways() -> usize {
@@ -226,104 +201,109 @@ mod tests {
 
     #[test]
     fn the_default_plan_has_every_mechanism_once_per_combination() {
-        let plan = Plan::expand(&STANDARD, &Selection::default(), &two_cores()).unwrap();
+        let plan = expand(&Selection::default());
+        let cells = plan.cells();
         // All copying and some in place, at same-core/block, cross-core/block and cross-core/spin, for 3, 4 and 2 sizes.
         assert!(ways() > STANDARD.iter().count());
-        assert_eq!(plan.cells.len(), ways() * 3 * (3 + 4 + 2));
-        assert_eq!(plan.cells.iter().collect::<BTreeSet<_>>().len(), plan.cells.len());
+        assert_eq!(cells.len(), ways() * 3 * (3 + 4 + 2));
+        assert_eq!(cells.iter().collect::<BTreeSet<_>>().len(), cells.len());
         for mechanism in STANDARD.iter() {
-            assert!(plan.cells.iter().any(|cell| cell.mechanism == mechanism.spec.name));
+            assert!(cells.iter().any(|cell| cell.mechanism == mechanism.spec.name));
         }
         assert_eq!(plan.notes.len(), 2, "{:?}", plan.notes);
+        let beside = [ways() * copies::SIZES.len(), STANDARD.iter().count(), FileCopy::ALL.len()];
+        assert_eq!(counts(&plan, &BESIDE), beside);
     }
 
     #[test]
     fn the_anchors_are_part_of_every_whole_plan_and_of_no_short_one() {
-        let expand = |selection: &Selection| Plan::expand(&STANDARD, selection, &two_cores()).unwrap();
         for depth in [Depth::Quick, Depth::Default, Depth::Full] {
             assert!(expand(&Selection { depth, ..Selection::default() }).has_anchors(), "{depth:?}");
         }
-        let pipe = vec![STANDARD.named("pipe").unwrap()];
-        let short = Selection { depth: Depth::Quick, mechanisms: pipe.clone(), ..Selection::default() };
+        let short = Selection { depth: Depth::Quick, mechanisms: pipe(), ..Selection::default() };
         assert!(!expand(&short).has_anchors());
         assert!(!expand(&Selection { filter: Some("latency/pipe/64".into()), ..Selection::default() }).has_anchors());
-        let long = Selection { mechanisms: pipe, pairs: Some(100), ..Selection::default() };
+        let long = Selection { mechanisms: pipe(), pairs: Some(100), ..Selection::default() };
         assert!(expand(&long).has_anchors());
     }
 
     #[test]
     fn costs_are_measured_at_two_sizes_in_as_many_pairs_as_latency() {
-        let expand = |depth, pairs| {
-            let workloads = vec![Workload::Cost];
-            Plan::expand(&STANDARD, &Selection { depth, workloads, pairs, ..Selection::default() }, &two_cores())
-                .unwrap()
+        let of = |workload, depth, pairs| {
+            expand(&Selection { depth, workloads: vec![workload], pairs, ..Selection::default() })
         };
-        let sizes = |plan: &Plan| plan.cells.iter().map(|cell| cell.size).collect::<BTreeSet<_>>();
-        let plan = expand(Depth::Default, None);
+        let sizes = |plan: &Plan| plan.cells().iter().map(|cell| cell.size).collect::<BTreeSet<_>>();
+        let plan = of(Workload::Cost, Depth::Default, None);
         assert_eq!(sizes(&plan), BTreeSet::from([64, 64 << 10]));
-        // Each time one pair that goes one way and one that plays ping-pong.
-        assert_eq!(plan.cost.pairs, plan.timed.pairs);
-        assert_eq!(plan.pairs(), 2 * u64::from(plan.cost.pairs) * plan.cells.len() as u64);
+        assert_eq!(plan.passes(), of(Workload::Latency, Depth::Default, None).passes());
+        assert_eq!(plan.steps(), u64::from(plan.passes()) * plan.cells().len() as u64);
         let spins = |placement| {
-            let on = plan.cells.iter().filter(move |cell| cell.placement == placement);
-            on.filter(|cell| cell.wait == Wait::Spin).count()
+            let cells = plan.cells();
+            cells.iter().filter(|cell| cell.placement == placement && cell.wait == Wait::Spin).count()
         };
         assert_eq!((spins(Placement::SameCore), spins(Placement::CrossCore)), (0, ways() * 2));
-        let quick = expand(Depth::Quick, None);
-        assert_eq!((sizes(&quick), quick.passes()), (BTreeSet::from([64]), quick.timed.pairs));
-        assert_eq!(expand(Depth::Quick, Some(4)).passes(), 4);
-        assert!(matches!(plan.effort(Workload::Cost).budget, Budget::Metered { .. }));
-        assert!(matches!(plan.effort(Workload::Latency).budget, Budget::Time { .. }));
+        let quick = of(Workload::Cost, Depth::Quick, None);
+        assert_eq!(sizes(&quick), BTreeSet::from([64]));
+        assert_eq!(of(Workload::Cost, Depth::Quick, Some(4)).passes(), 4);
     }
 
     #[test]
     fn the_costs_do_not_add_passes_to_the_timed_cells() {
-        let plan = Plan::expand(&STANDARD, &Selection::default(), &two_cores()).unwrap();
-        assert_eq!(plan.passes(), plan.timed.pairs);
-        assert_eq!(
-            plan.pairs(),
-            ways() as u64 * 3 * (7 * u64::from(plan.timed.pairs) + 2 * 2 * u64::from(plan.cost.pairs))
-        );
-    }
-
-    #[test]
-    fn every_pass_visits_every_cell_in_an_order_of_its_own() {
-        let plan = Plan::expand(&STANDARD, &Selection::default(), &two_cores()).unwrap();
-        let (first, second) = (plan.order(0), plan.order(1));
-        assert_ne!(first, second);
-        assert_eq!(first, plan.order(0));
-        assert_eq!(second.iter().collect::<BTreeSet<_>>().len(), plan.cells.len());
+        let latency = Selection { workloads: vec![Workload::Latency], ..Selection::default() };
+        assert_eq!(expand(&Selection::default()).passes(), expand(&latency).passes());
     }
 
     #[test]
     fn a_filter_is_a_substring_of_the_name() {
-        let selection = Selection { filter: Some("latency/pipe".into()), ..Selection::default() };
-        let plan = Plan::expand(&STANDARD, &selection, &two_cores()).unwrap();
-        assert_eq!(plan.cells.len(), 9);
-        assert_eq!(plan.cells[0].to_string(), "latency/pipe/64/same-core/block/copy");
+        let filtered = |filter: &str| expand(&Selection { filter: Some(filter.into()), ..Selection::default() });
+        let cells = filtered("latency/pipe").cells();
+        assert_eq!(cells.len(), 9);
+        assert_eq!(cells[0].to_string(), "latency/pipe/64/same-core/block/copy");
+        for (filter, expected) in
+            [("lifecycle/fifo", [0, 1, 0]), ("relay/splice", [0, 0, 1]), ("copies/udp/4096", [1, 0, 0])]
+        {
+            assert_eq!(counts(&filtered(filter), &BESIDE), expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_chosen_by_what_is_asked_for_is_left_out() {
+        let one = expand(&Selection { mechanisms: pipe(), ..Selection::default() });
+        assert_eq!(counts(&one, &BESIDE), [2, 1, 0]);
+        assert!(!one.notes.iter().any(|note| note.contains("relay")), "nobody asked for a relay: {:?}", one.notes);
+        let placed = expand(&Selection { placements: vec![Placement::CrossCore], ..Selection::default() });
+        assert_eq!(counts(&placed, &BESIDE), [0; 3]);
+
+        let workloads = vec![Workload::Copies, Workload::Relay];
+        let chosen = expand(&Selection { workloads, sizes: vec![64, 4096], ..Selection::default() });
+        assert_eq!(counts(&chosen, &BESIDE), [ways(), 0, 0]);
+        for said in ["copies of 64 bytes are left out", "relay is left out: it has no size"] {
+            assert!(chosen.notes.iter().any(|note| note.contains(said)), "{:?}", chosen.notes);
+        }
     }
 
     #[test]
     fn what_matches_nothing_says_so() {
-        let selection = Selection { filter: Some("latency/tube".into()), ..Selection::default() };
-        let error = Plan::expand(&STANDARD, &selection, &two_cores()).unwrap_err();
-        assert!(matches!(error, PlanError::NoMatch { .. }), "{error}");
-        assert!(error.to_string().contains("latency/tube"), "{error}");
+        let error = |selection: Selection| Plan::expand(&STANDARD, &selection, &two_cores()).err().unwrap();
+        let no_match = error(Selection { filter: Some("latency/tube".into()), ..Selection::default() });
+        assert!(matches!(no_match, PlanError::NoMatch { .. }), "{no_match}");
+        assert!(no_match.to_string().contains("latency/tube"), "{no_match}");
 
-        let mechanisms = vec![STANDARD.named("pipe").unwrap()];
-        let selection = Selection { mechanisms, accesses: vec![Access::InPlace], ..Selection::default() };
-        assert!(matches!(Plan::expand(&STANDARD, &selection, &two_cores()), Err(PlanError::Nothing(_))));
+        let nothing = error(Selection { mechanisms: pipe(), accesses: vec![Access::InPlace], ..Selection::default() });
+        assert!(nothing.to_string().contains("none of the mechanisms has access in-place"), "{nothing}");
+        let short = error(Selection { workloads: vec![Workload::Copies], sizes: vec![64], ..Selection::default() });
+        assert!(short.to_string().contains("copies of 64 bytes"), "{short}");
     }
 
     #[test]
     fn a_placement_that_is_not_here_is_an_error_only_when_asked_for() {
         let one = Topology::of(&[Thread { cpu: 0, core: 0, socket: 0 }]);
         let plan = Plan::expand(&STANDARD, &Selection::default(), &one).unwrap();
-        assert!(plan.cells.iter().all(|cell| cell.placement == Placement::SameCore && cell.wait == Wait::Block));
+        assert!(plan.cells().iter().all(|cell| cell.placement == Placement::SameCore && cell.wait == Wait::Block));
         assert!(plan.notes.iter().any(|note| note.contains("cross-core")));
 
         let selection = Selection { placements: vec![Placement::CrossCore], ..Selection::default() };
-        let error = Plan::expand(&STANDARD, &selection, &one).unwrap_err();
+        let error = Plan::expand(&STANDARD, &selection, &one).err().unwrap();
         assert!(matches!(error, PlanError::NoPlacement { wanted: Placement::CrossCore, .. }), "{error}");
     }
 
@@ -331,7 +311,6 @@ mod tests {
     fn spinning_on_one_core_can_be_asked_for() {
         let selection =
             Selection { placements: vec![Placement::SameCore], waits: vec![Wait::Spin], ..Selection::default() };
-        let plan = Plan::expand(&STANDARD, &selection, &two_cores()).unwrap();
-        assert!(plan.cells.iter().all(|cell| cell.wait == Wait::Spin));
+        assert!(expand(&selection).cells().iter().all(|cell| cell.wait == Wait::Spin));
     }
 }

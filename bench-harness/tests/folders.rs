@@ -72,7 +72,7 @@ fn measured(sizes: &[usize]) -> std::result::Result<Results, String> {
         ..Selection::default()
     };
     let plan = Plan::expand(&STANDARD, &selection, &topology).map_err(said)?;
-    Ok(run::measure(&plan, &topology, "a test".into()))
+    Ok(run::measure(plan, &topology, "a test".into()))
 }
 
 /// A run and a later one, which has other files.
@@ -152,7 +152,7 @@ fn a_mount_point_and_the_current_folder_will_do() -> Verdict {
         results.write(Path::new(".")).map_err(said)?;
         ensure!(Path::new("latency.csv").exists(), "the current folder is another one");
         let read = bench_report::Results::read(&dir, &STANDARD.specs()).map_err(said)?;
-        ensure!(read.latency.len() == results.latency.len(), "not the run that was written");
+        ensure!(read.rows.latency.len() == results.found.rows.latency.len(), "not the run that was written");
     }
     ensure!(
         state(&dir).keys().filter(|path| path.extension().is_some_and(|e| e == "hgrm")).count() == 1,
@@ -251,26 +251,14 @@ fn files_of_others_stay() -> Verdict {
 /// A row of faults from some machine.
 fn fault(machine: &str) -> FaultRow {
     FaultRow {
-        mechanism: "pipe".into(),
-        fault: Fault::KillSender,
         trials: 2,
         learned: "end of file 2".into(),
         p50_ns: Some(1000.0),
         p99_ns: Some(1000.0),
         max_ns: Some(1000.0),
-        hung: 0,
-        corrupted: 0,
-        lost_messages: 0,
-        lost_bytes: 0,
-        torn: 0,
-        left: 0,
-        left_after_sweep: 0,
-        zombies: 0,
-        rebinds: 0,
-        rebound: 0,
-        error: String::new(),
         measured: "2026-03-01T12:30:05Z".into(),
         machine: machine.into(),
+        ..FaultRow::empty("pipe".into(), Fault::KillSender)
     }
 }
 

@@ -81,7 +81,8 @@ fn results(dir: &Path, host: &Host, p50_ns: f64) {
         .unwrap();
     let cost = CostRow { syscalls_send: Some(1.0), syscalls_recv: Some(1.25), ..CostRow::empty(&cell(Workload::Cost)) };
     rows::write(dir, &[cost]).unwrap();
-    rows::write(dir, &[CopiesRow { total_copies: Some(2.0), ..CopiesRow::empty("pipe", 4096, Access::Copy) }]).unwrap();
+    rows::write(dir, &[CopiesRow { total_copies: Some(2.0), ..CopiesRow::empty("pipe".into(), 4096, Access::Copy) }])
+        .unwrap();
     host.write(dir).unwrap();
 }
 
@@ -349,24 +350,19 @@ fn a_change_that_lasts_is_told_for_a_while_and_fails_nothing() {
         let step = if run >= 66 { 1.15 } else { 1.0 };
         let ns = |ns: f64, noise: f64| Some((ns * machine * noise * 10.0).round() / 10.0);
         rows.push(HistoryRow {
-            run_id: format!("run-{run:02}"),
-            time: format!("2026-03-01T12:{:02}:{:02}Z", run / 60, run % 60),
-            git: format!("{run:040x}"),
-            dirty: Some(false),
-            env_key: "0123456789abcdef".into(),
-            cell: "latency/pipe/64/same-core/block/copy".parse().unwrap(),
             p50_ns: ns(5000.0 * step, noise()),
-            p50_lo_ns: None,
-            p50_hi_ns: None,
-            p99_ns: None,
-            msgs_per_s: None,
-            syscalls: None,
-            copies: None,
             anchor_syscall_ns: ns(130.0, noise()),
             anchor_cache_line_ns: ns(110.0, noise()),
             anchor_pipe_ns: ns(40_000.0, noise()),
             anchor_memcpy_ns: ns(60_000.0, noise()),
-            flags: Default::default(),
+            ..HistoryRow::empty(
+                format!("run-{run:02}"),
+                format!("2026-03-01T12:{:02}:{:02}Z", run / 60, run % 60),
+                format!("{run:040x}"),
+                Some(false),
+                "0123456789abcdef".into(),
+                "latency/pipe/64/same-core/block/copy".parse().unwrap(),
+            )
         });
     }
     for (count, told) in [(68, false), (69, true)] {

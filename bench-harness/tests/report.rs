@@ -7,11 +7,11 @@ use bench_record::{
     fault::Fault,
     host::Host,
     rows::{
-        self, CopiesRow, CostRow, Distribution, Error, FaultRow, Flag, LatencyRow, Proximity, Row, ThroughputRow,
+        self, CopiesRow, CostRow, Distribution, Error, FaultRow, Flag, LatencyRow, Proximity, Row, Rows, ThroughputRow,
         histograms,
     },
 };
-use bench_report::{self, Rows, matrix, tables};
+use bench_report::{self, matrix, tables};
 use hdrhistogram::Histogram;
 use ipc_core::Wait;
 use std::{
@@ -149,7 +149,7 @@ fn throughput_row(cell: &Cell) -> ThroughputRow {
 }
 
 fn copies_row(cell: &Cell) -> CopiesRow {
-    let mut row = CopiesRow::empty(cell.mechanism, cell.size, cell.access);
+    let mut row = CopiesRow::empty(cell.mechanism.to_owned(), cell.size, cell.access);
     if let Some(error) = refusal(cell) {
         row.error = error;
         return row;
@@ -636,32 +636,25 @@ fn a_report_of_failures_says_so() {
     assert_eq!(written.len(), 2, "no chart can be drawn: {written:?}");
     let page = fs::read_to_string(&written[0]).unwrap();
     assert!(page.contains("&lt;no&gt; &amp; never") && !page.contains("<no>"));
-    let printed = bench_report::terminal(&Rows { latency: &failed, ..Rows::default() }, 100);
+    let printed = bench_report::terminal(&Rows { latency: failed.to_vec(), ..Rows::default() }, 100);
     assert!(printed.answer.contains("<no> & never"));
 }
 
 fn fault_row(mechanism: &str, fault: Fault) -> FaultRow {
     FaultRow {
-        mechanism: mechanism.into(),
-        fault,
         trials: 36,
         learned: "EPIPE 30; ECONNRESET 6".into(),
         p50_ns: Some(151_000.0),
         p99_ns: Some(2_400_000.5),
         max_ns: Some(2_400_000.5),
-        hung: 0,
-        corrupted: 0,
         lost_messages: 16,
         lost_bytes: 65536,
         torn: 2,
-        left: 0,
-        left_after_sweep: 0,
-        zombies: 0,
         rebinds: 12,
         rebound: 12,
-        error: String::new(),
         measured: "2026-03-01T12:30:05Z".into(),
         machine: "a machine · Linux".into(),
+        ..FaultRow::empty(mechanism.into(), fault)
     }
 }
 
@@ -747,7 +740,7 @@ fn the_terminal_tables_fit_and_rank() {
             fits(&table.terminal(width), width);
         }
     }
-    let rankings = Rows { latency: &rows, throughput: &throughput, ..Rows::default() };
+    let rankings = Rows { latency: rows.clone(), throughput: throughput.clone(), ..Rows::default() };
     let bench_report::Printed { tables, answer } = bench_report::terminal(&rankings, 100);
     assert!(tables.lines().count() < 120, "{tables}");
     assert!(tables.contains("posix-mq, sysv-msgq: a message of 65536 bytes cannot pass"), "{tables}");
@@ -770,12 +763,12 @@ fn the_answer_is_printed_last_with_its_doubts() {
     write_costs(dir.path());
     let results = bench_report::Results::read(dir.path(), &STANDARD.specs()).unwrap();
     for width in [80, 100, 120] {
-        let bench_report::Printed { tables, answer } = bench_report::terminal(&results.rows(), width);
+        let bench_report::Printed { tables, answer } = bench_report::terminal(&results.rows, width);
         fits(&tables, width);
         fits(&answer, width);
         assert!(!tables.contains("At a glance") && answer.starts_with("At a glance"), "{answer}");
     }
-    let answer = bench_report::terminal(&results.rows(), 120).answer;
+    let answer = bench_report::terminal(&results.rows, 120).answer;
     let line = |name: &str| {
         let line = answer.lines().find(|line| line.split_whitespace().next() == Some(name));
         line.unwrap_or_else(|| panic!("no {name} in {answer}")).split_whitespace().collect::<Vec<_>>().join(" ")
@@ -790,7 +783,7 @@ fn the_answer_is_printed_last_with_its_doubts() {
         std::process::Command::new(env!("CARGO_BIN_EXE_ipc-bench")).arg("report").arg(dir.path()).output().unwrap();
     let printed = String::from_utf8(report.stdout).unwrap();
     assert!(
-        report.status.success() && printed.ends_with(&bench_report::terminal(&results.rows(), 100).answer),
+        report.status.success() && printed.ends_with(&bench_report::terminal(&results.rows, 100).answer),
         "{printed}"
     );
 }
@@ -806,7 +799,7 @@ fn rank_notes_stand_only_where_ranks_are() {
         rows::write(dir.path(), rows).unwrap();
         bench_report::build(dir.path(), &STANDARD.specs()).unwrap();
         let files = ["README.md", "report.html"].map(|file| fs::read_to_string(dir.path().join(file)).unwrap());
-        let printed = bench_report::terminal(&Rows { latency: rows, ..Rows::default() }, 100);
+        let printed = bench_report::terminal(&Rows { latency: rows.to_vec(), ..Rows::default() }, 100);
         [&files[..], &[printed.tables + &printed.answer]].concat()
     };
     assert!(texts(&rows).iter().all(|text| text.contains("equal ranks")));
@@ -914,7 +907,7 @@ fn sample() {
     for name in ["full", "single", "sizes", "wide"] {
         bench_report::build(&dir.join(name), &STANDARD.specs()).unwrap();
         let results = bench_report::Results::read(&dir.join(name), &STANDARD.specs()).unwrap();
-        let bench_report::Printed { tables, answer } = bench_report::terminal(&results.rows(), 100);
+        let bench_report::Printed { tables, answer } = bench_report::terminal(&results.rows, 100);
         println!("{tables}\n{answer}");
     }
 }

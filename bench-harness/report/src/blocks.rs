@@ -150,13 +150,13 @@ fn copies(results: &Results, folder: &str) -> Result<String, &'static str> {
 
 /// Rankings of the processor time of small messages, copied: one way and in a round trip.
 fn processor_time(results: &Results) -> [Matrix; 2] {
-    let rows = || results.cost.iter().filter(|row| row.size == SMALL && row.access == Access::Copy);
+    let rows = || results.rows.cost.iter().filter(|row| row.size == SMALL && row.access == Access::Copy);
     [Cost::OneWay, Cost::RoundTripCpu]
         .map(|which| matrix::of(Workload::Cost, SMALL, rows().map(|row| Point::of_cost(row, which)).collect()))
 }
 
 fn mechanisms(results: &Results, _: &str) -> Result<String, &'static str> {
-    if results.copies.is_empty() {
+    if results.rows.copies.is_empty() {
         return Err(CopiesRow::FILE);
     }
     let times = processor_time(results);
@@ -165,7 +165,7 @@ fn mechanisms(results: &Results, _: &str) -> Result<String, &'static str> {
     }
     let line = |spec: &Spec| {
         let subject = |access| Subject { mechanism: spec.name.to_owned(), access };
-        let counted = |access| copies_of(&results.copies, &subject(access));
+        let counted = |access| copies_of(&results.rows.copies, &subject(access));
         let total = |access| Field::number(counted(access).and_then(|row| row.total_copies), count);
         let time = |matrix: &Matrix| {
             let entry = matrix.entry(&subject(Access::Copy), USUAL);
@@ -233,7 +233,7 @@ fn and(names: &[String]) -> String {
 }
 
 fn relays(results: &Results, _: &str) -> Result<String, &'static str> {
-    let rows = &results.relay;
+    let rows = &results.rows.relay;
     let table =
         relay::table(rows).filter(|_| rows.iter().any(|row| row.bytes_per_s.is_some())).ok_or(RelayRow::FILE)?;
     let said = [claims(rows), order(rows), shared_memory(rows)];
@@ -303,7 +303,7 @@ fn shared_memory(rows: &[RelayRow]) -> Option<String> {
 
 /// What placement and waiting do to one mechanism, the first that lists show.
 fn placements(results: &Results, _: &str) -> Result<String, &'static str> {
-    let rows = || results.latency.iter().filter(|row| row.size == SMALL && row.access == Access::Copy);
+    let rows = || results.rows.latency.iter().filter(|row| row.size == SMALL && row.access == Access::Copy);
     let mut names = results.specs.iter().map(|spec| spec.name);
     let mechanism = names.find(|name| rows().any(|row| row.mechanism == *name)).ok_or(LatencyRow::FILE)?;
     let points: Vec<Point> = rows().filter(|row| row.mechanism == mechanism).map(Point::from).collect();
@@ -327,19 +327,20 @@ fn placements(results: &Results, _: &str) -> Result<String, &'static str> {
 }
 
 fn killed(results: &Results, folder: &str) -> Result<String, &'static str> {
-    let tables = faults::tables(&results.faults);
+    let tables = faults::tables(&results.rows.faults);
     let table = tables.first().ok_or(FaultRow::FILE)?;
     Ok(format!(
         "{}\n{} Measured on {}. Closing, stopping and dying in `bind`: see [{folder}]({folder}/README.md#faults).",
         table.markdown_lines(),
-        capital(&faults::summary(&results.faults)),
-        faults::origin(&results.faults),
+        capital(&faults::summary(&results.rows.faults)),
+        faults::origin(&results.rows.faults),
     ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bench_record::rows::Rows;
 
     fn relay(relay: FileCopy, copies: f64, bytes_per_s: f64) -> RelayRow {
         RelayRow {
@@ -348,7 +349,7 @@ mod tests {
             bytes_per_s: Some(bytes_per_s),
             bytes_per_s_lo: Some(0.99 * bytes_per_s),
             bytes_per_s_hi: Some(1.01 * bytes_per_s),
-            ..RelayRow::empty(relay, 64 << 20, 64 << 10)
+            ..RelayRow::of(relay, 64 << 20, 64 << 10)
         }
     }
 
@@ -375,7 +376,10 @@ mod tests {
 
     #[test]
     fn a_page_keeps_what_people_wrote() {
-        let results = Results { relay: vec![relay(FileCopy::Splice, 1.0, 1e9)], ..Results::default() };
+        let results = Results {
+            rows: Rows { relay: vec![relay(FileCopy::Splice, 1.0, 1e9)], ..Rows::default() },
+            ..Results::default()
+        };
         let page = "before `<!-- relay of X -->`\n<!-- relay of old -->\nstale\n<!-- /relay -->\nafter\n";
         let text = rewritten(page, &results, "results/machines/x").unwrap();
         assert!(

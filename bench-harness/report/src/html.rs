@@ -14,7 +14,7 @@ use super::{
     tables::{RANKS, have_ranks, marks},
     text::escape,
 };
-use bench_record::rows::{self, Row};
+use bench_record::rows::{Kind, list::List};
 use std::fmt::Write as _;
 
 /// The whole page.
@@ -30,7 +30,7 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
         lead = lead(results),
     );
     html.push_str("<nav>");
-    let glance = overview::table(&results.rows(), Subject::label, true);
+    let glance = overview::table(&results.rows, Subject::label, true);
     if glance.is_some() {
         html.push_str("<a href=\"#glance\">At a glance</a>");
     }
@@ -42,7 +42,7 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     for (id, title, _) in &costs {
         let _ = write!(html, "<a href=\"#{id}\">{title}</a>");
     }
-    if !results.faults.is_empty() {
+    if !results.rows.faults.is_empty() {
         html.push_str("<a href=\"#faults\">Faults</a>");
     }
     html.push_str("<a href=\"#cells\">All cells</a><a href=\"#flags\">Flags</a><a href=\"#host\">Host</a></nav>\n");
@@ -76,13 +76,9 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     }
     fault_tables(&mut html, results);
     html.push_str("<h2 id=\"cells\">All cells</h2>\n<p class=\"quiet\">The CSV files as they are.</p>\n");
-    cells(&mut html, "Latency", &results.latency);
-    cells(&mut html, "Throughput", &results.throughput);
-    cells(&mut html, "Copies", &results.copies);
-    cells(&mut html, "Cost", &results.cost);
-    cells(&mut html, "Life cycle", &results.lifecycle);
-    cells(&mut html, "Relay", &results.relay);
-    cells(&mut html, "Faults", &results.faults);
+    for (kind, rows) in results.rows.lists() {
+        cells(&mut html, kind, rows);
+    }
     flags(&mut html, &shown);
     host(&mut html, results);
     let _ = write!(html, "<script>\n{}</script>\n</body>\n</html>\n", include_str!("html/sort.js"));
@@ -131,7 +127,7 @@ fn figure(html: &mut String, chart: &Chart) {
 }
 
 fn fault_tables(html: &mut String, results: &Results) {
-    if results.faults.is_empty() {
+    if results.rows.faults.is_empty() {
         return;
     }
     let origin = escape(&results.origin_of_faults());
@@ -139,30 +135,31 @@ fn fault_tables(html: &mut String, results: &Results) {
         html,
         "<h2 id=\"faults\">Faults</h2>\n<p class=\"quiet\">Measured by <code>ipc-bench faults</code>, {origin}.</p>\n"
     );
-    for table in faults::tables(&results.faults) {
+    for table in faults::tables(&results.rows.faults) {
         html.push_str(&table.html(None));
     }
-    let _ = writeln!(html, "<p>{}</p>", faults::summary(&results.faults));
+    let _ = writeln!(html, "<p>{}</p>", faults::summary(&results.rows.faults));
 }
 
 /// The rows of a CSV file, every column of it.
-fn cells<R: Row>(html: &mut String, title: &str, rows: &[R]) {
-    if rows.is_empty() {
+fn cells(html: &mut String, kind: Kind, rows: &dyn List) {
+    let count = rows.count();
+    if count == 0 {
         return;
     }
-    let count = rows.len();
-    let _ = write!(html, "<details><summary>{title}: {count} rows</summary>\n<div class=\"scroll\">");
+    let _ =
+        write!(html, "<details><summary><code>{}</code>: {count} rows</summary>\n<div class=\"scroll\">", kind.file());
     html.push_str("<table class=\"sortable\"><thead><tr>");
     // Every row of a file has the same workload.
     let shown = |column: &str| column != "workload";
-    for column in R::COLUMNS.iter().filter(|column| shown(column)) {
+    for column in kind.columns().iter().filter(|column| shown(column)) {
         let _ = write!(html, "<th>{column}</th>");
     }
     html.push_str("</tr></thead>\n<tbody>\n");
-    let csv = rows::to_csv(rows);
+    let csv = rows.csv();
     for row in csv::Reader::from_reader(csv.as_bytes()).records().flatten() {
         html.push_str("<tr>");
-        for (column, field) in R::COLUMNS.iter().zip(&row).filter(|(column, _)| shown(column)) {
+        for (column, field) in kind.columns().iter().zip(&row).filter(|(column, _)| shown(column)) {
             let class = match *column {
                 "error" | "learned" => " class=\"text\"",
                 _ if field.parse::<f64>().is_ok() => " class=\"figure\"",

@@ -27,9 +27,8 @@ use crate::charts::palette::Palette;
 use bench_record::{
     host::Host,
     rows::{
-        self, CopiesRow, CostRow, Distribution, Error, FaultRow, LatencyRow, LifecycleRow, RelayRow, ThroughputRow,
+        self, Distribution, Error, Kind, Rows,
         folder::{self, Owned},
-        outcome::Tally,
         write_atomically,
     },
 };
@@ -42,44 +41,11 @@ use std::{
 };
 use table::Table;
 
-/// The rows of one run, and where it was taken.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rows<'a> {
-    /// The facts of `host.json`.
-    pub host: Option<&'a Host>,
-    /// The rows of `latency.csv`.
-    pub latency: &'a [LatencyRow],
-    /// The rows of `throughput.csv`.
-    pub throughput: &'a [ThroughputRow],
-    /// The rows of `cost.csv`.
-    pub cost: &'a [CostRow],
-    /// The rows of `copies.csv`.
-    pub copies: &'a [CopiesRow],
-    /// The rows of `lifecycle.csv`.
-    pub lifecycle: &'a [LifecycleRow],
-    /// The rows of `relay.csv`.
-    pub relay: &'a [RelayRow],
-    /// The rows of `faults.csv`.
-    pub faults: &'a [FaultRow],
-}
-
 /// All that a run has written, read back.
 #[derive(Clone, Debug, Default)]
 pub struct Results {
-    /// The rows of `latency.csv`; empty where there is none.
-    pub latency: Vec<LatencyRow>,
-    /// The rows of `throughput.csv`; empty where there is none.
-    pub throughput: Vec<ThroughputRow>,
-    /// The rows of `copies.csv`; empty where there is none.
-    pub copies: Vec<CopiesRow>,
-    /// The rows of `cost.csv`; empty where there is none.
-    pub cost: Vec<CostRow>,
-    /// The rows of `lifecycle.csv`; empty where there is none.
-    pub lifecycle: Vec<LifecycleRow>,
-    /// The rows of `relay.csv`; empty where there is none.
-    pub relay: Vec<RelayRow>,
-    /// The rows of `faults.csv`, which another run may have measured; empty where there is none.
-    pub faults: Vec<FaultRow>,
+    /// The rows of its CSV files. Those of `faults.csv` may be of another run.
+    pub rows: Rows,
     /// The facts of `host.json`; `None` where there is none.
     pub host: Option<Host>,
     /// The facts of mechanisms by which charts group them; they are in no file.
@@ -99,36 +65,27 @@ impl Results {
     }
 
     fn gather(dir: &Path, specs: &[Spec]) -> Result<Self, Error> {
-        Ok(Self { faults: rows::read_any(dir)?, ..Self::of_run(dir, specs)? })
+        Self::of_kinds(dir, specs, |_| true)
     }
 
     /// What a run has written, without faults, from a folder that no other process writes to.
+    ///
+    /// # Errors
+    /// As [`Results::read`].
     pub fn of_run(dir: &Path, specs: &[Spec]) -> Result<Self, Error> {
-        let mut results = Self {
-            latency: rows::read_any(dir)?,
-            throughput: rows::read_any(dir)?,
-            copies: rows::read_any(dir)?,
-            cost: rows::read_any(dir)?,
-            lifecycle: rows::read_any(dir)?,
-            relay: rows::read_any(dir)?,
-            faults: Vec::new(),
-            host: Host::read(dir)?,
-            specs: specs.to_vec(),
-            distributions: BTreeMap::new(),
-        };
+        Self::of_kinds(dir, specs, Kind::is_of_a_run)
+    }
+
+    fn of_kinds(dir: &Path, specs: &[Spec], kinds: impl Fn(Kind) -> bool) -> Result<Self, Error> {
+        let rows = Rows::read(dir, kinds)?;
+        let mut results = Self { rows, host: Host::read(dir)?, specs: specs.to_vec(), distributions: BTreeMap::new() };
         if !rows::has_run(dir) {
             return Err(Error::NoResults { dir: dir.into() });
         }
         let mut logged = Distribution::read_all(dir)?;
-        let measured = results.latency.iter().filter(|row| row.p50_ns.is_some()).map(|row| row.key().to_string());
+        let measured = results.rows.latency.iter().filter(|row| row.p50_ns.is_some()).map(|row| row.key().to_string());
         results.distributions = measured.filter_map(|cell| logged.remove_entry(&cell)).collect();
         Ok(results)
-    }
-
-    /// The rows of the run.
-    pub fn rows(&self) -> Rows<'_> {
-        let Self { host, latency, throughput, cost, copies, lifecycle, relay, faults, .. } = self;
-        Rows { host: host.as_ref(), latency, throughput, cost, copies, lifecycle, relay, faults }
     }
 
     /// By which its mechanisms are drawn.
@@ -136,21 +93,15 @@ impl Results {
         Palette(&self.specs)
     }
 
-    /// Why there is not a single figure; `None` where there is one.
-    pub fn why_nothing(&self) -> Option<String> {
-        let cells = Tally::default().with(&self.latency).with(&self.throughput).with(&self.cost);
-        cells.with(&self.copies).with(&self.lifecycle).with(&self.relay).why_nothing()
-    }
-
     /// Every table with figures that may have ranks or marks.
     fn shown(&self) -> Vec<Table> {
         let rankings = self.tables().iter().map(Matrix::table).collect::<Vec<_>>();
-        rankings.into_iter().chain(cost::tables(&self.cost, usize::MAX)).collect()
+        rankings.into_iter().chain(cost::tables(&self.rows.cost, usize::MAX)).collect()
     }
 
     /// The ranking tables of every workload and size.
     pub fn tables(&self) -> Vec<Matrix> {
-        matrix::all(&self.latency, &self.throughput)
+        matrix::all(&self.rows.latency, &self.rows.throughput)
     }
 
     /// Writes charts, `report.html` and `README.md` into the draft `dir`. Returns the files written, the HTML page first.
@@ -179,12 +130,12 @@ impl Results {
     /// The tables of what messages and channels cost: an anchor, a heading and the tables under it. Nothing is listed that was
     /// not measured.
     fn costs(&self) -> Vec<(&'static str, &'static str, Vec<Table>)> {
-        let copies = (!self.copies.is_empty()).then(|| copies::table(&self.copies));
-        let lifecycle = (!self.lifecycle.is_empty()).then(|| lifecycle::table(&self.lifecycle));
+        let copies = (!self.rows.copies.is_empty()).then(|| copies::table(&self.rows.copies));
+        let lifecycle = (!self.rows.lifecycle.is_empty()).then(|| lifecycle::table(&self.rows.lifecycle));
         let sections = [
             ("copies", "Copies", Vec::from_iter(copies)),
-            ("relay", "From file to file", Vec::from_iter(relay::table(&self.relay))),
-            ("cost", "What a message costs", cost::tables(&self.cost, usize::MAX)),
+            ("relay", "From file to file", Vec::from_iter(relay::table(&self.rows.relay))),
+            ("cost", "What a message costs", cost::tables(&self.rows.cost, usize::MAX)),
             ("lifecycle", "What a channel costs", Vec::from_iter(lifecycle)),
         ];
         sections.into_iter().filter(|(.., tables)| !tables.is_empty()).collect()
@@ -193,9 +144,9 @@ impl Results {
     /// When and where the faults were measured. They may be of another run, and so of another machine.
     fn origin_of_faults(&self) -> String {
         let here = self.host.as_ref().map(Host::title);
-        let elsewhere = here.is_some_and(|here| self.faults.iter().any(|row| row.machine != here));
+        let elsewhere = here.is_some_and(|here| self.rows.faults.iter().any(|row| row.machine != here));
         let mark = if elsewhere { " (another machine than that of the other figures here)" } else { "" };
-        faults::origin(&self.faults) + mark
+        faults::origin(&self.rows.faults) + mark
     }
 
     /// The line under a chart's title: the machine.
@@ -215,13 +166,13 @@ pub struct Printed {
 
 /// The tables of `rows` for a terminal of `width` columns. Where there is no [main table](overview) the ranking of the
 /// smallest messages answers.
-pub fn terminal(rows: &Rows<'_>, width: usize) -> Printed {
+pub fn terminal(rows: &Rows, width: usize) -> Printed {
     let some = |table: Table| (!table.lines.is_empty() || !table.notes.is_empty()).then_some(table);
-    let mut tables: Vec<Table> = Vec::from_iter(some(lifecycle::table(rows.lifecycle)));
-    tables.extend(relay::table(rows.relay));
-    tables.extend(some(copies::table(rows.copies)));
-    tables.extend(cost::tables(rows.cost, cost::LEADERS));
-    tables.extend(tables::brief(&matrix::all(rows.latency, rows.throughput)));
+    let mut tables: Vec<Table> = Vec::from_iter(some(lifecycle::table(&rows.lifecycle)));
+    tables.extend(relay::table(&rows.relay));
+    tables.extend(some(copies::table(&rows.copies)));
+    tables.extend(cost::tables(&rows.cost, cost::LEADERS));
+    tables.extend(tables::brief(&matrix::all(&rows.latency, &rows.throughput)));
     // The table of copies has the calls as well, and what is in one piece is read at one look.
     let main = |with_calls| overview::table(rows, overview::short, with_calls);
     let glance = main(true).filter(|table| table.width() <= width).or_else(|| main(false));

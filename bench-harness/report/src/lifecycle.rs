@@ -59,13 +59,10 @@ fn memory(bytes: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bench_record::cell::Workload;
 
     #[test]
     fn what_is_missing_is_shown_with_its_reason() {
         let row = LifecycleRow {
-            workload: Workload::Lifecycle,
-            mechanism: "unix-seqpacket".into(),
             trials: 40,
             create_ns: Some(123_456.0),
             connect_ns: Some(1_234_567.0),
@@ -74,8 +71,8 @@ mod tests {
             descriptors: Some(4),
             mappings: Some(0),
             mapped_bytes: Some(0),
-            kernel_bytes: None,
             error: "kernel memory: lost in the noise".into(),
+            ..LifecycleRow::empty("unix-seqpacket".into())
         };
         let memory = LifecycleRow {
             mechanism: "memfd".into(),

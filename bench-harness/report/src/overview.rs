@@ -25,7 +25,7 @@ pub(super) const USUAL: View = View { placement: Placement::CrossCore, wait: Wai
 
 /// One line for each mechanism and access, the shortest round trip first; `None` where neither copies nor costs were measured.
 /// Columns without a figure are left out, and that of the system calls unless `with_calls`.
-pub fn table(rows: &Rows<'_>, name: fn(&Subject) -> String, with_calls: bool) -> Option<Table> {
+pub fn table(rows: &Rows, name: fn(&Subject) -> String, with_calls: bool) -> Option<Table> {
     if rows.copies.is_empty() && rows.cost.is_empty() {
         return None;
     }
@@ -72,7 +72,7 @@ pub fn table(rows: &Rows<'_>, name: fn(&Subject) -> String, with_calls: bool) ->
             (Column::Compared(compared), figures(matrix))
         })
         .collect();
-    let of = |subject| copies_of(rows.copies, subject);
+    let of = |subject| copies_of(&rows.copies, subject);
     let counted = |field: &dyn Fn(&CopiesRow) -> Field| -> Vec<Field> {
         subjects.iter().map(|subject| of(subject).map_or(Field::Missing(String::new()), field)).collect()
     };
@@ -131,7 +131,7 @@ pub fn key(table: &Table, width: usize) -> String {
 }
 
 /// What has a figure somewhere, in the order of the files.
-fn subjects(rows: &Rows<'_>) -> Vec<Subject> {
+fn subjects(rows: &Rows) -> Vec<Subject> {
     let latency = rows.latency.iter().map(|row| (&row.mechanism, row.access));
     let copies = rows.copies.iter().map(|row| (&row.mechanism, row.access));
     let cost = rows.cost.iter().map(|row| (&row.mechanism, row.access));

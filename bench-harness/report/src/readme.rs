@@ -33,7 +33,7 @@ pub fn text(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     if have_ranks(&shown) {
         let _ = write!(text, "**Bold** before a figure is its rank in the column: {RANKS}.\n\n");
     }
-    if let Some(table) = overview::table(&results.rows(), Subject::label, true) {
+    if let Some(table) = overview::table(&results.rows, Subject::label, true) {
         let _ = write!(text, "## {}\n\n{}", table.title, table.markdown_body());
     }
     text.push_str("## Charts\n\n");
@@ -52,10 +52,10 @@ pub fn text(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
         let _ = write!(text, "## {title}\n\n");
         tables.iter().for_each(|table| text.push_str(&table.markdown()));
     }
-    if !results.faults.is_empty() {
+    if !results.rows.faults.is_empty() {
         let origin = escape_markdown(&results.origin_of_faults());
         let _ = write!(text, "## Faults\n\nMeasured by `ipc-bench faults`, {origin}.\n\n");
-        text.push_str(&faults::markdown(&results.faults));
+        text.push_str(&faults::markdown(&results.rows.faults));
         text.push('\n');
     }
     let marks = marks(&shown);

@@ -112,8 +112,8 @@ fn is_round_trip(cell: &Cell, on_one_core: bool) -> bool {
 impl Reference {
     /// Three lines on how a run compares with this reference; none where they have no cell in common.
     pub fn compare(&self, latency: &[LatencyRow], throughput: &[ThroughputRow]) -> Vec<String> {
-        let mut all = ratios(latency, &self.results.latency, of_latency);
-        all.extend(ratios(throughput, &self.results.throughput, of_throughput));
+        let mut all = ratios(latency, &self.results.rows.latency, of_latency);
+        all.extend(ratios(throughput, &self.results.rows.throughput, of_throughput));
         if all.is_empty() {
             return Vec::new();
         }

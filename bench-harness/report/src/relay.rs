@@ -137,7 +137,7 @@ mod tests {
             bytes_per_s_lo: Some(0.9 * bytes_per_s),
             bytes_per_s_hi: Some(1.1 * bytes_per_s),
             evidence: "system calls traced; ledger".into(),
-            ..RelayRow::empty(relay, 64 << 20, 64 << 10)
+            ..RelayRow::of(relay, 64 << 20, 64 << 10)
         }
     }
 
@@ -149,7 +149,7 @@ mod tests {
             row(FileCopy::SharedMemoryInPlace, 2.004, 0.0, 2.5e9),
             row(FileCopy::Splice, 1.5, 0.0, 1.85e9),
         ];
-        rows.push(RelayRow { error: "EPERM".into(), ..RelayRow::empty(FileCopy::ReadTcpWrite, 64 << 20, 64 << 10) });
+        rows.push(RelayRow { error: "EPERM".into(), ..RelayRow::of(FileCopy::ReadTcpWrite, 64 << 20, 64 << 10) });
         let fields: Vec<_> = table(&rows).unwrap().lines;
         let fields: Vec<_> = fields.iter().map(|line| [2, 3, 7].map(|column| line[column].text())).collect();
         let expected = [
@@ -167,7 +167,7 @@ mod tests {
         let rows: Vec<RelayRow> = FileCopy::ALL
             .iter()
             .map(|&relay| RelayRow { chunk: 1500 << 10, ..row(relay, 3.99, 1.99, 99.9e6) })
-            .chain([RelayRow { error: "reason ".repeat(30), ..RelayRow::empty(FileCopy::Sendfile, 1, 1) }])
+            .chain([RelayRow { error: "reason ".repeat(30), ..RelayRow::of(FileCopy::Sendfile, 1, 1) }])
             .collect();
         for width in [80, 100] {
             let text = table(&rows).unwrap().terminal(width);

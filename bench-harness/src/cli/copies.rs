@@ -1,9 +1,13 @@
 //! `ipc-bench copies`: counts how often each mechanism copies a payload, and compares that with what it declares.
 
 use super::{Format, Verdict, distinct, output, run};
-use crate::{experiments::copies, registry::Registry};
+use crate::{
+    experiments::{Choice, Experiment as _, Found, Lab, Measurable as _, Planned, copies::Copies},
+    registry::Registry,
+    selection::Selection,
+};
 use anyhow::{Context, bail};
-use bench_lab::{copies::SHORTEST, interrupt, progress::Progress, say};
+use bench_lab::{copies::SHORTEST, interrupt, say, topology::Topology};
 use bench_record::{
     host,
     rows::{self, CopiesRow, Row as _, outcome::Tally},
@@ -39,16 +43,7 @@ fn size(text: &str) -> Result<usize, String> {
 ///
 /// # Errors
 /// A filter that leaves nothing, a folder that cannot be written.
-pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
-    let sizes = if args.size.is_empty() { copies::SIZES.to_vec() } else { distinct(&args.size) };
-    let mut subjects = copies::cells(registry, &sizes);
-    if let Some(filter) = &args.filter {
-        let example = subjects.first().map(ToString::to_string).unwrap_or_default();
-        subjects.retain(|subject| subject.to_string().contains(filter.as_str()));
-        if subjects.is_empty() {
-            bail!("no name contains '{filter}': names are copies/MECHANISM/SIZE/ACCESS, such as {example}")
-        }
-    }
+pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict> {
     let out = args.out.as_deref().map(|out| run::folder(Some(out), false)).transpose()?;
     // Beside the other figures of a run these would look like its own.
     if let Some(out) = out.as_ref().filter(|out| out.join(host::FILE).exists()) {
@@ -59,44 +54,50 @@ pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     }
     interrupt::install().context("sigaction")?;
 
-    let mut progress = Progress::new(subjects.len() as u64, "subjects");
-    let mut rows: Vec<CopiesRow> = Vec::new();
-    for cell in &subjects {
-        if interrupt::requested() {
-            break;
-        }
-        progress.begin(cell);
-        rows.push(copies::measure(registry.known(cell.mechanism).map_err(anyhow::Error::msg)?, cell.size, cell.access));
-        progress.advance(1);
-    }
-    progress.finish();
-    let nothing = Tally::default().with(&rows).why_nothing();
-    if let Some(why) = nothing.filter(|_| rows.iter().all(|row| row.verdict().is_none())) {
-        if interrupt::requested() {
+    let (found, interrupted) = measured(args, registry, &Topology::here()?)?;
+    let rows = &found.rows.copies;
+    let nothing = Tally::default().with(rows).why_nothing();
+    if let Some(why) = nothing.filter(|_| found.verdicts.is_empty()) {
+        if interrupted {
             return Ok(Verdict::Interrupted);
         }
         bail!("nothing was counted and nothing is written: {why}")
     }
     if let Some(out) = &out {
-        rows::write(out, &rows)?;
+        rows::write(out, rows)?;
     }
     match args.format {
-        Format::Json => output::print(&output::json(&output::records(&rows)?)?)?,
-        Format::Csv => output::print(&output::csv(&rows)?)?,
+        Format::Json => output::print(&output::json(&output::records(rows)?)?)?,
+        Format::Csv => output::print(&output::csv(rows)?)?,
         Format::Table => {
-            output::print(&bench_report::copies::table(&rows).terminal(output::width()))?;
+            output::print(&bench_report::copies::table(rows).terminal(output::width()))?;
             if let Some(out) = &out {
                 output::print(&format!("\nwritten to {}\n", out.join(CopiesRow::FILE).display()))?;
             }
         }
     }
-    let verdicts: Vec<_> = rows.iter().filter_map(|row| Some((row.name(), row.verdict()?))).collect();
-    for (name, verdict) in &verdicts {
-        say!("{name}: {verdict}");
+    for verdict in &found.verdicts {
+        say!("{verdict}");
     }
-    Ok(match (verdicts.is_empty(), interrupt::requested()) {
+    Ok(match (found.verdicts.is_empty(), interrupted) {
         (false, _) => Verdict::Negative,
         (_, true) => Verdict::Interrupted,
         _ => Verdict::Done,
     })
+}
+
+/// What was counted, and whether the user stopped it.
+fn measured(args: &Args, registry: &'static Registry, topology: &Topology) -> anyhow::Result<(Found, bool)> {
+    let selection = Selection { sizes: distinct(&args.size), ..Selection::default() };
+    let choice = Choice::of(registry, &selection, topology, &mut Vec::new())?;
+    let (experiment, subjects) = Copies::plan(&choice, &mut Vec::new());
+    let mut planned = Planned { experiment, subjects };
+    if let Some(filter) = &args.filter {
+        let example = planned.names().into_iter().next().unwrap_or_default();
+        planned.retain(filter);
+        if planned.subjects.is_empty() {
+            bail!("no name contains '{filter}': names are copies/MECHANISM/SIZE/ACCESS, such as {example}")
+        }
+    }
+    Ok(planned.measure(&mut Lab::new(registry, topology), "subjects"))
 }

@@ -1,13 +1,14 @@
 //! `ipc-bench faults`: kills, closes and stops one process of running pairs, and shows what became of the other.
 
 use super::{Format, Verdict, output, run};
-use crate::{experiments::faults, registry::Registry};
+use crate::{
+    experiments::{Choice, Found, Lab, Measurable as _, Planned, faults},
+    registry::Registry,
+    selection::Selection,
+};
 use anyhow::{Context, bail};
 use bench_lab::{interrupt, say, topology::Topology};
-use bench_record::{
-    fault::Fault,
-    rows::{FaultRow, Row as _, outcome::Tally},
-};
+use bench_record::rows::{FaultRow, Row as _, outcome::Tally};
 use std::path::PathBuf;
 
 /// Options of `faults`.
@@ -35,40 +36,48 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict>
     run::folder(args.out.as_deref(), complete)?;
     interrupt::install().context("sigaction")?;
 
-    let results = faults::inflict(registry, args.kills, &Topology::here()?, |name| {
-        args.filter.as_ref().is_none_or(|part| name.contains(part))
-    });
-    if results.rows.is_empty() {
-        let filter = args.filter.as_deref().unwrap_or_default();
-        let first = registry.iter().next().map_or("", |mechanism| mechanism.spec.name);
-        let example = format!("{first}/{}", Fault::KillSender);
-        bail!("no fault's name contains '{filter}': names are MECHANISM/FAULT, such as {example}")
-    }
-    if let Some(why) = Tally::default().with(&results.rows).why_nothing() {
-        if results.interrupted {
+    let (found, interrupted) = measured(args, registry, &Topology::here()?)?;
+    let rows = &found.rows.faults;
+    if let Some(why) = Tally::default().with(rows).why_nothing() {
+        if interrupted {
             say!("interrupted before anything was measured: nothing is written");
             return Ok(Verdict::Interrupted);
         }
         bail!("nothing was measured and nothing is written: {why}")
     }
-    let out = run::folder(args.out.as_deref(), complete && !results.interrupted)?;
-    results.write(&out)?;
+    let out = run::folder(args.out.as_deref(), complete && !interrupted)?;
+    faults::write(rows, &out, &registry.specs())?;
     match args.format {
-        Format::Json => output::print(&output::json(&output::records(&results.rows)?)?)?,
-        Format::Csv => output::print(&output::csv(&results.rows)?)?,
+        Format::Json => output::print(&output::json(&output::records(rows)?)?)?,
+        Format::Csv => output::print(&output::csv(rows)?)?,
         Format::Table => {
-            output::print(&bench_report::faults::terminal(&results.rows, output::width()))?;
-            let origin = bench_report::faults::origin(&results.rows);
+            output::print(&bench_report::faults::terminal(rows, output::width()))?;
+            let origin = bench_report::faults::origin(rows);
             output::print(&format!("\n{origin} · written to {}\n", out.join(FaultRow::FILE).display()))?;
         }
     }
-    let bad: Vec<&FaultRow> = results.rows.iter().filter(|row| row.is_bad()).collect();
-    for row in &bad {
-        say!("{}: {}", row.name(), bench_report::faults::verdict(row));
+    for verdict in &found.verdicts {
+        say!("{verdict}");
     }
-    Ok(match (bad.is_empty(), results.interrupted) {
+    Ok(match (found.verdicts.is_empty(), interrupted) {
         (false, _) => Verdict::Negative,
         (_, true) => Verdict::Interrupted,
         _ => Verdict::Done,
     })
+}
+
+/// What the trials have shown, and whether the user stopped them.
+fn measured(args: &Args, registry: &'static Registry, topology: &Topology) -> anyhow::Result<(Found, bool)> {
+    let selection = Selection::default();
+    let choice = Choice::of(registry, &selection, topology, &mut Vec::new())?;
+    let (experiment, subjects) = faults::Faults::of(&choice, args.kills);
+    let mut planned = Planned { experiment, subjects };
+    if let Some(filter) = &args.filter {
+        let example = planned.names().into_iter().next().unwrap_or_default();
+        planned.retain(filter);
+        if planned.subjects.is_empty() {
+            bail!("no fault's name contains '{filter}': names are MECHANISM/FAULT, such as {example}")
+        }
+    }
+    Ok(planned.measure(&mut Lab::new(registry, topology), "trials"))
 }

@@ -1,8 +1,10 @@
 //! What all verbs print alike: a table, CSV or one JSON document.
 
-use super::printing::Table;
-use bench_record::rows::{Row, to_csv};
-use bench_report::{self, Rows};
+use bench_record::{
+    host::Host,
+    rows::{Kind, Row, Rows},
+};
+use bench_report;
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -43,47 +45,16 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<String> {
 /// is raised.
 pub const SCHEMA: u32 = 1;
 
-/// The rows of all kinds as one JSON value. In the CSV files a figure is text with fixed decimals, or empty; here it is a
-/// number, or null.
-fn document(rows: &Rows<'_>) -> anyhow::Result<Value> {
+/// The facts of the host and the rows of all kinds as one JSON value. In the CSV files a figure is text with fixed decimals, or
+/// empty; here it is a number, or null.
+fn document(host: Option<&Host>, rows: &Rows) -> anyhow::Result<Value> {
     let mut all = Map::new();
     all.insert("schema".into(), SCHEMA.into());
-    all.insert("host".into(), serde_json::to_value(rows.host)?);
-    all.insert("latency".into(), records(rows.latency)?);
-    all.insert("throughput".into(), records(rows.throughput)?);
-    all.insert("cost".into(), records(rows.cost)?);
-    all.insert("copies".into(), records(rows.copies)?);
-    all.insert("lifecycle".into(), records(rows.lifecycle)?);
-    all.insert("relay".into(), records(rows.relay)?);
-    all.insert("faults".into(), records(rows.faults)?);
-    Ok(Value::Object(all))
-}
-
-/// The text of the file of `table`.
-fn csv_of(rows: &Rows<'_>, table: Table) -> String {
-    match table {
-        Table::Latency => to_csv(rows.latency),
-        Table::Throughput => to_csv(rows.throughput),
-        Table::Cost => to_csv(rows.cost),
-        Table::Copies => to_csv(rows.copies),
-        Table::Lifecycle => to_csv(rows.lifecycle),
-        Table::Relay => to_csv(rows.relay),
-        Table::Faults => to_csv(rows.faults),
+    all.insert("host".into(), serde_json::to_value(host)?);
+    for (kind, list) in rows.lists() {
+        all.insert(kind.name().into(), numbers(list.objects()?));
     }
-}
-
-/// The tables that have rows in `rows`.
-pub fn tables_of(rows: &Rows<'_>) -> Vec<Table> {
-    let has_rows = |table: &Table| match table {
-        Table::Latency => !rows.latency.is_empty(),
-        Table::Throughput => !rows.throughput.is_empty(),
-        Table::Cost => !rows.cost.is_empty(),
-        Table::Copies => !rows.copies.is_empty(),
-        Table::Lifecycle => !rows.lifecycle.is_empty(),
-        Table::Relay => !rows.relay.is_empty(),
-        Table::Faults => !rows.faults.is_empty(),
-    };
-    Table::ALL.iter().copied().filter(has_rows).collect()
+    Ok(Value::Object(all))
 }
 
 /// Columns of the terminal, as far as lines of text can be read; of a file 100.
@@ -93,12 +64,12 @@ pub fn width() -> usize {
 
 /// Rows as a JSON array, figures as numbers.
 pub fn records<R: Row>(rows: &[R]) -> anyhow::Result<Value> {
-    Ok(Value::Array(rows.iter().map(row).collect::<Result<_, _>>()?))
+    Ok(numbers(rows.iter().map(serde_json::to_value).collect::<Result<_, _>>()?))
 }
 
-fn row<R: Row>(row: &R) -> anyhow::Result<Value> {
-    let mut value = serde_json::to_value(row)?;
-    for (column, field) in value.as_object_mut().into_iter().flatten() {
+/// The same of rows whose figures are text.
+fn numbers(mut rows: Vec<Value>) -> Value {
+    for (column, field) in rows.iter_mut().filter_map(Value::as_object_mut).flatten() {
         if column.ends_with("flags") {
             let flags = field.as_str().unwrap_or_default().split(';').filter(|flag| !flag.is_empty());
             *field = flags.collect::<Vec<_>>().into();
@@ -108,15 +79,15 @@ fn row<R: Row>(row: &R) -> anyhow::Result<Value> {
             *field = number.into();
         }
     }
-    Ok(value)
+    rows.into()
 }
 
 /// Prints the rows of a run or of a folder: of `table` alone, where one was chosen. Of all tables the last one, which is returned, is
 /// still to be [printed](answer): what else there is to say comes before it.
-pub fn tables(format: Format, table: Option<Table>, rows: &Rows<'_>) -> anyhow::Result<String> {
+pub fn tables(format: Format, table: Option<Kind>, host: Option<&Host>, rows: &Rows) -> anyhow::Result<String> {
     match (format, table) {
-        (_, Some(table)) => print(&csv_of(rows, table))?,
-        (Format::Json, None) => print(&json(&document(rows)?)?)?,
+        (_, Some(table)) => print(&rows.of(table).csv())?,
+        (Format::Json, None) => print(&json(&document(host, rows)?)?)?,
         (Format::Table | Format::Csv, None) => {
             let bench_report::Printed { tables, answer } = bench_report::terminal(rows, width());
             print(&tables)?;

@@ -2,27 +2,7 @@
 
 use super::Format;
 use anyhow::bail;
-use bench_record::named;
-
-named! {
-    /// A table of results, which is called as its file is.
-    "table" Table {
-        /// Round trips.
-        Latency = "latency",
-        /// Messages one way.
-        Throughput = "throughput",
-        /// What a message costs beside its time.
-        Cost = "cost",
-        /// How often a payload is copied.
-        Copies = "copies",
-        /// What a channel costs before and after its messages.
-        Lifecycle = "lifecycle",
-        /// A file carried into another file.
-        Relay = "relay",
-        /// What becomes of a process whose peer dies.
-        Faults = "faults",
-    }
-}
+use bench_record::rows::Kind;
 
 /// Options of a verb that has several tables.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -32,7 +12,7 @@ pub struct Printing {
     pub format: Format,
     /// Which table to print as CSV, where there are several
     #[arg(long, value_name = "NAME")]
-    table: Option<Table>,
+    table: Option<Kind>,
 }
 
 impl Printing {
@@ -40,7 +20,7 @@ impl Printing {
     ///
     /// # Errors
     /// A table that is not there, several of which none is named, a table named for another format.
-    pub fn choose(self, there: &[Table]) -> anyhow::Result<Option<Table>> {
+    pub fn choose(self, there: &[Kind]) -> anyhow::Result<Option<Kind>> {
         let names = || there.iter().map(|table| table.name()).collect::<Vec<_>>().join(", ");
         match (self.format, self.table, there) {
             (Format::Csv, Some(table), _) if !there.contains(&table) => {

@@ -29,17 +29,16 @@ pub struct Args {
 pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     let dir = args.dir.clone().unwrap_or_else(|| folders::LATEST.into());
     // What cannot be printed is said before anything is written.
-    let table = args.printing.choose(&output::tables_of(&Results::read(&dir, &registry.specs())?.rows()))?;
+    let table = args.printing.choose(&Results::read(&dir, &registry.specs())?.rows.kinds())?;
     let (results, written) = bench_report::rebuild(&dir, &registry.specs())?;
-    if let Some(why) = results.why_nothing() {
+    if let Some(why) = results.rows.why_nothing() {
         bail!("{}: {why}", dir.display())
     }
-    let rows = results.rows();
     if let Some(page) = &args.blocks {
         rewrite(page, &results, &dir)?;
         return Ok(Verdict::Done);
     }
-    let answer = output::tables(args.printing.format, table, &rows)?;
+    let answer = output::tables(args.printing.format, table, results.host.as_ref(), &results.rows)?;
     if args.printing.format == Format::Table {
         output::paths(&dir, &written)?;
     }

@@ -1,11 +1,8 @@
 //! `ipc-bench run` and the bench target `compare`: one engine with the same options.
 
-use super::{
-    Format, Verdict, distinct, folders, output,
-    printing::{Printing, Table},
-};
+use super::{Format, Verdict, distinct, folders, output, printing::Printing};
 use crate::{
-    beside,
+    experiments::Found,
     plan::Plan,
     registry::Registry,
     run,
@@ -14,7 +11,7 @@ use crate::{
 use anyhow::{Context, bail};
 use bench_lab::{interrupt, say, topology::Topology};
 use bench_record::cell::{Access, Placement, Workload};
-use bench_report::{Rows, reference};
+use bench_report::reference;
 use clap::{
     Parser,
     builder::{PossibleValuesParser, TypedValueParser},
@@ -163,18 +160,14 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict>
         None => Topology::here()?,
     };
     let plan = Plan::expand(registry, &args.selection(registry), &topology)?;
-    let tables: Vec<Table> = plan
-        .workloads()
-        .map(|workload| workload.name().parse())
-        .collect::<Result<_, _>>()
-        .map_err(anyhow::Error::msg)?;
-    let table = args.printing.choose(&tables)?;
+    let table = args.printing.choose(&plan.kinds())?;
     // Before measuring for minutes: can it be kept?
     folder_of_run(args.out.as_deref(), args.is_complete())?;
     interrupt::install().context("sigaction")?;
 
-    let results = run::measure(&plan, &topology, command());
-    if let Some(why) = results.why_nothing().filter(|_| !results.wrong_payload) {
+    let results = run::measure(plan, &topology, command());
+    let Found { rows, wrong_payload, verdicts, .. } = &results.found;
+    if let Some(why) = rows.why_nothing().filter(|_| !wrong_payload) {
         if results.interrupted {
             say!("interrupted before anything was measured: nothing is written");
             return Ok(Verdict::Interrupted);
@@ -183,11 +176,8 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict>
     }
     let out = folder_of_run(args.out.as_deref(), args.is_complete() && !results.interrupted)?;
     let written = results.write(&out);
-    let run::Results { latency, throughput, cost, beside, .. } = &results;
-    let beside::Rows { copies, lifecycle, relay, .. } = beside;
-    let rows = Rows { host: Some(&results.host), latency, throughput, cost, copies, lifecycle, relay, faults: &[] };
     // What was measured is shown whatever becomes of the files, and what is wrong with it whatever becomes of stdout.
-    let mut printed = output::tables(args.printing.format, table, &rows);
+    let mut printed = output::tables(args.printing.format, table, Some(&results.host), rows);
     if let (Format::Table, Ok(_), Ok(written)) = (args.printing.format, &printed, &written) {
         let complete = args.is_complete() && !results.interrupted;
         let compared = if complete { compare_with_reference(&results, &out) } else { Ok(()) };
@@ -196,14 +186,13 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict>
     for note in &results.host.run.notes {
         say!("note: {note}");
     }
-    let verdicts = beside.verdicts();
-    for verdict in &verdicts {
+    for verdict in verdicts {
         say!("{verdict}");
     }
     let printed = printed.and_then(|answer| output::answer(&answer));
     written?;
     printed?;
-    Ok(match (results.wrong_payload || !verdicts.is_empty(), results.interrupted) {
+    Ok(match (*wrong_payload || !verdicts.is_empty(), results.interrupted) {
         (true, _) => Verdict::Negative,
         (_, true) => Verdict::Interrupted,
         _ => Verdict::Done,
@@ -213,7 +202,7 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict>
 /// Prints how the run compares with the nearest reference, if there is one.
 fn compare_with_reference(results: &run::Results, out: &Path) -> anyhow::Result<()> {
     let Some(nearest) = reference::nearest(Path::new(folders::MACHINES), &results.host, out) else { return Ok(()) };
-    let lines = nearest.compare(&results.latency, &results.throughput);
+    let lines = nearest.compare(&results.found.rows.latency, &results.found.rows.throughput);
     output::print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())
 }
 

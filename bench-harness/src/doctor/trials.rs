@@ -77,7 +77,7 @@ impl Trials {
             Err(error) => return Self { error: Some(error.to_string()), ..Self::default() },
         };
         let mut trials: Vec<Trial> = Vec::new();
-        for cell in &plan.cells {
+        for cell in plan.cells() {
             let same = |trial: &&mut Trial| trial.mechanism == cell.mechanism && trial.bytes == cell.size;
             match trials.iter_mut().find(same) {
                 Some(trial) => trial.cells += 1,

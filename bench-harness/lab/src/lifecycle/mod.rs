@@ -15,10 +15,7 @@ mod memory;
 mod times;
 
 use crate::topology::{Cpus, Topology};
-use bench_record::{
-    cell::{Placement, Workload},
-    rows::LifecycleRow,
-};
+use bench_record::{cell::Placement, rows::LifecycleRow};
 use holdings::Holdings;
 use ipc_core::{Channel, Rendezvous};
 pub use memory::MAPPED;
@@ -80,8 +77,6 @@ impl Probes {
         let memory = holdings.as_ref().map(|holdings| (self.memory)(cpus, holdings));
         let memory = memory.and_then(|memory| memory.map_err(|why| note("kernel memory", why)).ok());
         LifecycleRow {
-            workload: Workload::Lifecycle,
-            mechanism: name.to_owned(),
             trials: TRIALS,
             create_ns: ends.map(|[create, _]| create),
             connect_ns: connect,
@@ -92,6 +87,7 @@ impl Probes {
             mapped_bytes: holdings.as_ref().map(|holdings| holdings.mapped_bytes),
             kernel_bytes: memory,
             error: wrong.join("; "),
+            ..LifecycleRow::empty(name.to_owned())
         }
     }
 }

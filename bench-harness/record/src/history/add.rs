@@ -114,24 +114,21 @@ fn rows_of(dir: &Path) -> Result<(Vec<HistoryRow>, Environment, Vec<String>), Er
         let mut flags = flags.clone();
         flags.extend(moved.then_some(Flag::AnchorsMoved));
         HistoryRow {
-            run_id: run_id.clone(),
-            time: time.clone(),
-            git: host.build.revision.clone().unwrap_or_default(),
-            dirty: host.build.dirty,
-            env_key: environment.env_key.clone(),
             syscalls: syscalls(&cell),
             copies: copied(&cell),
-            cell,
-            p50_ns: None,
-            p50_lo_ns: None,
-            p50_hi_ns: None,
-            p99_ns: None,
-            msgs_per_s: None,
             anchor_syscall_ns: anchor(BaselineItem::Syscall),
             anchor_cache_line_ns: anchor(BaselineItem::CacheLine),
             anchor_pipe_ns: anchor(BaselineItem::Pipe),
             anchor_memcpy_ns: anchor(BaselineItem::Memcpy),
             flags,
+            ..HistoryRow::empty(
+                run_id.clone(),
+                time.clone(),
+                host.build.revision.clone().unwrap_or_default(),
+                host.build.dirty,
+                environment.env_key.clone(),
+                cell,
+            )
         }
     };
     let of_latency = latency.iter().map(|from| HistoryRow {

@@ -1,11 +1,10 @@
 //! One row of `history.csv`: one cell of one run, and what the machine was like then.
 
-use super::{Flags, Row, field};
+use super::{Flags, field};
 use crate::{
     baseline::BaselineItem,
     cell::{Cell, Workload},
 };
-use serde::{Deserialize, Serialize};
 
 /// The cell column: a timed cell whose mechanism's name can be part of a file's name.
 mod cell {
@@ -35,63 +34,50 @@ mod cell {
     }
 }
 
-/// One cell of one run. What was not measured, or not known, is `None` or empty.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HistoryRow {
-    /// The run: when it started, and eight digits that tell it from others of the same second.
-    #[serde(with = "field::word")]
-    pub run_id: String,
-    /// When it started: RFC 3339, UTC.
-    #[serde(with = "field::moment")]
-    pub time: String,
-    /// The revision that the program was built from; empty where it was built outside of git.
-    #[serde(with = "field::hex")]
-    pub git: String,
-    /// Whether files differed from that.
-    #[serde(with = "field::yes")]
-    pub dirty: Option<bool>,
-    /// The key of the environment (see [`Environment`](crate::host::Environment)).
-    #[serde(with = "field::hex")]
-    pub env_key: String,
-    /// The cell.
-    #[serde(with = "cell")]
-    pub cell: Cell,
-    /// The median over pairs of the median round trip (latency).
-    #[serde(with = "field::tenths")]
-    pub p50_ns: Option<f64>,
-    /// Lower end of its 95 % interval.
-    #[serde(with = "field::tenths_low")]
-    pub p50_lo_ns: Option<f64>,
-    /// Upper end of it.
-    #[serde(with = "field::tenths")]
-    pub p50_hi_ns: Option<f64>,
-    /// 99 % of round trips took no longer.
-    #[serde(with = "field::tenths")]
-    pub p99_ns: Option<f64>,
-    /// Messages a second (throughput).
-    #[serde(with = "field::whole")]
-    pub msgs_per_s: Option<f64>,
-    /// System calls of a message, of sender and receiver together, sent one way.
-    #[serde(with = "field::hundredths")]
-    pub syscalls: Option<f64>,
-    /// Copies of a payload byte, by the kernel and the processes.
-    #[serde(with = "field::hundredths")]
-    pub copies: Option<f64>,
-    /// What the machine itself took in that run: a null system call.
-    #[serde(with = "field::tenths")]
-    pub anchor_syscall_ns: Option<f64>,
-    /// A bare cache line, there and back.
-    #[serde(with = "field::tenths")]
-    pub anchor_cache_line_ns: Option<f64>,
-    /// A byte through a pipe, there and back.
-    #[serde(with = "field::tenths")]
-    pub anchor_pipe_ns: Option<f64>,
-    /// A copy of 1 MiB.
-    #[serde(with = "field::tenths")]
-    pub anchor_memcpy_ns: Option<f64>,
-    /// Doubts about the figures.
-    #[serde(with = "field::name")]
-    pub flags: Flags,
+row! {
+    /// One cell of one run. What was not measured, or not known, is `None` or empty.
+    HistoryRow in "history.csv";
+    name(row) = format!("{} of run {}", row.cell, row.run_id);
+    key {
+        /// The run: when it started, and eight digits that tell it from others of the same second.
+        run_id: String as "field::word",
+        /// When it started: RFC 3339, UTC.
+        time: String as "field::moment",
+        /// The revision that the program was built from; empty where it was built outside of git.
+        git: String as "field::hex",
+        /// Whether files differed from that.
+        dirty: Option<bool> as "field::yes",
+        /// The key of the environment (see [`Environment`](crate::host::Environment)).
+        env_key: String as "field::hex",
+        /// The cell.
+        cell: Cell as "cell",
+    }
+    figures {
+        /// The median over pairs of the median round trip (latency).
+        p50_ns: Option<f64> as "field::tenths",
+        /// Lower end of its 95 % interval.
+        p50_lo_ns: Option<f64> as "field::tenths_low",
+        /// Upper end of it.
+        p50_hi_ns: Option<f64> as "field::tenths",
+        /// 99 % of round trips took no longer.
+        p99_ns: Option<f64> as "field::tenths",
+        /// Messages a second (throughput).
+        msgs_per_s: Option<f64> as "field::whole",
+        /// System calls of a message, of sender and receiver together, sent one way.
+        syscalls: Option<f64> as "field::hundredths",
+        /// Copies of a payload byte, by the kernel and the processes.
+        copies: Option<f64> as "field::hundredths",
+        /// What the machine itself took in that run: a null system call.
+        anchor_syscall_ns: Option<f64> as "field::tenths",
+        /// A bare cache line, there and back.
+        anchor_cache_line_ns: Option<f64> as "field::tenths",
+        /// A byte through a pipe, there and back.
+        anchor_pipe_ns: Option<f64> as "field::tenths",
+        /// A copy of 1 MiB.
+        anchor_memcpy_ns: Option<f64> as "field::tenths",
+        /// Doubts about the figures.
+        flags: Flags as "field::name",
+    }
 }
 
 impl HistoryRow {
@@ -111,35 +97,6 @@ impl HistoryRow {
             Workload::Throughput => self.msgs_per_s,
             _ => self.p50_ns,
         }
-    }
-}
-
-impl Row for HistoryRow {
-    const FILE: &'static str = "history.csv";
-    const COLUMNS: &'static [&'static str] = &[
-        "run_id",
-        "time",
-        "git",
-        "dirty",
-        "env_key",
-        "cell",
-        "p50_ns",
-        "p50_lo_ns",
-        "p50_hi_ns",
-        "p99_ns",
-        "msgs_per_s",
-        "syscalls",
-        "copies",
-        "anchor_syscall_ns",
-        "anchor_cache_line_ns",
-        "anchor_pipe_ns",
-        "anchor_memcpy_ns",
-        "flags",
-    ];
-    const REQUIRED: usize = Self::COLUMNS.len();
-
-    fn name(&self) -> String {
-        format!("{} of run {}", self.cell, self.run_id)
     }
 }
 

@@ -4,6 +4,9 @@
 //! therefore read as carefully as it is written: a file that is torn, foreign or edited by mistake is an [`Error`] that
 //! names the file, the line and what belongs there.
 
+#[macro_use]
+mod row;
+
 pub mod copies;
 pub mod cost;
 mod error;
@@ -15,6 +18,7 @@ pub mod histograms;
 pub mod history;
 pub mod latency;
 pub mod lifecycle;
+pub mod list;
 pub mod outcome;
 pub mod relay;
 pub mod throughput;
@@ -29,6 +33,7 @@ pub use histograms::Distribution;
 pub use history::HistoryRow;
 pub use latency::LatencyRow;
 pub use lifecycle::LifecycleRow;
+pub use list::{Kind, Rows};
 pub use outcome::Outcome;
 pub use relay::RelayRow;
 pub use throughput::ThroughputRow;
@@ -57,19 +62,9 @@ pub trait Row: Serialize + DeserializeOwned {
     }
 }
 
-/// The CSV files of a run, and their columns.
-pub const OF_A_RUN: [(&str, &[&str]); 6] = [
-    (LatencyRow::FILE, LatencyRow::COLUMNS),
-    (ThroughputRow::FILE, ThroughputRow::COLUMNS),
-    (CostRow::FILE, CostRow::COLUMNS),
-    (CopiesRow::FILE, CopiesRow::COLUMNS),
-    (LifecycleRow::FILE, LifecycleRow::COLUMNS),
-    (RelayRow::FILE, RelayRow::COLUMNS),
-];
-
 /// Whether a CSV file of a run lies in the folder `dir`.
 pub fn has_run(dir: &Path) -> bool {
-    OF_A_RUN.iter().any(|(file, _)| dir.join(file).exists())
+    Kind::ALL.iter().any(|kind| kind.is_of_a_run() && dir.join(kind.file()).exists())
 }
 
 /// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part: into a temporary file in

@@ -49,11 +49,11 @@ pub fn throughput(results: &Results) -> Chart {
 }
 
 fn draw(results: &Results, title: &str) -> Result<String, String> {
-    let rows = results.throughput.iter().filter(|row| row.size == SIZE);
+    let rows = results.rows.throughput.iter().filter(|row| row.size == SIZE);
     let points: Vec<Point> = rows.map(|row| Point::of_throughput(row, Quantity::Bytes)).collect();
     let panels: Vec<(View, Vec<Dot<'_>>)> = views(&points)
         .into_iter()
-        .map(|view| (view, dots(points.iter().filter(|point| point.view == view), &results.copies)))
+        .map(|view| (view, dots(points.iter().filter(|point| point.view == view), &results.rows.copies)))
         .filter(|(_, dots)| !dots.is_empty())
         .collect();
     let all = || panels.iter().flat_map(|(_, dots)| dots);

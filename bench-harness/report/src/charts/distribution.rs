@@ -18,13 +18,13 @@ pub fn latency(results: &Results) -> Chart {
         let distribution = results.distributions.get(&row.key().to_string());
         row.p50_ns.is_some() && distribution.is_some_and(|distribution| !curve_points(distribution).is_empty())
     };
-    let size = results.latency.iter().filter(drawable).map(|row| row.size).min();
+    let size = results.rows.latency.iter().filter(drawable).map(|row| row.size).min();
     let title = match size {
         Some(size) => format!("Distribution of the round trips of a {} message", units::size(size)),
         None => "Distribution of the round trips".to_owned(),
     };
     let mut panels: BTreeMap<View, Vec<Curve>> = BTreeMap::new();
-    for row in results.latency.iter().filter(drawable).filter(|row| Some(row.size) == size) {
+    for row in results.rows.latency.iter().filter(drawable).filter(|row| Some(row.size) == size) {
         let point = Point::from(row);
         let points = curve_points(&results.distributions[&row.key().to_string()]);
         panels.entry(point.view).or_default().push(Curve { subject: point.subject, points, note: String::new() });

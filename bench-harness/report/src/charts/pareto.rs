@@ -47,7 +47,7 @@ impl Dot {
 
 /// Draws the smallest measured size.
 pub fn cpu(results: &Results) -> Chart {
-    let size = results.cost.iter().filter(|row| row.round_trip_ns.is_some()).map(|row| row.size).min();
+    let size = results.rows.cost.iter().filter(|row| row.round_trip_ns.is_some()).map(|row| row.size).min();
     let of = size.map_or(String::new(), |size| format!(" of a {} message", units::size(size)));
     let title = format!("Processor time and latency{of}");
     Chart {
@@ -59,7 +59,7 @@ pub fn cpu(results: &Results) -> Chart {
                   dotted line two processors are busy all the time: what polls lies there however few messages come."
             .to_owned(),
         drawing: match size {
-            Some(size) => Ok(draw(results, &title, results.cost.iter().filter(|row| row.size == size))),
+            Some(size) => Ok(draw(results, &title, results.rows.cost.iter().filter(|row| row.size == size))),
             None => Err("no processor time was measured".into()),
         },
         title,

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 /// The round trip over message size.
 pub fn latency(results: &Results) -> Chart {
-    let points: Vec<Point> = results.latency.iter().map(Point::from).collect();
+    let points: Vec<Point> = results.rows.latency.iter().map(Point::from).collect();
     let title = "Round trip over message size".to_owned();
     let header = |subjects| Header {
         palette: results.palette(),
@@ -35,7 +35,7 @@ pub fn latency(results: &Results) -> Chart {
 
 /// Payload bytes per second over message size.
 pub fn throughput(results: &Results) -> Chart {
-    let rows = results.throughput.iter();
+    let rows = results.rows.throughput.iter();
     let points: Vec<Point> = rows.map(|row| Point::of_throughput(row, Quantity::Bytes)).collect();
     let title = "Throughput over message size".to_owned();
     let header = |subjects| Header {

@@ -33,7 +33,7 @@ impl Stretch {
 }
 
 /// The row of the cell of both tallies.
-pub fn row(one_way: &Tally, round_trip: &Tally) -> CostRow {
+pub fn of(one_way: &Tally, round_trip: &Tally) -> CostRow {
     let cell = &one_way.cell;
     // What moves wrong bytes costs nothing that is worth knowing.
     if let Some(wrong) = [one_way, round_trip].into_iter().find(|tally| tally.has_wrong_payload()) {
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn what_a_pair_used_is_divided_by_what_arrived() {
         let one_way = filled(Pattern::OneWay, [sample(1000, 200)]);
-        let row = row(&one_way, &filled(Pattern::RoundTrip, [sample(100, 0)]));
+        let row = of(&one_way, &filled(Pattern::RoundTrip, [sample(100, 0)]));
         assert_eq!((row.pairs, row.messages, row.error.as_str()), (1, 800, ""));
         assert_eq!((row.syscalls_send, row.syscalls_recv), (Some(1.0), Some(2.0)));
         assert_eq!((row.voluntary_send, row.voluntary_recv), (Some(0.5), Some(0.5)));
@@ -179,7 +179,7 @@ mod tests {
             sample.usage.as_mut().unwrap().calls = calls;
             sample
         };
-        let row = row(&filled(Pattern::OneWay, [500, 100, 120].map(with_calls)), &tally(Pattern::RoundTrip));
+        let row = of(&filled(Pattern::OneWay, [500, 100, 120].map(with_calls)), &tally(Pattern::RoundTrip));
         assert_eq!((row.pairs, row.messages, row.syscalls_send), (3, 300, Some(1.2)));
     }
 
@@ -192,7 +192,7 @@ mod tests {
             sample.responder_usage.as_mut().unwrap().cpu_ns = 0;
             sample
         };
-        let steady = row(
+        let steady = of(
             &filled(Pattern::OneWay, [1000, 1010, 1020].map(at)),
             &filled(Pattern::RoundTrip, [2000, 2010, 2020].map(at)),
         );
@@ -209,7 +209,7 @@ mod tests {
 
         // Fewer than planned one way, far apart from each other there and back.
         let doubtful =
-            row(&filled(Pattern::OneWay, [at(1000)]), &filled(Pattern::RoundTrip, [900, 1000, 2000, 2100].map(at)));
+            of(&filled(Pattern::OneWay, [at(1000)]), &filled(Pattern::RoundTrip, [900, 1000, 2000, 2100].map(at)));
         assert_eq!((doubtful.cpu_ns, doubtful.cpu_lo_ns), (Some(1000.0), None));
         assert_eq!(doubtful.flags, Flags::from_iter([Flag::Partial]));
         assert_eq!(doubtful.round_trip_flags, Flags::from_iter([Flag::Unsteady, Flag::Bimodal]));
@@ -219,7 +219,7 @@ mod tests {
     fn without_energy_its_column_is_empty_and_that_is_no_error() {
         let mut bare = sample(100, 0);
         bare.usage.as_mut().unwrap().energy_uj = None;
-        let row = row(&filled(Pattern::OneWay, [bare]), &filled(Pattern::RoundTrip, [sample(100, 0)]));
+        let row = of(&filled(Pattern::OneWay, [bare]), &filled(Pattern::RoundTrip, [sample(100, 0)]));
         assert_eq!((row.energy_nj, row.error.as_str()), (None, ""));
         assert!(row.cpu_ns.is_some());
     }
@@ -227,12 +227,12 @@ mod tests {
     #[test]
     fn lost_trips_leave_no_mean_and_say_so() {
         let one_way = filled(Pattern::OneWay, [sample(100, 0)]);
-        let some = row(&one_way, &filled(Pattern::RoundTrip, [sample(100, 1), sample(100, 0)]));
+        let some = of(&one_way, &filled(Pattern::RoundTrip, [sample(100, 1), sample(100, 0)]));
         assert_eq!((some.round_trip_ns, some.error.as_str()), (Some(1000.0), ""));
-        let none = row(&one_way, &filled(Pattern::RoundTrip, [sample(100, 1)]));
+        let none = of(&one_way, &filled(Pattern::RoundTrip, [sample(100, 1)]));
         assert_eq!((none.round_trip_ns, none.round_trip_cpu_ns), (None, None));
         assert_eq!((none.error.as_str(), none.syscalls_send), ("round trips: messages were lost", Some(1.0)));
-        let nothing = row(&filled(Pattern::OneWay, [sample(100, 100)]), &filled(Pattern::RoundTrip, [sample(9, 0)]));
+        let nothing = of(&filled(Pattern::OneWay, [sample(100, 100)]), &filled(Pattern::RoundTrip, [sample(9, 0)]));
         assert_eq!((nothing.error.as_str(), nothing.pairs, nothing.cpu_ns), ("messages were lost", 0, None));
     }
 
@@ -244,7 +244,7 @@ mod tests {
             tally
         };
         let too_large = || PairError::Channel(Error::TooLarge { len: 70_000, max: 65_507 });
-        let row = |one_way, round_trip| super::row(&one_way, &round_trip);
+        let row = |one_way, round_trip| super::of(&one_way, &round_trip);
         let failed = row(failing(Pattern::OneWay, too_large()), failing(Pattern::RoundTrip, too_large()));
         assert_eq!(failed.error, Error::TooLarge { len: 70_000, max: 65_507 }.to_string());
         assert_eq!((failed.pairs, failed.syscalls_send, failed.round_trip_ns), (0, None, None));

@@ -1,19 +1,19 @@
-//! All relays, round by round, and the row that comes of each.
+//! One relay, round by round, and the row that comes of it.
 
 use super::{Carried, Crew, FileCopy, Files, Load, Traced, Uncounted, trace_once};
 use bench_lab::{
-    interrupt, oom,
+    oom,
     topology::{Cpus, Topology},
     worker::{PairError, unstopped},
 };
 use bench_record::{
-    cell::Placement,
+    cell::{Placement, Workload},
     rows::RelayRow,
     stats::{Figure, median},
 };
 use ipc_core::Error;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 /// What is carried, how, and how often.
 #[derive(Clone, Debug)]
@@ -49,68 +49,16 @@ impl Plan {
             deadline: bench_lab::pair::DEADLINE,
         }
     }
-
-    /// How many times a file will be carried at most: the steps of a progress bar.
-    pub fn steps(&self) -> u64 {
-        self.relays.len() as u64 * u64::from(UNTIMED + self.runs)
-    }
 }
 
 /// Rounds before the timed ones.
-const UNTIMED: u32 = 2;
+pub(super) const UNTIMED: u32 = 2;
 
-/// What came of a plan.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// One row a way, in the plan's order.
-    pub rows: Vec<RelayRow>,
-    /// Whether some file arrived wrong: a negative verdict.
-    pub wrong_payload: bool,
-    /// Whether the user stopped it.
-    pub interrupted: bool,
-}
-
-/// Carries the file by every way of `plan`: once with a tracer, once untimed, so that whatever is used for the first time has
-/// been used, then in timed rounds, each in an order of its own, so that drift of the machine spreads over all. Before each
-/// step `progress` is told which way comes.
+/// Makes the files of `plan`.
 ///
-/// What cannot be measured is a row with the reason. Ends early where the user asks for it
-/// ([`interrupt::requested`]).
-pub fn carry_all(plan: &Plan, mut progress: impl FnMut(FileCopy)) -> Outcome {
-    let mut tallies: Vec<Tally> = plan.relays.iter().map(|&relay| Tally::new(relay)).collect();
-    let mut files = match lay_out(plan) {
-        Ok(files) => Some(files),
-        Err(error) => {
-            tallies.iter_mut().for_each(|tally| tally.error = Some(error.clone()));
-            None
-        }
-    };
-    if let Some(files) = &mut files {
-        let mut random = fastrand::Rng::with_seed(u64::from(plan.runs));
-        'rounds: for round in 0..UNTIMED + plan.runs {
-            let mut order: Vec<usize> = (0..tallies.len()).collect();
-            random.shuffle(&mut order);
-            for index in order {
-                let tally = &mut tallies[index];
-                progress(tally.relay);
-                if tally.error.is_none() {
-                    tally.step(round, plan, files);
-                }
-                if interrupt::requested() {
-                    break 'rounds;
-                }
-            }
-        }
-    }
-    let share_blocks = files.is_some_and(|files| files.can_share_blocks());
-    Outcome {
-        wrong_payload: tallies.iter().any(|tally| matches!(tally.error, Some(PairError::WrongPayload(_)))),
-        interrupted: interrupt::requested(),
-        rows: tallies.into_iter().map(|tally| tally.row(plan, share_blocks)).collect(),
-    }
-}
-
-fn lay_out(plan: &Plan) -> Result<Files, PairError> {
+/// # Errors
+/// A plan that measures nothing, or no room for them.
+pub(super) fn lay_out(plan: &Plan) -> Result<Files, PairError> {
     for (what, bytes) in [("chunk", plan.chunk as u64), ("file", plan.bytes)] {
         if bytes == 0 {
             let why = "of 0 bytes, by which nothing can be measured: use 1 or more".to_owned();
@@ -155,21 +103,40 @@ fn carry(
     Ok(carried)
 }
 
-/// What one way has shown so far.
-struct Tally {
+/// A way, and what it has shown so far.
+#[derive(Debug)]
+pub struct Way {
     relay: FileCopy,
     traced: Option<Result<Traced, Uncounted>>,
     runs: Vec<Carried>,
     error: Option<PairError>,
 }
 
-impl Tally {
-    fn new(relay: FileCopy) -> Self {
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", Workload::Relay, self.relay)
+    }
+}
+
+impl Way {
+    /// Nothing carried yet.
+    pub fn new(relay: FileCopy) -> Self {
         Self { relay, traced: None, runs: Vec::new(), error: None }
     }
 
-    /// Carries the file as the round asks for.
-    fn step(&mut self, round: u32, plan: &Plan, files: &mut Files) {
+    /// Whether the file arrived wrong.
+    pub(super) fn has_wrong_payload(&self) -> bool {
+        matches!(self.error, Some(PairError::WrongPayload(_)))
+    }
+
+    /// Carries the file as the round asks for: once with a tracer, once untimed, so that whatever is used for the first time has
+    /// been used, then timed.
+    pub(super) fn step(&mut self, round: u32, plan: &Plan, files: &mut Result<Files, PairError>) {
+        let files = match files {
+            Ok(files) if self.error.is_none() => files,
+            Ok(_) => return,
+            Err(error) => return self.error = Some(error.clone()),
+        };
         if round == 0 {
             let traced = trace_once(self.relay, plan, files);
             if let Err(Uncounted::Uncarried(error @ PairError::WrongPayload(_))) = &traced {
@@ -187,9 +154,9 @@ impl Tally {
     }
 
     /// A way that failed once has no figures: what it would do to a file is not known.
-    fn row(self, plan: &Plan, files_share_blocks: bool) -> RelayRow {
-        let mut row = RelayRow::empty(self.relay, plan.bytes, plan.chunk);
-        if let Some(error) = self.error {
+    pub(super) fn row(&self, plan: &Plan, files_share_blocks: bool) -> RelayRow {
+        let mut row = RelayRow::of(self.relay, plan.bytes, plan.chunk);
+        if let Some(error) = &self.error {
             return RelayRow { error: error.to_string(), ..row };
         }
         let Some(first) = self.runs.first() else {
@@ -207,7 +174,7 @@ impl Tally {
 
         row.user_copies = Some(first.copied_bytes as f64 / plan.bytes as f64);
         row.evidence = "ledger".into();
-        match self.traced {
+        match &self.traced {
             Some(Ok(traced)) => {
                 row.evidence = "system calls traced; ledger".into();
                 traced.enter(&mut row, files_share_blocks);

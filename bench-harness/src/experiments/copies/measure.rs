@@ -1,6 +1,6 @@
-//! Counts copies: which mechanisms, at which lengths, and the row that comes of what a traced pair shows.
+//! The row that comes of what a traced pair shows.
 
-use crate::registry::{Mechanism, Registry};
+use crate::registry::Mechanism;
 use bench_lab::copies::{
     Findings, call,
     rules::{self, Rule},
@@ -13,13 +13,14 @@ use bench_record::{
 /// The lengths that are measured unless others are asked for: a page, and sixteen.
 pub const SIZES: [usize; 2] = [4 << 10, 64 << 10];
 
-/// Every mechanism of `registry` by every access it has, at `sizes`.
-pub fn cells(registry: &Registry, sizes: &[usize]) -> Vec<CopyCell> {
-    let of = |mechanism: &'static Mechanism| {
-        let cell = |access, size| CopyCell { mechanism: mechanism.spec.name, size, access };
-        mechanism.accesses().flat_map(move |access| sizes.iter().map(move |&size| cell(access, size)))
-    };
-    registry.iter().flat_map(of).collect()
+/// `mechanism` by each of `accesses`, at `sizes`.
+pub fn cells(
+    mechanism: &Mechanism,
+    accesses: impl Iterator<Item = Access>,
+    sizes: &[usize],
+) -> impl Iterator<Item = CopyCell> {
+    let mechanism = mechanism.spec.name;
+    accesses.flat_map(move |access| sizes.iter().map(move |&size| CopyCell { mechanism, size, access }))
 }
 
 /// Counts the copies that `mechanism` makes of messages of `size` bytes by `access`.
@@ -29,7 +30,7 @@ pub fn measure(mechanism: &Mechanism, size: usize, access: Access) -> CopiesRow 
 
 /// Counts by another table than [`rules::TABLE`].
 pub fn measure_by(mechanism: &Mechanism, size: usize, access: Access, table: &'static [Rule]) -> CopiesRow {
-    let mut row = CopiesRow::empty(mechanism.spec.name, size, access);
+    let mut row = CopiesRow::empty(mechanism.spec.name.to_owned(), size, access);
     row.declared = match access {
         Access::Copy => Some(mechanism.spec.declared_copies.copying),
         Access::InPlace => mechanism.spec.declared_copies.in_place,
