@@ -9,14 +9,13 @@ use super::{
     matrix::{self, Matrix},
     model::{Cost, Point, Subject, View},
     overview::{SMALL, USUAL, calls, capital, copies_of, count},
-    relay,
+    relay, shown,
     table::{Column, Field, Mark, Table},
     units::{self, Quantity},
 };
 use bench_record::{
     cell::{Access, Placement, Workload},
-    file_copy::FileCopy,
-    rows::{CopiesRow, CostRow, FaultRow, LatencyRow, RelayRow, Row},
+    rows::{CopiesRow, CostRow, FaultRow, LatencyRow, Row},
 };
 use ipc_core::{Spec, Wait};
 use std::{collections::BTreeSet, ops::Range};
@@ -29,7 +28,7 @@ const BLOCKS: [(&str, Make); 6] = [
     ("latency", latency),
     ("mechanisms", mechanisms),
     ("copies", copies),
-    ("relay", relays),
+    ("relay", relay::block::text),
     ("placements", placements),
     ("faults", killed),
 ];
@@ -123,7 +122,7 @@ pub fn rewritten(page: &str, results: &Results, folder: &str) -> Result<String, 
 }
 
 /// The machine and the day.
-fn source(results: &Results) -> String {
+pub(crate) fn source(results: &Results) -> String {
     let host = results.host.as_ref();
     let day =
         host.and_then(|host| host.run.started.as_deref()).map_or("an unknown day", |day| day.get(..10).unwrap_or(day));
@@ -132,7 +131,7 @@ fn source(results: &Results) -> String {
 
 /// The image of one chart.
 fn chart(results: &Results, folder: &str, file: &str) -> Option<String> {
-    let chart = charts::all(results).into_iter().find(|chart| chart.file == file && chart.drawing.is_ok())?;
+    let chart = shown::charts(results).into_iter().find(|chart| chart.file == file && chart.drawing.is_ok())?;
     Some(format!("![{}]({folder}/{}/{file})\n", chart.title, charts::FOLDER))
 }
 
@@ -224,81 +223,12 @@ fn cheapest(matrix: &Matrix) -> String {
 }
 
 /// `a`, `b` and `c`.
-fn and(names: &[String]) -> String {
+pub(crate) fn and(names: &[String]) -> String {
     match names {
         [] => String::new(),
         [one] => one.clone(),
         [some @ .., last] => format!("{} and {last}", some.join(", ")),
     }
-}
-
-fn relays(results: &Results, _: &str) -> Result<String, &'static str> {
-    let rows = &results.rows.relay;
-    let table =
-        relay::table(rows).filter(|_| rows.iter().any(|row| row.bytes_per_s.is_some())).ok_or(RelayRow::FILE)?;
-    let said = [claims(rows), order(rows), shared_memory(rows)];
-    let said: Vec<String> = said.into_iter().flatten().collect();
-    Ok(format!("{}\nMeasured on {}. {}", table.markdown_lines(), source(results), said.join(" ")))
-}
-
-/// How many of the books' figures hold.
-fn claims(rows: &[RelayRow]) -> Option<String> {
-    let judged: Vec<(&RelayRow, bool)> = rows.iter().filter_map(|row| Some((row, relay::holds(row)?))).collect();
-    let wrong = judged.iter().filter(|(_, holds)| !holds);
-    let wrong: Vec<String> = wrong
-        .map(|(row, _)| {
-            let (total, claimed) = (row.total_copies.unwrap_or_default(), row.claimed.unwrap_or_default());
-            format!("`{}` copies {} times instead of {claimed}", row.relay, count(total))
-        })
-        .collect();
-    let all = judged.len();
-    Some(match (all, wrong.len()) {
-        (0, _) => return None,
-        (_, 0) => format!("All {all} textbook figures hold."),
-        (_, some) => format!("{} of {all} textbook figures hold. {}.", all - some, and(&wrong)),
-    })
-}
-
-/// Whether fewer copies are faster: false as soon as some way with more copies beats one with fewer beyond doubt.
-fn order(rows: &[RelayRow]) -> Option<String> {
-    let known = || rows.iter().filter_map(|row| Some((row, row.total_copies?, row.bytes_per_s?)));
-    let most = known().map(|(_, copies, _)| copies).max_by(f64::total_cmp)?;
-    let fewest = known().map(|(_, copies, _)| copies).min_by(f64::total_cmp).filter(|fewest| *fewest < most)?;
-    let slowest_of_few = known().filter(|k| k.1 < most).min_by(|a, b| a.2.total_cmp(&b.2))?;
-    let fastest_of_most = known().filter(|k| k.1 == most).max_by(|a, b| a.2.total_cmp(&b.2))?;
-    let (value, interval) = relay::ratio(fastest_of_most.0, slowest_of_few.0)?;
-    let beaten = interval.is_some_and(|(lo, _)| lo > 1.0);
-    Some(if beaten {
-        format!(
-            "Fewer copies are not always faster: `{}` ({} copies) carries {} times as much a second as `{}` ({}).",
-            fastest_of_most.0.relay,
-            count(most),
-            relay::times(value, interval),
-            slowest_of_few.0.relay,
-            count(slowest_of_few.1),
-        )
-    } else {
-        format!("No way with {} copies is faster than one with fewer ({} at the least).", count(most), count(fewest))
-    })
-}
-
-/// What two copies less bring through shared memory.
-fn shared_memory(rows: &[RelayRow]) -> Option<String> {
-    let of = |relay| rows.iter().find(|row| row.relay == relay);
-    let (private, in_place) = (of(FileCopy::SharedMemoryPrivate)?, of(FileCopy::SharedMemoryInPlace)?);
-    let (value, interval) = relay::ratio(in_place, private)?;
-    let verdict = match interval {
-        Some((lo, hi)) if lo <= 1.0 && hi >= 1.0 => " This run cannot tell the two apart.",
-        Some(_) => "",
-        None => " There is no interval.",
-    };
-    let copies = count(private.total_copies? - in_place.total_copies?);
-    Some(format!(
-        "Shared memory in place (`{}`) saves {copies} copies and carries {} times as much as `{}`.{verdict}",
-        in_place.relay,
-        relay::times(value, interval),
-        private.relay,
-    ))
 }
 
 /// What placement and waiting do to one mechanism, the first that lists show.
@@ -340,44 +270,18 @@ fn killed(results: &Results, folder: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bench_record::rows::Rows;
-
-    fn relay(relay: FileCopy, copies: f64, bytes_per_s: f64) -> RelayRow {
-        RelayRow {
-            total_copies: Some(copies),
-            claimed: Some(2),
-            bytes_per_s: Some(bytes_per_s),
-            bytes_per_s_lo: Some(0.99 * bytes_per_s),
-            bytes_per_s_hi: Some(1.01 * bytes_per_s),
-            ..RelayRow::of(relay, 64 << 20, 64 << 10)
-        }
-    }
-
-    #[test]
-    fn a_conclusion_follows_its_figures() {
-        let rows = |private: f64, in_place: f64| {
-            vec![
-                relay(FileCopy::SharedMemoryPrivate, 4.0, private),
-                relay(FileCopy::SharedMemoryInPlace, 2.0, in_place),
-                relay(FileCopy::MappedPipe, 2.0, 1e9),
-            ]
-        };
-        let close = rows(7.00e9, 7.05e9);
-        assert!(shared_memory(&close).unwrap().ends_with("This run cannot tell the two apart."));
-        let apart = shared_memory(&rows(5e9, 7.2e9)).unwrap();
-        let expected = "Shared memory in place (`shm-in-place`) saves 2 copies and carries 1.44 ± 0.02 times as much as `shm-private-buffers`.";
-        assert_eq!(apart, expected);
-        let wrong = "2 of 3 textbook figures hold. `shm-private-buffers` copies 4 times instead of 2.";
-        assert_eq!(claims(&close).unwrap(), wrong);
-        assert!(order(&close).unwrap().starts_with("Fewer copies are not always faster: `shm-private-buffers` (4"));
-        assert!(order(&rows(0.9e9, 7e9)).unwrap().starts_with("No way with 4 copies is faster"));
-        assert_eq!((claims(&[]), order(&[]), shared_memory(&[])), (None, None, None));
-    }
+    use bench_record::{
+        file_copy::FileCopy,
+        rows::{RelayRow, Rows},
+    };
 
     #[test]
     fn a_page_keeps_what_people_wrote() {
         let results = Results {
-            rows: Rows { relay: vec![relay(FileCopy::Splice, 1.0, 1e9)], ..Rows::default() },
+            rows: Rows {
+                relay: vec![RelayRow { bytes_per_s: Some(1e9), ..RelayRow::of(FileCopy::Splice, 64 << 20, 64 << 10) }],
+                ..Rows::default()
+            },
             ..Results::default()
         };
         let page = "before `<!-- relay of X -->`\n<!-- relay of old -->\nstale\n<!-- /relay -->\nafter\n";

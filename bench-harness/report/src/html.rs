@@ -6,10 +6,10 @@
 use super::{
     PAGE_MARK, Results,
     charts::Chart,
-    facts, faults,
-    matrix::Matrix,
+    facts,
     model::Subject,
     overview,
+    shown::Section,
     table::Table,
     tables::{RANKS, have_ranks, marks},
     text::escape,
@@ -18,7 +18,7 @@ use bench_record::rows::{Kind, list::List};
 use std::fmt::Write as _;
 
 /// The whole page.
-pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
+pub fn page(results: &Results, sections: &[Section], drawn: &[Chart]) -> String {
     let machine = results.machine();
     let mut html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
@@ -35,20 +35,13 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
         html.push_str("<a href=\"#glance\">At a glance</a>");
     }
     html.push_str("<a href=\"#charts\">Charts</a>");
-    for table in tables {
-        let _ = write!(html, "<a href=\"#{}\">{}</a>", id(table), escape(&table.title()));
-    }
-    let costs = results.costs();
-    for (id, title, _) in &costs {
-        let _ = write!(html, "<a href=\"#{id}\">{title}</a>");
-    }
-    if !results.rows.faults.is_empty() {
-        html.push_str("<a href=\"#faults\">Faults</a>");
+    for Section { kind, heading, .. } in sections {
+        let _ = write!(html, "<a href=\"#{kind}\">{heading}</a>");
     }
     html.push_str("<a href=\"#cells\">All cells</a><a href=\"#flags\">Flags</a><a href=\"#host\">Host</a></nav>\n");
 
     notes(&mut html, results, drawn);
-    let shown: Vec<Table> = results.shown();
+    let shown: Vec<Table> = sections.iter().flat_map(|section| &section.tables).cloned().collect();
     html.push_str("<p>A click or Enter on a heading sorts a table.");
     if have_ranks(&shown) {
         let _ = write!(html, " The small number before a figure is its rank in the column: {RANKS}.");
@@ -61,20 +54,7 @@ pub fn page(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     for chart in drawn {
         figure(&mut html, chart);
     }
-    let rankings: Vec<Table> = tables.iter().map(Matrix::table).collect();
-    if !rankings.is_empty() {
-        html.push_str(
-            "<h2>Rankings</h2>\n<p>One column per placement and wait strategy: compare within a column.</p>\n",
-        );
-    }
-    for (matrix, table) in tables.iter().zip(&rankings) {
-        html.push_str(&table.html(Some(&id(matrix))));
-    }
-    for (id, title, tables) in &costs {
-        let _ = writeln!(html, "<h2 id=\"{id}\">{title}</h2>");
-        tables.iter().for_each(|table| html.push_str(&table.html(None)));
-    }
-    fault_tables(&mut html, results);
+    sections.iter().for_each(|section| push(&mut html, section));
     html.push_str("<h2 id=\"cells\">All cells</h2>\n<p class=\"quiet\">The CSV files as they are.</p>\n");
     for (kind, rows) in results.rows.lists() {
         cells(&mut html, kind, rows);
@@ -93,10 +73,6 @@ fn lead(results: &Results) -> String {
         .as_ref()
         .map(|c| format!("<p class=\"quiet\">Measured by <code>{}</code>{started}</p>\n", escape(c)));
     command.unwrap_or_default()
-}
-
-fn id(table: &Matrix) -> String {
-    format!("{}-{}", table.workload, table.size)
 }
 
 fn notes(html: &mut String, results: &Results, drawn: &[Chart]) {
@@ -126,19 +102,19 @@ fn figure(html: &mut String, chart: &Chart) {
     }
 }
 
-fn fault_tables(html: &mut String, results: &Results) {
-    if results.rows.faults.is_empty() {
-        return;
+fn push(html: &mut String, section: &Section) {
+    let Section { kind, heading, lead, measured_by, tables, closing } = section;
+    let _ = writeln!(html, "<h2 id=\"{kind}\">{heading}</h2>");
+    if !lead.is_empty() {
+        let _ = writeln!(html, "<p>{}</p>", escape(lead));
     }
-    let origin = escape(&results.origin_of_faults());
-    let _ = write!(
-        html,
-        "<h2 id=\"faults\">Faults</h2>\n<p class=\"quiet\">Measured by <code>ipc-bench faults</code>, {origin}.</p>\n"
-    );
-    for table in faults::tables(&results.rows.faults) {
-        html.push_str(&table.html(None));
+    if let Some((command, run)) = measured_by {
+        let _ = writeln!(html, "<p class=\"quiet\">Measured by <code>{command}</code>, {}.</p>", escape(run));
     }
-    let _ = writeln!(html, "<p>{}</p>", faults::summary(&results.rows.faults));
+    tables.iter().for_each(|table| html.push_str(&table.html(None)));
+    for paragraph in closing {
+        let _ = writeln!(html, "<p>{}</p>", escape(paragraph));
+    }
 }
 
 /// The rows of a CSV file, every column of it.

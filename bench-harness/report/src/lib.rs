@@ -11,6 +11,7 @@ pub mod facts;
 pub mod faults;
 pub mod history;
 mod html;
+mod latency;
 pub mod lifecycle;
 pub mod matrix;
 pub mod model;
@@ -18,9 +19,11 @@ pub mod overview;
 mod readme;
 pub mod reference;
 pub mod relay;
+pub mod shown;
 pub mod table;
 pub mod tables;
 pub mod text;
+mod throughput;
 pub mod units;
 
 use crate::charts::palette::Palette;
@@ -33,13 +36,11 @@ use bench_record::{
     },
 };
 use ipc_core::Spec;
-use matrix::Matrix;
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
-use table::Table;
 
 /// All that a run has written, read back.
 #[derive(Clone, Debug, Default)]
@@ -93,28 +94,16 @@ impl Results {
         Palette(&self.specs)
     }
 
-    /// Every table with figures that may have ranks or marks.
-    fn shown(&self) -> Vec<Table> {
-        let rankings = self.tables().iter().map(Matrix::table).collect::<Vec<_>>();
-        rankings.into_iter().chain(cost::tables(&self.rows.cost, usize::MAX)).collect()
-    }
-
-    /// The ranking tables of every workload and size.
-    pub fn tables(&self) -> Vec<Matrix> {
-        matrix::all(&self.rows.latency, &self.rows.throughput)
-    }
-
     /// Writes charts, `report.html` and `README.md` into the draft `dir`. Returns the files written, the HTML page first.
     ///
     /// # Errors
     /// [`Error::Io`] where a file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, Error> {
-        let tables = self.tables();
-        let drawn = charts::all(self);
+        let (sections, drawn) = (shown::sections(self), shown::charts(self));
 
         let mut written = vec![dir.join(PAGE), dir.join(README)];
-        write_atomically(&written[0], html::page(self, &tables, &drawn).as_bytes())?;
-        write_atomically(&written[1], readme::text(self, &tables, &drawn).as_bytes())?;
+        write_atomically(&written[0], html::page(self, &sections, &drawn).as_bytes())?;
+        write_atomically(&written[1], readme::text(self, &sections, &drawn).as_bytes())?;
         let folder = dir.join(charts::FOLDER);
         fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
         for chart in &drawn {
@@ -125,28 +114,6 @@ impl Results {
             }
         }
         Ok(written)
-    }
-
-    /// The tables of what messages and channels cost: an anchor, a heading and the tables under it. Nothing is listed that was
-    /// not measured.
-    fn costs(&self) -> Vec<(&'static str, &'static str, Vec<Table>)> {
-        let copies = (!self.rows.copies.is_empty()).then(|| copies::table(&self.rows.copies));
-        let lifecycle = (!self.rows.lifecycle.is_empty()).then(|| lifecycle::table(&self.rows.lifecycle));
-        let sections = [
-            ("copies", "Copies", Vec::from_iter(copies)),
-            ("relay", "From file to file", Vec::from_iter(relay::table(&self.rows.relay))),
-            ("cost", "What a message costs", cost::tables(&self.rows.cost, usize::MAX)),
-            ("lifecycle", "What a channel costs", Vec::from_iter(lifecycle)),
-        ];
-        sections.into_iter().filter(|(.., tables)| !tables.is_empty()).collect()
-    }
-
-    /// When and where the faults were measured. They may be of another run, and so of another machine.
-    fn origin_of_faults(&self) -> String {
-        let here = self.host.as_ref().map(Host::title);
-        let elsewhere = here.is_some_and(|here| self.rows.faults.iter().any(|row| row.machine != here));
-        let mark = if elsewhere { " (another machine than that of the other figures here)" } else { "" };
-        faults::origin(&self.rows.faults) + mark
     }
 
     /// The line under a chart's title: the machine.
@@ -167,12 +134,7 @@ pub struct Printed {
 /// The tables of `rows` for a terminal of `width` columns. Where there is no [main table](overview) the ranking of the
 /// smallest messages answers.
 pub fn terminal(rows: &Rows, width: usize) -> Printed {
-    let some = |table: Table| (!table.lines.is_empty() || !table.notes.is_empty()).then_some(table);
-    let mut tables: Vec<Table> = Vec::from_iter(some(lifecycle::table(&rows.lifecycle)));
-    tables.extend(relay::table(&rows.relay));
-    tables.extend(some(copies::table(&rows.copies)));
-    tables.extend(cost::tables(&rows.cost, cost::LEADERS));
-    tables.extend(tables::brief(&matrix::all(&rows.latency, &rows.throughput)));
+    let mut tables = shown::brief(rows);
     // The table of copies has the calls as well, and what is in one piece is read at one look.
     let main = |with_calls| overview::table(rows, overview::short, with_calls);
     let glance = main(true).filter(|table| table.width() <= width).or_else(|| main(false));
@@ -201,7 +163,7 @@ pub const OWNED: Owned = Owned { folders: &[charts::FOLDER], owns };
 /// Whether a report may have written the file `name` of a results folder.
 pub fn owns(name: &Path) -> bool {
     let is_chart = |chart: &charts::Chart| name == Path::new(charts::FOLDER).join(chart.file);
-    name == Path::new(PAGE) || name == Path::new(README) || charts::all(&Results::default()).iter().any(is_chart)
+    name == Path::new(PAGE) || name == Path::new(README) || shown::charts(&Results::default()).iter().any(is_chart)
 }
 
 /// Reads the results in `dir` and writes charts, `report.html` and `README.md` beside them; charts of an earlier run that can no

@@ -1,6 +1,7 @@
 //! The life-cycle table: what a channel costs before and after its messages, one line a mechanism.
 
 use super::{
+    shown::Shown,
     table::{Column, Field, Table},
     text::NO_FIGURE,
 };
@@ -53,6 +54,14 @@ fn memory(bytes: f64) -> String {
         0.0 => "0".into(),
         small if small < KIB * KIB => format!("{:.1} KiB", small / KIB),
         large => format!("{:.1} MiB", large / KIB / KIB),
+    }
+}
+
+impl Shown for LifecycleRow {
+    const HEADING: &'static str = "What a channel costs";
+
+    fn tables(rows: &[Self]) -> Vec<Table> {
+        vec![table(rows)]
     }
 }
 

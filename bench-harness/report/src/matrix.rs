@@ -99,17 +99,27 @@ impl Matrix {
     }
 }
 
-/// The tables of all workloads and sizes, latency first, small sizes first.
-pub fn all(latency: &[LatencyRow], throughput: &[ThroughputRow]) -> Vec<Matrix> {
-    let mut tables: BTreeMap<(Workload, usize), Vec<Point>> = BTreeMap::new();
-    for row in latency {
-        tables.entry((Workload::Latency, row.size)).or_default().push(Point::from(row));
+/// How to read the tables.
+pub const LEAD: &str = "One column per placement and wait strategy: compare within a column. The lines are ordered by one column, the \
+                        first of those with the most figures that may be ranked.";
+
+/// The tables of round trips, small sizes first.
+pub fn of_latency(rows: &[LatencyRow]) -> Vec<Matrix> {
+    by_size(Workload::Latency, rows.iter().map(Point::from))
+}
+
+/// The tables of throughput, small sizes first.
+pub fn of_throughput(rows: &[ThroughputRow]) -> Vec<Matrix> {
+    let workload = Workload::Throughput;
+    by_size(workload, rows.iter().map(|row| Point::of_throughput(row, quantity(workload, row.size))))
+}
+
+fn by_size(workload: Workload, points: impl Iterator<Item = Point>) -> Vec<Matrix> {
+    let mut sizes: BTreeMap<usize, Vec<Point>> = BTreeMap::new();
+    for point in points {
+        sizes.entry(point.size).or_default().push(point);
     }
-    for row in throughput {
-        let point = Point::of_throughput(row, quantity(Workload::Throughput, row.size));
-        tables.entry((Workload::Throughput, row.size)).or_default().push(point);
-    }
-    tables.into_iter().map(|((workload, size), points)| of(workload, size, points)).collect()
+    sizes.into_iter().map(|(size, points)| of(workload, size, points)).collect()
 }
 
 /// The table of `points`, all of one workload and size.
@@ -207,7 +217,7 @@ mod tests {
     fn overlapping_intervals_share_a_rank() {
         let place = Placement::CrossCore;
         let rows = [row("c", place, 30.0, 1.0), row("a", place, 10.0, 1.0), row("b", place, 11.0, 1.5)];
-        let table = all(&rows, &[]).remove(0);
+        let table = of_latency(&rows).remove(0);
         let ranks: Vec<_> =
             table.lines.iter().map(|l| (l.subject.mechanism.as_str(), l.best_rank().unwrap())).collect();
         assert_eq!(ranks, [("a", 1), ("b", 1), ("c", 3)]);
@@ -216,12 +226,12 @@ mod tests {
     #[test]
     fn unpinned_is_shown_but_neither_ranked_nor_leading() {
         let rows = [row("a", Placement::Unpinned, 10.0, 1.0), row("b", Placement::Unpinned, 9.0, 1.0)];
-        let table = all(&rows, &[]).remove(0);
+        let table = of_latency(&rows).remove(0);
         assert_eq!(table.order_by, None);
         assert!(table.lines.iter().all(|line| line.best_rank().is_none() && line.has_figure()));
         let mut rows = rows.to_vec();
         rows.push(row("a", Placement::CrossCore, 10.0, 1.0));
-        let table = all(&rows, &[]).remove(0);
+        let table = of_latency(&rows).remove(0);
         assert_eq!(table.order_by.map(|column| table.views[column].placement), Some(Placement::CrossCore));
     }
 
@@ -232,7 +242,7 @@ mod tests {
             for (row, proximity) in rows.iter_mut().zip(proximities) {
                 row.proximity = Some(proximity);
             }
-            let table = all(&rows, &[]).remove(0);
+            let table = of_latency(&rows).remove(0);
             table
                 .lines
                 .iter()

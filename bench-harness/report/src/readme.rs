@@ -3,17 +3,18 @@
 use super::{
     README_MARK, Results,
     charts::{self, Chart},
-    facts, faults,
-    matrix::Matrix,
+    facts,
     model::Subject,
     overview,
+    shown::Section,
+    table::Table,
     tables::{RANKS, have_ranks, marks},
     text::escape_markdown,
 };
 use std::fmt::Write as _;
 
 /// The whole file.
-pub fn text(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
+pub fn text(results: &Results, sections: &[Section], drawn: &[Chart]) -> String {
     let mut text = format!("{README_MARK} ");
     let command = results.host.as_ref().and_then(|host| host.run.command.as_deref());
     match command {
@@ -29,7 +30,7 @@ pub fn text(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
     );
     host(&mut text, results);
     notes(&mut text, results, drawn);
-    let shown = results.shown();
+    let shown: Vec<Table> = sections.iter().flat_map(|section| &section.tables).cloned().collect();
     if have_ranks(&shown) {
         let _ = write!(text, "**Bold** before a figure is its rank in the column: {RANKS}.\n\n");
     }
@@ -41,22 +42,18 @@ pub fn text(results: &Results, tables: &[Matrix], drawn: &[Chart]) -> String {
         let (title, caption) = (escape_markdown(&chart.title), escape_markdown(&chart.caption));
         let _ = write!(text, "![{title}]({}/{})\n\n*{caption}*\n\n", charts::FOLDER, chart.file);
     }
-    if !tables.is_empty() {
-        text.push_str(
-            "## Tables\n\nOne column per placement and wait strategy; compare within a column. The lines are ordered by one \
-             column, the first of those with the most figures that may be ranked.\n\n",
-        );
-    }
-    tables.iter().for_each(|matrix| text.push_str(&matrix.table().markdown()));
-    for (_, title, tables) in results.costs() {
-        let _ = write!(text, "## {title}\n\n");
+    for Section { heading, lead, measured_by, tables, closing, .. } in sections {
+        let _ = write!(text, "## {heading}\n\n");
+        if !lead.is_empty() {
+            let _ = write!(text, "{lead}\n\n");
+        }
+        if let Some((command, run)) = measured_by {
+            let _ = write!(text, "Measured by `{command}`, {}.\n\n", escape_markdown(run));
+        }
         tables.iter().for_each(|table| text.push_str(&table.markdown()));
-    }
-    if !results.rows.faults.is_empty() {
-        let origin = escape_markdown(&results.origin_of_faults());
-        let _ = write!(text, "## Faults\n\nMeasured by `ipc-bench faults`, {origin}.\n\n");
-        text.push_str(&faults::markdown(&results.rows.faults));
-        text.push('\n');
+        for paragraph in closing {
+            let _ = write!(text, "{}\n\n", escape_markdown(paragraph));
+        }
     }
     let marks = marks(&shown);
     if !marks.is_empty() {

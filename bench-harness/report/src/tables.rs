@@ -130,14 +130,11 @@ pub fn marks(tables: &[Table]) -> BTreeSet<Mark> {
     tables.iter().flat_map(Table::marks).collect()
 }
 
-/// The ranking tables for a terminal, the most asked for (latency, smallest messages) last. Only the smallest size of a
-/// workload is whole; of the others the leaders of every column are shown.
+/// The ranking tables of one workload for a terminal, the smallest size last. Only that is whole; of the others the leaders of every
+/// column are shown.
 pub fn brief(matrices: &[Matrix]) -> Vec<Table> {
-    let table = |(index, matrix): (usize, &Matrix)| {
-        let whole = index == 0 || matrices[index - 1].workload != matrix.workload;
-        if whole { matrix.table() } else { matrix.leaders() }
-    };
-    matrices.iter().enumerate().rev().map(table).collect()
+    let table = |(index, matrix): (usize, &Matrix)| if index == 0 { matrix.table() } else { matrix.leaders() };
+    matrices.iter().enumerate().map(table).rev().collect()
 }
 
 /// What the ranks and the marks of `tables` mean, for a terminal of `width` columns; nothing where there are none.

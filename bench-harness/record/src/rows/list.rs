@@ -59,22 +59,31 @@ macro_rules! kinds {
     };
 }
 
-kinds! {
-    /// Round trips.
-    Latency = "latency" in latency: LatencyRow,
-    /// Messages one way.
-    Throughput = "throughput" in throughput: ThroughputRow,
-    /// What a message costs beside its time.
-    Cost = "cost" in cost: CostRow,
-    /// How often a payload is copied.
-    Copies = "copies" in copies: CopiesRow,
-    /// What a channel costs before and after its messages.
-    Lifecycle = "lifecycle" in lifecycle: LifecycleRow,
-    /// A file carried into another file.
-    Relay = "relay" in relay: RelayRow,
-    /// What becomes of a process whose peer dies.
-    Faults = "faults" in faults: FaultRow,
+/// Hands the one list of kinds to the macro `then`, as `NAME = "FILE" in FIELD: ROW,` each: so that other crates that do something for
+/// every kind need no list of their own.
+#[macro_export]
+macro_rules! each_kind {
+    ($then:ident) => {
+        $then! {
+            /// Round trips.
+            Latency = "latency" in latency: LatencyRow,
+            /// Messages one way.
+            Throughput = "throughput" in throughput: ThroughputRow,
+            /// What a message costs beside its time.
+            Cost = "cost" in cost: CostRow,
+            /// How often a payload is copied.
+            Copies = "copies" in copies: CopiesRow,
+            /// What a channel costs before and after its messages.
+            Lifecycle = "lifecycle" in lifecycle: LifecycleRow,
+            /// A file carried into another file.
+            Relay = "relay" in relay: RelayRow,
+            /// What becomes of a process whose peer dies.
+            Faults = "faults" in faults: FaultRow,
+        }
+    };
 }
+
+each_kind!(kinds);
 
 impl Kind {
     /// Whether `ipc-bench run` measures it. Faults are measured by a command of their own.

@@ -1,19 +1,15 @@
-//! The charts: what each shows, when it can be drawn, and the parts they have in common.
+//! Charts: the parts that they have in common.
 
-mod axis;
-mod canvas;
-mod copies;
-mod distribution;
+pub(crate) mod axis;
+pub(crate) mod canvas;
 pub mod history;
-mod labels;
-mod lanes;
-mod lines;
-mod mechanisms;
+pub(crate) mod labels;
+pub(crate) mod lanes;
+pub(crate) mod lines;
 pub mod palette;
-mod pareto;
-mod sizes;
+pub(crate) mod sizes;
 
-use super::{Results, model::Subject};
+use super::model::Subject;
 use canvas::{Align, Canvas, INK, QUIET, text_width};
 use ipc_core::Family;
 use palette::{Look, Palette};
@@ -35,39 +31,27 @@ pub struct Chart {
     pub drawing: Result<String, String>,
 }
 
-/// Every chart of the report, in its order.
-pub fn all(results: &Results) -> Vec<Chart> {
-    vec![
-        mechanisms::latency(results),
-        sizes::latency(results),
-        sizes::throughput(results),
-        distribution::latency(results),
-        copies::throughput(results),
-        pareto::cpu(results),
-    ]
-}
-
 /// What stands above the panels of a chart.
-struct Header<'a> {
-    palette: Palette<'a>,
-    title: &'a str,
+pub(crate) struct Header<'a> {
+    pub palette: Palette<'a>,
+    pub title: &'a str,
     /// On which machine it was measured.
-    machine: String,
+    pub machine: String,
     /// What is drawn, for the entries of the key.
-    subjects: Vec<&'a Subject>,
+    pub subjects: Vec<&'a Subject>,
     /// What the figures are, how to read the marks and which way is better.
-    hint: &'a str,
+    pub hint: &'a str,
 }
 
 /// How in-place access is drawn; the lines of such curves are dashed as well.
 const IN_PLACE: &str = "hollow: payload produced, and where possible consumed, in place";
 
 /// Space left and right of everything.
-const MARGIN: f64 = 16.0;
+pub(crate) const MARGIN: f64 = 16.0;
 
 impl Header<'_> {
     /// Draws it over `width` pixels and returns where the panels may begin.
-    fn draw(&self, canvas: &Canvas<'_>, width: f64) -> f64 {
+    pub fn draw(&self, canvas: &Canvas<'_>, width: f64) -> f64 {
         let room = width - 2.0 * MARGIN;
         canvas.bold((MARGIN, 24.0), &fit(self.title, 18.0, room), 18.0, INK, Align::Start);
         canvas.text((MARGIN, 47.0), &fit(&self.machine, 12.0, room), 12.0, QUIET, Align::Start);
@@ -77,7 +61,7 @@ impl Header<'_> {
     }
 
     /// How high the header is over `width` pixels.
-    fn height(&self, width: f64) -> f64 {
+    pub fn height(&self, width: f64) -> f64 {
         let rows = key_rows(&self.entries(), width);
         71.0 + 20.0 * (rows as f64 - 1.0) + 42.0
     }
@@ -132,7 +116,7 @@ fn key_rows(entries: &[(Look, String)], width: f64) -> usize {
 }
 
 /// `text`, cut with an ellipsis where it would be wider than `room`.
-fn fit(text: &str, size: f64, room: f64) -> String {
+pub(crate) fn fit(text: &str, size: f64, room: f64) -> String {
     if text_width(text, size) <= room {
         return text.to_owned();
     }

@@ -1,15 +1,17 @@
 //! The fault tables: what a death, a close or a stop of one process does to the other, one line a mechanism.
 
-use super::{
+use crate::{
+    Results,
+    shown::Shown,
     table::{Column, Field, Table},
-    text::{NO_FIGURE, escape_markdown, wrap},
+    text::{NO_FIGURE, wrap},
     units::{self, Quantity},
 };
 use bench_record::{
     fault::Fault,
+    host::Host,
     rows::{FaultRow, Row as _},
 };
-use std::fmt::Write as _;
 
 /// The columns of both tables that say how something was learned and after how long.
 const LEARNED: [Column; 7] = [
@@ -179,12 +181,23 @@ pub fn origin(rows: &[FaultRow]) -> String {
     rows.first().map_or(String::new(), |row| format!("{} · {}", row.measured, row.machine))
 }
 
-/// Both tables in Markdown.
-pub fn markdown(rows: &[FaultRow]) -> String {
-    let mut text: String = tables(rows).iter().map(Table::markdown).collect();
-    for row in rows.iter().filter(|row| row.is_bad()) {
-        let _ = writeln!(text, "- {}: {}", row.name(), escape_markdown(&verdict(row)));
+impl Shown for FaultRow {
+    const HEADING: &'static str = "Faults";
+
+    fn tables(rows: &[Self]) -> Vec<Table> {
+        tables(rows)
     }
-    let _ = writeln!(text, "{}", summary(rows));
-    text
+
+    /// When and where they were measured: perhaps in another run, and so on another machine.
+    fn measured_by(results: &Results) -> Option<(&'static str, String)> {
+        let here = results.host.as_ref().map(Host::title);
+        let elsewhere = here.is_some_and(|here| results.rows.faults.iter().any(|row| row.machine != here));
+        let mark = if elsewhere { " (another machine than that of the other figures here)" } else { "" };
+        Some(("ipc-bench faults", origin(&results.rows.faults) + mark))
+    }
+
+    fn closing(rows: &[Self]) -> Vec<String> {
+        let bad = rows.iter().filter(|row| row.is_bad());
+        bad.map(|row| format!("{}: {}.", row.name(), verdict(row))).chain([summary(rows)]).collect()
+    }
 }

@@ -1,7 +1,12 @@
 //! The table of copies: one line a mechanism, access and size, with the declared figure beside the measured one.
 
-use super::{
+mod chart;
+
+use crate::{
+    Results,
+    charts::Chart,
     overview::calls,
+    shown::Shown,
     table::{Column, Field, Table},
     tables::grouped,
     text::NO_FIGURE,
@@ -58,4 +63,16 @@ fn line(row: &CopiesRow) -> Vec<Field> {
         row.by_reference.map_or(NO_FIGURE, yes).into(),
         calls(row),
     ]
+}
+
+impl Shown for CopiesRow {
+    const HEADING: &'static str = "Copies";
+
+    fn tables(rows: &[Self]) -> Vec<Table> {
+        vec![table(rows)]
+    }
+
+    fn charts(results: &Results) -> Vec<Chart> {
+        vec![chart::throughput(results)]
+    }
 }

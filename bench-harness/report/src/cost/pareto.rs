@@ -1,6 +1,6 @@
 //! Processor time against latency: a panel per placement and wait strategy, the Pareto front marked.
 
-use super::{
+use crate::charts::{
     Chart, Header, MARGIN,
     axis::{LogAxis, extent, widened},
     canvas::{Align, Canvas, GRID, INK, QUIET, Spot, render, text_width, tint},

@@ -1,6 +1,6 @@
 //! The distribution of round trips: time over percentile, with the tail stretched by a 1/(1 − p) axis.
 
-use super::{
+use crate::charts::{
     Chart, Header,
     lines::{Axes, Curve, Panel, draw},
 };

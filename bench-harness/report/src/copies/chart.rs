@@ -1,6 +1,6 @@
 //! Copies against throughput: a panel per placement and wait strategy, a column per number of copies.
 
-use super::{
+use crate::charts::{
     Chart, Header, MARGIN,
     axis::{LogAxis, extent, widened},
     canvas::{Align, Canvas, GRID, INK, QUIET, STRIPE, Spot, render, text_width, tint},

@@ -1,8 +1,13 @@
 //! The cost tables: what a message takes beside its time, the cheapest in processor time first.
 
-use super::{
+mod pareto;
+
+use crate::{
+    Results,
+    charts::Chart,
     matrix::{self, Matrix},
     model::{Cost, Point, Subject, View},
+    shown::Shown,
     table::{Column, Compared, Field, Table},
     tables::grouped,
     text::NO_FIGURE,
@@ -107,6 +112,22 @@ fn both(send: Option<f64>, recv: Option<f64>) -> Field {
     both.map_or(Field::Missing(String::new()), |(send, recv)| {
         Field::Number(send + recv, format!("{send:.2}/{recv:.2}"))
     })
+}
+
+impl Shown for CostRow {
+    const HEADING: &'static str = "What a message costs";
+
+    fn tables(rows: &[Self]) -> Vec<Table> {
+        tables(rows, usize::MAX)
+    }
+
+    fn brief(rows: &[Self]) -> Vec<Table> {
+        tables(rows, LEADERS)
+    }
+
+    fn charts(results: &Results) -> Vec<Chart> {
+        vec![pareto::cpu(results)]
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Latency by mechanism: a panel per placement and wait strategy, a row per mechanism, a dot for the median, a whisker
 //! to the 99th percentile.
 
-use super::{
+use crate::charts::{
     Chart, Header, MARGIN,
     axis::{LogAxis, extent, widened},
     canvas::{Align, Canvas, GRID, INK, QUIET, STRIPE, render, text_width},
@@ -10,11 +10,10 @@ use super::{
 };
 use crate::{
     Results,
-    matrix::{Entry, Matrix},
+    matrix::{self, Entry, Matrix},
     model::View,
     units::{self, Quantity},
 };
-use bench_record::cell::Workload;
 use plotters::style::WHITE;
 
 const FILE: &str = "latency-by-mechanism.svg";
@@ -27,8 +26,8 @@ const FIGURE: f64 = 84.0;
 
 /// Draws the smallest measured size, 64 B in the default plan.
 pub fn latency(results: &Results) -> Chart {
-    let matrices = results.tables();
-    let table = matrices.iter().find(|t| t.workload == Workload::Latency && t.lines.iter().any(|l| l.has_figure()));
+    let matrices = matrix::of_latency(&results.rows.latency);
+    let table = matrices.iter().find(|t| t.lines.iter().any(|l| l.has_figure()));
     let size = table.map_or(String::new(), |table| format!(" of a {} message", units::size(table.size)));
     let title = format!("Round trip{size}, by mechanism");
     Chart {

@@ -1,7 +1,10 @@
 //! The relay table: one line a way from file to file, with the copies that textbooks give beside the measured ones.
 
-use super::{
+pub(crate) mod block;
+
+use crate::{
     overview::count,
+    shown::Shown,
     table::{Column, Compared, Field, Table},
     tables::grouped,
     text::NO_FIGURE,
@@ -80,7 +83,7 @@ fn interval(row: &RelayRow) -> Option<(f64, f64)> {
 
 /// How many times as fast as `base` it is, with the interval that follows from both: the half widths of the logarithms add as
 /// those of independent figures do.
-pub(super) fn ratio(row: &RelayRow, base: &RelayRow) -> Option<(f64, Option<(f64, f64)>)> {
+fn ratio(row: &RelayRow, base: &RelayRow) -> Option<(f64, Option<(f64, f64)>)> {
     let value = row.bytes_per_s? / base.bytes_per_s?;
     let half = |(lo, hi): (f64, f64)| (lo > 0.0).then(|| (hi / lo).ln() / 2.0);
     let both = interval(row).and_then(half).zip(interval(base).and_then(half));
@@ -89,7 +92,7 @@ pub(super) fn ratio(row: &RelayRow, base: &RelayRow) -> Option<(f64, Option<(f64
 }
 
 /// A ratio, such as `1.08 ± 0.05`. That of something to itself has no doubt.
-pub(super) fn times(value: f64, interval: Option<(f64, f64)>) -> String {
+fn times(value: f64, interval: Option<(f64, f64)>) -> String {
     let rounded = Rounded::of(value, interval);
     match rounded.doubt(1.0) {
         Some(doubt) => format!("{} ± {doubt}", rounded.number(1.0)),
@@ -118,6 +121,14 @@ fn said(rows: &[RelayRow], of: fn(&RelayRow) -> &str) -> Vec<(&str, String)> {
     let groups = grouped(some.map(|row| (of(row), row.relay.to_string()))).into_iter();
     let all = |names: &[String]| names.len() == rows.len() && rows.len() > 1;
     groups.map(|(text, names)| (text, if all(&names) { "all".to_owned() } else { names.join(", ") })).collect()
+}
+
+impl Shown for RelayRow {
+    const HEADING: &'static str = "From file to file";
+
+    fn tables(rows: &[Self]) -> Vec<Table> {
+        table(rows).into_iter().collect()
+    }
 }
 
 #[cfg(test)]
