@@ -9,7 +9,7 @@ use bench_lab::{
     copies::{Findings, MESSAGES, SHORTEST, Trial, Unmeasured, WARM_UP, rules, trace::Untraced},
     sample::{Budget, Job, Sample, is_relocated, proximity},
     topology::Topology,
-    worker::{PairError, Worker, supervise},
+    worker::{self, PairError, Post},
 };
 use bench_record::{
     cell::{Cell, CopyCell, Workload},
@@ -171,7 +171,7 @@ struct Kept {
 /// Moves messages in a child, and as many more, so that what the channel costs before and after them falls out.
 fn keep(size: usize, trial: &Trial) -> Result<Kept, String> {
     let exchange = trial.exchange;
-    let worker = Worker::fork("pair", || {
+    let kept = worker::crew(&[Post::of("pair", None, 0)], LIMIT, |_| {
         let used = |messages: u64| -> ipc_core::Result<(Entries, u64)> {
             let (entries, faults) = (ledger::entries(), minor_faults()?);
             exchange(size, messages).map_err(|why| match why {
@@ -188,9 +188,7 @@ fn keep(size: usize, trial: &Trial) -> Result<Kept, String> {
         let faults = many_faults.saturating_sub(few_faults);
         Ok(Kept { calls: more.calls, copied_bytes: more.copied_bytes, faults })
     });
-    let mut workers = [worker.map_err(|error| error.to_string())?];
-    let mut kept = supervise(&mut workers, LIMIT).map_err(|error| error.to_string())?;
-    kept.pop().ok_or_else(|| "no report".into())
+    kept.map_err(|error| error.to_string())?.pop().ok_or_else(|| "no report".into())
 }
 
 fn minor_faults() -> ipc_core::Result<u64> {

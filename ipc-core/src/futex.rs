@@ -34,8 +34,20 @@ pub fn wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) -> Result<
 /// # Errors
 /// [`Error::Os`], such as `EFAULT`.
 pub fn wake(word: &AtomicU32) -> Result<()> {
+    wake_some(word, 1)
+}
+
+/// Wakes every process that sleeps on `word`. System call: `futex`.
+///
+/// # Errors
+/// As [`wake`].
+pub fn wake_all(word: &AtomicU32) -> Result<()> {
+    wake_some(word, i32::MAX)
+}
+
+fn wake_some(word: &AtomicU32, most: i32) -> Result<()> {
     ledger::call();
     // SAFETY: `word` is a live, aligned 32-bit word; FUTEX_WAKE uses its address only as a key.
-    let r = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1) };
+    let r = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, most) };
     if r == -1 { Err(Error::os("futex", Errno::last())) } else { Ok(()) }
 }

@@ -65,33 +65,72 @@ impl Drop for SharedPage {
     }
 }
 
-/// A meeting point of two processes: neither returns from [`meet`](Barrier::meet) before both have called it. They sleep in
-/// the kernel, whatever is being measured, so that a pair on one core is not held up by the barrier itself.
+/// A meeting point of several processes: none returns from [`meet`](Barrier::meet) before all have called it. They sleep in
+/// the kernel, whatever is being measured, so that processes on one core are not held up by the barrier itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Barrier<'a> {
-    mine: &'a AtomicU32,
-    other: &'a AtomicU32,
+    parties: &'a [Line],
+    own: usize,
 }
 
 impl<'a> Barrier<'a> {
-    /// A barrier over two lines of a page; the other process names them the other way round.
-    pub fn new(mine: &'a Line, other: &'a Line) -> Self {
-        Self { mine: &mine.futex, other: &other.futex }
+    /// The barrier of as many processes as `parties` has lines, of which this process is number `own`. All name the same lines.
+    ///
+    /// # Panics
+    /// If `own` is not the number of a line.
+    pub fn new(parties: &'a [Line], own: usize) -> Self {
+        assert!(own < parties.len(), "party {own} of {}", parties.len());
+        Self { parties, own }
     }
 
-    /// Waits for the other process, without a deadline of its own: the supervisor holds it.
+    /// Waits for all other processes, without a deadline of its own: the supervisor holds it.
     ///
     /// # Errors
     /// [`Error::Os`] of futex(2).
     pub fn meet(&self) -> Result<()> {
-        let turn = self.mine.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
-        futex::wake(self.mine)?;
+        let mine = &self.parties[self.own].futex;
+        let turn = mine.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+        futex::wake_all(mine)?;
+        let others = self.parties.iter().enumerate().filter(|&(party, _)| party != self.own);
+        others.map(|(_, line)| &line.futex).try_for_each(|other| Self::wait_for(other, turn))
+    }
+
+    /// Waits until the party of `other` has come `turn` times.
+    fn wait_for(other: &AtomicU32, turn: u32) -> Result<()> {
         loop {
-            let seen = self.other.load(Ordering::Acquire);
+            let seen = other.load(Ordering::Acquire);
             if seen.wrapping_sub(turn).cast_signed() >= 0 {
                 return Ok(());
             }
-            futex::wait(self.other, seen, Some(Duration::from_millis(100)))?;
+            futex::wait(other, seen, Some(Duration::from_millis(100)))?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{sync::atomic::AtomicU64, thread};
+
+    #[test]
+    fn nobody_leaves_a_barrier_before_all_have_come() {
+        const ROUNDS: u64 = 300;
+        for parties in [1, 2, 5] {
+            let page = SharedPage::new().unwrap();
+            let came: Vec<AtomicU64> = (0..parties).map(|_| AtomicU64::new(0)).collect();
+            thread::scope(|scope| {
+                for own in 0..parties {
+                    let (barrier, came) = (Barrier::new(&page[..parties], own), &came);
+                    scope.spawn(move || {
+                        for round in 1..=ROUNDS {
+                            came[own].store(round, Ordering::Release);
+                            barrier.meet().unwrap();
+                            let late = came.iter().filter(|party| party.load(Ordering::Acquire) < round).count();
+                            assert_eq!(late, 0, "of {parties}, in round {round}");
+                        }
+                    });
+                }
+            });
         }
     }
 }

@@ -111,7 +111,7 @@ fn in_pair<A, B>(
     let mut leader = process::fork(|| {
         process::pin(cpus[0]).expect("pinned");
         let (here, _) = ends.take().expect("once");
-        let barrier = Barrier::new(&page[0], &page[1]);
+        let barrier = Barrier::new(&page[..2], 0);
         let ns = (lead.take().expect("once"))(here, &|| barrier.meet().expect("met"));
         page[2].word.store(ns.to_bits(), Ordering::Release);
         0
@@ -120,7 +120,7 @@ fn in_pair<A, B>(
     let mut follower = process::fork(|| {
         process::pin(cpus[1]).expect("pinned");
         let (_, there) = ends.take().expect("once");
-        let barrier = Barrier::new(&page[1], &page[0]);
+        let barrier = Barrier::new(&page[..2], 1);
         (follow.take().expect("once"))(there, &|| barrier.meet().expect("met"));
         0
     })

@@ -3,7 +3,7 @@
 use crate::{
     clock, probe,
     topology::Topology,
-    worker::{self, PairError, Worker},
+    worker::{self, PairError, Post},
 };
 use bench_record::{
     baseline::{Baseline, BaselineItem},
@@ -11,7 +11,7 @@ use bench_record::{
     stats,
 };
 use ipc_core::{
-    Error, process,
+    Error,
     shared::{Barrier, SharedPage},
 };
 use nix::unistd::{read, write};
@@ -57,11 +57,8 @@ fn once(topology: &Topology) -> Baseline {
 
 /// System call and copy, on one hardware thread.
 fn of_one(cpu: usize) -> Result<(f64, f64), PairError> {
-    let worker = Worker::fork("anchor", || {
-        process::pin(cpu)?;
-        Ok((clock::null_syscall_ns(), memcpy_ns()))
-    })?;
-    Ok(worker::supervise(&mut [worker], DEADLINE)?.remove(0))
+    let posts = [Post::on("anchor", cpu)];
+    Ok(worker::crew(&posts, DEADLINE, |_| Ok((clock::null_syscall_ns(), memcpy_ns())))?.remove(0))
 }
 
 fn memcpy_ns() -> f64 {
@@ -83,23 +80,19 @@ fn of_two(cpus: [usize; 2]) -> Result<(f64, f64), PairError> {
     let open = || pipe().map_err(|e| PairError::Process(Error::io("pipe2", &e)));
     let ((there, to), (back, from)) = (open()?, open()?);
     let mut ends = Some([(back, to), (there, from)]);
-    let mut fork = |name, role: usize| {
-        Worker::fork(name, || {
-            let [first, second] = ends.take().expect("each child runs once");
-            let (mine, _) = if role == 0 { (first, second) } else { (second, first) };
-            process::pin(cpus[role])?;
-            play(role == 0, &page, &mine)
-        })
-    };
-    let mut workers = [fork("first anchor", 0)?, fork("second anchor", 1)?];
-    let figures = worker::supervise(&mut workers, DEADLINE)?;
+    let posts = [Post::on("first anchor", cpus[0]), Post::on("second anchor", cpus[1])];
+    let figures = worker::crew(&posts, DEADLINE, |member| {
+        let [first, second] = ends.take().expect("each child runs once");
+        let (mine, _) = if member == 0 { (first, second) } else { (second, first) };
+        play(member == 0, &page, &mine)
+    })?;
     Ok(figures.into_iter().flatten().next().expect("the first of the two measures"))
 }
 
 /// A child's part; the one that is `first` measures.
 fn play(first: bool, page: &SharedPage, (reader, writer): &Ends) -> ipc_core::Result<Option<(f64, f64)>> {
     let (mine, other) = if first { (&page[0], &page[1]) } else { (&page[1], &page[0]) };
-    let barrier = Barrier::new(mine, other);
+    let barrier = Barrier::new(&page[..2], usize::from(!first));
     barrier.meet()?;
     let probes = (0..BATCHES).map(|_| if first { probe::measure(mine, other) } else { answer(mine, other) });
     let line = stats::median(&mut probes.collect::<Vec<_>>()).expect("there are batches");

@@ -8,17 +8,13 @@ use crate::{
     oom,
     role::Role,
     sample::{Job, Sample},
-    worker::{self, PairError, Worker},
+    worker::{self, PairError, Post},
     workload::{
         self, Stage,
         courier::{self, Courier},
     },
 };
-use ipc_core::{
-    Channel, Endpoint, Error, Framing, Options, Reliability, Spec,
-    process::{self, Schedule},
-    shared::SharedPage,
-};
+use ipc_core::{Channel, Endpoint, Error, Framing, Options, Reliability, Spec, process::Schedule, shared::SharedPage};
 use std::time::Duration;
 
 /// A pair is given up after this: a hundred times what the slowest needs.
@@ -44,22 +40,19 @@ fn once<C: Channel, K: Courier<Endpoint = C::Endpoint>>(job: &Job) -> Result<Sam
     }
     let page = SharedPage::new().map_err(PairError::Process)?;
 
+    // Closed only once both children are reaped.
     let mut ends = Some(ends);
-    let mut fork = |role: Role| {
-        Worker::fork(role.name(), || {
-            let (initiator, responder) = ends.take().expect("each child runs once");
-            let end = match role {
-                Role::Initiator => initiator,
-                Role::Responder => responder,
-            };
-            converse::<C, K>(job, &page, role, end)
-        })
-    };
-    let mut workers = [fork(Role::Initiator)?, fork(Role::Responder)?];
-    let outcome = worker::supervise(&mut workers, job.deadline);
-    // Killed and reaped before the ends are closed.
-    drop(workers);
-    Ok(outcome?.into_iter().reduce(Sample::with_responder).expect("two children report"))
+    let posts = Role::ALL.map(|role| Post::of(role.name(), job.cpus, role as usize));
+    let samples = worker::crew(&posts, job.deadline, |member| {
+        let (initiator, responder) = ends.take().expect("each child runs once");
+        let role = Role::ALL[member];
+        let end = match role {
+            Role::Initiator => initiator,
+            Role::Responder => responder,
+        };
+        converse::<C, K>(job, &page, role, end)
+    });
+    Ok(samples?.into_iter().reduce(Sample::with_responder).expect("two children report"))
 }
 
 /// The bytes of memory that a pair takes for messages of `size` bytes, in both directions.
@@ -67,17 +60,13 @@ fn ring_bytes(spec: &Spec, size: usize) -> u64 {
     2 * (spec.ring_messages * courier::longest(size)) as u64
 }
 
-/// A child's part: everything from pinning to its sample.
+/// A child's part: everything up to its sample.
 fn converse<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
     job: &Job,
     page: &SharedPage,
     role: Role,
     end: C::Endpoint,
 ) -> ipc_core::Result<Sample> {
-    let cpu = job.cpus.map(|cpus| cpus[role as usize]);
-    if let Some(cpu) = cpu {
-        process::pin(cpu)?;
-    }
     let mut courier = K::new(end, job.size, C::SPEC.framing == Framing::Message);
     let mut stage = Stage::new(page, role, C::SPEC, job.size);
     if let Some(part) = job.slow_by {
@@ -90,6 +79,7 @@ fn converse<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
         std::mem::forget(courier);
     }
     let mut sample = played?;
+    let cpu = job.cpus.map(|cpus| cpus[role as usize]);
     sample.migrated = cpu.is_some() && nix::sched::sched_getcpu().ok() != cpu;
     Ok(sample)
 }

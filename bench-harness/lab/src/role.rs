@@ -10,6 +10,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// Both, by number.
+    pub const ALL: [Role; 2] = [Role::Initiator, Role::Responder];
+
     /// The name shown where its process dies.
     pub const fn name(self) -> &'static str {
         match self {

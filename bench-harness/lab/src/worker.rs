@@ -1,6 +1,6 @@
 //! A child that measures, and the pipe that its report comes home through: forked, listened to with a deadline, reaped.
 
-use crate::{interrupt, oom};
+use crate::{interrupt, oom, topology::Cpus};
 use ipc_core::{
     Error,
     deadline::{self, Deadline},
@@ -88,9 +88,12 @@ pub struct Worker<T> {
 
 impl<T: Serialize + DeserializeOwned> Worker<T> {
     /// Forks a child that does `part` and is called `name` where it dies of it.
-    pub fn fork(name: &'static str, part: impl FnOnce() -> ipc_core::Result<T>) -> Result<Self, PairError> {
+    ///
+    /// # Errors
+    /// [`Error::Os`] of `pipe2` or `fork`.
+    pub fn fork(name: &'static str, part: impl FnOnce() -> ipc_core::Result<T>) -> ipc_core::Result<Self> {
         oom::watch();
-        let (reader, mut writer) = pipe().map_err(|e| PairError::Process(Error::io("pipe2", &e)))?;
+        let (reader, mut writer) = pipe().map_err(|e| Error::io("pipe2", &e))?;
         let child = process::fork(|| {
             let report = match part() {
                 Ok(done) => Report::Done(done),
@@ -100,9 +103,25 @@ impl<T: Serialize + DeserializeOwned> Worker<T> {
             };
             let text = serde_json::to_vec(&report).unwrap_or_default();
             i32::from(writer.write_all(&text).is_err())
-        })
-        .map_err(PairError::Process)?;
+        })?;
         Ok(Self { name, child, reader, text: Vec::new(), report: None })
+    }
+
+    /// The process.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// Waits for its end, for `limit` at most, and returns what it reported; `None` where it still runs.
+    ///
+    /// # Errors
+    /// [`PairError`]: it reported an error, or ended without a report.
+    pub fn told(&mut self, limit: Duration) -> Result<Option<T>, PairError> {
+        if self.child.wait(limit).map_err(PairError::Process)?.is_none() {
+            return Ok(None);
+        }
+        self.reader.read_to_end(&mut self.text).map_err(|e| PairError::Process(Error::io("read", &e)))?;
+        self.read().map(Some)
     }
 
     /// What was reported, once the pipe has closed: the child has ended, or is about to.
@@ -155,11 +174,50 @@ pub fn unstopped<T>(mut measure: impl FnMut() -> T) -> (T, bool) {
     outcome
 }
 
-/// Reads all reports as they come; ends at the first failure, at the deadline, or on the user's word.
-pub fn supervise<T: Serialize + DeserializeOwned>(
-    workers: &mut [Worker<T>],
+/// Where a member of a crew works, and what it is called where it dies of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Post {
+    name: &'static str,
+    cpu: Option<usize>,
+}
+
+impl Post {
+    /// The post `name` on hardware thread `cpu`.
+    pub const fn on(name: &'static str, cpu: usize) -> Self {
+        Self { name, cpu: Some(cpu) }
+    }
+
+    /// The post `name`, number `member` of `cpus`, which leave it to the scheduler where there are none.
+    pub fn of(name: &'static str, cpus: Cpus, member: usize) -> Self {
+        Self { name, cpu: cpus.map(|cpus| cpus[member]) }
+    }
+}
+
+/// Forks a process for each of `posts`, which does `part` of its number, and returns what they report, in that order. A pair is a crew
+/// of two.
+///
+/// # Errors
+/// [`PairError`]. Whatever happens, all of them are reaped.
+pub fn crew<T: Serialize + DeserializeOwned>(
+    posts: &[Post],
     limit: Duration,
+    mut part: impl FnMut(usize) -> ipc_core::Result<T>,
 ) -> Result<Vec<T>, PairError> {
+    let mut workers = Vec::with_capacity(posts.len());
+    for (member, post) in posts.iter().enumerate() {
+        workers.push(
+            Worker::fork(post.name, || {
+                post.cpu.map_or(Ok(()), process::pin)?;
+                part(member)
+            })
+            .map_err(PairError::Process)?,
+        );
+    }
+    supervise(&mut workers, limit)
+}
+
+/// Reads all reports as they come; ends at the first failure, at the deadline, or on the user's word.
+fn supervise<T: Serialize + DeserializeOwned>(workers: &mut [Worker<T>], limit: Duration) -> Result<Vec<T>, PairError> {
     // Whoever stops the whole process group stops the children as well.
     listen(workers, limit).map_err(|error| if interrupt::requested() { PairError::Interrupted } else { error })
 }

@@ -7,6 +7,7 @@
 
 use crate::{
     clock,
+    worker::{PairError, Worker},
     workload::courier::{self, Courier},
 };
 use bench_record::fault::{Blow, Fault, Party};
@@ -27,7 +28,6 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    io::{PipeReader, Read, Write, pipe},
     sync::atomic::Ordering,
     thread::sleep,
     time::{Duration, Instant},
@@ -129,29 +129,17 @@ enum Told {
     Failed(String),
 }
 
-/// A process of the pair and the pipe that it reports through.
-struct Worker {
-    child: Child,
-    reader: PipeReader,
+/// Forks one of the pair.
+fn fork(part: impl FnOnce() -> Told) -> Result<Worker<Told>> {
+    Worker::fork("process", || Ok(part()))
 }
 
-impl Worker {
-    fn fork(part: impl FnOnce() -> Told) -> Result<Self> {
-        let (reader, mut writer) = pipe().map_err(|e| Error::io("pipe2", &e))?;
-        let child = process::fork(|| {
-            let text = serde_json::to_vec(&part()).unwrap_or_default();
-            i32::from(writer.write_all(&text).is_err())
-        })?;
-        Ok(Self { child, reader })
-    }
-
-    /// Waits for its end, and returns what it said.
-    fn told(&mut self) -> Result<Option<Told>> {
-        let Some(exit) = self.child.wait(PATIENCE)? else { return Ok(None) };
-        let mut text = Vec::new();
-        self.reader.read_to_end(&mut text).map_err(|e| Error::io("read", &e))?;
-        let silent = || Told::Failed(format!("ended without a word: {exit:?}"));
-        Ok(Some(serde_json::from_slice(&text).unwrap_or_else(|_| silent())))
+/// Waits for the end of `worker`, and returns what it said; `None` where it still runs.
+fn told(worker: &mut Worker<Told>) -> Result<Option<Told>> {
+    match worker.told(PATIENCE) {
+        Ok(told) => Ok(told),
+        Err(PairError::Process(error)) => Err(error),
+        Err(silent) => Ok(Some(Told::Failed(silent.to_string()))),
     }
 }
 
@@ -227,8 +215,8 @@ fn transfer<K: Courier>(
         Blow::Close => Some(struck),
         Blow::Stop => Some(Party::Sender),
     };
-    let mut fork = |party| {
-        Worker::fork(|| {
+    let mut start = |party| {
+        fork(|| {
             let dawdles = trial.peer == Peer::Waiting && party == struck;
             let part = Part { page: &page, spec, size: trial.size, dawdles, closes: closes == Some(party) };
             let pinned = trial.cpus.map_or(Ok(()), |cpus| process::pin(cpus[party as usize]));
@@ -238,11 +226,11 @@ fn transfer<K: Courier>(
             }
         })
     };
-    let mut sender = fork(Party::Sender)?;
-    let mut receiver = fork(Party::Receiver)?;
+    let mut sender = start(Party::Sender)?;
+    let mut receiver = start(Party::Receiver)?;
     // Our copies: as long as we hold them nobody is gone.
     drop(ends);
-    let pids = vec![std::process::id(), pid(&sender), pid(&receiver)];
+    let pids = vec![std::process::id(), pid(&mut sender), pid(&mut receiver)];
 
     // Neither ends by itself before that.
     until(PATIENCE, || page[line::READY].word.load(Ordering::Acquire) == 2);
@@ -254,7 +242,7 @@ fn transfer<K: Courier>(
     let struck_at = match blow {
         Blow::Kill => {
             let now = clock::now_ns();
-            victim.child.signal(Signal::SIGKILL)?;
+            victim.child().signal(Signal::SIGKILL)?;
             now
         }
         Blow::Close => {
@@ -262,7 +250,7 @@ fn transfer<K: Courier>(
             0
         }
         Blow::Stop => {
-            outcome.reaction_ns = pause(trial, &victim.child, &page)?;
+            outcome.reaction_ns = pause(trial, victim.child(), &page)?;
             outcome.hung = outcome.reaction_ns.is_none();
             page[line::CLOSE].word.store(1, Ordering::Release);
             0
@@ -270,7 +258,7 @@ fn transfer<K: Courier>(
     };
     // After a stop it is always the receiver that hears the end.
     let (witness, other) = if blow == Blow::Stop { (&mut receiver, &mut sender) } else { (survivor, victim) };
-    let told = witness.told()?;
+    let told = told(witness)?;
     let struck_at = struck_at.max(page[line::CLOSED_AT].word.load(Ordering::Acquire));
     match told {
         Some(Told::Gone { at_ns, sign, torn }) if blow != Blow::Stop => {
@@ -284,10 +272,10 @@ fn transfer<K: Courier>(
         Some(Told::Alone) => unreachable!("no encounter"),
         None => outcome.hung = true,
     }
-    witness.child.kill()?;
+    witness.child().kill()?;
     // It is parked, dead, or has something to say about why there was nothing to witness.
-    if let Exit::Code(_) = other.child.kill()?
-        && let Some(Told::Failed(why) | Told::Corrupt(why)) = other.told()?
+    if let Exit::Code(_) = other.child().kill()?
+        && let Some(Told::Failed(why) | Told::Corrupt(why)) = self::told(other)?
     {
         outcome.error.get_or_insert(why);
     }
@@ -315,7 +303,7 @@ fn encounter<C: Rendezvous, K: Courier<Endpoint = C::Endpoint>>(
 ) -> Result<Vec<u32>> {
     let page = SharedPage::new()?;
     let within = |limit| Options { timeout: Some(limit), ..options(trial) };
-    let mut binder = Worker::fork(|| {
+    let mut binder = fork(|| {
         page[line::READY].word.fetch_add(1, Ordering::AcqRel);
         let end = C::bind(name, &within(PATIENCE));
         sleep(PATIENCE);
@@ -323,7 +311,7 @@ fn encounter<C: Rendezvous, K: Courier<Endpoint = C::Endpoint>>(
     })?;
     let mut connector = None;
     if trial.peer != Peer::Absent {
-        connector = Some(Worker::fork(|| {
+        connector = Some(fork(|| {
             // Only the encounter has a deadline, the transfer has none.
             let met = C::connect(name, &within(ENCOUNTER));
             let met = met.and_then(|mut end| end.set_timeout(None).map(|()| end));
@@ -335,14 +323,14 @@ fn encounter<C: Rendezvous, K: Courier<Endpoint = C::Endpoint>>(
             }
         })?);
     }
-    let mut pids = vec![std::process::id(), pid(&binder)];
+    let mut pids = vec![std::process::id(), pid(&mut binder)];
     until(PATIENCE, || page[line::READY].word.load(Ordering::Acquire) > 0);
     sleep(trial.delay);
     let struck_at = clock::now_ns();
-    binder.child.kill()?;
+    binder.child().kill()?;
     if let Some(connector) = &mut connector {
         pids.push(pid(connector));
-        match connector.told()? {
+        match told(connector)? {
             Some(Told::Gone { at_ns, sign, .. }) => {
                 outcome.sign = Some(sign);
                 outcome.reaction_ns = Some(at_ns.saturating_sub(struck_at));
@@ -352,7 +340,7 @@ fn encounter<C: Rendezvous, K: Courier<Endpoint = C::Endpoint>>(
             Some(Told::Failed(why) | Told::Corrupt(why)) => outcome.error = Some(why),
             None => outcome.hung = true,
         }
-        connector.child.kill()?;
+        connector.child().kill()?;
     }
     Ok(pids)
 }
@@ -384,8 +372,8 @@ fn inspect(pids: &[u32], outcome: &mut Outcome) -> Result<()> {
     Ok(())
 }
 
-fn pid(worker: &Worker) -> u32 {
-    worker.child.pid().as_raw().cast_unsigned()
+fn pid(worker: &mut Worker<Told>) -> u32 {
+    worker.child().pid().as_raw().cast_unsigned()
 }
 
 /// Looks every [`TICK`] until `done`; `false` where that took longer than `limit`.

@@ -1,6 +1,6 @@
 //! A measurement in a process of its own.
 
-use crate::worker::{self, Worker};
+use crate::worker::{self, Post};
 use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
@@ -19,9 +19,10 @@ where
 }
 
 fn once<T: Serialize + DeserializeOwned>(part: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    let mut workers = [Worker::fork("measuring process", || Ok(part())).map_err(words)?];
-    let mut reports: Vec<Result<T, String>> = worker::supervise(&mut workers, LIMIT).map_err(words)?;
-    reports.pop().expect("a report a worker")
+    let mut part = Some(part);
+    let posts = [Post::of("measuring process", None, 0)];
+    let reports = worker::crew(&posts, LIMIT, |_| Ok(part.take().expect("the child runs once")()));
+    reports.map_err(words)?.pop().expect("a report a member")
 }
 
 /// An error as the reason why there is no figure.

@@ -4,11 +4,16 @@ use super::{
     TRIALS,
     child::{in_child, words},
 };
-use crate::{clock::now_ns, topology::Cpus};
+use crate::{
+    clock::now_ns,
+    payload::DAMAGED,
+    topology::Cpus,
+    worker::{self, Post},
+};
 use bench_record::stats::median;
 use ipc_core::{
     Channel, Endpoint, Framing, Name, Options, Rendezvous,
-    process::{Watched, pin},
+    process::pin,
     shared::{Barrier, SharedPage},
 };
 use std::{
@@ -25,8 +30,7 @@ const MESSAGE: usize = 64;
 /// Long enough for the receiver to be asleep in its call.
 const SETTLE: Duration = Duration::from_millis(1);
 
-/// Lines of the shared page: the barrier, when each side began, and when it had what it waited for.
-const SIDES: [usize; 2] = [0, 1];
+/// Lines of the shared page behind those of the barrier: when each side began, and when it had what it waited for.
 const BEGAN: [usize; 2] = [2, 3];
 const AT: [usize; 2] = [4, 5];
 
@@ -61,30 +65,29 @@ fn first_message_of<C: Channel>(cpus: Cpus) -> Result<f64, String> {
     let page = SharedPage::new().map_err(words)?;
     // Closed here only when both have ended: what neither could remove goes with it.
     let mut ends = Some(C::pair(&Options::default()).map_err(words)?);
-    let sender = Watched::start(TRIAL, || {
-        let (mut end, other) = ends.take().ok_or("the ends were taken")?;
-        drop(other);
-        let barrier = enter(&page, cpus, 0)?;
-        sleep(SETTLE);
-        page[AT[0]].word.store(now_ns(), Ordering::Release);
-        end.send(&[1; MESSAGE]).map_err(words)?;
-        // Closed only when the message has arrived.
-        barrier.meet().map_err(words)
-    })?;
-    let receiver = Watched::start(TRIAL, || {
-        let (other, mut end) = ends.take().ok_or("the ends were taken")?;
-        drop(other);
+    crew(["sender", "receiver"], cpus, |side| {
+        let (sender, receiver) = ends.take().expect("each child runs once");
+        let barrier = enter(&page, side)?;
+        if side == 0 {
+            let mut end = sender;
+            drop(receiver);
+            sleep(SETTLE);
+            page[AT[0]].word.store(now_ns(), Ordering::Release);
+            end.send(&[1; MESSAGE])?;
+            // Closed only when the message has arrived.
+            return barrier.meet();
+        }
+        let mut end = receiver;
+        drop(sender);
         let room = if C::SPEC.framing == Framing::Stream { MESSAGE } else { end.max_message() };
         let mut buffer = vec![0; room];
-        let barrier = enter(&page, cpus, 1)?;
-        let len = end.recv(&mut buffer).map_err(words)?;
+        let len = end.recv(&mut buffer)?;
         page[AT[1]].word.store(now_ns(), Ordering::Release);
         if buffer[..len] != [1; MESSAGE] {
-            return Err(format!("{len} bytes came, or others than were sent"));
+            return Err(DAMAGED);
         }
-        barrier.meet().map_err(words)
+        barrier.meet()
     })?;
-    both([("sender", sender), ("receiver", receiver)])?;
     let [sent, arrived] = AT.map(|line| page[line].word.load(Ordering::Acquire));
     Ok(arrived.saturating_sub(sent) as f64)
 }
@@ -98,43 +101,37 @@ pub fn connect<C: Rendezvous>(cpus: Cpus) -> Result<f64, String> {
 fn connect_of<C: Rendezvous>(cpus: Cpus) -> Result<f64, String> {
     let page = SharedPage::new().map_err(words)?;
     let (name, options) = (Name::unique(), Options { timeout: Some(TRIAL), ..Options::default() });
-    let start = |side: usize, meet: fn(&Name, &Options) -> ipc_core::Result<C::Endpoint>| {
-        Watched::start(TRIAL, || {
-            let barrier = enter(&page, cpus, side)?;
-            page[BEGAN[side]].word.store(now_ns(), Ordering::Release);
-            let end = meet(&name, &options).map_err(words)?;
-            page[AT[side]].word.store(now_ns(), Ordering::Release);
-            // Closed only when the other has its end, too.
-            barrier.meet().map_err(words)?;
-            drop(end);
-            Ok(())
-        })
-    };
-    both([("binder", start(0, C::bind)?), ("connector", start(1, C::connect)?)])?;
+    crew(["binder", "connector"], cpus, |side| {
+        let barrier = enter(&page, side)?;
+        let meet = if side == 0 { C::bind } else { C::connect };
+        page[BEGAN[side]].word.store(now_ns(), Ordering::Release);
+        let end = meet(&name, &options)?;
+        page[AT[side]].word.store(now_ns(), Ordering::Release);
+        // Closed only when the other has its end, too.
+        barrier.meet()?;
+        drop(end);
+        Ok(())
+    })?;
     let at = |lines: [usize; 2]| lines.map(|line| page[line].word.load(Ordering::Acquire));
     let ([bound, connected], [first, second]) = (at(AT), at(BEGAN));
     Ok(bound.max(connected).saturating_sub(first.min(second)) as f64)
 }
 
+/// Plays a trial of two processes, each pinned to its CPU.
+fn crew(names: [&'static str; 2], cpus: Cpus, part: impl FnMut(usize) -> ipc_core::Result<()>) -> Result<(), String> {
+    let posts = [0, 1].map(|side| Post::of(names[side], cpus, side));
+    worker::crew(&posts, TRIAL, part).map(drop).map_err(words)
+}
+
 /// Takes its place as one of the two sides of a trial, and waits for the other.
-fn enter(page: &SharedPage, cpus: Cpus, side: usize) -> Result<Barrier<'_>, String> {
-    pin_to(cpus, side)?;
-    let barrier = Barrier::new(&page[SIDES[side]], &page[SIDES[1 - side]]);
-    barrier.meet().map_err(words)?;
+fn enter(page: &SharedPage, side: usize) -> ipc_core::Result<Barrier<'_>> {
+    let barrier = Barrier::new(&page[..2], side);
+    barrier.meet()?;
     Ok(barrier)
 }
 
 fn pin_to(cpus: Cpus, side: usize) -> Result<(), String> {
     cpus.map_or(Ok(()), |cpus| pin(cpus[side])).map_err(words)
-}
-
-/// Waits for the two processes of a trial. One that fails leaves the other waiting, so both are asked why.
-fn both(sides: [(&str, Watched); 2]) -> Result<(), String> {
-    let wrong = sides.map(|(who, side)| side.verdict().err().map(|why| format!("{who}: {why}")));
-    match wrong.into_iter().flatten().reduce(|a, b| format!("{a}; {b}")) {
-        None => Ok(()),
-        Some(why) => Err(why),
-    }
 }
 
 /// The median over the trials, the first of which is not counted.

@@ -64,8 +64,8 @@ struct Slow {
 impl<'a> Stage<'a> {
     /// The stage as `role` sees it.
     pub fn new(page: &'a SharedPage, role: Role, spec: Spec, size: usize) -> Self {
-        let [mine, other] = lines(role);
-        Self { page, role, barrier: Barrier::new(&page[mine], &page[other]), next: 0, spec, size, slow: None }
+        let barrier = Barrier::new(&page[..LINES.len()], role as usize);
+        Self { page, role, barrier, next: 0, spec, size, slow: None }
     }
 
     /// Slows every message down by `part` of what it takes by itself; the responder does, and where the two do not

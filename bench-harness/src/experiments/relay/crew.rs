@@ -8,10 +8,10 @@ use bench_lab::{
         trace::{self, Changed, Tracee, Untraced},
     },
     topology::Cpus,
-    worker::{self, PairError, Worker},
+    worker::{self, PairError, Post},
 };
 use ipc_core::{
-    Error, Result, ledger, process,
+    Error, Result, ledger,
     shared::{Barrier, SharedPage},
 };
 use nix::time::{ClockId, clock_gettime};
@@ -53,7 +53,7 @@ pub struct Crew<'a> {
 
 /// Where the processes of a crew meet.
 pub(super) struct Stage<'a> {
-    barrier: Option<Barrier<'a>>,
+    barrier: Barrier<'a>,
     /// Whether a tracer is to be told what counts.
     traced: bool,
 }
@@ -82,11 +82,9 @@ pub struct Carried {
 }
 
 impl Stage<'_> {
-    /// Waits for the other process, if there is one, and times `work`.
+    /// Waits for the other processes and times `work`.
     pub(super) fn timed(&mut self, work: impl FnOnce() -> Result<()>) -> Result<Lap> {
-        if let Some(barrier) = &self.barrier {
-            barrier.meet()?;
-        }
+        self.barrier.meet()?;
         let (before, cpu_before, start_ns) = (ledger::entries(), cpu_ns()?, clock::now_ns());
         if self.traced {
             trace::begin();
@@ -131,21 +129,13 @@ impl<'a> Crew<'a> {
     /// [`PairError`]; whatever happens, the children are reaped.
     pub fn carry(mut self, cpus: Cpus, deadline: Duration) -> std::result::Result<Carried, PairError> {
         let page = SharedPage::new().map_err(PairError::Process)?;
-        let mut workers = Vec::new();
-        for index in 0..self.members.len() {
-            let barrier = self.barrier(&page, index);
-            let (name, work) = &mut self.members[index];
-            workers.push(Worker::fork(name, || {
-                if let Some(cpus) = cpus {
-                    process::pin(cpus[index])?;
-                }
-                work(&mut Stage { barrier, traced: false })
-            })?);
-        }
-        let laps = worker::supervise(&mut workers, deadline);
-        // Killed and reaped before their channel is closed.
-        drop(workers);
-        let laps = laps?;
+        let parties = &page[..self.members.len()];
+        let posts: Vec<Post> =
+            self.members.iter().enumerate().map(|(index, (name, _))| Post::of(name, cpus, index)).collect();
+        let laps = worker::crew(&posts, deadline, |index| {
+            let (_, work) = &mut self.members[index];
+            work(&mut Stage { barrier: Barrier::new(parties, index), traced: false })
+        })?;
         let start_ns = laps.iter().map(|lap| lap.start_ns).min().unwrap_or_default();
         let end_ns = laps.last().map_or(0, |writer| writer.end_ns);
         let sum = |of: fn(&Lap) -> u64| laps.iter().map(of).sum();
@@ -186,7 +176,7 @@ impl<'a> Crew<'a> {
     fn fork_traced(&mut self, page: &SharedPage) -> std::result::Result<Vec<Tracee>, Untraced> {
         let mut children = Vec::new();
         for index in 0..self.members.len() {
-            let barrier = self.barrier(page, index);
+            let barrier = Barrier::new(&page[..self.members.len()], index);
             let (_, work) = &mut self.members[index];
             children.push(Tracee::fork(|| match work(&mut Stage { barrier, traced: true }) {
                 Ok(lap) => {
@@ -198,9 +188,5 @@ impl<'a> Crew<'a> {
             })?);
         }
         Ok(children)
-    }
-
-    fn barrier<'p>(&self, page: &'p SharedPage, index: usize) -> Option<Barrier<'p>> {
-        (self.members.len() == 2).then(|| Barrier::new(&page[index], &page[1 - index]))
     }
 }
