@@ -325,8 +325,15 @@ struct Laid {
     parts: Vec<Parts>,
 }
 
+/// The columns of a terminal that `text` takes.
 fn columns_of(text: &str) -> usize {
-    text.chars().count()
+    textwrap::core::display_width(text)
+}
+
+/// `text` with spaces behind it, or before it where it is to stand `right`, so that it takes `width` columns.
+fn padded(text: &str, width: usize, right: bool) -> String {
+    let space = " ".repeat(width.saturating_sub(columns_of(text)));
+    if right { space + text } else { text.to_owned() + &space }
 }
 
 impl Laid {
@@ -354,8 +361,7 @@ impl Laid {
     }
 
     fn aligned(&self, text: &str) -> String {
-        let width = self.width;
-        if self.is_figure { format!("{text:>width$}") } else { format!("{text:width$}") }
+        padded(text, self.width, self.is_figure)
     }
 
     fn field(&self, line: usize) -> String {
@@ -364,16 +370,12 @@ impl Laid {
             Parts::Text(text) if self.widths[1] > 0 => {
                 let [rank, number, ..] = self.widths;
                 let lead = rank + usize::from(rank > 0) + number;
-                self.aligned(&format!("{text:>lead$}{:1$}", "", self.figures().saturating_sub(lead)))
+                self.aligned(&padded(&padded(text, lead, true), self.figures(), false))
             }
             Parts::Text(text) => self.aligned(text),
             Parts::Figure(fields) => {
                 let cells = fields.iter().zip(self.widths).enumerate().filter(|(_, (_, width))| *width > 0);
-                let cells = cells.map(
-                    |(index, (field, width))| {
-                        if index < 2 { format!("{field:>width$}") } else { format!("{field:width$}") }
-                    },
-                );
+                let cells = cells.map(|(index, (field, width))| padded(field, width, index < 2));
                 self.aligned(&cells.collect::<Vec<_>>().join(" "))
             }
         }
@@ -579,6 +581,14 @@ mod tests {
         assert_eq!(table.terminal(80), "T – e\n\nname    n\na|b   1.5\nbelow\n");
         assert_eq!(table.markdown(), "### T\n\ne\n\n| name | n |\n|---|--:|\n| a\\|b | 1.5 |\n\nbelow\n\n");
         assert!(table.html(None).contains("<td>a|b</td><td class=\"figure\">1.5</td>"));
+    }
+
+    #[test]
+    fn columns_are_those_of_a_terminal() {
+        // Wide letters take two columns each, a combining accent none.
+        let lines = vec![vec!["管道".into(), "1".into()], vec!["e\u{301}".into(), "22".into()]];
+        let table = table(vec![Column::Words("name"), Column::Figures("n")], lines);
+        assert_eq!(table.terminal(80), "T – e\n\nname   n\n管道   1\ne\u{301}     22\nbelow\n");
     }
 
     #[test]
