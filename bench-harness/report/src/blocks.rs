@@ -11,6 +11,7 @@ use super::{
     overview::{SMALL, USUAL, calls, capital, copies_of, count},
     relay, shown,
     table::{Column, Field, Mark, Table},
+    text::and,
     units::{self, Quantity},
 };
 use bench_record::{
@@ -121,14 +122,6 @@ pub fn rewritten(page: &str, results: &Results, folder: &str) -> Result<String, 
     Ok(text)
 }
 
-/// The machine and the day.
-pub(crate) fn source(results: &Results) -> String {
-    let host = results.host.as_ref();
-    let day =
-        host.and_then(|host| host.run.started.as_deref()).map_or("an unknown day", |day| day.get(..10).unwrap_or(day));
-    format!("{}, {day}", results.machine())
-}
-
 /// The image of one chart.
 fn chart(results: &Results, folder: &str, file: &str) -> Option<String> {
     let chart = shown::charts(results).into_iter().find(|chart| chart.file == file && chart.drawing.is_ok())?;
@@ -139,7 +132,7 @@ fn latency(results: &Results, folder: &str) -> Result<String, &'static str> {
     let chart = chart(results, folder, "latency-by-mechanism.svg").ok_or(LatencyRow::FILE)?;
     Ok(format!(
         "{chart}\nMeasured on {}. Tables, charts and CSV files of that run: [{folder}]({folder}/README.md).",
-        source(results)
+        results.source()
     ))
 }
 
@@ -210,7 +203,7 @@ fn mechanisms(results: &Results, _: &str) -> Result<String, &'static str> {
         units::size(SMALL),
         USUAL.caption(),
         USUAL.label(),
-        source(results),
+        results.source(),
     ))
 }
 
@@ -220,15 +213,6 @@ fn cheapest(matrix: &Matrix) -> String {
     let first = entries().filter(|(_, entry)| entry.rank == Some(1));
     let names: Vec<String> = first.map(|(subject, _)| format!("`{}`", subject.label())).collect();
     if names.is_empty() { "not known, for want of intervals".to_owned() } else { and(&names) }
-}
-
-/// `a`, `b` and `c`.
-pub(crate) fn and(names: &[String]) -> String {
-    match names {
-        [] => String::new(),
-        [one] => one.clone(),
-        [some @ .., last] => format!("{} and {last}", some.join(", ")),
-    }
 }
 
 /// What placement and waiting do to one mechanism, the first that lists show.
@@ -253,7 +237,7 @@ fn placements(results: &Results, _: &str) -> Result<String, &'static str> {
         return Err(LatencyRow::FILE);
     }
     let size = units::size(SMALL);
-    Ok(format!("Round trip of {size} through `{mechanism}`: {}. Measured on {}.", and(&said), source(results)))
+    Ok(format!("Round trip of {size} through `{mechanism}`: {}. Measured on {}.", and(&said), results.source()))
 }
 
 fn killed(results: &Results, folder: &str) -> Result<String, &'static str> {

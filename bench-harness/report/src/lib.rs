@@ -116,6 +116,13 @@ impl Results {
         Ok(written)
     }
 
+    /// The machine and the day.
+    fn source(&self) -> String {
+        let started = self.host.as_ref().and_then(|host| host.run.started.as_deref());
+        let day = started.map_or("an unknown day", |day| day.get(..10).unwrap_or(day));
+        format!("{}, {day}", self.machine())
+    }
+
     /// The line under a chart's title: the machine.
     fn machine(&self) -> String {
         self.host.as_ref().map_or("unknown machine".to_owned(), Host::title)

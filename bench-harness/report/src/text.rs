@@ -45,3 +45,12 @@ pub fn escape(text: &str) -> String {
     }
     escaped
 }
+
+/// `a`, `b` and `c`.
+pub fn and(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [some @ .., last] => format!("{} and {last}", some.join(", ")),
+    }
+}

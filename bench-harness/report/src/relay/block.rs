@@ -1,10 +1,6 @@
 //! The measured block `relay` of a page: the table of ways and the conclusions that its figures allow.
 
-use crate::{
-    Results,
-    blocks::{and, source},
-    overview::count,
-};
+use crate::{Results, overview::count, text::and};
 use bench_record::{
     file_copy::FileCopy,
     rows::{RelayRow, Row as _},
@@ -17,7 +13,7 @@ pub(crate) fn text(results: &Results, _: &str) -> Result<String, &'static str> {
         super::table(rows).filter(|_| rows.iter().any(|row| row.bytes_per_s.is_some())).ok_or(RelayRow::FILE)?;
     let said = [claims(rows), order(rows), shared_memory(rows)];
     let said: Vec<String> = said.into_iter().flatten().collect();
-    Ok(format!("{}\nMeasured on {}. {}", table.markdown_lines(), source(results), said.join(" ")))
+    Ok(format!("{}\nMeasured on {}. {}", table.markdown_lines(), results.source(), said.join(" ")))
 }
 
 /// How many of the books' figures hold.
