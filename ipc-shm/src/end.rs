@@ -8,9 +8,7 @@ use crate::{
     ring::Memory,
 };
 use ipc_core::{
-    Endpoint, InPlace, Options, Result, SendInPlace,
-    corruption::Corruption,
-    ledger,
+    Endpoint, Error, InPlace, Options, Result, SendInPlace, ledger,
     liveness::Liveness,
     transfer::check_len,
     wait::{Patience, Step, Turn},
@@ -58,7 +56,8 @@ pub struct RingEnd {
     watch: Option<Watch>,
     peer: Arc<Liveness>,
     memory: Arc<dyn Memory>,
-    corruption: Corruption,
+    /// What was found wrong with the rings first.
+    corrupt: Option<&'static str>,
 }
 
 impl RingEnd {
@@ -74,7 +73,7 @@ impl RingEnd {
             watch: None,
             peer: Arc::new(peer),
             memory: Arc::clone(memory),
-            corruption: Corruption::default(),
+            corrupt: None,
         })
     }
 
@@ -90,24 +89,31 @@ impl RingEnd {
     /// sent.
     #[inline]
     pub(crate) fn send_by(&mut self, len: usize, write: impl FnOnce(Slot<'_>) -> Result<()>) -> Result<()> {
-        self.corruption.check()?;
-        let sent = self.try_send_by(len, write);
-        self.corruption.keep(sent)
+        self.try_send_by(len, write).map_err(|error| self.spoiled_by(error))
     }
 
     #[inline]
     fn try_send_by(&mut self, len: usize, write: impl FnOnce(Slot<'_>) -> Result<()>) -> Result<()> {
         check_len(len, self.max_message)?;
+        match self.producer.try_send(len, write)? {
+            Ok(()) => Ok(()),
+            Err(unused) => self.send_once_there_is_room(len, unused),
+        }
+    }
+
+    /// Out of line, so that a message that finds room does not pay for how to wait.
+    #[cold]
+    #[inline(never)]
+    fn send_once_there_is_room(&mut self, len: usize, mut write: impl FnOnce(Slot<'_>) -> Result<()>) -> Result<()> {
         let mut turn = Turn::new(&self.patience, Some(&self.peer));
-        let mut write = write;
         loop {
-            match self.producer.try_send(len, write)? {
-                Ok(()) => return Ok(()),
-                Err(unused) => write = unused,
-            }
             if let Step::Sleep(left) = turn.step()? {
                 let limit = limit(left, &mut self.watch, &self.peer, || Waker::of(&self.producer, &self.consumer))?;
                 self.producer.sleep(limit)?;
+            }
+            match self.producer.try_send(len, write)? {
+                Ok(()) => return Ok(()),
+                Err(unused) => write = unused,
             }
         }
     }
@@ -115,9 +121,7 @@ impl RingEnd {
     /// Receives one message with `take`, which is given the peer as well. If `take` fails, the message stays.
     #[inline]
     pub(crate) fn recv_by<R>(&mut self, take: impl FnOnce(&Consumer, &Liveness) -> Result<R>) -> Result<R> {
-        self.corruption.check()?;
-        let received = self.try_recv_by(take);
-        self.corruption.keep(received)
+        self.try_recv_by(take).map_err(|error| self.spoiled_by(error))
     }
 
     #[inline]
@@ -126,6 +130,18 @@ impl RingEnd {
         let taken = take(&self.consumer, &self.peer)?;
         self.consumer.release()?;
         Ok(taken)
+    }
+
+    /// Remembers in both directions that the channel is corrupt, if `error` says so. Returns that error for this and every later
+    /// failure.
+    #[cold]
+    fn spoiled_by(&mut self, error: Error) -> Error {
+        if let Error::Corrupt { what } = error {
+            self.corrupt = self.corrupt.or(Some(what));
+            self.producer.spoil(what);
+            self.consumer.spoil(what);
+        }
+        self.corrupt.map_or(error, |what| Error::Corrupt { what })
     }
 
     /// See [`Producer::unread`].
@@ -147,14 +163,23 @@ impl RingEnd {
     /// Waits until there is a message.
     #[inline]
     fn arrived(&mut self) -> Result<()> {
+        if self.consumer.look()? { Ok(()) } else { self.wait_for_a_message() }
+    }
+
+    /// Out of line, so that a message that is there does not pay for how to wait.
+    #[cold]
+    #[inline(never)]
+    fn wait_for_a_message(&mut self) -> Result<()> {
         let mut turn = Turn::new(&self.patience, Some(&self.peer));
-        while !self.consumer.look()? {
+        loop {
             if let Step::Sleep(left) = turn.step()? {
                 let limit = limit(left, &mut self.watch, &self.peer, || Waker::of(&self.producer, &self.consumer))?;
                 self.consumer.sleep(limit)?;
             }
+            if self.consumer.look()? {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 }
 

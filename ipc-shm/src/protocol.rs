@@ -129,12 +129,14 @@ pub struct Producer {
     head: u64,
     /// The consumer's position, when last looked at.
     tail: u64,
+    /// What was found wrong. [`look`](Producer::look) fails with it from then on.
+    corrupt: Option<&'static str>,
 }
 
 impl Producer {
     /// The sending half of a ring through which nothing has been sent.
     pub fn new(area: Area, sleeps: bool) -> Self {
-        Self { half: Half { area, sleeps }, head: 0, tail: 0 }
+        Self { half: Half { area, sleeps }, head: 0, tail: 0, corrupt: None }
     }
 
     /// Has `write` put a message of `len` bytes into its slot, and publishes it. If there is no room yet, gives `write`
@@ -204,9 +206,19 @@ impl Producer {
         Ok(self.head - self.tail + bytes <= self.half.area.capacity())
     }
 
+    /// Makes every later call fail with [`Error::Corrupt`] of `what`. The ring then seems full, so that only a call that would have to
+    /// wait anyway looks at it: a sound ring pays nothing.
+    pub fn spoil(&mut self, what: &'static str) {
+        (self.head, self.tail) = (self.half.area.capacity(), 0);
+        self.corrupt = Some(what);
+    }
+
     /// Renews the copy of the consumer's position.
     #[inline]
     fn look(&mut self) -> Result<()> {
+        if let Some(what) = self.corrupt {
+            return Err(Error::Corrupt { what });
+        }
         let tail = self.half.area.control().tail.0.load(Ordering::Acquire);
         // What is published lies at or behind our head, and the tail never goes back.
         if tail < self.tail || tail > self.head || !tail.is_multiple_of(WORD) {
@@ -235,12 +247,21 @@ pub struct Consumer {
     head: u64,
     /// The length in bytes of the message that [`look`](Consumer::look) found.
     len: usize,
+    /// What was found wrong. [`look`](Consumer::look) fails with it from then on.
+    corrupt: Option<&'static str>,
 }
 
 impl Consumer {
     /// The receiving half of a ring from which nothing has been received.
     pub fn new(area: Area, sleeps: bool) -> Self {
-        Self { half: Half { area, sleeps }, tail: 0, head: 0, len: 0 }
+        Self { half: Half { area, sleeps }, tail: 0, head: 0, len: 0, corrupt: None }
+    }
+
+    /// Makes every later [`look`](Consumer::look) fail with [`Error::Corrupt`] of `what`. The ring then seems empty, so that only a call
+    /// that would have to wait anyway looks at it: a sound ring pays nothing.
+    pub fn spoil(&mut self, what: &'static str) {
+        (self.head, self.len) = (self.tail, 0);
+        self.corrupt = Some(what);
     }
 
     /// Looks for the next message and says whether there is one. [`read`](Consumer::read) then lends it, until
@@ -252,6 +273,9 @@ impl Consumer {
     pub fn look(&mut self) -> Result<bool> {
         loop {
             if self.tail == self.head {
+                if let Some(what) = self.corrupt {
+                    return Err(Error::Corrupt { what });
+                }
                 let head = self.half.area.control().head.0.load(Ordering::Acquire);
                 if head == self.tail {
                     return Ok(false);
