@@ -8,8 +8,9 @@ use crate::{
     close::hear_the_end,
     killing::{kill_receiver, kill_sender},
     link::{Side, noise},
+    on_time,
     stage::Stage,
-    waiting::{SHORT, converse_among_signals, fill, on_time},
+    waiting::{SHORT, converse_among_signals, fill},
 };
 use ipc_core::{Channel, Endpoint, Error, Framing, InPlace, Options, Result, SendInPlace};
 use nix::sys::signal::{Signal, raise};
@@ -244,17 +245,36 @@ pub fn deadlines<C: Channel<Endpoint: SendInPlace>, T: Taking<C::Endpoint>>(stag
                 }
             })?;
             fill(here, timeout, write)?;
-            // The message that did not fit does not fit now.
-            let (len, mut filled) = (here.next_len(), false);
-            match here.end().send_with(len, |_| filled = true) {
-                Err(Error::TimedOut) if !filled => {}
-                other => return Err(format!("send_with to a full channel: {other:?} (filled: {filled})")),
-            }
+            stay_full(here)?;
             here.set_timeout(None)?;
             here.tell(here.counts().0)?;
             here.say_by(10, write)
         },
     )
+}
+
+/// Sends until a message times out whose closure has not run.
+///
+/// The kernel may find room in a full channel, for instance when it passes on what a socket has taken. Then more messages fit, and
+/// the last may fit in part.
+fn stay_full<E: SendInPlace>(side: &mut Side<E>) -> Verdict {
+    let mut in_part = None;
+    loop {
+        let mut filled = false;
+        let (error, _) = side.fill_by(|end, message| {
+            filled = false;
+            end.send_with(message.len(), |slot| {
+                filled = true;
+                slot.copy_from_slice(message);
+            })
+        })?;
+        let number = side.counts().0;
+        match error {
+            Error::TimedOut if !filled => return Ok(()),
+            Error::TimedOut if side.is_stream() && in_part != Some(number) => in_part = Some(number),
+            error => return Err(format!("send_with to a full channel: '{error}' (filled: {filled})")),
+        }
+    }
 }
 
 /// A message of a byte stream that a deadline stops is written once.
@@ -292,7 +312,8 @@ pub fn deadline_in_mid_message<C: Channel<Endpoint: SendInPlace>, T: Taking<C::E
             let mut stopped = 0;
             while stopped < 3 {
                 match send(here.end(), sent) {
-                    Ok(()) if stopped == 0 && sent < 64 => sent += 1,
+                    // Also after a deadline: the kernel may have found room meanwhile.
+                    Ok(()) if sent < 64 => (sent, stopped) = (sent + 1, 0),
                     Err(Error::TimedOut) => stopped += 1,
                     other => return Err(format!("send_with of message {sent}, after {stopped} deadlines: {other:?}")),
                 }

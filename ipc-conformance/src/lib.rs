@@ -69,6 +69,7 @@ mod exec;
 pub mod in_place;
 pub mod killing;
 mod link;
+mod on_time;
 pub mod polling;
 pub mod pressure;
 pub mod rendezvous;
@@ -80,8 +81,8 @@ pub mod transfer;
 mod unrelated;
 pub mod waiting;
 
+pub use on_time::on_time;
 pub use stage::Stage;
-pub use waiting::on_time;
 
 use ipc_core::{Channel, Custody, InPlace, Reliability, Rendezvous, SendInPlace, Wait, objects};
 use libtest_mimic::{Arguments, Completion, Trial};

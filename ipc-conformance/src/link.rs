@@ -304,9 +304,9 @@ impl<E: Endpoint> Side<E> {
         (self.said, self.heard)
     }
 
-    /// The length of the next message to be said.
-    pub fn next_len(&self) -> usize {
-        self.script.message(self.lanes[0], self.said).len()
+    /// Whether a part of a message may pass.
+    pub fn is_stream(&self) -> bool {
+        self.spec.framing == Framing::Stream
     }
 
     /// A checksum over everything said and heard, in order.

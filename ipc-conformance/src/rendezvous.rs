@@ -6,10 +6,9 @@
 use crate::{
     Clause, Verdict,
     stage::Stage,
-    unrelated::{Answer, Task, Unrelated},
-    waiting::on_time,
+    unrelated::{Answer, Task, Unrelated, alone},
 };
-use ipc_core::{Error, Name, Options, Reliability, Rendezvous, leftovers, objects};
+use ipc_core::{Name, Reliability, Rendezvous, leftovers, objects};
 use nix::sys::signal::Signal;
 use std::{
     thread::sleep,
@@ -221,21 +220,11 @@ pub fn two_connectors<C: Rendezvous>(stage: &Stage) -> Verdict {
 pub fn nobody_there<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
     let timeout = Duration::from_millis(SCANT / 2);
-    let alone = |what: &str, call: fn(&Name, &Options) -> ipc_core::Result<C::Endpoint>| {
-        on_time(what, timeout, || {
-            let began = Instant::now();
-            match call(&name, &stage.options_within(timeout)) {
-                Err(Error::TimedOut) => Ok(began.elapsed()),
-                Err(error) => Err(stage.refused::<C>(what, &error)),
-                Ok(_) => Err(format!("{what} met somebody")),
-            }
-        })
-    };
-    alone("connect", C::connect)?;
-    alone("bind", C::bind)?;
+    alone::<C>(stage, "connect", C::connect, &name, timeout)?;
+    alone::<C>(stage, "bind", C::bind, &name, timeout)?;
     is_gone::<C>(&name)?;
-    alone("bind once more", C::bind)?;
-    alone("connect once more", C::connect)
+    alone::<C>(stage, "bind once more", C::bind, &name, timeout)?;
+    alone::<C>(stage, "connect once more", C::connect, &name, timeout)
 }
 
 /// Signals disturb neither the meeting nor what follows, and do not prolong a deadline.
@@ -246,14 +235,9 @@ pub fn nobody_there<C: Rendezvous>(stage: &Stage) -> Verdict {
 pub fn interrupted_while_meeting<C: Rendezvous>(stage: &Stage) -> Verdict {
     let name = Name::unique();
     let mut both = [start::<C>(stage, Task::Bind, &name)?, start::<C>(stage, Task::Connect, &name)?];
-    for (process, role) in both.iter_mut().zip(ROLES) {
+    for (process, alone) in both.iter_mut().zip([Task::BindAlone, Task::ConnectAlone]) {
         process.does(Task::BeInterrupted, 0)?;
-        on_time("bind or connect", Duration::from_millis(SCANT), || {
-            let began = Instant::now();
-            process.ask(role, SCANT)?;
-            process.answers(Answer::TimedOut)?;
-            Ok(began.elapsed())
-        })?;
+        process.does(alone, SCANT)?;
     }
     for (process, role) in both.iter_mut().zip(ROLES) {
         process.ask(role, AMPLE)?;
@@ -282,8 +266,9 @@ pub fn killed_before_the_peer_came<C: Rendezvous>(stage: &Stage) -> Verdict {
         survivor.answers(Answer::TimedOut)?;
         let mut successor = start::<C>(stage, early, &name)?;
         successor.ask(early, AMPLE)?;
-        survivor.does(late, AMPLE)?;
+        survivor.ask(late, AMPLE)?;
         successor.answers(Answer::Done)?;
+        survivor.answers(Answer::Done)?;
         talk::<C>(stage, [successor, survivor])?;
     }
     Ok(())

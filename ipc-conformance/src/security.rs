@@ -4,11 +4,10 @@
 //! while it binds. What others can predict is what two processes make that bind the same name.
 
 use crate::{
-    Suite, Verdict,
+    Suite, Verdict, on_time,
     signals::{INTERVAL, Signals},
     stage::{Stage, join},
     surroundings::{become_ordinary, root},
-    waiting::on_time,
 };
 use ipc_core::{
     Channel, Endpoint, Error, Framing, Name, Options, Rendezvous,
@@ -463,24 +462,33 @@ pub fn a_silent_peer_is_given_up<C: Rendezvous>(stage: &Stage) -> Verdict {
     });
     verdict?;
     on_time("bind", MEANWHILE, || {
-        thread::scope(|scope| {
-            let silent = scope.spawn(|| {
-                sleep(MEANWHILE / 2);
-                reach(&meeting, SockType::Stream)
-            });
-            let began = Instant::now();
-            let met = C::bind(&name, &options(MEANWHILE)).map(drop);
-            let took = began.elapsed();
-            let silent = silent.join().map_err(|_| "the silent peer panicked")?;
-            match (met, silent) {
-                (Err(Error::TimedOut), Ok(_)) => Ok(took),
-                // There is nothing that he should have said.
-                (Ok(()), Ok(_)) => Ok(MEANWHILE),
-                // One of the two was held up so long that they did not meet: no attempt.
-                (Err(Error::TimedOut), Err(Errno::ENOENT | Errno::ECONNREFUSED)) => Ok(Duration::MAX),
-                (met, silent) => Err(format!("bind: {met:?}; the silent peer: {silent:?}")),
+        loop {
+            if let Some(took) = bind_to_a_silent_peer::<C>(&name, &meeting)? {
+                return Ok(took);
             }
-        })
+        }
+    })
+}
+
+/// How long `bind` took where a process connects to its socket and says nothing. `None` where one of the two was held up so long
+/// that they did not meet.
+fn bind_to_a_silent_peer<C: Rendezvous>(name: &Name, meeting: &Path) -> std::result::Result<Option<Duration>, String> {
+    thread::scope(|scope| {
+        let silent = scope.spawn(|| {
+            sleep(MEANWHILE / 2);
+            reach(meeting, SockType::Stream)
+        });
+        let began = Instant::now();
+        let met = C::bind(name, &options(MEANWHILE)).map(drop);
+        let took = began.elapsed();
+        let silent = silent.join().map_err(|_| "the silent peer panicked")?;
+        match (met, silent) {
+            (Err(Error::TimedOut), Ok(_)) => Ok(Some(took)),
+            // There is nothing that he should have said.
+            (Ok(()), Ok(_)) => Ok(Some(MEANWHILE)),
+            (Err(Error::TimedOut), Err(Errno::ENOENT | Errno::ECONNREFUSED)) => Ok(None),
+            (met, silent) => Err(format!("bind: {met:?}; the silent peer: {silent:?}")),
+        }
     })
 }
 

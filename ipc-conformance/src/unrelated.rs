@@ -9,6 +9,7 @@ use crate::{
     close::{hear_the_end, say_until_the_end},
     exec::{self, Inherited},
     link::{self, Side},
+    on_time,
     signals::{INTERVAL, Signals},
     stage::{Stage, join, line},
 };
@@ -22,7 +23,7 @@ use std::{
         unix::net::UnixStream,
     },
     process::exit,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The first argument of a process that is to meet others. After it come who it is, the suite, the strategy and the name.
@@ -38,6 +39,10 @@ pub(crate) enum Task {
     Bind,
     /// `connect`, with a deadline of so many milliseconds; 0 is none.
     Connect,
+    /// `bind`, which must give up at a deadline of so many milliseconds.
+    BindAlone,
+    /// `connect`, which must give up at a deadline of so many milliseconds.
+    ConnectAlone,
     /// Send so many messages.
     Say,
     /// Receive so many messages and check each.
@@ -55,9 +60,11 @@ pub(crate) enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Bind,
         Self::Connect,
+        Self::BindAlone,
+        Self::ConnectAlone,
         Self::Say,
         Self::Hear,
         Self::HearTheEnd,
@@ -170,6 +177,24 @@ pub(crate) fn play_if_started_anew(suites: &[Suite]) {
     }
 }
 
+/// `call` meets nobody until its deadline of `timeout`.
+pub(crate) fn alone<C: Rendezvous>(
+    stage: &Stage,
+    what: &str,
+    call: fn(&Name, &Options) -> ipc_core::Result<C::Endpoint>,
+    name: &Name,
+    timeout: Duration,
+) -> Verdict {
+    on_time(what, timeout, || {
+        let began = Instant::now();
+        match call(name, &stage.options_within(timeout)) {
+            Err(Error::TimedOut) => Ok(began.elapsed()),
+            Err(error) => Err(stage.refused::<C>(what, &error)),
+            Ok(_) => Err(format!("{what} met somebody")),
+        }
+    })
+}
+
 /// Does tasks until there are no more.
 pub(crate) fn play<C: Rendezvous>(stage: &Stage, name: &Name, mut line: UnixStream) -> Verdict {
     let inherited = Inherited::now()?;
@@ -202,6 +227,8 @@ pub(crate) fn play<C: Rendezvous>(stage: &Stage, name: &Name, mut line: UnixStre
                     Err(error) => return Err(stage.refused::<C>(call, &error)),
                 }
             }
+            Task::BindAlone => done(alone::<C>(stage, "bind", C::bind, name, Duration::from_millis(number)))?,
+            Task::ConnectAlone => done(alone::<C>(stage, "connect", C::connect, name, Duration::from_millis(number)))?,
             Task::Say => done(linked?.say(number))?,
             Task::Hear => done(linked?.hear(number))?,
             Task::HearTheEnd => done(hear_the_end(linked?))?,

@@ -3,6 +3,7 @@
 use crate::{
     Clause, Verdict,
     link::Side,
+    on_time,
     signals::{INTERVAL, Signals},
     stage::Stage,
 };
@@ -31,36 +32,6 @@ pub(crate) const SHORT: Duration = Duration::from_millis(10);
 const LONG: Duration = Duration::from_millis(40);
 /// A deadline that nobody should need.
 const AMPLE: Duration = Duration::from_secs(10);
-/// How often a call may come back late because others use the machine, too.
-const TRIES: usize = 20;
-
-/// `attempt` makes a call that has nothing to do but to wait for its deadline of `timeout`, and returns how long it took.
-///
-/// It may never come back early, and late by 10 ms and a tenth of the time. Whoever shares the machine can hold up one
-/// call, and then another; a deadline that is late by itself is late each time, so the best attempt counts.
-///
-/// # Errors
-/// What `attempt` returned as one, or how early or late it was.
-pub fn on_time(
-    what: &str,
-    timeout: Duration,
-    mut attempt: impl FnMut() -> std::result::Result<Duration, String>,
-) -> Verdict {
-    let latest = timeout + timeout / 10 + Duration::from_millis(10);
-    let mut best = Duration::MAX;
-    for _ in 0..TRIES {
-        let took = attempt()?;
-        if took < timeout {
-            return Err(format!("{what} with a deadline of {timeout:?} returned after {took:?}: early"));
-        }
-        if took <= latest {
-            return Ok(());
-        }
-        best = best.min(took);
-    }
-    Err(format!("{what} with a deadline of {timeout:?} returned after {best:?} at best: late each of {TRIES} times"))
-}
-
 /// Receives nothing until the deadline of `timeout`.
 pub(crate) fn hear_nothing<E: Endpoint>(side: &mut Side<E>, timeout: Duration) -> Verdict {
     side.set_timeout(Some(timeout))?;
@@ -107,7 +78,7 @@ pub(crate) fn fill_up<E: Endpoint>(side: &mut Side<E>) -> std::result::Result<u6
 ///
 /// Why: a deadline that is early breaks the caller's promise, and one that is late holds up the caller.
 ///
-/// A failing channel returns early, late (by more than 10 ms and a tenth in each of 20 attempts), or not at all.
+/// A failing channel returns early, late (by more than 10 ms and a tenth), or not at all.
 pub fn deadline_of_recv<C: Channel>(stage: &Stage) -> Verdict {
     stage.between_with::<C>(
         &stage.options_within(LONG),

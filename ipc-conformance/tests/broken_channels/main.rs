@@ -58,6 +58,7 @@ faults! {
     PATIENT "has-no-deadline",
     REFILLS "fills-again-what-timed-out",
     REFUSES "refuses-a-wait-strategy",
+    RESTARTS "waits-anew-when-interrupted",
     REUSES "has-one-slot-too-few",
     SECRETIVE "keeps-silent-about-its-descriptor",
     SHOWS_ROOM "shows-room-and-no-messages",
@@ -192,9 +193,9 @@ fn rows() -> Vec<Row> {
         packets::<PATIENT>("nobody_there", HUNG),
         packets::<LATE>("nobody_there", ": late"),
         packets::<INTERRUPTED>("interrupted_while_meeting", "EINTR"),
-        packets::<LATE>("interrupted_while_meeting", ": late"),
+        packets::<RESTARTS>("interrupted_while_meeting", HUNG),
         packets::<GHOSTS>("killed_before_the_peer_came", "Done, not TimedOut"),
-        packets::<KEEPS_OUT>("killed_before_the_peer_came", "TimedOut, not Done"),
+        packets::<KEEPS_OUT>("killed_before_the_peer_came", "Taken, not Done"),
         packets::<HANGS>("killed_while_meeting", HUNG),
         packets::<HANGS>("killed_unrelated", HUNG),
         packets::<NAME_STAYS>("killed_unrelated", "left behind"),
@@ -218,6 +219,9 @@ fn main() {
     run_all(sound.chain([broken]).chain(meeting));
 }
 
+/// How often a channel may seem sound.
+const TRIES: usize = 20;
+
 /// The row's clause must say that the row's channel is broken, with its fact among the facts.
 fn reports(row: &Row) -> Verdict {
     if row.fault == PANICS || row.fault == UNALIGNED {
@@ -232,9 +236,17 @@ fn reports(row: &Row) -> Verdict {
         // Those by name start processes anew, for which even a sound channel needs more than half of that.
         false => Duration::from_secs(2),
     };
-    let outcome = outcome((row.suite)().within(limit), NAMES[row.fault as usize], row.clause);
-    clean_up(NAMES[row.fault as usize])?;
-    match outcome? {
+    // A busy machine can hide a fault, such as that one process does not wait for another.
+    let mut last = Outcome::Kept;
+    for _ in 0..TRIES {
+        let outcome = outcome((row.suite)().within(limit), NAMES[row.fault as usize], row.clause);
+        clean_up(NAMES[row.fault as usize])?;
+        last = outcome?;
+        if last != Outcome::Kept {
+            break;
+        }
+    }
+    match last {
         Outcome::Broken(why) if why.contains(row.fact) => Ok(()),
         outcome => Err(format!("{outcome:?}, which does not tell '{}'", row.fact)),
     }

@@ -3,8 +3,8 @@
 use crate::{
     BUFFERS, CLAIMS, COMMITS, CUTS, CUTS_SHORT, DROPS, ECHOES, FILLS, FLIPS, FLIPS_AND_LOSES, FORGETS, FORGIVES,
     GHOSTS, GIVES_UP, GRANTS, HANGS, HASTY, IMPATIENT, INTERRUPTED, KEEPS_OUT, LACKING, LATE, LEAVES_FILE,
-    LEAVES_QUEUE, LEAVES_SEGMENT, LINGERS, LOSES, MIXES, NAME_STAYS, NAMES, PANICS, PATIENT, REFUSES, SHUTS, STAYS,
-    SURVIVES, SWALLOWS, TAKES, TEARS, TEARS_ITS_OWN, TWICE, UNALIGNED, UNJOURNALED, WELCOMES,
+    LEAVES_QUEUE, LEAVES_SEGMENT, LINGERS, LOSES, MIXES, NAME_STAYS, NAMES, PANICS, PATIENT, REFUSES, RESTARTS, SHUTS,
+    STAYS, SURVIVES, SWALLOWS, TAKES, TEARS, TEARS_ITS_OWN, TWICE, UNALIGNED, UNJOURNALED, WELCOMES,
 };
 use ipc_core::{
     Buffer, Channel, Custody, Endpoint, Error, Framing, InPlace, Name, Options, Reach, Reliability, Rendezvous, Result,
@@ -130,13 +130,15 @@ impl<const FAULT: u8> Rendezvous for Packets<FAULT> {
         })?;
         listen(&socket, Backlog::new(1).unwrap_or(Backlog::MAXCONN)).map_err(|e| Error::os("listen", e))?;
         let listener = UnixListener::from(socket);
-        let deadline = Options { timeout: patience::<FAULT>(options).timeout, ..*options }.deadline();
+        let deadline = || Options { timeout: patience::<FAULT>(options).timeout, ..*options }.deadline();
+        let mut end = deadline();
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = end.saturating_duration_since(Instant::now());
             let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
             match poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
                 Ok(0) if left.is_zero() => return Err(Error::TimedOut),
                 Ok(0) => {}
+                Err(Errno::EINTR) if FAULT == RESTARTS => end = deadline(),
                 Err(Errno::EINTR) if FAULT != INTERRUPTED => {}
                 Err(errno) => return Err(Error::os("poll", errno)),
                 Ok(_) => break,
