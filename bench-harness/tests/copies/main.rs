@@ -52,6 +52,9 @@ fn known(mechanism: &str, access: Access) -> Option<(f64, f64, bool)> {
     })
 }
 
+/// When a test has hung. Some need ten seconds of processor time, of which a busy machine grants a fraction.
+const LIMIT: Duration = Duration::from_secs(600);
+
 fn must(holds: bool, what: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(what()) }
 }
@@ -250,7 +253,7 @@ fn can_hold<H: hiding::Held>() -> ipc_core::Result<()> {
 fn hiding() -> Suite {
     use hiding::*;
     Suite::new("hiding")
-        .within(Duration::from_secs(60))
+        .within(LIMIT)
         .prepared("a_thread_of_its_own_for_each_message", can_watch, || is_counted::<MmapAnon, NewThread>(1.0))
         .prepared("a_thread_from_the_first_message_on", can_watch, || is_counted::<MmapAnon, OldThread>(2.0))
         .prepared("a_thread_before_a_call", can_watch, || is_counted::<Pipe, OldThread>(2.0))
@@ -283,14 +286,14 @@ fn main() {
     for mechanism in STANDARD.iter() {
         suites.push(
             Suite::new(mechanism.spec.name)
-                .within(Duration::from_secs(120))
+                .within(LIMIT)
                 .prepared("figures", can_trace, || figures(mechanism))
                 .prepared("ledgers", can_trace, || ledgers(mechanism))
                 .prepared("exact_counts", can_watch, || exact::every_count(mechanism)),
         );
     }
     let wrong = Suite::new("wrong")
-        .within(Duration::from_secs(120))
+        .within(LIMIT)
         .prepared("one_more_memcpy", can_watch, one_more::<MmapAnon, Memcpy>)
         .prepared("one_more_memcpy_beside_the_kernel", can_watch, one_more::<Pipe, Memcpy>)
         .prepared("one_more_by_hand", can_watch, one_more::<MmapAnon, ByHand>)
@@ -304,7 +307,7 @@ fn main() {
         .prepared("wrong_lines_unix_stream", can_trace, wrong_lines_are_noticed::<UnixStream>);
     suites.push(
         Suite::new("exact")
-            .within(Duration::from_secs(60))
+            .within(LIMIT)
             .prepared("counts_that_are_known", can_watch, exact::counts_that_are_known)
             .prepared("one_more_call", can_trace, exact::one_more_call_is_found)
             .prepared("one_more_short_copy", can_watch, exact::one_more_short_copy_is_found)
@@ -319,14 +322,14 @@ fn main() {
     #[cfg(target_arch = "x86_64")]
     suites.push(
         Suite::new("kernels")
-            .within(Duration::from_secs(60))
+            .within(LIMIT)
             .prepared("vmsplice", can_trace, || kernels::a_reference_must_be_confirmed("vmsplice"))
             .prepared("splice", can_trace, || kernels::a_reference_must_be_confirmed("splice"))
             .prepared("relays", can_trace, kernels::a_relays_reference_must_be_confirmed),
     );
     suites.push(
         Suite::new("tracer")
-            .within(Duration::from_secs(60))
+            .within(LIMIT)
             .prepared("the_kernel_does_not_trap", can_watch, the_kernel_does_not_trap)
             .prepared("longer_than_the_channel", can_watch, a_message_longer_than_the_channel_is_counted)
             .prepared("between_the_marks", can_trace, tracing::what_lies_between_the_marks_counts)

@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_millis(10);
 const LOOKS: u32 = 5;
 /// How often it is looked at before it is let alone: a sender that spins does not sleep.
 const MOST_LOOKS: u32 = 100;
-/// When a pair is given up.
+/// How long a message may take before its pair is given up.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Lines of the shared page: what each child has in its ledger, and whether they are to end.

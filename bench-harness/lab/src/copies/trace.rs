@@ -72,7 +72,7 @@ pub fn pause(details: [u64; 3]) {
 /// Follows `children` until all of them have ended, and returns what each has called between its marks.
 ///
 /// # Errors
-/// [`Untraced`]: they did not end within `limit`, or one ended with anything but 0. All are reaped either way.
+/// [`Untraced`]: not all had ended when none had paused for `limit`, or one ended with anything but 0. All are reaped either way.
 pub fn trace<const N: usize>(children: [Tracee; N], limit: Duration) -> Result<[Counts; N], Untraced> {
     trace_all(children, limit).map(|counts| counts.try_into().expect("one for each child"))
 }
@@ -145,10 +145,11 @@ pub struct Tracer {
 /// How often the tracer polls before it naps between two looks: a child mostly stops again after some microseconds.
 const POLLS: u32 = 200;
 /// How long the threads that a child has started may take to come to rest once it has paused itself.
-const REST: Duration = Duration::from_millis(200);
+const REST: Duration = Duration::from_secs(1);
 
 impl Tracer {
-    /// Takes `children`, which stand before their first step, and judges their calls by `table`. They are given up after `limit`.
+    /// Takes `children`, which stand before their first step, and judges their calls by `table`. They are given up where none of them
+    /// pauses for `limit`.
     pub fn new(children: impl IntoIterator<Item = Tracee>, table: &'static [Rule], limit: Duration) -> Self {
         let roles: Vec<Role> = children.into_iter().map(|tracee| Role::new(tracee.0)).collect();
         let task = |(role, of): (usize, &Role)| Task::new(of.child.pid(), of.child.pid(), role, State::Paused);
@@ -405,6 +406,7 @@ impl Tracer {
             }
             if stays {
                 task.state = State::Paused;
+                self.deadline = Deadline::after(self.limit);
             }
             return Ok(stays);
         }
