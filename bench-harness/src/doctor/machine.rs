@@ -4,7 +4,7 @@ use super::{Finding, Group, Trials, Verdict, sandbox::version};
 use bench_lab::{clock, sysfs};
 use bench_record::host::Host;
 use bench_report::units::Quantity;
-use ipc_core::process::Schedule;
+use ipc_core::process::{Policy, Schedule};
 
 /// One finding for each fact.
 pub(super) fn findings(host: &Host, trials: &Trials) -> Vec<Finding> {
@@ -158,14 +158,17 @@ fn load(processors: u32) -> Finding {
     }
 }
 
+/// What `process::fork` says under a policy that children cannot have.
+const CHILDLESS: &str = "a process of SCHED_DEADLINE";
+/// What is said of a pair that got no processor time.
+const STARVED: &str = "no result within";
+
 /// How the scheduler treats this program, which whoever started it may have set.
 fn scheduling(own: Schedule, trials: &Trials) -> Finding {
     let finding = fact("scheduling", Ok(own.to_string()));
     if own == Schedule::ORDINARY {
         return finding;
     }
-    /// What `process::fork` says.
-    const CHILDLESS: &str = "a process of SCHED_DEADLINE";
     if let Some(failure) = trials.failure_with(CHILDLESS) {
         return finding
             .is(Verdict::Problem)
@@ -182,9 +185,17 @@ fn scheduling(own: Schedule, trials: &Trials) -> Finding {
             ))
             .advice("start it without chrt");
     }
-    finding
-        .effect("pairs are treated likewise: other processes are favoured, or these are; rows are flagged niced")
-        .advice("start it without nice and chrt (below what it is started from only root can make a nice value)")
+    let finding = finding
+        .advice("start it without nice and chrt (below what it is started from only root can make a nice value)");
+    let gives_way = own.policy == Policy::IDLE || own.nice > 0;
+    match trials.failure_with(STARVED).filter(|_| gives_way) {
+        Some(failure) => finding
+            .is(Verdict::Problem)
+            .effect(format!("other processes leave a pair no processor time: {failure}"))
+            .blames([], STARVED),
+        None => finding
+            .effect("pairs are treated likewise: other processes are favoured, or these are; rows are flagged niced"),
+    }
 }
 
 /// Whether fewer than two processors were free on average in the last minute, but for a little.
@@ -194,7 +205,26 @@ fn is_busy(load: f64, processors: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::causes::attribute, *};
+    use crate::STANDARD;
+    use bench_lab::worker::PairError;
+    use std::time::Duration;
+
+    #[test]
+    fn pairs_that_get_no_time_are_symptoms_of_a_policy_that_gives_way() {
+        let idle = Schedule { policy: Policy::IDLE, ..Schedule::ORDINARY };
+        let starved = Trials::all_fail(&STANDARD, &PairError::Hung(Duration::from_secs(10)));
+        let verdicts = |own| {
+            let mut findings = starved.findings();
+            findings.push(scheduling(own, &starved));
+            attribute(&mut findings);
+            let scheduling = findings.pop().map(|finding| finding.verdict);
+            (findings.iter().map(|finding| finding.verdict).max(), scheduling)
+        };
+        assert_eq!(verdicts(idle), (Some(Verdict::Symptom), Some(Verdict::Problem)));
+        assert_eq!(verdicts(Schedule::ORDINARY), (Some(Verdict::Problem), Some(Verdict::Ok)));
+        assert_eq!(scheduling(idle, &Trials::none(&STANDARD)).verdict, Verdict::Note);
+    }
 
     #[test]
     fn the_least_kernel_is_noted_and_in_the_readme() {

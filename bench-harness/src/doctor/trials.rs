@@ -104,6 +104,18 @@ impl Trials {
         Self { mechanisms: registry.iter().collect(), ..Self::default() }
     }
 
+    /// All mechanisms of `registry` fail with `failure`.
+    #[cfg(test)]
+    pub(super) fn all_fail(registry: &Registry, failure: &PairError) -> Self {
+        let trial = |mechanism: &Mechanism| Trial {
+            mechanism: mechanism.spec.name,
+            bytes: 64,
+            cells: 1,
+            failure: Some(failure.clone()),
+        };
+        Self { trials: registry.iter().map(trial).collect(), ..Self::none(registry) }
+    }
+
     /// The facts of its mechanisms.
     pub fn specs(&self) -> impl Iterator<Item = &'static Spec> {
         self.mechanisms.iter().map(|mechanism| &mechanism.spec)
@@ -151,10 +163,11 @@ impl Trials {
         of.filter_map(Trial::broken).next().map(|(_, failure)| failure.to_string())
     }
 
-    /// A failure of any mechanism that has `text` in it.
+    /// A failure of any mechanism or placement that has `text` in it.
     pub fn failure_with(&self, text: &str) -> Option<String> {
-        let failures = self.trials.iter().filter_map(Trial::broken).map(|(_, failure)| failure.to_string());
-        failures.into_iter().find(|failure| failure.contains(text))
+        let of_mechanisms = self.trials.iter().filter_map(Trial::broken).map(|(_, failure)| failure);
+        let of_placements = self.placements.iter().filter_map(|(_, outcome)| outcome.as_ref().err());
+        of_mechanisms.chain(of_placements).map(ToString::to_string).find(|failure| failure.contains(text))
     }
 
     fn failures(&self, errno: Errno) -> impl Iterator<Item = (&'static str, String)> {

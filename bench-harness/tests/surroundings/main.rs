@@ -10,7 +10,7 @@ use ipc_conformance::{Suite, run_all};
 use std::time::Duration;
 
 fn main() {
-    let suite = Suite::new("surroundings").within(Duration::from_secs(120));
+    let suite = Suite::new("surroundings").within(Duration::from_secs(300));
     run_all([runs::add(causes::add(suite))]);
 }
 
