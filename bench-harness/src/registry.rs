@@ -22,7 +22,7 @@ use bench_lab::{
     pair,
     sample::{Job, Sample},
     worker::PairError,
-    workload::courier::{Copying, Direct, Lent},
+    workload::driver::{Copying, Direct, Lent},
 };
 use bench_record::{
     cell::{Access, Cell},

@@ -6,7 +6,7 @@ use bench_lab::{
     sample::{Budget, Job, Sample},
     topology::{Cpus, Topology},
     usage::Usage,
-    workload::courier::{Copying, Courier, Direct},
+    workload::driver::{Copying, Direct, Driver},
 };
 use bench_record::{
     cell::{Pattern, Placement},
@@ -63,7 +63,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn play<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
+    fn play<C: Channel, K: Driver<Endpoint = C::Endpoint>>(
         pattern: Pattern,
         cpus: Cpus,
         wait: Wait,
@@ -84,7 +84,7 @@ impl Pair {
     }
 }
 
-fn sample<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
+fn sample<C: Channel, K: Driver<Endpoint = C::Endpoint>>(
     pattern: Pattern,
     cpus: Cpus,
     wait: Wait,

@@ -3,7 +3,7 @@
 
 use bench_lab::{
     faults::{self, Outcome, Peer, Trial},
-    workload::courier::Copying,
+    workload::driver::Copying,
 };
 use bench_record::fault::Fault;
 use ipc_conformance::{Suite, Verdict, run_all};

@@ -5,7 +5,7 @@ use bench_lab::{
     sample::{Budget, Job, Sample},
     topology::Topology,
     worker::PairError,
-    workload::courier::Copying,
+    workload::driver::Copying,
 };
 use bench_record::{
     baseline::BaselineItem,

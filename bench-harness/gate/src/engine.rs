@@ -3,7 +3,7 @@
 use super::{
     judge::Rules,
     report::{CellReport, Control, Report, Side},
-    rounds::{Couple, Measured},
+    rounds::{Measured, PairedSample},
     source::{Call, Fault, Source},
     subject::{Purpose, Subject, is_worthwhile},
     verdict::{Terms, choose, failed, judge, judge_control, keep_quietest, report, verdict},
@@ -33,7 +33,7 @@ pub(super) struct Setup {
     pub(super) seed: u64,
 }
 
-/// How many couples a round may take: some are disturbed, some meet at two distances.
+/// How many paired samples a round may take: some are disturbed, some meet at two distances.
 const TRIES: u32 = 3;
 
 struct Run<'a> {
@@ -160,17 +160,17 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// One round: couples until one is sound, or there were too many that are not.
+    /// One round: paired samples until one is sound, or there were too many that are not.
     fn round(&mut self, task: &mut [Subject]) -> Result<(), String> {
         let builds = self.builds(task);
         for _ in 0..TRIES {
             if task.iter().all(Subject::is_hopeless) || interrupt::requested() {
                 return Ok(());
             }
-            let couples = self.couple(task, builds)?.filter(|couples| couples.iter().all(Couple::is_sound));
-            if let Some(couples) = couples {
-                for (subject, couple) in task.iter_mut().zip(&couples) {
-                    subject.rounds.add(couple, builds);
+            let samples = self.paired(task, builds)?.filter(|samples| samples.iter().all(PairedSample::is_sound));
+            if let Some(samples) = samples {
+                for (subject, sample) in task.iter_mut().zip(&samples) {
+                    subject.rounds.add(sample, builds);
                 }
                 return Ok(());
             }
@@ -179,7 +179,7 @@ impl Run<'_> {
     }
 
     /// One run of each side in random order; `None` where one failed.
-    fn couple(&mut self, task: &mut [Subject], builds: [usize; 2]) -> Result<Option<Vec<Couple>>, String> {
+    fn paired(&mut self, task: &mut [Subject], builds: [usize; 2]) -> Result<Option<Vec<PairedSample>>, String> {
         let head_first = self.random.bool();
         let mut sides: [Option<Vec<Measured>>; 2] = [None, None];
         for side in if head_first { [1, 0] } else { [0, 1] } {
@@ -201,7 +201,7 @@ impl Run<'_> {
             }
         }
         let [Some(base), Some(head)] = sides else { return Ok(None) };
-        Ok(Some(base.into_iter().zip(head).map(|(base, head)| Couple { sides: [base, head] }).collect()))
+        Ok(Some(base.into_iter().zip(head).map(|(base, head)| PairedSample { sides: [base, head] }).collect()))
     }
 
     fn builds(&mut self, task: &[Subject]) -> [usize; 2] {

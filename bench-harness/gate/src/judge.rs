@@ -12,7 +12,7 @@ use super::{
 /// What a run of the gate goes by.
 ///
 /// [`Default`] was fitted to pairs of two identical programs on a shared virtual machine of two cores, resampled in blocks. A round is
-/// one couple of short pairs, as in the same time several short rounds tell more than one long, or the median of a few. How often
+/// one paired sample of short pairs, as in the same time several short rounds tell more than one long, or the median of a few. How often
 /// it is right is not a matter of simulation: `docs/gate.md` has the runs of `scripts/gate-trials.sh`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {

@@ -36,12 +36,12 @@ pub struct Measured {
 
 /// One run of each side, right after each other, in one proximity class.
 #[derive(Clone, Debug)]
-pub struct Couple {
+pub struct PairedSample {
     /// Base and head.
     pub sides: [Measured; 2],
 }
 
-impl Couple {
+impl PairedSample {
     /// Whether both say something, and about the same distance.
     pub fn is_sound(&self) -> bool {
         let [base, head] = &self.sides;
@@ -81,11 +81,11 @@ pub struct Rounds {
 const MERGE: usize = 64;
 
 impl Rounds {
-    /// Takes a round: a sound couple, of these builds.
-    pub fn add(&mut self, couple: &Couple, builds: [usize; 2]) {
+    /// Takes a round: a sound paired sample, of these builds.
+    pub fn add(&mut self, sample: &PairedSample, builds: [usize; 2]) {
         // Where a stamp weighs, both sides without: one with and one without would differ by it.
-        let both = couple.sides.iter().all(|measured| measured.unstamped.is_some());
-        for (side, measured) in couple.sides.iter().enumerate() {
+        let both = sample.sides.iter().all(|measured| measured.unstamped.is_some());
+        for (side, measured) in sample.sides.iter().enumerate() {
             let typical = measured.unstamped.filter(|_| both).unwrap_or(measured.typical);
             self.values[side].push(Values { typical, p99_ns: measured.p99_ns, p999_ns: measured.p999_ns });
             self.max_ns[side] = self.max_ns[side].max(measured.max_ns.unwrap_or(0.0));
@@ -95,7 +95,7 @@ impl Rounds {
             }
         }
         self.builds.push(builds);
-        self.classes.push(couple.proximity());
+        self.classes.push(sample.proximity());
     }
 
     /// How many there are.
@@ -256,15 +256,15 @@ mod tests {
         }
     }
 
-    fn couple(base: f64, head: f64) -> Couple {
-        Couple { sides: [measured(base, None), measured(head, None)] }
+    fn paired(base: f64, head: f64) -> PairedSample {
+        PairedSample { sides: [measured(base, None), measured(head, None)] }
     }
 
     #[test]
-    fn a_round_is_a_couple() {
+    fn a_round_is_a_paired_sample() {
         let mut rounds = Rounds::default();
         for (base, head) in [(100.0, 110.0), (1.0, 900.0), (200.0, 1.0)] {
-            rounds.add(&couple(base, head), [0, 0]);
+            rounds.add(&paired(base, head), [0, 0]);
         }
         assert_eq!(rounds.differences(Metric::P50, 0)[0], (110.0_f64 / 100.0).ln());
         assert_eq!(rounds.differences(Metric::P99, 0)[0], (220.0_f64 / 200.0).ln());
@@ -277,7 +277,7 @@ mod tests {
     /// Near the length from which on stamps weigh, only one of two pairs may have found that they do.
     #[test]
     fn both_sides_are_taken_with_stamps_or_both_without() {
-        let mut both = couple(480.0, 480.0);
+        let mut both = paired(480.0, 480.0);
         both.sides.iter_mut().for_each(|measured| measured.unstamped = Some(450.0));
         let mut one = both.clone();
         one.sides[1].unstamped = None;
@@ -292,7 +292,7 @@ mod tests {
     fn merging_on_the_way_loses_nothing() {
         let mut rounds = Rounds::default();
         for _ in 0..2 * MERGE {
-            rounds.add(&couple(100.0, 110.0), [0, 0]);
+            rounds.add(&paired(100.0, 110.0), [0, 0]);
         }
         assert_eq!(rounds.figures(Metric::P50, None, 0).histogram.unwrap().unpack().len(), 2 * MERGE as u64);
     }
@@ -307,8 +307,8 @@ mod tests {
     }
 
     #[test]
-    fn couples_of_two_distances_say_nothing() {
-        let of = |base, head| Couple { sides: [measured(1.0, Some(base)), measured(1.0, Some(head))] };
+    fn paired_samples_of_two_distances_say_nothing() {
+        let of = |base, head| PairedSample { sides: [measured(1.0, Some(base)), measured(1.0, Some(head))] };
         assert!(of(Proximity::Near, Proximity::Near).is_sound());
         assert!(!of(Proximity::Near, Proximity::Far).is_sound());
         let mut moved = of(Proximity::Far, Proximity::Far);
@@ -325,7 +325,7 @@ mod tests {
             for round in 0..60 {
                 let build = round % 3;
                 let head = 100.0 * (1.0 + 0.02 * (random.f64() - 0.5)) * (1.0 + apart * build as f64);
-                rounds.add(&couple(100.0, head), [0, build]);
+                rounds.add(&paired(100.0, head), [0, build]);
             }
             rounds.layout_spread()
         };

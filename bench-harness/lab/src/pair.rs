@@ -11,7 +11,7 @@ use crate::{
     worker::{self, PairError, Post},
     workload::{
         self, Stage,
-        courier::{self, Courier},
+        driver::{self, Driver},
     },
 };
 use ipc_core::{Channel, Endpoint, Error, Framing, Options, Reliability, Spec, process::Schedule, shared::SharedPage};
@@ -24,14 +24,14 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// [`PairError`]. Whatever happens, both children are reaped and the kernel objects are gone.
-pub fn run<C: Channel, K: Courier<Endpoint = C::Endpoint>>(job: &Job) -> Result<Sample, PairError> {
+pub fn run<C: Channel, K: Driver<Endpoint = C::Endpoint>>(job: &Job) -> Result<Sample, PairError> {
     let (outcome, stopped) = worker::unstopped(|| once::<C, K>(job));
     outcome.map(|sample| Sample { stopped, schedule: Schedule::current(), ..sample })
 }
 
-fn once<C: Channel, K: Courier<Endpoint = C::Endpoint>>(job: &Job) -> Result<Sample, PairError> {
+fn once<C: Channel, K: Driver<Endpoint = C::Endpoint>>(job: &Job) -> Result<Sample, PairError> {
     oom::check_room(C::SPEC.name, ring_bytes(&C::SPEC, job.size)).map_err(PairError::Channel)?;
-    let options = Options { wait: job.wait, max_message: Some(courier::longest(job.size)), ..Options::default() };
+    let options = Options { wait: job.wait, max_message: Some(driver::longest(job.size)), ..Options::default() };
     let ends = C::pair(&options).map_err(PairError::Channel)?;
     ipc_core::transfer::check_len(job.size, ends.0.max_message()).map_err(PairError::Channel)?;
     if C::SPEC.reliability == Reliability::Lossy && job.size < size_of::<u64>() {
@@ -57,26 +57,26 @@ fn once<C: Channel, K: Courier<Endpoint = C::Endpoint>>(job: &Job) -> Result<Sam
 
 /// The bytes of memory that a pair takes for messages of `size` bytes, in both directions.
 fn ring_bytes(spec: &Spec, size: usize) -> u64 {
-    2 * (spec.ring_messages * courier::longest(size)) as u64
+    2 * (spec.ring_messages * driver::longest(size)) as u64
 }
 
 /// A child's part: everything up to its sample.
-fn converse<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
+fn converse<C: Channel, K: Driver<Endpoint = C::Endpoint>>(
     job: &Job,
     page: &SharedPage,
     role: Role,
     end: C::Endpoint,
 ) -> ipc_core::Result<Sample> {
-    let mut courier = K::new(end, job.size, C::SPEC.framing == Framing::Message);
+    let mut driver = K::new(end, job.size, C::SPEC.framing == Framing::Message);
     let mut stage = Stage::new(page, role, C::SPEC, job.size);
     if let Some(part) = job.slow_by {
         stage.slow_down(part, job.takes_turns());
     }
-    let played = workload::play(job.pattern, &mut stage, &mut courier, job.budget, job.probes());
+    let played = workload::play(job.pattern, &mut stage, &mut driver, job.budget, job.probes());
     if played.is_err() {
         // Closing the end now would fail the other process with a consequence, perhaps before this one has named the cause.
         // The supervisor's copies close what it held.
-        std::mem::forget(courier);
+        std::mem::forget(driver);
     }
     let mut sample = played?;
     let cpu = job.cpus.map(|cpus| cpus[role as usize]);

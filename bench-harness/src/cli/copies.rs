@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use bench_lab::{copies::SHORTEST, interrupt, say, topology::Topology};
 use bench_record::{
     host,
-    rows::{self, CopiesRow, Row as _, outcome::Tally},
+    rows::{self, CopiesRow, Row as _, outcome::Outcomes},
 };
 use std::path::PathBuf;
 
@@ -56,7 +56,7 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict>
 
     let (found, interrupted) = measured(args, registry, &Topology::here()?)?;
     let rows = &found.rows.copies;
-    let nothing = Tally::default().with(rows).why_nothing();
+    let nothing = Outcomes::default().with(rows).why_nothing();
     if let Some(why) = nothing.filter(|_| found.verdicts.is_empty()) {
         if interrupted {
             return Ok(Verdict::Interrupted);

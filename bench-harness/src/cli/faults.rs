@@ -8,7 +8,7 @@ use crate::{
 };
 use anyhow::{Context, bail};
 use bench_lab::{interrupt, say, topology::Topology};
-use bench_record::rows::{FaultRow, Row as _, outcome::Tally};
+use bench_record::rows::{FaultRow, Row as _, outcome::Outcomes};
 use std::path::PathBuf;
 
 /// Options of `faults`.
@@ -38,7 +38,7 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict>
 
     let (found, interrupted) = measured(args, registry, &Topology::here()?)?;
     let rows = &found.rows.faults;
-    if let Some(why) = Tally::default().with(rows).why_nothing() {
+    if let Some(why) = Outcomes::default().with(rows).why_nothing() {
         if interrupted {
             say!("interrupted before anything was measured: nothing is written");
             return Ok(Verdict::Interrupted);

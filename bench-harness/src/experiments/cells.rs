@@ -1,6 +1,6 @@
 //! What the experiments on cells share: which cells there are, and how a pair of one is measured.
 
-use super::{Choice, Lab, Part, tally::Tally};
+use super::{Choice, Lab, Part, accumulator::Accumulator};
 use crate::selection::Depth;
 use bench_lab::{
     interrupt,
@@ -74,7 +74,7 @@ pub struct Subject {
     /// The cell.
     pub cell: Cell,
     /// The pairs of each of its patterns.
-    pub tallies: Vec<Tally>,
+    pub accumulators: Vec<Accumulator>,
 }
 
 impl fmt::Display for Subject {
@@ -93,9 +93,9 @@ pub fn subjects(choice: &Choice<'_>, workload: Workload, usual: &[usize], effort
                 for &placement in &choice.placements {
                     for &wait in choice.waits.iter().filter(|&&wait| !is_pointless(choice, placement, wait)) {
                         let cell = Cell { workload, mechanism: mechanism.spec.name, size, placement, wait, access };
-                        let tally = |&pattern| Tally::new(cell, pattern, effort.pairs, lossy);
-                        let tallies = workload.patterns().iter().map(tally).collect();
-                        subjects.push(Subject { cell, tallies });
+                        let accumulator = |&pattern| Accumulator::new(cell, pattern, effort.pairs, lossy);
+                        let accumulators = workload.patterns().iter().map(accumulator).collect();
+                        subjects.push(Subject { cell, accumulators });
                     }
                 }
             }
@@ -112,24 +112,24 @@ pub(crate) fn is_pointless(choice: &Choice<'_>, placement: Placement, wait: Wait
 
 /// Measures a pair of each pattern of `subject`.
 pub fn visit(lab: &mut Lab<'_>, subject: &mut Subject, budget: Budget) {
-    for tally in subject.tallies.iter_mut().filter(|tally| !tally.is_hopeless()) {
+    for accumulator in subject.accumulators.iter_mut().filter(|accumulator| !accumulator.is_hopeless()) {
         if interrupt::requested() {
             return;
         }
-        let outcome = measure_steady(lab, tally, budget);
+        let outcome = measure_steady(lab, accumulator, budget);
         if let Ok(sample) = &outcome {
             lab.probes.extend(sample.probe_ns.iter().flatten());
             lab.clock_reads.extend(sample.clock_read_ns);
         }
-        tally.add(outcome);
+        accumulator.add(outcome);
     }
 }
 
 /// Measures one pair; one that the hypervisor moved meanwhile is measured again, and the last one counts.
-fn measure_steady(lab: &Lab<'_>, tally: &Tally, budget: Budget) -> Result<Sample, PairError> {
-    let cell = tally.cell;
+fn measure_steady(lab: &Lab<'_>, accumulator: &Accumulator, budget: Budget) -> Result<Sample, PairError> {
+    let cell = accumulator.cell;
     let job = Job {
-        pattern: tally.pattern,
+        pattern: accumulator.pattern,
         size: cell.size,
         cpus: lab.topology.cpus(cell.placement).expect("cells have placements of this topology only"),
         wait: cell.wait,

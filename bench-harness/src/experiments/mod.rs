@@ -3,6 +3,7 @@
 //! An [`Experiment`] has subjects and makes a row of each. It is measured in visits, so that drift of the machine spreads over all
 //! subjects alike: [`measure`] goes over them pass by pass, each pass in an order of its own. [`of_a_run`] is the one list.
 
+pub mod accumulator;
 pub mod cells;
 pub mod copies;
 pub mod cost;
@@ -10,7 +11,6 @@ pub mod faults;
 pub mod latency;
 pub mod lifecycle;
 pub mod relay;
-pub mod tally;
 pub mod throughput;
 
 use crate::{

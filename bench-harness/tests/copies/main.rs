@@ -21,7 +21,7 @@ use bench_lab::{
         trace::Untraced,
         watch::{Accesses, Unwatched},
     },
-    workload::courier::Copying,
+    workload::driver::Copying,
 };
 use bench_record::{
     cell::Access,

@@ -9,7 +9,7 @@ use bench_lab::{
     pair,
     sample::{Budget, Job, Sample},
     worker::PairError,
-    workload::courier::Copying,
+    workload::driver::Copying,
 };
 use bench_record::cell::Pattern;
 use ipc_conformance::{Suite, Verdict, surroundings::schedule};

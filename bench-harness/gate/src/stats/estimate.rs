@@ -7,7 +7,7 @@ use statrs::distribution::{ContinuousCDF, Normal};
 /// A difference with its 95 % interval, on the scale of the differences that it was made from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// The Hodges–Lehmann estimate: the median of the means of all couples of differences.
+    /// The Hodges–Lehmann estimate: the median of the means of all pairs of differences.
     pub by: f64,
     /// Lower end of the interval.
     pub lo: f64,

@@ -21,7 +21,7 @@ pub struct Test {
 }
 
 impl Test {
-    /// The part of all couples of rounds that a change has to exceed, times √rounds.
+    /// The part of all pairs of rounds that a change has to exceed, times √rounds.
     fn share_per_root(&self) -> f64 {
         let normal = Normal::standard();
         2.0 * (normal.inverse_cdf(1.0 - self.alpha) + normal.inverse_cdf(self.power)) / 3f64.sqrt()

@@ -2,15 +2,15 @@
 //! that nobody waits.
 
 use super::Unmeasured;
-use crate::workload::courier::{self, Courier};
+use crate::workload::driver::{self, Driver};
 use ipc_core::{Channel, Endpoint, Error, Framing, Options, transfer::check_len};
 
 /// Moves `messages` messages of `size` bytes over a fresh channel. One that does not hold a message hangs.
 ///
 /// # Errors
 /// [`Unmeasured`].
-pub fn exchange<C: Channel, K: Courier<Endpoint = C::Endpoint>>(size: usize, messages: u64) -> Result<(), Unmeasured> {
-    let options = Options { max_message: Some(courier::longest(size)), ..Options::default() };
+pub fn exchange<C: Channel, K: Driver<Endpoint = C::Endpoint>>(size: usize, messages: u64) -> Result<(), Unmeasured> {
+    let options = Options { max_message: Some(driver::longest(size)), ..Options::default() };
     let (here, there) = C::pair(&options).map_err(Unmeasured::Channel)?;
     check_len(size, here.max_message()).map_err(Unmeasured::Channel)?;
     let boundaries = C::SPEC.framing == Framing::Message;

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     copies::rules::Rule,
     payload,
-    workload::courier::{self, Courier},
+    workload::driver::{self, Driver},
 };
 use ipc_core::{
     Channel, Endpoint, Error, Framing, Options,
@@ -77,11 +77,11 @@ pub struct Opened<E> {
 ///
 /// # Errors
 /// [`Unmeasured`]: the channel cannot be opened or does not take the size, or nobody may trace.
-pub fn open<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
+pub fn open<C: Channel, K: Driver<Endpoint = C::Endpoint>>(
     size: usize,
     table: &'static [Rule],
 ) -> Result<Opened<C::Endpoint>, Unmeasured> {
-    let options = Options { max_message: Some(courier::longest(size)), ..Options::default() };
+    let options = Options { max_message: Some(driver::longest(size)), ..Options::default() };
     let (ends, started) = hidden::count_started(C::SPEC.name, || C::pair(&options)).map_err(Unmeasured::Channel)?;
     check_len(size, ends.0.max_message()).map_err(Unmeasured::Channel)?;
     let page = SharedPage::new().map_err(Unmeasured::Channel)?;
@@ -95,10 +95,10 @@ pub fn open<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
             let (here, there) = halves.take().expect("each child runs once");
             let (end, other) = if role == SENDER { (here, there) } else { (there, here) };
             drop(other);
-            let courier = K::new(end, size, C::SPEC.framing == Framing::Message);
+            let driver = K::new(end, size, C::SPEC.framing == Framing::Message);
             let played = match role {
-                SENDER => send_all(courier, first, &page),
-                _ => receive_all(courier, first, &page),
+                SENDER => send_all(driver, first, &page),
+                _ => receive_all(driver, first, &page),
             };
             complain(&writer, played)
         })
@@ -123,13 +123,13 @@ fn complain(mut writer: &PipeWriter, played: ipc_core::Result<()>) -> i32 {
 }
 
 /// The sender's part.
-fn send_all<K: Courier>(mut courier: K, first: u64, page: &SharedPage) -> ipc_core::Result<()> {
+fn send_all<K: Driver>(mut driver: K, first: u64, page: &SharedPage) -> ipc_core::Result<()> {
     let mut number = first;
     loop {
         let mut place = 0;
-        if let Err(error) = courier.send_showing(number, |message| place = message.as_ptr() as u64) {
+        if let Err(error) = driver.send_showing(number, |message| place = message.as_ptr() as u64) {
             // Closing the end now would fail the other process with a consequence.
-            std::mem::forget(courier);
+            std::mem::forget(driver);
             return Err(error);
         }
         if !report(page, SENDER, [INTACT, place, 0]) {
@@ -140,15 +140,15 @@ fn send_all<K: Courier>(mut courier: K, first: u64, page: &SharedPage) -> ipc_co
 }
 
 /// The receiver's part.
-fn receive_all<K: Courier>(mut courier: K, first: u64, page: &SharedPage) -> ipc_core::Result<()> {
+fn receive_all<K: Driver>(mut driver: K, first: u64, page: &SharedPage) -> ipc_core::Result<()> {
     let mut number = first;
     loop {
         let mut place = 0;
-        let verdict = match courier.recv_showing(number, |message| place = message.as_ptr() as u64) {
+        let verdict = match driver.recv_showing(number, |message| place = message.as_ptr() as u64) {
             Ok(()) => INTACT,
             Err(payload::DAMAGED) => DAMAGED,
             Err(error) => {
-                std::mem::forget(courier);
+                std::mem::forget(driver);
                 return Err(error);
             }
         };

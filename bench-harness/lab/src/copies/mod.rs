@@ -23,7 +23,7 @@ pub mod trace;
 mod tracee;
 pub mod watch;
 
-use crate::{worker::cause_of, workload::courier::Courier};
+use crate::{worker::cause_of, workload::driver::Driver};
 use counts::{Counts, LineOf, Through};
 use ipc_core::{Channel, Error, ledger::Entries, process::Exit};
 use lockstep::{LockStep, RECEIVER, SENDER};
@@ -91,7 +91,7 @@ pub struct Trial {
 
 impl Trial {
     /// That of `C`, its payload carried by `K`.
-    pub const fn of<C: Channel, K: Courier<Endpoint = C::Endpoint>>() -> Self {
+    pub const fn of<C: Channel, K: Driver<Endpoint = C::Endpoint>>() -> Self {
         Self { measure: trial::<C, K>, exchange: exchange::exchange::<C, K> }
     }
 }
@@ -106,7 +106,7 @@ const WAITING_MESSAGES: u64 = 32;
 ///
 /// # Errors
 /// [`Unmeasured`].
-pub fn trial<C: Channel, K: Courier<Endpoint = C::Endpoint>>(
+pub fn trial<C: Channel, K: Driver<Endpoint = C::Endpoint>>(
     size: usize,
     table: &'static [Rule],
 ) -> Result<Findings, Unmeasured> {

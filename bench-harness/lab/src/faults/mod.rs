@@ -8,7 +8,7 @@
 use crate::{
     clock,
     worker::{PairError, Worker},
-    workload::courier::{self, Courier},
+    workload::driver::{self, Driver},
 };
 use bench_record::fault::{Blow, Fault, Party};
 use ipc_core::{
@@ -168,7 +168,7 @@ impl<E> Ends<E> {
 ///
 /// # Errors
 /// Where no pair could be set up or supervised. What went wrong within it is in the [`Outcome`].
-pub fn forked<C: Channel, K: Courier<Endpoint = C::Endpoint>>(trial: &Trial) -> Result<Outcome> {
+pub fn forked<C: Channel, K: Driver<Endpoint = C::Endpoint>>(trial: &Trial) -> Result<Outcome> {
     let ends = Ends::Made(Some(C::pair(&options(trial))?));
     let mut outcome = Outcome::default();
     let pids = transfer::<K>(trial, &C::SPEC, ends, &mut outcome)?;
@@ -180,7 +180,7 @@ pub fn forked<C: Channel, K: Courier<Endpoint = C::Endpoint>>(trial: &Trial) -> 
 ///
 /// # Errors
 /// As [`forked`].
-pub fn named<C: Rendezvous, K: Courier<Endpoint = C::Endpoint>>(trial: &Trial) -> Result<Outcome> {
+pub fn named<C: Rendezvous, K: Driver<Endpoint = C::Endpoint>>(trial: &Trial) -> Result<Outcome> {
     let name = Name::unique();
     let mut outcome = Outcome::default();
     let pids = match trial.fault.strikes().1 {
@@ -196,11 +196,11 @@ pub fn named<C: Rendezvous, K: Courier<Endpoint = C::Endpoint>>(trial: &Trial) -
 }
 
 fn options(trial: &Trial) -> Options {
-    Options { wait: trial.wait, max_message: Some(courier::longest(trial.size)), ..Options::default() }
+    Options { wait: trial.wait, max_message: Some(driver::longest(trial.size)), ..Options::default() }
 }
 
 /// Lets the transfer run, strikes, and waits for the survivor. Returns the ids of all who may have left something.
-fn transfer<K: Courier>(
+fn transfer<K: Driver>(
     trial: &Trial,
     spec: &Spec,
     mut ends: Ends<K::Endpoint>,
@@ -296,7 +296,7 @@ fn pause(trial: &Trial, victim: &Child, page: &SharedPage) -> Result<Option<u64>
 }
 
 /// Kills a process that binds `name`, with or without a peer that connects.
-fn encounter<C: Rendezvous, K: Courier<Endpoint = C::Endpoint>>(
+fn encounter<C: Rendezvous, K: Driver<Endpoint = C::Endpoint>>(
     trial: &Trial,
     name: &Name,
     outcome: &mut Outcome,
@@ -399,14 +399,14 @@ struct Part<'a> {
 
 impl Part<'_> {
     /// Sends or receives until the channel fails, or until it is time to close the end.
-    fn play<K: Courier>(&self, party: Party, end: K::Endpoint) -> Told {
-        let mut courier = K::new(end, self.size, self.spec.framing == Framing::Message);
+    fn play<K: Driver>(&self, party: Party, end: K::Endpoint) -> Told {
+        let mut driver = K::new(end, self.size, self.spec.framing == Framing::Message);
         self.page[line::READY].word.fetch_add(1, Ordering::AcqRel);
         let lossy = self.spec.reliability == Reliability::Lossy;
         for number in 0.. {
             if self.closes && self.page[line::CLOSE].word.load(Ordering::Acquire) != 0 {
                 self.page[line::CLOSED_AT].word.store(clock::now_ns(), Ordering::Release);
-                drop(courier);
+                drop(driver);
                 // The end of the process must not be what shows.
                 sleep(2 * PATIENCE);
                 return Told::Failed("nobody noticed the close".into());
@@ -416,13 +416,13 @@ impl Part<'_> {
                 sleep(TICK);
             }
             let moved = match party {
-                Party::Sender => courier.send(number),
-                Party::Receiver if lossy => courier.recv_any().map(drop),
-                Party::Receiver => courier.recv(number),
+                Party::Sender => driver.send(number),
+                Party::Receiver if lossy => driver.recv_any().map(drop),
+                Party::Receiver => driver.recv(number),
             };
             if let Err(error) = moved {
-                let told = error_told(&error, party == Party::Receiver && courier.has_beginning_of(number));
-                return match (error.is_peer_gone(), again(&mut courier, party, number)) {
+                let told = error_told(&error, party == Party::Receiver && driver.has_beginning_of(number));
+                return match (error.is_peer_gone(), again(&mut driver, party, number)) {
                     (true, Err(error)) if !error.is_peer_gone() => Told::Failed(format!("first gone, then: {error}")),
                     (true, Ok(())) if party == Party::Receiver => Told::Failed("first gone, then a message".into()),
                     _ => told,
@@ -436,10 +436,10 @@ impl Part<'_> {
 }
 
 /// The same call once more: what is gone stays gone.
-fn again(courier: &mut impl Courier, party: Party, number: u64) -> Result<()> {
+fn again(driver: &mut impl Driver, party: Party, number: u64) -> Result<()> {
     match party {
-        Party::Sender => courier.send(number),
-        Party::Receiver => courier.recv_any().map(drop),
+        Party::Sender => driver.send(number),
+        Party::Receiver => driver.recv_any().map(drop),
     }
 }
 

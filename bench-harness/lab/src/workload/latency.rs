@@ -1,6 +1,6 @@
 //! Round trips: the initiator sends a message, the responder checks it and sends one of its own back.
 
-use super::{Courier, STOP, Stage, messages_in, metered, warm_up};
+use super::{Driver, STOP, Stage, messages_in, metered, warm_up};
 use crate::{
     clock,
     sample::{Budget, Sample},
@@ -19,37 +19,37 @@ const CLOCK_BOUND: f64 = 20.0;
 const BATCH: u64 = 128;
 
 /// Leads: warms up, then measures.
-pub fn lead(stage: &mut Stage<'_>, courier: &mut impl Courier, budget: Budget, sample: &mut Sample) -> Result<()> {
+pub fn lead(stage: &mut Stage<'_>, driver: &mut impl Driver, budget: Budget, sample: &mut Sample) -> Result<()> {
     let mut lost = 0;
     let each_ns = warm_up(stage, budget.warm_up(), |stage, count| {
         let first = stage.open_round(count)?;
-        trips(stage, courier, first, count, &mut lost)
+        trips(stage, driver, first, count, &mut lost)
     })?;
     match budget {
-        Budget::Messages(count) => lead_bare(stage, courier, count, sample)?,
+        Budget::Messages(count) => lead_bare(stage, driver, count, sample)?,
         Budget::Metered { measure, .. } => {
-            metered(sample, measure, each_ns, |count, sample| lead_bare(stage, courier, count, sample))?;
+            metered(sample, measure, each_ns, |count, sample| lead_bare(stage, driver, count, sample))?;
         }
         Budget::Time { measure, .. } => {
             let mut slower_ns = 0.0;
             if let Some(slow) = stage.slow {
                 let mut unslowed = Sample::default();
-                lead_stamped(stage, courier, measure / 2, each_ns, &mut unslowed)?;
+                lead_stamped(stage, driver, measure / 2, each_ns, &mut unslowed)?;
                 let p50_ns = unslowed.p50_ns().unwrap_or(each_ns);
                 stage.found_each_ns(p50_ns);
                 slower_ns = p50_ns * slow.part;
             }
-            lead_stamped(stage, courier, measure, each_ns + slower_ns, sample)?;
+            lead_stamped(stage, driver, measure, each_ns + slower_ns, sample)?;
         }
     }
     stage.open_round(STOP).map(drop)
 }
 
 /// `count` round trips without a stamp.
-fn lead_bare(stage: &mut Stage<'_>, courier: &mut impl Courier, count: u64, sample: &mut Sample) -> Result<()> {
+fn lead_bare(stage: &mut Stage<'_>, driver: &mut impl Driver, count: u64, sample: &mut Sample) -> Result<()> {
     let mut lost = 0;
     let first = stage.open_round(count)?;
-    sample.timed(count, || trips(stage, courier, first, count, &mut lost))?;
+    sample.timed(count, || trips(stage, driver, first, count, &mut lost))?;
     sample.lost = lost;
     Ok(())
 }
@@ -58,7 +58,7 @@ fn lead_bare(stage: &mut Stage<'_>, courier: &mut impl Courier, count: u64, samp
 /// `each_ns` is what a round trip takes, about.
 fn lead_stamped(
     stage: &mut Stage<'_>,
-    courier: &mut impl Courier,
+    driver: &mut impl Driver,
     measure: Duration,
     each_ns: f64,
     sample: &mut Sample,
@@ -71,14 +71,14 @@ fn lead_stamped(
     let stretch = if clock_bound { measure / 2 } else { measure };
     let count = messages_in(stretch, each_ns + 2.0 * clock_ns, 8);
     let first = stage.open_round(count)?;
-    sample.timed(count, || stamped_trips(stage, courier, first, count, &mut histogram, &mut lost))?;
+    sample.timed(count, || stamped_trips(stage, driver, first, count, &mut histogram, &mut lost))?;
     if clock_bound {
         let batches = messages_in(stretch, each_ns * BATCH as f64, 8);
         let count = batches * BATCH;
         let mut batch_ns = Vec::with_capacity(batches as usize);
         let mut stretch = Sample::default();
         let first = stage.open_round(count)?;
-        stretch.timed(count, || batched_trips(stage, courier, first, count, &mut batch_ns, &mut lost))?;
+        stretch.timed(count, || batched_trips(stage, driver, first, count, &mut batch_ns, &mut lost))?;
         sample.batch_mean_ns = Some(stretch.elapsed_ns as f64 / count as f64);
         sample.batch_p50_ns = stats::median(&mut batch_ns).map(|ns| ns / BATCH as f64);
         sample.preemptions += stretch.preemptions;
@@ -90,9 +90,9 @@ fn lead_stamped(
     Ok(())
 }
 
-fn trips(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64, lost: &mut u64) -> Result<()> {
+fn trips(stage: &Stage<'_>, driver: &mut impl Driver, first: u64, count: u64, lost: &mut u64) -> Result<()> {
     for number in first..first + count {
-        trip(stage.lossy(), courier, number, lost)?;
+        trip(stage.lossy(), driver, number, lost)?;
     }
     stage.finish();
     Ok(())
@@ -101,7 +101,7 @@ fn trips(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64, 
 /// Takes a stamp after every [`BATCH`] round trips: `count` is a multiple of that.
 fn batched_trips(
     stage: &Stage<'_>,
-    courier: &mut impl Courier,
+    driver: &mut impl Driver,
     first: u64,
     count: u64,
     batch_ns: &mut Vec<f64>,
@@ -110,7 +110,7 @@ fn batched_trips(
     let mut start = Instant::now();
     for batch in (first..first + count).step_by(BATCH as usize) {
         for number in batch..batch + BATCH {
-            trip(stage.lossy(), courier, number, lost)?;
+            trip(stage.lossy(), driver, number, lost)?;
         }
         let end = Instant::now();
         batch_ns.push((end - start).as_nanos() as f64);
@@ -122,7 +122,7 @@ fn batched_trips(
 
 fn stamped_trips(
     stage: &Stage<'_>,
-    courier: &mut impl Courier,
+    driver: &mut impl Driver,
     first: u64,
     count: u64,
     histogram: &mut Histogram<u64>,
@@ -130,7 +130,7 @@ fn stamped_trips(
 ) -> Result<()> {
     for number in first..first + count {
         let start = Instant::now();
-        let arrived = trip(stage.lossy(), courier, number, lost)?;
+        let arrived = trip(stage.lossy(), driver, number, lost)?;
         let took = start.elapsed().as_nanos() as u64;
         if arrived {
             histogram.saturating_record(took);
@@ -142,13 +142,13 @@ fn stamped_trips(
 
 /// One round trip; `false` where a lossy mechanism dropped the message or its answer.
 #[inline]
-fn trip(lossy: bool, courier: &mut impl Courier, number: u64, lost: &mut u64) -> Result<bool> {
-    courier.send(number)?;
+fn trip(lossy: bool, driver: &mut impl Driver, number: u64, lost: &mut u64) -> Result<bool> {
+    driver.send(number)?;
     if !lossy {
-        return courier.recv(number).map(|()| true);
+        return driver.recv(number).map(|()| true);
     }
     loop {
-        match courier.recv_any() {
+        match driver.recv_any() {
             Ok(answer) if answer == number => return Ok(true),
             // The answer to a message that was given up.
             Ok(_) => {}
@@ -162,30 +162,30 @@ fn trip(lossy: bool, courier: &mut impl Courier, number: u64, lost: &mut u64) ->
 }
 
 /// Answers every round.
-pub fn follow(stage: &mut Stage<'_>, courier: &mut impl Courier, sample: &mut Sample) -> Result<()> {
+pub fn follow(stage: &mut Stage<'_>, driver: &mut impl Driver, sample: &mut Sample) -> Result<()> {
     while let Some((first, count)) = stage.join_round()? {
         match stage.delay() {
-            None => sample.timed(count, || answer(stage, courier, first, count, || ()))?,
-            Some(delay) => sample.timed(count, || answer(stage, courier, first, count, delay))?,
+            None => sample.timed(count, || answer(stage, driver, first, count, || ()))?,
+            Some(delay) => sample.timed(count, || answer(stage, driver, first, count, delay))?,
         }
     }
     Ok(())
 }
 
-fn answer(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64, delay: impl Fn()) -> Result<()> {
+fn answer(stage: &Stage<'_>, driver: &mut impl Driver, first: u64, count: u64, delay: impl Fn()) -> Result<()> {
     if !stage.lossy() {
         for number in first..first + count {
-            courier.recv(number)?;
+            driver.recv(number)?;
             delay();
-            courier.send(number)?;
+            driver.send(number)?;
         }
         return Ok(());
     }
     loop {
-        match courier.recv_any() {
+        match driver.recv_any() {
             Ok(number) => {
                 delay();
-                courier.send(number)?;
+                driver.send(number)?;
                 if number + 1 == first + count {
                     return Ok(());
                 }

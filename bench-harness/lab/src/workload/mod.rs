@@ -4,7 +4,7 @@
 //! round runs. So the initiator can warm up by doubling until the time is used, then size the measured round, and the
 //! responder need not look at any message to know when to stop.
 
-pub mod courier;
+pub mod driver;
 mod latency;
 mod throughput;
 
@@ -14,7 +14,7 @@ use crate::{
     sample::{Budget, Sample},
 };
 use bench_record::cell::Pattern;
-use courier::Courier;
+use driver::Driver;
 use ipc_core::{
     Reliability, Result, Spec,
     shared::{Barrier, SharedPage},
@@ -155,15 +155,15 @@ fn lines(role: Role) -> [usize; 2] {
 ///
 /// # Errors
 /// What the channel returned, or [`Error::Corrupt`](ipc_core::Error::Corrupt) for a payload that is not what was sent.
-pub fn play<C: Courier>(
+pub fn play<C: Driver>(
     pattern: Pattern,
     stage: &mut Stage<'_>,
-    courier: &mut C,
+    driver: &mut C,
     budget: Budget,
     probe: bool,
 ) -> Result<Sample> {
     if stage.lossy() {
-        courier.set_timeout(Some(LOSS_TIMEOUT))?;
+        driver.set_timeout(Some(LOSS_TIMEOUT))?;
     }
     let mut sample = Sample { meter: budget.meter(stage.role), ..Sample::default() };
     stage.meet()?;
@@ -171,10 +171,10 @@ pub fn play<C: Courier>(
         sample.probe_ns[0] = stage.probe();
     }
     match (pattern, stage.role) {
-        (Pattern::RoundTrip, Role::Initiator) => latency::lead(stage, courier, budget, &mut sample)?,
-        (Pattern::RoundTrip, Role::Responder) => latency::follow(stage, courier, &mut sample)?,
-        (Pattern::OneWay, Role::Initiator) => throughput::lead(stage, courier, budget, &mut sample)?,
-        (Pattern::OneWay, Role::Responder) => throughput::follow(stage, courier, &mut sample)?,
+        (Pattern::RoundTrip, Role::Initiator) => latency::lead(stage, driver, budget, &mut sample)?,
+        (Pattern::RoundTrip, Role::Responder) => latency::follow(stage, driver, &mut sample)?,
+        (Pattern::OneWay, Role::Initiator) => throughput::lead(stage, driver, budget, &mut sample)?,
+        (Pattern::OneWay, Role::Responder) => throughput::follow(stage, driver, &mut sample)?,
     }
     if probe {
         sample.probe_ns[1] = stage.probe();

@@ -4,7 +4,7 @@
 //! send returns is paid for. Lossy mechanisms have nothing that holds the sender back; for them the responder
 //! grants credit, one window of messages at a time, and what does not arrive is counted as lost.
 
-use super::{Courier, STOP, Stage, messages_in, metered, warm_up};
+use super::{Driver, STOP, Stage, messages_in, metered, warm_up};
 use crate::sample::{Budget, Sample};
 use ipc_core::{Error, Result};
 
@@ -20,16 +20,16 @@ fn window(size: usize) -> u64 {
 }
 
 /// Leads: warms up, then sends for the measured time.
-pub fn lead(stage: &mut Stage<'_>, courier: &mut impl Courier, budget: Budget, sample: &mut Sample) -> Result<()> {
+pub fn lead(stage: &mut Stage<'_>, driver: &mut impl Driver, budget: Budget, sample: &mut Sample) -> Result<()> {
     let each_ns = warm_up(stage, budget.warm_up(), |stage, count| {
         let first = stage.open_round(count)?;
-        send_all(stage, courier, first, count, || ())
+        send_all(stage, driver, first, count, || ())
     })?;
     let mut round = |stage: &mut Stage<'_>, count, sample: &mut Sample| {
         let first = stage.open_round(count)?;
         match stage.delay() {
-            None => sample.timed(count, || send_all(stage, courier, first, count, || ()))?,
-            Some(delay) => sample.timed(count, || send_all(stage, courier, first, count, delay))?,
+            None => sample.timed(count, || send_all(stage, driver, first, count, || ()))?,
+            Some(delay) => sample.timed(count, || send_all(stage, driver, first, count, delay))?,
         }
         sample.lost = stage.lost();
         Ok(())
@@ -54,15 +54,15 @@ pub fn lead(stage: &mut Stage<'_>, courier: &mut impl Courier, budget: Budget, s
     stage.open_round(STOP).map(drop)
 }
 
-fn send_all(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64, delay: impl Fn()) -> Result<()> {
+fn send_all(stage: &Stage<'_>, driver: &mut impl Driver, first: u64, count: u64, delay: impl Fn()) -> Result<()> {
     if stage.lossy() {
-        return send_in_windows(stage, courier, first, count, delay);
+        return send_in_windows(stage, driver, first, count, delay);
     }
     for number in first..first + count {
         delay();
-        courier.send(number)?;
+        driver.send(number)?;
     }
-    match courier.recv_note()? {
+    match driver.recv_note()? {
         DONE => Ok(()),
         _ => Err(Error::Corrupt { what: "the acknowledgement is not what was sent" }),
     }
@@ -70,7 +70,7 @@ fn send_all(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u6
 
 fn send_in_windows(
     stage: &Stage<'_>,
-    courier: &mut impl Courier,
+    driver: &mut impl Driver,
     first: u64,
     count: u64,
     delay: impl Fn(),
@@ -78,16 +78,16 @@ fn send_in_windows(
     let window = window(stage.size);
     for number in first..first + count {
         delay();
-        courier.send(number)?;
+        driver.send(number)?;
         if (number - first + 1).is_multiple_of(window) {
-            await_note(courier, number)?;
+            await_note(driver, number)?;
         }
     }
     stage.finish();
     // Where the last message was dropped the responder notices a deadline later than this side does. The acknowledgement
     // goes into an empty buffer: if even that is dropped, the round has no end that could be timed.
     for _ in 0..4 {
-        if await_note(courier, DONE)? {
+        if await_note(driver, DONE)? {
             return Ok(());
         }
     }
@@ -96,9 +96,9 @@ fn send_in_windows(
 
 /// Waits for `wanted`, passing over what comes late; `false` where nothing came within the deadline: a window whose last
 /// message was dropped gets no credit, and the sender goes on without.
-fn await_note(courier: &mut impl Courier, wanted: u64) -> Result<bool> {
+fn await_note(driver: &mut impl Driver, wanted: u64) -> Result<bool> {
     loop {
-        match courier.recv_note() {
+        match driver.recv_note() {
             Ok(note) if note == wanted => return Ok(true),
             Ok(_) => {}
             Err(Error::TimedOut) => return Ok(false),
@@ -108,31 +108,31 @@ fn await_note(courier: &mut impl Courier, wanted: u64) -> Result<bool> {
 }
 
 /// Receives and acknowledges every round.
-pub fn follow(stage: &mut Stage<'_>, courier: &mut impl Courier, sample: &mut Sample) -> Result<()> {
+pub fn follow(stage: &mut Stage<'_>, driver: &mut impl Driver, sample: &mut Sample) -> Result<()> {
     while let Some((first, count)) = stage.join_round()? {
         match stage.delay() {
-            None => sample.timed(count, || recv_all(stage, courier, first, count, || ()))?,
-            Some(delay) => sample.timed(count, || recv_all(stage, courier, first, count, delay))?,
+            None => sample.timed(count, || recv_all(stage, driver, first, count, || ()))?,
+            Some(delay) => sample.timed(count, || recv_all(stage, driver, first, count, delay))?,
         }
     }
     Ok(())
 }
 
-fn recv_all(stage: &Stage<'_>, courier: &mut impl Courier, first: u64, count: u64, delay: impl Fn()) -> Result<()> {
+fn recv_all(stage: &Stage<'_>, driver: &mut impl Driver, first: u64, count: u64, delay: impl Fn()) -> Result<()> {
     if stage.lossy() {
-        recv_in_windows(stage, courier, first, count, delay)?;
+        recv_in_windows(stage, driver, first, count, delay)?;
     } else {
         for number in first..first + count {
-            courier.recv(number)?;
+            driver.recv(number)?;
             delay();
         }
     }
-    courier.send_note(DONE)
+    driver.send_note(DONE)
 }
 
 fn recv_in_windows(
     stage: &Stage<'_>,
-    courier: &mut impl Courier,
+    driver: &mut impl Driver,
     first: u64,
     count: u64,
     delay: impl Fn(),
@@ -140,14 +140,14 @@ fn recv_in_windows(
     let window = window(stage.size);
     let mut received = 0;
     loop {
-        match courier.recv_any() {
+        match driver.recv_any() {
             // Late, from a round that gave it up.
             Ok(number) if number < first => {}
             Ok(number) => {
                 delay();
                 received += 1;
                 if (number - first + 1).is_multiple_of(window) {
-                    courier.send_note(number)?;
+                    driver.send_note(number)?;
                 }
                 if number + 1 == first + count {
                     break;

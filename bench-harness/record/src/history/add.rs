@@ -7,7 +7,7 @@ use crate::{
     cell::{Cell, Workload},
     host::{self, Environment, Host},
     rows::{
-        self, CopiesRow, CostRow, Error, Flag, HistoryRow, LatencyRow, Row, ThroughputRow, folder, outcome::Tally,
+        self, CopiesRow, CostRow, Error, Flag, HistoryRow, LatencyRow, Row, ThroughputRow, folder, outcome::Outcomes,
         write_durably,
     },
 };
@@ -141,7 +141,7 @@ fn rows_of(dir: &Path) -> Result<(Vec<HistoryRow>, Environment, Vec<String>), Er
     let of_throughput =
         throughput.iter().map(|from| HistoryRow { msgs_per_s: from.msgs_per_s, ..row(from.key(), &from.flags) });
     let rows: Vec<HistoryRow> = of_latency.chain(of_throughput).collect();
-    if let Some(why) = Tally::default().with(&latency).with(&throughput).why_nothing() {
+    if let Some(why) = Outcomes::default().with(&latency).with(&throughput).why_nothing() {
         return Err(Error::Unfit { path: dir.into(), what: format!("{why}: nothing to add") });
     }
     for row in &rows {

@@ -2,7 +2,7 @@
 
 use super::{
     CopiesRow, CostRow, Error, FaultRow, LatencyRow, LifecycleRow, Outcome, RelayRow, Row, ThroughputRow,
-    outcome::Tally, read_any, to_csv, write,
+    outcome::Outcomes, read_any, to_csv, write,
 };
 use crate::named;
 use serde_json::Value;
@@ -121,8 +121,8 @@ pub trait List {
     /// As [`write`](super::write).
     fn write(&self, dir: &Path) -> Result<PathBuf, Error>;
 
-    /// Adds the rows to `tally`.
-    fn tally<'a>(&'a self, tally: Tally<'a>) -> Tally<'a>;
+    /// Adds the rows to `outcomes`.
+    fn outcomes<'a>(&'a self, outcomes: Outcomes<'a>) -> Outcomes<'a>;
 }
 
 impl<R: Outcome> List for Vec<R> {
@@ -142,8 +142,8 @@ impl<R: Outcome> List for Vec<R> {
         write(dir, self).map(|()| dir.join(R::FILE))
     }
 
-    fn tally<'a>(&'a self, tally: Tally<'a>) -> Tally<'a> {
-        tally.with(self)
+    fn outcomes<'a>(&'a self, outcomes: Outcomes<'a>) -> Outcomes<'a> {
+        outcomes.with(self)
     }
 }
 
@@ -161,7 +161,7 @@ impl Rows {
     /// Why a run measured nothing; `None` where one of its rows has a figure. Faults do not count.
     pub fn why_nothing(&self) -> Option<String> {
         let of_a_run = self.lists().filter(|(kind, _)| kind.is_of_a_run());
-        of_a_run.fold(Tally::default(), |tally, (_, list)| list.tally(tally)).why_nothing()
+        of_a_run.fold(Outcomes::default(), |outcomes, (_, list)| list.outcomes(outcomes)).why_nothing()
     }
 
     /// Writes the files of all kinds that have rows to the folder `dir`, and returns their paths.

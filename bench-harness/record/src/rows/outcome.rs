@@ -47,13 +47,13 @@ impl Outcome for FaultRow {
 
 /// The rows of a run, of all kinds, as far as it matters whether they hold a figure.
 #[derive(Clone, Debug, Default)]
-pub struct Tally<'a> {
+pub struct Outcomes<'a> {
     figures: usize,
     rows: usize,
     reasons: BTreeMap<&'a str, usize>,
 }
 
-impl<'a> Tally<'a> {
+impl<'a> Outcomes<'a> {
     /// The same with `rows`.
     #[must_use]
     pub fn with<R: Outcome>(mut self, rows: &'a [R]) -> Self {
@@ -98,7 +98,7 @@ mod tests {
             LatencyRow::failed(&cell(3), "common"),
             LatencyRow::empty(&cell(4)),
         ];
-        let why = |rows: &[LatencyRow]| Tally::default().with(rows).with::<CopiesRow>(&[]).why_nothing();
+        let why = |rows: &[LatencyRow]| Outcomes::default().with(rows).with::<CopiesRow>(&[]).why_nothing();
         assert_eq!(why(&rows).unwrap(), "no figure in 4 rows; 2 of them say: common");
         assert_eq!(why(&rows[..1]).unwrap(), "no figure in 1 row: rare");
         assert_eq!(why(&[]).unwrap(), "no figure in 0 rows");

@@ -48,7 +48,7 @@ impl Experiment for Cost {
     }
 
     fn row(&self, subject: &Subject, found: &mut Found) -> Option<CostRow> {
-        let [one_way, round_trip] = &subject.tallies[..] else { return None };
+        let [one_way, round_trip] = &subject.accumulators[..] else { return None };
         found.wrong_payload |= one_way.has_wrong_payload() || round_trip.has_wrong_payload();
         Some(row::of(one_way, round_trip))
     }

@@ -5,7 +5,7 @@
 //! median over the pairs of what one pair used in its measured stretch, by the messages that arrived in it. The three that are
 //! compared have an interval over the pairs and flags, by the rules of latency.
 
-use crate::experiments::tally::{Tally, common_proximity};
+use crate::experiments::accumulator::{Accumulator, common_proximity};
 use bench_lab::{sample::Sample, usage::Usage};
 use bench_record::{
     rows::{CostRow, Flag},
@@ -32,11 +32,11 @@ impl Stretch {
     }
 }
 
-/// The row of the cell of both tallies.
-pub fn of(one_way: &Tally, round_trip: &Tally) -> CostRow {
+/// The row of the cell of both accumulators.
+pub fn of(one_way: &Accumulator, round_trip: &Accumulator) -> CostRow {
     let cell = &one_way.cell;
     // What moves wrong bytes costs nothing that is worth knowing.
-    if let Some(wrong) = [one_way, round_trip].into_iter().find(|tally| tally.has_wrong_payload()) {
+    if let Some(wrong) = [one_way, round_trip].into_iter().find(|accumulator| accumulator.has_wrong_payload()) {
         return CostRow::failed(cell, wrong.error());
     }
     let counted = one_way.counted();
@@ -57,8 +57,11 @@ pub fn of(one_way: &Tally, round_trip: &Tally) -> CostRow {
     let trips_ns = trip(|sample| Some(sample.elapsed_ns));
     let trips_cpu = trip(|sample| Some(sample.usage?.cpu_ns + sample.responder_usage?.cpu_ns));
     let [cpu_figure, trip_figure, trip_cpu_figure] = [&cpu, &trips_ns, &trips_cpu].map(|values| Figure::of(values));
-    let flags = |tally: &Tally, values: &[&[f64]]| -> Vec<Flag> {
-        values.iter().flat_map(|values| tally.flags(&tally.counted(), values, Figure::of(values).as_ref())).collect()
+    let flags = |accumulator: &Accumulator, values: &[&[f64]]| -> Vec<Flag> {
+        values
+            .iter()
+            .flat_map(|values| accumulator.flags(&accumulator.counted(), values, Figure::of(values).as_ref()))
+            .collect()
     };
 
     CostRow {
@@ -98,10 +101,12 @@ pub fn of(one_way: &Tally, round_trip: &Tally) -> CostRow {
 }
 
 /// Why figures are missing, or why there are fewer pairs than planned.
-fn error(one_way: &Tally, round_trip: &Tally, none_arrived: bool, none_whole: bool) -> String {
-    let lost = |tally: &Tally, none: bool| (none && !tally.counted().is_empty()).then_some("messages were lost");
-    let of = |tally: &Tally, none: bool| match tally.error() {
-        error if error.is_empty() => lost(tally, none).unwrap_or_default().to_owned(),
+fn error(one_way: &Accumulator, round_trip: &Accumulator, none_arrived: bool, none_whole: bool) -> String {
+    let lost = |accumulator: &Accumulator, none: bool| {
+        (none && !accumulator.counted().is_empty()).then_some("messages were lost")
+    };
+    let of = |accumulator: &Accumulator, none: bool| match accumulator.error() {
+        error if error.is_empty() => lost(accumulator, none).unwrap_or_default().to_owned(),
         error => error,
     };
     match [of(one_way, none_arrived), of(round_trip, none_whole)] {
@@ -121,10 +126,10 @@ mod tests {
     };
     use ipc_core::{Error, Wait};
 
-    fn tally(pattern: Pattern) -> Tally {
+    fn accumulator(pattern: Pattern) -> Accumulator {
         let (workload, placement) = (Workload::Cost, Placement::CrossCore);
         let cell = Cell { workload, mechanism: "udp", size: 64, placement, wait: Wait::Block, access: Access::Copy };
-        Tally::new(cell, pattern, 3, true)
+        Accumulator::new(cell, pattern, 3, true)
     }
 
     /// A pair that moved `messages` in 1000 ns each, for which its sender made a call each and its receiver two.
@@ -152,10 +157,10 @@ mod tests {
         }
     }
 
-    fn filled(pattern: Pattern, samples: impl IntoIterator<Item = Sample>) -> Tally {
-        let mut tally = tally(pattern);
-        samples.into_iter().for_each(|sample| tally.add(Ok(sample)));
-        tally
+    fn filled(pattern: Pattern, samples: impl IntoIterator<Item = Sample>) -> Accumulator {
+        let mut accumulator = accumulator(pattern);
+        samples.into_iter().for_each(|sample| accumulator.add(Ok(sample)));
+        accumulator
     }
 
     #[test]
@@ -179,7 +184,7 @@ mod tests {
             sample.usage.as_mut().unwrap().calls = calls;
             sample
         };
-        let row = of(&filled(Pattern::OneWay, [500, 100, 120].map(with_calls)), &tally(Pattern::RoundTrip));
+        let row = of(&filled(Pattern::OneWay, [500, 100, 120].map(with_calls)), &accumulator(Pattern::RoundTrip));
         assert_eq!((row.pairs, row.messages, row.syscalls_send), (3, 300, Some(1.2)));
     }
 
@@ -239,9 +244,9 @@ mod tests {
     #[test]
     fn a_cell_that_fails_says_why_once() {
         let failing = |pattern, error: PairError| {
-            let mut tally = tally(pattern);
-            tally.add(Err(error));
-            tally
+            let mut accumulator = accumulator(pattern);
+            accumulator.add(Err(error));
+            accumulator
         };
         let too_large = || PairError::Channel(Error::TooLarge { len: 70_000, max: 65_507 });
         let row = |one_way, round_trip| super::of(&one_way, &round_trip);

@@ -48,10 +48,10 @@ impl Experiment for Latency {
     }
 
     fn row(&self, subject: &Subject, found: &mut Found) -> Option<LatencyRow> {
-        let tally = subject.tallies.first()?;
-        found.wrong_payload |= tally.has_wrong_payload();
-        found.histograms.extend(tally.histogram().map(|histogram| (subject.to_string(), histogram)));
-        Some(tally.latency_row())
+        let accumulator = subject.accumulators.first()?;
+        found.wrong_payload |= accumulator.has_wrong_payload();
+        found.histograms.extend(accumulator.histogram().map(|histogram| (subject.to_string(), histogram)));
+        Some(accumulator.latency_row())
     }
 
     fn cell(subject: &Subject) -> Option<Cell> {

@@ -48,9 +48,9 @@ impl Experiment for Throughput {
     }
 
     fn row(&self, subject: &Subject, found: &mut Found) -> Option<ThroughputRow> {
-        let tally = subject.tallies.first()?;
-        found.wrong_payload |= tally.has_wrong_payload();
-        Some(tally.throughput_row())
+        let accumulator = subject.accumulators.first()?;
+        found.wrong_payload |= accumulator.has_wrong_payload();
+        Some(accumulator.throughput_row())
     }
 
     fn cell(subject: &Subject) -> Option<Cell> {

@@ -5,11 +5,11 @@ use ipc_core::{Buffer, Endpoint, InPlace, Result, SendInPlace};
 use std::time::Duration;
 
 /// Sends and receives messages of one size, writing and checking every cache line of each.
-pub trait Courier: Sized {
+pub trait Driver: Sized {
     /// The endpoint it works on.
     type Endpoint: Endpoint;
 
-    /// A courier for messages of `size` bytes. `boundaries` says whether the mechanism keeps them: then a receive buffer may
+    /// A driver for messages of `size` bytes. `boundaries` says whether the mechanism keeps them: then a receive buffer may
     /// be longer than the message.
     fn new(endpoint: Self::Endpoint, size: usize, boundaries: bool) -> Self;
 
@@ -22,7 +22,7 @@ pub trait Courier: Sized {
         self.send_showing(number, |_| ())
     }
 
-    /// [`send`](Courier::send) that shows the message where it was produced, just before it goes.
+    /// [`send`](Driver::send) that shows the message where it was produced, just before it goes.
     ///
     /// # Errors
     /// As [`Endpoint::send`].
@@ -37,16 +37,16 @@ pub trait Courier: Sized {
         self.recv_showing(number, |_| ())
     }
 
-    /// [`recv`](Courier::recv) that shows the message where it is consumed, before it is checked.
+    /// [`recv`](Driver::recv) that shows the message where it is consumed, before it is checked.
     ///
     /// # Errors
-    /// As [`recv`](Courier::recv).
+    /// As [`recv`](Driver::recv).
     fn recv_showing(&mut self, number: u64, look: impl FnOnce(&[u8])) -> Result<()>;
 
     /// Receives whatever message comes next, intact, and returns its number.
     ///
     /// # Errors
-    /// As [`recv`](Courier::recv).
+    /// As [`recv`](Driver::recv).
     fn recv_any(&mut self) -> Result<u64>;
 
     /// Sends a short note: an acknowledgement.
@@ -74,7 +74,7 @@ pub trait Courier: Sized {
     fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()>;
 }
 
-/// The longest message of a courier for messages of `size` bytes: a note may be longer.
+/// The longest message of a driver for messages of `size` bytes: a note may be longer.
 pub fn longest(size: usize) -> usize {
     size.max(NOTE)
 }
@@ -91,7 +91,7 @@ pub struct Copying<E> {
     note: Buffer,
 }
 
-impl<E: Endpoint> Courier for Copying<E> {
+impl<E: Endpoint> Driver for Copying<E> {
     type Endpoint = E;
 
     fn new(mut endpoint: E, size: usize, boundaries: bool) -> Self {
@@ -149,7 +149,7 @@ fn touched(size: usize) -> Buffer {
 /// Out of the channel's memory, into a buffer of its own.
 pub struct Lent<E>(Copying<E>);
 
-impl<E: SendInPlace> Courier for Lent<E> {
+impl<E: SendInPlace> Driver for Lent<E> {
     type Endpoint = E;
 
     fn new(endpoint: E, size: usize, boundaries: bool) -> Self {
@@ -197,7 +197,7 @@ pub struct Direct<E> {
     size: usize,
 }
 
-impl<E: InPlace> Courier for Direct<E> {
+impl<E: InPlace> Driver for Direct<E> {
     type Endpoint = E;
 
     fn new(mut endpoint: E, size: usize, _boundaries: bool) -> Self {

@@ -18,7 +18,7 @@ const PREEMPTIONS_PER_S: f64 = 200.0;
 
 /// The pairs of one cell that play one pattern.
 #[derive(Clone, Debug)]
-pub struct Tally {
+pub struct Accumulator {
     /// The cell.
     pub cell: Cell,
     /// How its messages follow each other.
@@ -31,7 +31,7 @@ pub struct Tally {
     relocated: bool,
 }
 
-impl Tally {
+impl Accumulator {
     /// An empty one, for `planned` pairs of a mechanism that may be `lossy`.
     pub fn new(cell: Cell, pattern: Pattern, planned: u32, lossy: bool) -> Self {
         Self { cell, pattern, planned, lossy, samples: Vec::new(), errors: Vec::new(), relocated: false }
@@ -215,10 +215,10 @@ mod tests {
         process::{Exit, Policy},
     };
 
-    fn tally(workload: Workload) -> Tally {
+    fn accumulator(workload: Workload) -> Accumulator {
         let placement = Placement::CrossCore;
         let cell = Cell { workload, mechanism: "pipe", size: 64, placement, wait: Wait::Block, access: Access::Copy };
-        Tally::new(cell, workload.patterns()[0], 3, false)
+        Accumulator::new(cell, workload.patterns()[0], 3, false)
     }
 
     fn sample(ns: u64, probe_ns: f64) -> Sample {
@@ -235,11 +235,11 @@ mod tests {
 
     #[test]
     fn the_figure_is_the_median_over_pairs() {
-        let mut tally = tally(Workload::Latency);
+        let mut accumulator = accumulator(Workload::Latency);
         for ns in [1000, 1010, 5000] {
-            tally.add(Ok(sample(ns, 60.0)));
+            accumulator.add(Ok(sample(ns, 60.0)));
         }
-        let row = tally.latency_row();
+        let row = accumulator.latency_row();
         assert_eq!((row.pairs, row.samples), (3, 300));
         assert_eq!(row.p50_ns, Some(1010.0));
         assert!(row.flags.contains(Flag::Unsteady) && !row.flags.contains(Flag::Partial));
@@ -249,10 +249,10 @@ mod tests {
     #[test]
     fn how_the_scheduler_treated_a_pair_is_flagged() {
         let flags = |policy, nice, stopped| {
-            let mut tally = tally(Workload::Latency);
+            let mut accumulator = accumulator(Workload::Latency);
             let schedule = Schedule { policy, nice, ..Schedule::ORDINARY };
-            tally.add(Ok(Sample { schedule, stopped, ..sample(1000, 60.0) }));
-            let flags = tally.latency_row().flags;
+            accumulator.add(Ok(Sample { schedule, stopped, ..sample(1000, 60.0) }));
+            let flags = accumulator.latency_row().flags;
             [Flag::RealTime, Flag::Niced, Flag::Stopped].map(|flag| flags.contains(flag))
         };
         assert_eq!(flags(Policy::OTHER, 0, false), [false; 3]);
@@ -264,11 +264,11 @@ mod tests {
 
     #[test]
     fn distances_are_not_mixed() {
-        let mut tally = tally(Workload::Throughput);
+        let mut accumulator = accumulator(Workload::Throughput);
         for (ns, probe) in [(1000, 60.0), (9000, 470.0), (1000, 61.0)] {
-            tally.add(Ok(sample(ns, probe)));
+            accumulator.add(Ok(sample(ns, probe)));
         }
-        let row = tally.throughput_row();
+        let row = accumulator.throughput_row();
         assert_eq!(row.pairs, 2);
         assert_eq!(row.msgs_per_s.map(f64::round), Some(1e6));
         assert_eq!(row.bytes_per_s.map(f64::round), Some(64e6));
@@ -277,32 +277,32 @@ mod tests {
 
     #[test]
     fn a_cell_without_figures_says_why() {
-        let mut tally = tally(Workload::Latency);
-        assert_eq!(tally.latency_row().error, "interrupted before it was measured");
-        tally.add(Err(PairError::Channel(Error::TooLarge { len: 65536, max: 8192 })));
-        let row = tally.latency_row();
+        let mut accumulator = accumulator(Workload::Latency);
+        assert_eq!(accumulator.latency_row().error, "interrupted before it was measured");
+        accumulator.add(Err(PairError::Channel(Error::TooLarge { len: 65536, max: 8192 })));
+        let row = accumulator.latency_row();
         assert_eq!((row.p50_ns, row.min_ns, row.samples), (None, None, 0));
         assert!(row.error.contains("65536") && row.error.contains("8192"), "{}", row.error);
-        assert!(tally.is_hopeless() && !tally.has_wrong_payload());
+        assert!(accumulator.is_hopeless() && !accumulator.has_wrong_payload());
     }
 
     #[test]
     fn a_wrong_payload_takes_the_figure_away() {
-        let mut tally = tally(Workload::Throughput);
-        tally.add(Ok(sample(1000, 60.0)));
-        tally.add(Err(PairError::Died("responder", Exit::Code(1))));
-        tally.add(Err(PairError::WrongPayload("corrupt".into())));
-        let row = tally.throughput_row();
+        let mut accumulator = accumulator(Workload::Throughput);
+        accumulator.add(Ok(sample(1000, 60.0)));
+        accumulator.add(Err(PairError::Died("responder", Exit::Code(1))));
+        accumulator.add(Err(PairError::WrongPayload("corrupt".into())));
+        let row = accumulator.throughput_row();
         assert_eq!((row.pairs, row.msgs_per_s), (0, None));
-        assert!(row.error.contains("wrong payload") && tally.has_wrong_payload(), "{}", row.error);
+        assert!(row.error.contains("wrong payload") && accumulator.has_wrong_payload(), "{}", row.error);
     }
 
     #[test]
     fn an_interrupted_cell_keeps_its_pairs() {
-        let mut tally = tally(Workload::Latency);
-        tally.add(Ok(sample(1000, 60.0)));
-        tally.add(Err(PairError::Interrupted));
-        let row = tally.latency_row();
+        let mut accumulator = accumulator(Workload::Latency);
+        accumulator.add(Ok(sample(1000, 60.0)));
+        accumulator.add(Err(PairError::Interrupted));
+        let row = accumulator.latency_row();
         assert!(row.flags.contains(Flag::Partial) && row.error.is_empty());
         assert_eq!((row.p50_ns, row.p50_lo_ns), (Some(1000.0), None));
     }
