@@ -1,8 +1,9 @@
-//! The machine's own baseline: the cost of a system call, a cache line between two cores, a byte through a pipe and a copy of memory.
+//! The baseline of the machine: the cost of a system call, a cache line between two cores, a byte through a pipe and a
+//! copy of memory.
 //!
-//! A run takes it at the start, in the middle and at the end. It contains no mechanism's code, so a change of the source cannot
-//! move it. Where the figures of two runs differ, the baselines show how much of it the machine explains (see
-//! [`history`](crate::history)). Result files call it `anchors`.
+//! A run takes it at the start, in the middle and at the end. It contains no mechanism's code, so a change of the
+//! source cannot move it. If the figures of two runs differ, the baselines show how much of that the machine explains
+//! (see [`history`](crate::history)). Result files call it `anchors`.
 
 use crate::{named, stats};
 use serde::{Deserialize, Serialize};
@@ -22,28 +23,29 @@ named! {
     }
 }
 
-/// An anchor has moved during a run where its greatest figure is more than this times its least.
+/// A baseline item has moved during a run if its greatest figure is more than this factor times its least.
 pub const MOVED: f64 = 1.25;
 
-/// The four, taken once, in nanoseconds. What could not be measured is `None`, and [`missing`](Self::missing) says why.
+/// All four items, taken once, in nanoseconds. An item that could not be measured is `None`, and
+/// [`missing`](Self::missing) has the reason.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Baseline {
-    /// One `getppid`.
+    /// One `getppid` system call.
     pub syscall_ns: Option<f64>,
-    /// A bare cache line, there and back.
+    /// A bare cache line to another hardware thread and back.
     pub cache_line_ns: Option<f64>,
-    /// One byte through two pipes, there and back, both processes asleep while they wait.
+    /// One byte through two pipes, there and back. Both processes sleep while they wait.
     pub pipe_ns: Option<f64>,
-    /// One copy of 1 MiB.
+    /// One copy of 1 MiB of memory.
     pub memcpy_ns: Option<f64>,
-    /// Why figures are missing.
+    /// The reason for each item that is missing.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub missing: BTreeMap<BaselineItem, String>,
 }
 
 impl Baseline {
-    /// The figure of `anchor`.
+    /// The figure of `anchor` in nanoseconds.
     pub fn get(&self, anchor: BaselineItem) -> Option<f64> {
         match anchor {
             BaselineItem::Syscall => self.syscall_ns,
@@ -54,20 +56,20 @@ impl Baseline {
     }
 }
 
-/// The anchors of a run; what an interrupted one did not come to is `None`.
+/// The baselines of a run. What an interrupted run did not reach is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Baselines {
-    /// Before the first pair.
+    /// Taken before the first pair.
     pub start: Option<Baseline>,
-    /// Between two passes.
+    /// Taken between two passes.
     pub middle: Option<Baseline>,
-    /// After the last pair.
+    /// Taken after the last pair.
     pub end: Option<Baseline>,
 }
 
 impl Baselines {
-    /// What was measured of `anchor`.
+    /// All figures of `anchor` in this run.
     fn figures(&self, anchor: BaselineItem) -> Vec<f64> {
         let taken = [&self.start, &self.middle, &self.end];
         taken.into_iter().flatten().filter_map(|anchors| anchors.get(anchor)).collect()
@@ -78,7 +80,7 @@ impl Baselines {
         stats::median(&mut self.figures(anchor))
     }
 
-    /// The anchors that were not the same all through the run (see [`MOVED`]).
+    /// The items that moved during the run (see [`MOVED`]).
     pub fn moved(&self) -> impl Iterator<Item = BaselineItem> {
         let has_moved = |anchor: &BaselineItem| {
             let figures = self.figures(*anchor);

@@ -1,7 +1,7 @@
-//! What a measurement is called: `WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS`.
+//! Names of measurements: `WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS`.
 //!
-//! The name is the key of every result file and of the command line's filter, so its parts are enums that are parsed
-//! once, at the edge.
+//! The name is the key of every result file and of the command line's filter. Its parts are enums, parsed once, at the
+//! edge of the program.
 
 use ipc_core::Wait;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -12,7 +12,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Declares an enum whose variants have one name each, used by the command line, the CSV files and the tables.
+/// Declares an enum whose variants have one name each. The command line, the CSV files and the tables use that name.
 #[macro_export]
 macro_rules! named {
     ($(#[$meta:meta])* $what:literal $type:ident { $($(#[doc = $doc:literal])* $variant:ident = $name:literal,)+ }) => {
@@ -21,10 +21,10 @@ macro_rules! named {
         pub enum $type { $($(#[doc = $doc])* $variant,)+ }
 
         impl $type {
-            /// Every variant, in the order tables show them.
+            /// All variants, in the order in which tables show them.
             pub const ALL: &[$type] = &[$($type::$variant,)+];
 
-            /// The name used on the command line and in result files.
+            /// The name on the command line and in result files.
             pub const fn name(self) -> &'static str {
                 match self { $($type::$variant => $name,)+ }
             }
@@ -91,10 +91,10 @@ named! {
 }
 
 impl Workload {
-    /// Those whose cells are timed.
+    /// The workloads whose cells are timed.
     pub const TIMED: [Workload; 2] = [Workload::Latency, Workload::Throughput];
 
-    /// How the messages of its pairs follow each other: a pair of its own for each.
+    /// The message patterns of this workload. Each pattern is measured with pairs of its own.
     pub const fn patterns(self) -> &'static [Pattern] {
         match self {
             Workload::Latency => &[Pattern::RoundTrip],
@@ -104,10 +104,10 @@ impl Workload {
         }
     }
 
-    /// Whether a row of this workload belongs into the file of `workload`.
+    /// Checks that a row of this workload belongs into the file of `workload`.
     ///
     /// # Errors
-    /// What is wrong and what was expected.
+    /// A text that names both workloads.
     pub fn must_be(self, workload: Self) -> Result<(), String> {
         if self == workload {
             return Ok(());
@@ -152,13 +152,13 @@ named! {
     }
 }
 
-/// One thing measured: the six columns that name it in a result file. Prints as
-/// `WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS` and is read from that.
+/// One thing measured: the six columns that name it in a result file. It is printed as, and parsed from,
+/// `WORKLOAD/MECHANISM/SIZE/PLACEMENT/WAIT/ACCESS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Cell {
     /// What is measured.
     pub workload: Workload,
-    /// The mechanism's name. Any name is a cell's: result files may be of programs with other mechanisms.
+    /// The mechanism's name. Any name is allowed: result files may come from programs with other mechanisms.
     pub mechanism: &'static str,
     /// Message length in bytes.
     pub size: usize,
@@ -210,10 +210,10 @@ impl<'de> Deserialize<'de> for Cell {
     }
 }
 
-/// One thing whose copies are counted. Prints as `copies/MECHANISM/SIZE/ACCESS` and is read from that.
+/// One thing whose copies are counted. It is printed as, and parsed from, `copies/MECHANISM/SIZE/ACCESS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CopyCell {
-    /// The mechanism's name; any name, as for a [`Cell`].
+    /// The mechanism's name. Any name is allowed, as in a [`Cell`].
     pub mechanism: &'static str,
     /// Message length in bytes.
     pub size: usize,
@@ -248,7 +248,7 @@ impl FromStr for CopyCell {
     }
 }
 
-/// `name`, kept for as long as the program runs, once for all cells that have it. Names of mechanisms are few and short.
+/// Interns `name`: returns one copy of it that lives as long as the program. Names of mechanisms are few and short.
 pub fn interned(name: &str) -> &'static str {
     static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);

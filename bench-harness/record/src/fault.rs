@@ -1,13 +1,13 @@
-//! What can happen to one process of a pair.
+//! Faults that can strike one process of a pair.
 
 use crate::named;
 
-/// Which process of a running transfer.
+/// A process of a running transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Party {
-    /// The one that sends numbered messages.
+    /// The process that sends numbered messages.
     Sender,
-    /// The one that checks them.
+    /// The process that checks the numbered messages.
     Receiver,
 }
 
@@ -31,7 +31,7 @@ named! {
     }
 }
 
-/// What a fault does.
+/// The effect of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blow {
     /// `SIGKILL`.
@@ -43,7 +43,8 @@ pub enum Blow {
 }
 
 impl Fault {
-    /// What it does, and to whom in a running transfer; the binder is killed before there is one.
+    /// The effect of the fault, and its target in a running transfer. `KillBinder` has no target: the binder is killed
+    /// before there is a transfer.
     pub const fn strikes(self) -> (Blow, Option<Party>) {
         match self {
             Self::KillSender => (Blow::Kill, Some(Party::Sender)),
@@ -56,7 +57,8 @@ impl Fault {
         }
     }
 
-    /// How many trials of it a mechanism gets where `kills` are asked for: these are shared by its sender and its receiver.
+    /// The number of trials of this fault for one mechanism. The `kills` asked for are split between sender and
+    /// receiver; every other fault gets an eighth of them.
     pub const fn trials(self, kills: u32) -> u32 {
         match self {
             Self::KillSender => kills / 2,

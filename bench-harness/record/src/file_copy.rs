@@ -1,4 +1,4 @@
-//! The ways by which the relay carries a file into another file.
+//! The ways in which the relay experiment copies a file into another file.
 
 use crate::named;
 
@@ -33,8 +33,8 @@ named! {
 }
 
 impl FileCopy {
-    /// The copies that textbooks give for it, where they do: "pipes, message queues and the like" four, shared memory two,
-    /// from the file into the segment and from the segment into the file.
+    /// The number of copies that textbooks give for this way, if they give one. "Pipes, message queues and the like"
+    /// have four. Shared memory has two: from the file into the segment, and from the segment into the file.
     pub const fn claimed(self) -> Option<u32> {
         match self {
             FileCopy::ReadPipeWrite

@@ -1,7 +1,8 @@
-//! What a figure depends on besides the mechanism: processor, kernel, limits, compiler, and how the run was started.
+//! Facts that a figure depends on besides the mechanism: processor, kernel, limits, compiler, and how the run was
+//! started.
 //!
-//! The crate `bench-lab` gathers the facts, the measuring part fills in [`Run`], and `host.json` carries both to the report. A fact
-//! that cannot be found out is `null`; nothing is guessed.
+//! The crate `bench-lab` gathers the facts, and the measuring part fills in [`Run`]. `host.json` carries both to the
+//! report. A fact that cannot be found out is `null`; nothing is guessed.
 
 mod build;
 mod environment;
@@ -37,9 +38,9 @@ pub struct Host {
     pub limits: BTreeMap<String, Option<u64>>,
     /// What the program was built by and from.
     pub build: Build,
-    /// What of all that decides whether figures can be compared, and the key of it; `None` in files of before there was one.
+    /// The facts that decide whether figures can be compared, and their key. `None` in files older than the key.
     pub environment: Option<Environment>,
-    /// How the run went; filled by the part that measures.
+    /// How the run went. The measuring part fills it in.
     pub run: Run,
 }
 
@@ -59,28 +60,28 @@ pub struct Cpu {
     pub cores: Option<u32>,
     /// Hardware threads online.
     pub threads: Option<u32>,
-    /// For each core its hardware threads, such as `0-1` or `0,4`.
+    /// The hardware threads of each core, such as `0-1` or `0,4`.
     pub core_threads: Vec<String>,
     /// Level-1 data cache of the first core, in KiB.
     pub l1d_kib: Option<u64>,
-    /// Level-1 instruction cache, in KiB.
+    /// Level-1 instruction cache of the first core, in KiB.
     pub l1i_kib: Option<u64>,
-    /// Level-2 cache, in KiB.
+    /// Level-2 cache of the first core, in KiB.
     pub l2_kib: Option<u64>,
-    /// Level-3 cache, in KiB.
+    /// Level-3 cache of the first core, in KiB.
     pub l3_kib: Option<u64>,
     /// The frequency governor of the first processor.
     pub governor: Option<String>,
-    /// Why there is none.
+    /// Why there is no governor.
     pub governor_note: Option<String>,
-    /// Whether it may go beyond its base frequency; `None` where there is no switch.
+    /// Whether the processor may exceed its base frequency. `None` if the system has no switch for it.
     pub boost: Option<bool>,
-    /// Two hardware threads a core: `on`, `off`, `forceoff`, `notsupported` or `notimplemented`
+    /// Whether a core has two hardware threads: `on`, `off`, `forceoff`, `notsupported` or `notimplemented`
     /// (`/sys/devices/system/cpu/smt/control`).
     pub smt: Option<String>,
-    /// The packages whose counters of energy can be read.
+    /// The packages whose energy counters can be read.
     pub energy: Vec<String>,
-    /// Why there are none.
+    /// Why no energy counter can be read.
     pub energy_note: Option<String>,
 }
 
@@ -88,29 +89,29 @@ pub struct Cpu {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Kernel {
-    /// As `uname -r` prints it.
+    /// The kernel's release, as `uname -r` prints it.
     pub release: Option<String>,
-    /// As `uname -v` prints it.
+    /// The kernel's version, as `uname -v` prints it.
     pub version: Option<String>,
     /// The clock source in use.
     pub clock_source: Option<String>,
-    /// The kernel's parameters, without those that only say where it starts from; see [`Environment`].
+    /// The kernel's parameters, without those that only say where the system starts from; see [`Environment`].
     pub parameters: Option<String>,
     /// The value of `mitigations=` on the kernel's command line, or `not set`.
     pub mitigations: Option<String>,
-    /// `/sys/devices/system/cpu/vulnerabilities`, by file name.
+    /// Contents of `/sys/devices/system/cpu/vulnerabilities`, by file name.
     pub vulnerabilities: BTreeMap<String, String>,
 }
 
-/// What stands between the program and the hardware.
+/// The layers between the program and the hardware.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Virtualisation {
-    /// Whether the processor says that a hypervisor runs it.
+    /// Whether the processor reports that a hypervisor runs it.
     pub virtual_machine: Option<bool>,
-    /// The hypervisor, as far as the firmware or the kernel names it.
+    /// The hypervisor, as named by the firmware or the kernel.
     pub hypervisor: Option<String>,
-    /// What hints at a container; `None` where nothing does.
+    /// Signs of a container. `None` if there are none.
     pub container: Option<String>,
 }
 
@@ -120,29 +121,30 @@ pub struct Virtualisation {
 pub struct Run {
     /// The command line, ready to be pasted into a shell.
     pub command: Option<String>,
-    /// When it started: RFC 3339, UTC; see [`rfc3339`].
+    /// When the run started: RFC 3339, UTC; see [`rfc3339`].
     pub started: Option<String>,
-    /// How long it took.
+    /// Duration of the run in seconds.
     pub duration_s: Option<f64>,
     /// Forked pairs planned for each cell.
     pub pairs: Option<u32>,
-    /// How the scheduler treats the program that supervises the pairs, such as `SCHED_OTHER` or `SCHED_OTHER, nice 10`. Pairs are
-    /// treated likewise, but for the real-time policies: they leave these.
+    /// The scheduling policy of the program that supervises the pairs, such as `SCHED_OTHER` or `SCHED_OTHER, nice 10`.
+    /// Pairs inherit it, except the real-time policies: pairs leave these.
     pub schedule: Option<String>,
-    /// What one reading of the clock costs.
+    /// Cost of one clock reading, in nanoseconds.
     pub clock_read_ns: Option<f64>,
-    /// What a system call that does nothing costs.
+    /// Cost of a system call that does nothing, in nanoseconds.
     pub null_syscall_ns: Option<f64>,
-    /// The round trip of a bare cache line between two cores: the floor of every cross-core figure.
+    /// The round trip of a bare cache line between two cores, in nanoseconds. It is the floor of every cross-core
+    /// figure.
     pub cache_line_round_trip_ns: Option<f64>,
-    /// What the machine itself took, at the start, in the middle and at the end; `None` for short partial runs.
+    /// The baselines of the machine at the start, in the middle and at the end. `None` for short partial runs.
     pub anchors: Option<baseline::Baselines>,
-    /// What was left out of the plan and why, and whatever else a reader must know; one sentence each.
+    /// What was left out of the plan and why, and anything else that a reader must know. One sentence each.
     pub notes: Vec<String>,
 }
 
 impl Host {
-    /// Processor and kernel in one short line, as chart titles carry it.
+    /// Processor and kernel in one short line, for chart titles.
     pub fn title(&self) -> String {
         let cpu = self.cpu.model.as_deref().unwrap_or("unknown processor");
         let cores = match self.cpu.cores {
@@ -158,7 +160,7 @@ impl Host {
     /// Writes the facts to `host.json` in the folder `dir`.
     ///
     /// # Errors
-    /// [`Error::Io`] naming the file.
+    /// [`Error::Io`] with the file's name.
     pub fn write(&self, dir: &Path) -> Result<(), Error> {
         let path = dir.join(FILE);
         let mut text = serde_json::to_string_pretty(self).map_err(|e| Error::io(&path, e.into()))?;
@@ -166,10 +168,10 @@ impl Host {
         write_durably(&path, text.as_bytes())
     }
 
-    /// Reads the facts back; `None` where the folder has no `host.json`.
+    /// Reads the facts from `host.json` in the folder `dir`. `None` if the folder has no such file.
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be read, [`Error::Row`] where it is not what [`Host::write`] writes.
+    /// [`Error::Io`] if the file cannot be read, [`Error::Row`] if its content is not what [`Host::write`] writes.
     pub fn read(dir: &Path) -> Result<Option<Self>, Error> {
         let path = dir.join(FILE);
         let text = match fs::read_to_string(&path) {

@@ -1,6 +1,7 @@
-//! A histogram in HdrHistogram's V2 encoding: on its way from a child, and while many of them are kept.
+//! Histograms in HdrHistogram's V2 encoding, for the way from a child and for storage in memory.
 //!
-//! Unpacked it takes some 200 KiB, and a run keeps more than a thousand. Every fork would copy the page tables of all that.
+//! An unpacked histogram takes some 200 KiB, and a run keeps more than a thousand. Every fork would copy the page
+//! tables of all that.
 
 use hdrhistogram::{
     Histogram,
@@ -8,7 +9,7 @@ use hdrhistogram::{
 };
 use serde::{Deserialize, Serialize, de::Error as _};
 
-/// The bytes of one histogram, which can be unpacked.
+/// The encoded bytes of one histogram. They are known to decode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Packed(Vec<u8>);
@@ -21,16 +22,17 @@ impl Packed {
         Self(bytes)
     }
 
-    /// Unpacks it.
+    /// Unpacks the histogram.
     pub fn unpack(&self) -> Histogram<u64> {
         decode(&self.0).expect("it was packed here, or tried when it was read")
     }
 }
 
-/// The longest round trip a histogram holds: a pair is given up long before.
+/// The longest round trip that a histogram holds, in nanoseconds. A pair is given up long before.
 const MAX_NS: u64 = 60_000_000_000;
 
-/// A histogram of nanoseconds with fixed bounds, three significant digits: it never resizes while measuring.
+/// An empty histogram of nanoseconds with three significant digits. Its bounds are fixed, so it never resizes while
+/// measuring.
 pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, MAX_NS, 3).expect("the bounds are constants")
 }

@@ -1,24 +1,24 @@
-//! From the pairs of a cell to its figure: median, interval, and whether the pairs agree.
+//! Statistics over the pairs of a cell: median, confidence interval, and whether the pairs agree.
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// A figure over several pairs.
+/// A figure over several pairs, with its confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figure {
-    /// The median over pairs.
+    /// The median over the pairs.
     pub value: f64,
-    /// Lower end of the 95 % interval; absent with fewer than two pairs.
+    /// Lower end of the 95 % confidence interval. `None` with fewer than two pairs.
     pub lo: Option<f64>,
-    /// Upper end.
+    /// Upper end of the 95 % confidence interval. `None` with fewer than two pairs.
     pub hi: Option<f64>,
 }
 
 impl Figure {
-    /// Of one value per pair, all above zero; `None` where there is none.
+    /// The figure of `values`, one per pair, all above zero. `None` if there are no values.
     ///
-    /// The interval is Student's t over the logarithms, that is of the geometric mean: noise on a shared machine multiplies
-    /// rather than adds, and the interval of a positive quantity stays positive. Where the pairs are so skewed that the
-    /// median lies outside, it is widened to contain it.
+    /// The interval is Student's t over the logarithms, so it is an interval of the geometric mean. Noise on a shared
+    /// machine multiplies rather than adds, and the interval of a positive quantity stays positive. If the pairs are so
+    /// skewed that the median lies outside the interval, the interval is widened to contain it.
     pub fn of(values: &[f64]) -> Option<Self> {
         let value = median(&mut values.to_vec())?;
         let n = values.len();
@@ -33,13 +33,13 @@ impl Figure {
         Some(Self { value, lo: Some(lo), hi: Some(hi) })
     }
 
-    /// Whether the interval is so wide that the figure hardly ranks: more than a quarter from end to end.
+    /// Whether the interval is too wide for ranking: its upper end is more than 1.25 times its lower end.
     pub fn is_unsteady(&self) -> bool {
         self.lo.zip(self.hi).is_some_and(|(lo, hi)| hi > 1.25 * lo)
     }
 }
 
-/// The median; the mean of the middle two where the count is even.
+/// The median. For an even count it is the mean of the middle two. `None` if there are no values.
 pub fn median(values: &mut [f64]) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -50,14 +50,14 @@ pub fn median(values: &mut [f64]) -> Option<f64> {
     }
 }
 
-/// Whether the values fall into two groups, each of two or more, that lie further apart than half again.
+/// Whether the values fall into two groups of at least two each. The gap between the groups must be a factor above 1.5.
 pub fn is_bimodal(values: &[f64]) -> bool {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     (2..values.len().saturating_sub(1)).any(|i| values[i] > 1.5 * values[i - 1])
 }
 
-/// The 97.5 % quantile of Student's t distribution with `degrees` degrees of freedom, one or more.
+/// The 97.5 % quantile of Student's t distribution with `degrees` degrees of freedom, at least one.
 fn student_t_975(degrees: usize) -> f64 {
     StudentsT::new(0.0, 1.0, degrees as f64).expect("there is a degree of freedom").inverse_cdf(0.975)
 }
@@ -91,7 +91,8 @@ mod tests {
         assert_eq!(Figure::of(&[7.0]), Some(Figure { value: 7.0, lo: None, hi: None }));
     }
 
-    /// The interval must contain the true median about 95 times in 100: multiplicative noise, 5 pairs, 4000 trials.
+    /// The interval must contain the true median about 95 times in 100. The noise is multiplicative; 5 pairs, 4000
+    /// trials.
     #[test]
     fn interval_covers_the_truth() {
         let mut rng = fastrand::Rng::with_seed(7);
@@ -114,7 +115,7 @@ mod tests {
         assert!(!is_bimodal(&[1.0]));
     }
 
-    /// NIST/SEMATECH e-Handbook of Statistical Methods, table 1.3.6.7.2, and the normal distribution beyond it.
+    /// Source: NIST/SEMATECH e-Handbook of Statistical Methods, table 1.3.6.7.2, and the normal distribution beyond it.
     #[test]
     fn quantiles_are_those_of_the_tables() {
         for (degrees, quantile) in [(1, 12.706), (2, 4.303), (4, 2.776), (14, 2.145), (30, 2.042), (1_000_000, 1.960)] {

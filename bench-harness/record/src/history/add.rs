@@ -1,5 +1,7 @@
-//! Appending a run to the history, so that nothing is lost whatever happens: what is there is read and judged first, the new file
-//! replaces the old one whole, and a lock on the folder keeps two that add at once from losing each other's rows.
+//! Appending a run to the history without losing anything.
+//!
+//! The present history is read and checked first. The new file then replaces the old one whole. A lock on the folder
+//! keeps two writers from losing each other's rows.
 
 use super::{Environments, beside, read_environments, read_rows, resolved};
 use crate::{
@@ -18,27 +20,27 @@ use std::{
     time::Duration,
 };
 
-/// How long it is waited for somebody else who is adding.
+/// How long to wait for another writer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What was added.
+/// Summary of an appended run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Added {
     /// The run's name in the history.
     pub run_id: String,
-    /// Its rows.
+    /// Number of rows of the run.
     pub rows: usize,
-    /// Of them those with a figure.
+    /// Number of those rows that have a figure.
     pub figures: usize,
-    /// What the run lacks, one sentence each.
+    /// What the run lacks. One sentence each.
     pub notes: Vec<String>,
 }
 
-/// Appends the run whose results are in `dir` to the history at `path`, which is made where there is none.
+/// Appends the run with results in `dir` to the history at `path`. Creates the history if there is none.
 ///
 /// # Errors
-/// What is wrong with the results, or with the history, by file and line; [`Error::Known`] where the run is in it already. The
-/// history is then as it was.
+/// The fault in the results or in the history, by file and line. [`Error::Known`] if the history has the run already.
+/// After an error the history is unchanged.
 pub fn add(dir: &Path, path: &Path) -> Result<Added, Error> {
     let (rows, environment, notes) = rows_of(dir)?;
     let run_id = rows[0].run_id.clone();
@@ -57,19 +59,19 @@ pub fn add(dir: &Path, path: &Path) -> Result<Added, Error> {
             }
             let new = rows::to_csv(&rows);
             let (_, new) = new.split_once('\n').expect("a header");
-            // What was there stays as it is, to the byte, and what is new ends its lines in the same way.
+            // The old text stays the same to the byte. The new lines get the old line ends.
             let text = String::from_utf8(bytes).expect("it was read as text");
             if text.ends_with("\r\n") { text + &new.replace('\n', "\r\n") } else { text + new }
         }
     };
     remember(&beside(&path), environment)?;
     write_durably(&path, text.as_bytes())?;
-    // The name is on the disk as well.
+    // Syncing the folder puts the file's name on the disk.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(Added { run_id, rows: rows.len(), figures: rows.iter().filter(|row| row.figure().is_some()).count(), notes })
 }
 
-/// Writes down what the key of `environment` stands for, unless that is known.
+/// Stores the parts of `environment` under its key, unless the key is known.
 fn remember(path: &Path, environment: Environment) -> Result<(), Error> {
     let mut known: Environments = read_environments(path)?;
     if known.insert(environment.env_key, environment.parts).is_some() {
@@ -79,7 +81,7 @@ fn remember(path: &Path, environment: Environment) -> Result<(), Error> {
     write_durably(path, format!("{text}\n").as_bytes())
 }
 
-/// What the history keeps of the run in `dir`: its rows, its environment, and what it lacks.
+/// The history's view of the run in `dir`: its rows, its environment, and what it lacks.
 fn rows_of(dir: &Path) -> Result<(Vec<HistoryRow>, Environment, Vec<String>), Error> {
     let _lock = folder::settle(dir)?;
     let (latency, throughput) = (rows::read_any::<LatencyRow>(dir)?, rows::read_any::<ThroughputRow>(dir)?);
@@ -157,7 +159,8 @@ fn file_of(workload: Workload) -> PathBuf {
     }
 }
 
-/// Whether what is to be written will be read: a revision or a time that somebody edited must not spoil the history.
+/// Checks that the row can be read back after it is written. A revision or time edited by hand must not spoil the
+/// history.
 fn fits(row: &HistoryRow) -> Result<(), String> {
     let text = rows::to_csv(std::slice::from_ref(row));
     match rows::from_csv::<HistoryRow>(Path::new(HistoryRow::FILE), text.as_bytes()) {
@@ -167,7 +170,7 @@ fn fits(row: &HistoryRow) -> Result<(), String> {
     }
 }
 
-/// The environment that the host's file names, or the one that its facts make where it is older than that.
+/// The environment that the host's file names. An older file names none, and its facts give the environment.
 fn environment_of(host: &Host, dir: &Path) -> Result<Environment, Error> {
     let Some(environment) = &host.environment else { return Ok(Environment::of(host)) };
     let own = Environment::key(&environment.parts);
@@ -179,8 +182,8 @@ fn environment_of(host: &Host, dir: &Path) -> Result<Environment, Error> {
     Err(Error::Unfit { path: dir.join(host::FILE), what })
 }
 
-/// The run's name: its start, and eight digits of a hash of what else tells it from another run. The same results always have the
-/// same name.
+/// The run's name: its start, and eight digits of a hash of what tells it from other runs. The same results always have
+/// the same name.
 fn run_id(host: &Host, time: &str) -> String {
     let Host { run, build, .. } = host;
     let own = format!("{time}\n{:?}\n{:?}\n{:?}\n", run.duration_s, run.command, build.revision);
@@ -198,7 +201,7 @@ mod tests {
         host.run.duration_s = Some(192.695178277);
         let name = run_id(&host, "2026-11-21T11:01:58Z");
         assert!(name.starts_with("20261121T110158Z-") && name.len() == 25, "{name}");
-        // What a later program knows of the machine does not make it another run.
+        // Facts that a later version adds about the machine do not make it another run.
         host.kernel.parameters = Some("quiet".into());
         assert_eq!(run_id(&host, "2026-11-21T11:01:58Z"), name);
         host.run.duration_s = Some(192.695178278);

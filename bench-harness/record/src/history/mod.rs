@@ -1,8 +1,9 @@
-//! The figures of run after run, beside what the machine itself took in each: `history.csv`, one row a run and cell, and
-//! `environments.json`, which says what each key of an environment stands for.
+//! History of runs: their figures, beside the baseline of the machine in each run.
 //!
-//! The history advises and never fails anything: figures of different runs are hours and machines apart. [`Book`] is what has been
-//! read of it, [`add`] appends a run, [`warnings`] looks for figures that changed and stayed so.
+//! `history.csv` has one row per run and cell. `environments.json` lists the parts of each environment by its key.
+//!
+//! The history advises and never fails anything: figures of different runs are hours and machines apart. A [`Book`] is
+//! a history that was read. [`add`] appends a run. [`warnings`] finds figures that changed and stayed so.
 
 mod add;
 pub mod warnings;
@@ -23,33 +24,33 @@ use std::{
 };
 use warnings::{Run as Sighting, Warning};
 
-/// The file beside the history that says what the keys stand for.
+/// The file beside the history that lists the parts of each environment.
 pub const ENVIRONMENTS: &str = "environments.json";
 
-/// What is known of the environments, by key.
+/// The parts of each environment, by the environment's key.
 pub type Environments = BTreeMap<String, BTreeMap<String, String>>;
 
 /// One run of the history.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Run {
-    /// Its name.
+    /// The run's name.
     pub run_id: String,
-    /// When it started.
+    /// When the run started: RFC 3339, UTC.
     pub time: String,
-    /// The revision.
+    /// The git revision that the program was built from. Empty outside of git.
     pub git: String,
-    /// Whether files differed from that.
+    /// Whether files differed from that revision.
     pub dirty: Option<bool>,
     /// The key of the environment.
     pub env_key: String,
-    /// What the machine itself took.
+    /// The baseline of the machine in this run, in nanoseconds.
     pub anchors: BTreeMap<BaselineItem, f64>,
-    /// Cells with figures.
+    /// Number of cells with figures.
     pub cells: usize,
 }
 
 impl Run {
-    /// The revision in a few letters, with a `+` where files differed from it.
+    /// The first seven letters of the revision, with a `+` if files differed from it. `no git` if there is none.
     pub fn revision(&self) -> String {
         let short = if self.git.is_empty() { "no git" } else { self.git.get(..7).unwrap_or(&self.git) };
         format!("{short}{}", if self.dirty == Some(true) { "+" } else { "" })
@@ -59,11 +60,11 @@ impl Run {
 /// A history that was read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Book {
-    /// The runs, in the order of time.
+    /// The runs in order of time.
     pub runs: Vec<Run>,
-    /// The rows, in the same order.
+    /// The rows in the order of their runs.
     pub rows: Vec<HistoryRow>,
-    /// What the keys stand for.
+    /// The parts of each environment.
     pub environments: Environments,
 }
 
@@ -71,17 +72,17 @@ impl Book {
     /// Reads the history at `path`, and the environments beside it.
     ///
     /// # Errors
-    /// [`Error::NoHistory`] where there is none, [`Error::Row`] where a line is torn, foreign or no row, or names a run and cell
-    /// twice.
+    /// [`Error::NoHistory`] if there is none. [`Error::Row`] if a line is torn, foreign or no row, or if a run and cell
+    /// occur twice.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let path = resolved(path)?;
         let Some((_, rows)) = read_rows(&path)? else { return Err(Error::NoHistory { path }) };
         Ok(Self::of(rows, read_environments(&beside(&path))?))
     }
 
-    /// Of rows in any order.
+    /// A history of `rows`, which may be in any order.
     pub fn of(mut rows: Vec<HistoryRow>, environments: Environments) -> Self {
-        // Runs of the same second stay apart by their names; the cells of a run stay in their order.
+        // Runs of the same second are kept apart by their names. The cells of a run keep their order.
         rows.sort_by(|a, b| (&a.time, &a.run_id).cmp(&(&b.time, &b.run_id)));
         let mut runs: Vec<Run> = Vec::new();
         for row in &rows {
@@ -104,7 +105,7 @@ impl Book {
         Self { runs, rows, environments }
     }
 
-    /// What of it concerns cells whose name contains `filter`, in the last `last` runs that have such.
+    /// The part of the history with cells whose name contains `filter`, in the last `last` runs that have such cells.
     pub fn narrowed(&self, filter: Option<&str>, last: Option<usize>) -> Self {
         let named = |row: &&HistoryRow| filter.is_none_or(|part| row.cell.to_string().contains(part));
         let rows: Vec<HistoryRow> = self.rows.iter().filter(named).cloned().collect();
@@ -116,19 +117,19 @@ impl Book {
         all
     }
 
-    /// The cells that have a figure in some run.
+    /// The cells with a figure in at least one run.
     pub fn cells(&self) -> BTreeSet<&Cell> {
         self.rows.iter().filter(|row| row.figure().is_some()).map(|row| &row.cell).collect()
     }
 
-    /// For each run the row of `cell`.
+    /// The row of `cell` in each run. `None` for a run without it.
     pub fn of_cell<'a>(&'a self, cell: &Cell) -> Vec<Option<&'a HistoryRow>> {
         let of: HashMap<&str, &HistoryRow> =
             self.rows.iter().filter(|row| row.cell == *cell).map(|row| (row.run_id.as_str(), row)).collect();
         self.runs.iter().map(|run| of.get(run.run_id.as_str()).copied()).collect()
     }
 
-    /// The environments, in the order of their first run.
+    /// The keys of the environments, in the order of their first run.
     pub fn env_keys(&self) -> Vec<&str> {
         let mut keys: Vec<&str> = Vec::new();
         for run in &self.runs {
@@ -149,18 +150,18 @@ impl Book {
         parts.map(|(name, a, b)| format!("{name}: {} → {}", value(a), value(b))).collect::<Vec<_>>().join("; ")
     }
 
-    /// Of `warnings` those of the last runs, as many as a warning needs: what came before is the level that is used to.
+    /// The warnings from the last `LEAST_RUNS` runs. An older change is taken as the present level.
     pub fn recent(&self, warnings: &[Warning]) -> Vec<Warning> {
         let first = self.runs.len().saturating_sub(warnings::LEAST_RUNS);
         let last: BTreeSet<&str> = self.runs[first..].iter().map(|run| run.run_id.as_str()).collect();
         warnings.iter().filter(|warning| last.contains(warning.change.seen.as_str())).cloned().collect()
     }
 
-    /// The changes that lasted, of every cell and environment (see [`warnings`]).
+    /// The lasting changes in every cell and environment (see [`warnings`]).
     pub fn warnings(&self) -> Vec<Warning> {
         let mut series: BTreeMap<(&Cell, &str), Vec<Sighting<'_>>> = BTreeMap::new();
         for row in &self.rows {
-            // As a time whatever the workload, so that more is always slower.
+            // Throughput is turned into a time per message, so that more is slower for every workload.
             let time = row.figure().filter(|figure| *figure > 0.0).map(|figure| match row.cell.workload {
                 Workload::Throughput => 1e9 / figure,
                 _ => figure,
@@ -179,25 +180,25 @@ impl Book {
     }
 }
 
-/// The file behind `path`, where that is a link: it is what is replaced, and what the environments lie beside.
+/// The target of `path` if that is a link. The target is replaced, and the environments lie beside it.
 fn resolved(path: &Path) -> Result<PathBuf, Error> {
     match fs::canonicalize(path) {
         Ok(path) => Ok(path),
-        // Nothing there, not even a link to nowhere.
+        // Nothing is there, not even a dangling link.
         Err(_) if fs::symlink_metadata(path).is_err() => Ok(path.to_owned()),
         Err(e) => Err(Error::io(path, e)),
     }
 }
 
-/// Where the environments of the history `path` are kept.
+/// The path of the environments' file for the history at `path`.
 fn beside(path: &Path) -> PathBuf {
     path.with_file_name(ENVIRONMENTS)
 }
 
-/// A history's text, and its rows in that order.
+/// A history's text, and its rows in the order of the text.
 type Text = (Vec<u8>, Vec<HistoryRow>);
 
-/// The text and the rows of the history `path`; `None` where there is no such file.
+/// The text and the rows of the history at `path`. `None` if there is no such file.
 fn read_rows(path: &Path) -> Result<Option<Text>, Error> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -206,11 +207,11 @@ fn read_rows(path: &Path) -> Result<Option<Text>, Error> {
     };
     let expected = HistoryRow::COLUMNS.join(",");
     let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    // A spreadsheet may have put a mark before the text, and another end of the line after it.
+    // A spreadsheet may have added a byte order mark, and changed line ends to CR LF.
     let first = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first);
     let first = first.strip_suffix(b"\r").unwrap_or(first);
     if first != expected.as_bytes() {
-        // Rows are appended to it, so its columns must be these and no others.
+        // Rows are appended to the file, so its columns must be exactly these.
         let found: String = String::from_utf8_lossy(first).chars().take(60).collect();
         return Err(Error::row(
             path,
@@ -222,7 +223,7 @@ fn read_rows(path: &Path) -> Result<Option<Text>, Error> {
     Ok(Some((bytes, rows)))
 }
 
-/// What is known of the environments; nothing where there is no such file.
+/// The known environments. Empty if there is no such file.
 fn read_environments(path: &Path) -> Result<Environments, Error> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,

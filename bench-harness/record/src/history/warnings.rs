@@ -1,59 +1,65 @@
-//! Figures that changed and stayed so, although the machine did not: pure functions of a cell's runs in one environment.
+//! Warnings about figures that changed and stayed so, although the machine did not. All functions are pure: they take
+//! the runs of a cell in one environment.
 //!
-//! A ridge regression on the logarithms of all anchors that the runs have, four as a rule, says what a run should have taken on the machine as it was then.
-//! Dividing by one anchor instead makes matters worse: its own noise is added, and no cell moves with one of them alone. A change is
-//! told of where three runs in a row lie beyond what the runs before lead one to expect, all on the same side, and only with sixty
-//! runs before them. It is advice: nothing fails because of it.
+//! A ridge regression predicts what a run should take on the machine as it was then. It works on the logarithms of all
+//! baseline items that the runs have, usually four. Dividing by one item instead makes matters worse: it adds that
+//! item's own noise, and no cell moves with one item alone.
+//!
+//! A change is reported if three runs in a row deviate to the same side from what earlier runs predict. At least sixty
+//! earlier runs are needed. A warning is advice: nothing fails because of it.
 
 use crate::{baseline::BaselineItem, stats};
 use serde::Serialize;
 
-/// Runs of the same environment that must lie before those that are judged.
+/// Number of earlier runs in the same environment that a judgement needs.
 pub const LEAST_RUNS: usize = 60;
-/// Runs in a row that must agree.
+/// Number of consecutive runs that must agree.
 pub const IN_A_ROW: usize = 3;
-/// Runs before that count; what is older says less than it disturbs.
+/// Number of earlier runs that are used. Older runs disturb more than they tell.
 const WINDOW: usize = 150;
-/// A run is unexpected beyond this many standard deviations of the residuals,
+/// First limit of an expected deviation, in standard deviations of the residuals. The largest of the three limits
+/// decides.
 const DEVIATIONS: f64 = 2.5;
-/// and beyond this share of the residuals before: those of some cells fall into two groups,
+/// Second limit: the residual that this share of earlier runs does not exceed. Residuals of some cells fall into two
+/// groups.
 const SHARE: f64 = 0.98;
-/// and beyond this part of the figure.
+/// Third limit: this part of the figure.
 const MARGIN: f64 = 0.03;
-/// The penalty of the regression, in runs: as if so many had shown no effect of an anchor.
+/// The penalty of the regression, in runs: as if that many runs had shown no effect of a baseline item.
 const RIDGE: f64 = 1.0;
-/// The least standard deviation of an anchor's logarithm that is believed.
+/// Lower bound for the standard deviation of a baseline item's logarithm.
 const LEAST_SPREAD: f64 = 0.01;
-/// A machine that is further than this many standard deviations from all that was seen is unknown.
+/// How far the machine may be outside the range seen so far, in standard deviations. Beyond this it counts as unknown.
 const KNOWN: f64 = 3.0;
-/// Residuals beyond this many standard deviations do not shape the regression.
+/// Runs with a residual beyond this many standard deviations are left out of the regression.
 const TRIM: f64 = 4.0;
 
 /// A cell in one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run<'a> {
-    /// The run.
+    /// The run's name.
     pub run_id: &'a str,
-    /// What a message or a round trip took.
+    /// Time of a message or a round trip, in nanoseconds.
     pub time_ns: f64,
-    /// The anchors, in the order of [`BaselineItem::ALL`].
+    /// The baseline of the machine, in the order of [`BaselineItem::ALL`].
     pub anchors: Vec<Option<f64>>,
 }
 
-/// A change that lasted.
+/// A lasting change.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Change {
-    /// The first run that has it.
+    /// The first run with the change.
     pub since: String,
-    /// The run by which it was sure.
+    /// The run that confirmed the change.
     pub seen: String,
-    /// By which part the time became longer; below zero where it became shorter.
+    /// Relative change of the time; below zero if it became shorter.
     pub by: f64,
-    /// The standard deviation of the runs before, as a part of the figure, once the anchors have explained theirs.
+    /// The standard deviation of the earlier runs, relative to the figure, after correction by the baseline of the
+    /// machine.
     pub usual: f64,
 }
 
-/// A change of one cell in one environment.
+/// A lasting change of one cell in one environment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Warning {
     /// The cell.
@@ -74,11 +80,12 @@ impl std::fmt::Display for Warning {
     }
 }
 
-/// The changes in `runs`, of one cell in one environment and in the order of time.
+/// The changes in `runs`: the runs of one cell in one environment, in order of time.
 pub fn changes(runs: &[Run<'_>]) -> Vec<Change> {
     let (known, seen) = seen(runs);
     let mut changes = Vec::new();
-    // What the times would have been had they always been as they are now, and the runs that may have begun something new.
+    // `times` has every earlier run at the present level. `streak` has the residuals of runs that may have begun a
+    // change.
     let mut times: Vec<f64> = seen.iter().map(|(run, _)| run.time_ns.ln()).collect();
     let mut streak: Vec<f64> = Vec::new();
     for now in 0..seen.len() {
@@ -113,14 +120,15 @@ pub fn changes(runs: &[Run<'_>]) -> Vec<Change> {
             by: step.exp_m1(),
             usual: expectation.deviation,
         });
-        // From here on that is how it is, so that it is told once, and what comes next is judged by it.
+        // From here on this is the level: the change is reported once, and later runs are judged by the new level.
         times[..first].iter_mut().for_each(|time| *time += step);
         streak.clear();
     }
     changes
 }
 
-/// The runs that have the anchors which most of them have, with the logarithms of those, and how many those are.
+/// The runs to judge, with the logarithms of their baseline items, and the number of those items. An item counts if
+/// most runs with a baseline have it; a run without all of these items is left out.
 fn seen<'a, 'b>(runs: &'b [Run<'a>]) -> (usize, Vec<(&'b Run<'a>, Vec<f64>)>) {
     let figure = |run: &Run<'_>, anchor: usize| run.anchors.get(anchor).copied().flatten().filter(|ns| *ns > 0.0);
     let of_any = runs.iter().filter(|run| run.anchors.iter().flatten().count() > 0).count();
@@ -134,14 +142,14 @@ fn seen<'a, 'b>(runs: &'b [Run<'a>]) -> (usize, Vec<(&'b Run<'a>, Vec<f64>)>) {
     (known.len(), runs.iter().filter(is_time).filter_map(|run| Some((run, logs(run)?))).collect())
 }
 
-/// What runs lead one to expect.
+/// What earlier runs predict for a run.
 struct Expectation {
-    /// Mean, standard deviation, least and greatest of each anchor.
+    /// Mean, standard deviation, least and greatest value of each baseline item.
     scale: Vec<Scale>,
     fit: Fit,
-    /// The standard deviation of the residuals, from their median.
+    /// The standard deviation of the residuals, computed from their median.
     deviation: f64,
-    /// The residual that [`SHARE`] of the runs do not exceed.
+    /// The residual that a share of [`SHARE`] of the runs does not exceed.
     share: f64,
 }
 
@@ -152,12 +160,12 @@ struct Scale {
     greatest: f64,
 }
 
-/// A regression: the mean, the coefficients, and the inverse of the matrix that they were solved with.
+/// A regression: its mean, its coefficients, and the inverse of the matrix that they were solved with.
 struct Fit {
     runs: f64,
     mean: f64,
     coefficients: Vec<f64>,
-    /// The middle of its runs.
+    /// The mean of its runs in each baseline item.
     centre: Vec<f64>,
     inverse: Vec<Vec<f64>>,
 }
@@ -183,8 +191,8 @@ impl Expectation {
         Self { scale, fit, deviation, share }
     }
 
-    /// What is expected where the anchors are `anchors`, and how far off is not unexpected. `None` where the machine is unlike all
-    /// that was seen.
+    /// The prediction for a run with the baseline `anchors`, and the limit of an expected deviation. `None` if the
+    /// machine is unlike all that was seen.
     fn at(&self, anchors: &[f64]) -> Option<(f64, f64)> {
         let is_known = |(scale, value): (&Scale, &f64)| {
             let room = KNOWN * scale.spread;
@@ -217,7 +225,8 @@ fn standard(scale: &[Scale], anchors: &[f64]) -> Vec<f64> {
     scale.iter().zip(anchors).map(|(scale, value)| (value - scale.mean) / scale.spread).collect()
 }
 
-/// The standard deviation that half of `residuals`, all positive, do not exceed suggests, with the freedom that the fit took.
+/// The standard deviation, estimated from the median of `residuals`, which are all positive. It is corrected for the
+/// degrees of freedom that the fit used.
 fn deviation(residuals: &[f64], known: usize) -> f64 {
     let n = residuals.len() as f64;
     let median = stats::median(&mut residuals.to_vec()).unwrap_or(0.0);
@@ -241,7 +250,7 @@ impl Fit {
         let inverse = inverse(matrix);
         let right: Vec<f64> = (0..known).map(|i| sum(&|run| away(run, i) * (times[run] - middle))).collect();
         let coefficients: Vec<f64> = inverse.iter().map(|row| dot(row, &right)).collect();
-        // The regression goes through the middle of its runs.
+        // The regression passes through the mean of its runs.
         let mean = middle - dot(&coefficients, &centre);
         Self { runs, mean, coefficients, centre, inverse }
     }
@@ -250,7 +259,7 @@ impl Fit {
         self.mean + dot(&self.coefficients, row)
     }
 
-    /// The variance of what is expected at `row`, in units of that of a run.
+    /// The variance of the prediction at `row`, in units of the variance of one run.
     fn leverage(&self, row: &[f64]) -> f64 {
         let away: Vec<f64> = row.iter().zip(&self.centre).map(|(a, b)| a - b).collect();
         let moved: Vec<f64> = self.inverse.iter().map(|of| dot(of, &away)).collect();
@@ -262,7 +271,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The inverse of a symmetric, positive definite matrix, by Gauss and Jordan; such a one needs no pivoting.
+/// The inverse of a symmetric, positive definite matrix by Gauss-Jordan elimination. Such a matrix needs no pivoting.
 fn inverse(mut matrix: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     let n = matrix.len();
     let mut inverse: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| f64::from(u8::from(i == j))).collect()).collect();
@@ -286,7 +295,8 @@ fn inverse(mut matrix: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
 mod tests {
     use super::*;
 
-    /// Runs whose time follows the machine: `machine` gives the four anchors' factors, `step` a factor of the source's own.
+    /// Runs whose time follows the machine. `machine` gives the factors of the four baseline items, `step` a factor of
+    /// the source's own.
     fn series(
         seed: u64,
         count: usize,
@@ -322,7 +332,8 @@ mod tests {
         changes(&runs)
     }
 
-    /// A machine that breathes and slows down, by a fifth in a hundred runs; each anchor in its own way.
+    /// A machine that fluctuates, and slows down by a fifth in a hundred runs. Each baseline item does so in its own
+    /// way.
     fn drifting(run: usize) -> [f64; 4] {
         let at = run as f64;
         let slow = 1.0 + 0.002 * at;
@@ -358,7 +369,7 @@ mod tests {
             let changes = found(&series(seed, 160, drifting, |_| 1.0));
             assert!(changes.is_empty(), "seed {seed}: {changes:?}");
         }
-        // A machine that once was slower for two runs, and then is so for good.
+        // A machine that was slower for two runs once, and later is slower for good.
         let slower = |run: usize| if (30..32).contains(&run) || run >= 100 { [1.12; 4] } else { [1.0; 4] };
         for seed in 0..20 {
             let mut all = series(seed, 130, slower, |_| 1.0);
@@ -374,13 +385,13 @@ mod tests {
     #[test]
     fn a_machine_unlike_all_that_was_seen_is_not_judged() {
         let moved = |run: usize| if run >= 100 { [1.0, 4.3, 2.0, 1.0] } else { [1.0; 4] };
-        // Where the machine had been the same all the time, nobody knows what its change does.
+        // If the machine never changed before, the effect of its change is unknown.
         let slower = |run: usize| if run >= 100 { [1.15; 4] } else { [1.0; 4] };
         for seed in 0..20 {
             let changes = found(&series(seed, 130, slower, |_| 1.0));
             assert!(changes.is_empty(), "seed {seed}: {changes:?}");
         }
-        // Beyond what the anchors suggest, at the same moment.
+        // A step beyond what the baseline suggests, at the same moment.
         let changes = found(&series(1, 130, moved, |run| if run >= 100 { 1.3 } else { 1.0 }));
         assert!(changes.is_empty(), "{changes:?}");
     }
@@ -404,7 +415,8 @@ mod tests {
             _ => 1.0,
         };
         assert!(found(&series(5, 120, steady, both_ways)).is_empty());
-        // One of two groups, as cells on moving processors have them: every tenth run, and by chance three of them in a row.
+        // Residuals in two groups, as on processors that move: every tenth run is in the upper group, and once three in
+        // a row are.
         let group = |run: usize| if run % 10 == 3 || (200..203).contains(&run) { 1.3 } else { 1.0 };
         assert!(found(&series(5, 230, steady, group)).is_empty());
     }
@@ -433,7 +445,7 @@ mod tests {
 
         let none: Vec<Run<'_>> = runs.iter().map(|run| Run { anchors: vec![None; 4], ..run.clone() }).collect();
         assert!(changes(&none).is_empty());
-        // On one hardware thread there are two.
+        // On one hardware thread there are two baseline items.
         let two = |run: &Run<'_>| vec![run.anchors[0], None, None, run.anchors[3]];
         let of_two: Vec<Run<'_>> = runs.iter().map(|run| Run { anchors: two(run), ..run.clone() }).collect();
         assert_eq!(seen(&of_two).0, 2);

@@ -1,4 +1,4 @@
-//! What a program was built by and from.
+//! How a program was built: compiler, flags and source revision.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,29 +6,29 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Build {
-    /// As `rustc -V` prints it.
+    /// The compiler's version, as `rustc -V` prints it.
     pub rustc: Option<String>,
     /// The optimisation level.
     pub opt_level: Option<String>,
     /// Whether debug assertions are compiled in.
     pub debug_assertions: Option<bool>,
-    /// The flags given to the compiler beside cargo's own (`RUSTFLAGS`), separated by spaces; empty where there were none.
+    /// The flags given to the compiler beside cargo's own (`RUSTFLAGS`), separated by spaces. Empty if there were none.
     pub rustflags: Option<String>,
-    /// What is set for cargo's profile, `lto = thin; panic = abort`; empty where nothing is. What cargo's own command line set is
-    /// not among it.
+    /// Settings of cargo's profile, such as `lto = thin; panic = abort`. Empty if nothing is set. Settings from cargo's
+    /// own command line are not included.
     pub settings: Option<String>,
     /// The target triple.
     pub target: Option<String>,
-    /// What the compiler takes the processor to have, separated by commas.
+    /// The target features that the compiler assumes, separated by commas.
     pub target_features: Option<String>,
     /// The git revision.
     pub revision: Option<String>,
-    /// Whether files differed from that revision, results aside.
+    /// Whether files differed from that revision. Results do not count.
     pub dirty: Option<bool>,
 }
 
 impl Build {
-    /// What decides how the same source is compiled, by name. Debug assertions are "on" or "off".
+    /// Names and values of everything that decides how the same source is compiled. Debug assertions are "on" or "off".
     pub fn flags(&self) -> [(&'static str, Option<&str>); 6] {
         [
             ("target", self.target.as_deref()),
@@ -40,7 +40,7 @@ impl Build {
         ]
     }
 
-    /// Revision and dirtiness in one short text.
+    /// The revision in one short text, which says whether there were local changes.
     pub fn revision_text(&self) -> Option<String> {
         let revision = self.revision.as_deref()?;
         let short = revision.get(..12).unwrap_or(revision);

@@ -1,8 +1,10 @@
-//! What decides whether the figures of two runs can be compared, under one key.
+//! The environment of a run: the facts that decide whether its figures can be compared with another run's, under one
+//! key.
 //!
-//! The key is the first 16 hexadecimal digits of the SHA-256 of the parts, as lines `name=value` sorted by name, each with its line
-//! feed. So it is the same for ever for the same parts, and `sha256sum` gives it as well. A part that could not be found out is
-//! left out: runs of which different things are known do not pass for the same environment.
+//! The key is the first 16 hexadecimal digits of a SHA-256. The hashed text is the parts as lines `name=value`, sorted
+//! by name, each with its line feed. So the same parts always give the same key, and `sha256sum` computes it as well. A
+//! part that could not be found out is left out. So runs do not count as the same environment if different things are
+//! known of them.
 
 use super::{Cpu, Host};
 use ipc_core::process::Schedule;
@@ -10,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Kernel parameters that say from where this machine starts, or what becomes of messages, and nothing of how fast it then is. They may
-/// name disks, addresses and secrets, and some differ from start to start.
+/// Kernel parameters that say where this machine starts from, or where messages go. They do not affect its speed. They
+/// may name disks, addresses and secrets, and some differ from start to start.
 const ELSEWHERE: [&str; 21] = [
     "BOOT_IMAGE",
     "initrd",
@@ -35,20 +37,20 @@ const ELSEWHERE: [&str; 21] = [
     "rw",
     "quiet",
 ];
-/// The same by what they begin with: they are for programs of the start, not for the kernel.
+/// Prefixes of kernel parameters to leave out: they are for programs of the system's start, not for the kernel.
 const ELSEWHERE_OF: [&str; 6] = ["rd.", "systemd.", "ds=", "cloud-", "luks.", "ignition."];
 
-/// The parts, and the key of them.
+/// The parts of an environment, and their key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
-    /// The key of [`parts`](Self::parts), as [`key`](Self::key) makes it.
+    /// The key of [`parts`](Self::parts), computed by [`key`](Self::key).
     pub env_key: String,
-    /// What decides, by name.
+    /// The facts that decide, by name.
     pub parts: BTreeMap<String, String>,
 }
 
 impl Environment {
-    /// Of the machine and the program of `host`.
+    /// The environment of the machine and the program in `host`.
     pub fn of(host: &Host) -> Self {
         let Host { cpu, kernel, virtualisation, build, run, .. } = host;
         let hypervisor = match (&virtualisation.hypervisor, virtualisation.virtual_machine) {
@@ -74,7 +76,8 @@ impl Environment {
                 Some(vulnerabilities.collect::<Vec<_>>().join("; ")).filter(|all| !all.is_empty()),
             ),
             ("clock_source", kernel.clock_source.clone()),
-            // Ordinary runs have the key that they had before this was looked at.
+            // An ordinary schedule is no part, so ordinary runs keep the key that they had before schedules were
+            // recorded.
             ("schedule", run.schedule.clone().filter(|schedule| *schedule != Schedule::ORDINARY.to_string())),
             ("rustc", build.rustc.clone()),
             ("rustflags", build.rustflags.clone()),
@@ -98,7 +101,7 @@ impl Environment {
     }
 }
 
-/// The names of the parts in which an environment differs from the one before, with both values.
+/// The parts in which two environments differ: name, value before, value after.
 pub fn differences<'a>(
     before: &'a BTreeMap<String, String>,
     after: &'a BTreeMap<String, String>,
@@ -124,8 +127,8 @@ fn siblings(cpu: &Cpu) -> Option<String> {
     (!cpu.core_threads.is_empty()).then(|| cpu.core_threads.join(" "))
 }
 
-/// What of the kernel's command line bears upon how it runs: what follows ` -- ` is for the first process, and what only says where the
-/// system starts from is left out.
+/// The parameters in the kernel's command line that affect how it runs. What follows ` -- ` is for the first process
+/// and is dropped. Parameters that only say where the system starts from are dropped as well.
 pub fn parameters(command_line: &str) -> String {
     let is_kept = |word: &&str| {
         let name = word.split('=').next().unwrap_or_default();

@@ -3,14 +3,14 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// `moment` to the second, such as `2026-03-01T12:30:05Z`. A moment before 1970 is shown as its start.
+/// `moment` to the second, such as `2026-03-01T12:30:05Z`. A moment before 1970 is shown as the start of 1970.
 pub fn rfc3339(moment: SystemTime) -> String {
     let seconds = i64::try_from(since_epoch(moment).as_secs()).ok();
     let moment = seconds.and_then(|seconds| DateTime::<Utc>::from_timestamp(seconds, 0));
     moment.unwrap_or(DateTime::<Utc>::MAX_UTC).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// The time since 1970-01-01T00:00:00Z, zero before it.
+/// The time since 1970-01-01T00:00:00Z. Zero for earlier moments.
 pub fn since_epoch(moment: SystemTime) -> Duration {
     moment.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -1,76 +1,76 @@
-//! One row of `cost.csv`: what a message of one cell costs beside its time.
+//! Rows of `cost.csv`: what a message of one cell costs besides its time.
 
 use super::{Flags, Proximity, field};
 
 row! {
-    /// What a message costs. A figure that was not measured is `None`, and [`error`](Self::error) says why; energy is missing
-    /// where the host does not offer it (`host.json` says so).
+    /// Cost of a message. A figure that was not measured is `None`, and [`error`](Self::error) has the reason. Energy
+    /// is missing if the host does not offer it; `host.json` says so.
     CostRow of Cost in "cost.csv";
     cell
     figures {
         /// Forked pairs that were measured.
         pairs: u32,
-        /// Messages of all pairs together, sent one way as fast as they went.
+        /// Messages of all pairs together, sent one way as fast as possible.
         messages: u64,
-        /// System calls per message, from the ledger, of the sender.
+        /// System calls of the sender per message, from the ledger.
         syscalls_send: Option<f64> as "field::hundredths",
-        /// The same of the receiver.
+        /// System calls of the receiver per message, from the ledger.
         syscalls_recv: Option<f64> as "field::hundredths",
-        /// Voluntary context switches per message, of the sender.
+        /// Voluntary context switches of the sender per message.
         voluntary_send: Option<f64> as "field::hundredths",
-        /// The same of the receiver.
+        /// Voluntary context switches of the receiver per message.
         voluntary_recv: Option<f64> as "field::hundredths",
-        /// Involuntary context switches per message, of the sender.
+        /// Involuntary context switches of the sender per message.
         involuntary_send: Option<f64> as "field::hundredths",
-        /// The same of the receiver.
+        /// Involuntary context switches of the receiver per message.
         involuntary_recv: Option<f64> as "field::hundredths",
-        /// Page faults without input or output per message, of the sender.
+        /// Page faults of the sender per message that needed no input or output.
         minor_faults_send: Option<f64> as "field::hundredths",
-        /// The same of the receiver.
+        /// Page faults of the receiver per message that needed no input or output.
         minor_faults_recv: Option<f64> as "field::hundredths",
-        /// Processor time in user mode per message, as the kernel samples it, of the sender.
+        /// Processor time of the sender in user mode per message, as the kernel samples it.
         user_ns_send: Option<f64> as "field::tenths",
-        /// The same of the receiver.
+        /// Processor time of the receiver in user mode per message, as the kernel samples it.
         user_ns_recv: Option<f64> as "field::tenths",
-        /// Processor time in the kernel per message, as the kernel samples it, of the sender.
+        /// Processor time of the sender in the kernel per message, as the kernel samples it.
         system_ns_send: Option<f64> as "field::tenths",
-        /// The same of the receiver.
+        /// Processor time of the receiver in the kernel per message, as the kernel samples it.
         system_ns_recv: Option<f64> as "field::tenths",
-        /// Processor time of both sides per message, exact.
+        /// Exact processor time of both sides per message.
         cpu_ns: Option<f64> as "field::tenths",
-        /// Processors that the pair kept busy: 0 to 2.
+        /// Number of processors that the pair kept busy: 0 to 2.
         utilisation: Option<f64> as "field::hundredths",
-        /// Mean time of a round trip, in pairs that play ping-pong.
+        /// Mean time of a round trip, from pairs that play ping-pong.
         round_trip_ns: Option<f64> as "field::tenths",
-        /// Processor time of both sides per round trip.
+        /// Processor time of both sides per round trip, from pairs that play ping-pong.
         round_trip_cpu_ns: Option<f64> as "field::tenths",
-        /// Energy of the processor package per message, what was idle in it included.
+        /// Energy of the processor package per message. It includes the idle parts of the package.
         energy_nj: Option<f64> as "field::tenths",
-        /// Why there are no figures; empty where there are.
+        /// Why there are no figures. Empty if there are.
         error: String as "field::line",
     }
     later {
         /// Lower end of the 95 % Student-t interval of the pairs' processor time per message.
         cpu_lo_ns: Option<f64> as "field::tenths_low",
-        /// Upper end of it.
+        /// Upper end of the 95 % Student-t interval of the pairs' processor time per message.
         cpu_hi_ns: Option<f64> as "field::tenths",
         /// Lower end of the 95 % Student-t interval of the pairs' mean round trips.
         round_trip_lo_ns: Option<f64> as "field::tenths_low",
-        /// Upper end of it.
+        /// Upper end of the 95 % Student-t interval of the pairs' mean round trips.
         round_trip_hi_ns: Option<f64> as "field::tenths",
         /// Lower end of the 95 % Student-t interval of the pairs' processor time per round trip.
         round_trip_cpu_lo_ns: Option<f64> as "field::tenths_low",
-        /// Upper end of it.
+        /// Upper end of the 95 % Student-t interval of the pairs' processor time per round trip.
         round_trip_cpu_hi_ns: Option<f64> as "field::tenths",
-        /// Doubts about the figures of the pairs that sent one way.
+        /// Doubts about the figures of pairs that sent one way.
         flags: Flags as "field::name",
-        /// Doubts about the figures of the pairs that played ping-pong.
+        /// Doubts about the figures of pairs that played ping-pong.
         round_trip_flags: Flags as "field::name",
-        /// Forked pairs that played ping-pong and count.
+        /// Number of counted pairs that played ping-pong.
         round_trip_pairs: Option<u32> as "field::maybe",
-        /// How far apart the two processors were of the pairs that sent one way.
+        /// Proximity of the two processors in pairs that sent one way.
         proximity: Option<Proximity> as "field::maybe",
-        /// The same of the pairs that played ping-pong.
+        /// Proximity of the two processors in pairs that played ping-pong.
         round_trip_proximity: Option<Proximity> as "field::maybe",
     }
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with a result file. Each message is one line that names the file and what belongs there.
+//! Errors of result files. Each message is one line that names the file and what belongs there.
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use std::{
@@ -15,10 +15,10 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// There is no such file.
+    /// The file does not exist.
     #[error("{}: no such file: expected one written by `ipc-bench run`", path.display())]
     Missing {
         /// The file.
@@ -37,14 +37,14 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The run is in the history.
+    /// The history has the run already.
     #[error("{}: line {line}: run {run} is here already: nothing added", path.display())]
     Known {
-        /// The history.
+        /// The history's file.
         path: PathBuf,
-        /// The first line of the run.
+        /// The first line of the run in the history.
         line: u64,
-        /// The run.
+        /// The run's name.
         run: String,
     },
     /// The results lack what a history needs.
@@ -55,37 +55,37 @@ pub enum Error {
         /// What is missing, and what was expected.
         what: String,
     },
-    /// Somebody else is writing there.
+    /// Another process is writing to the folder.
     #[error("{}: another process has been writing here for {seconds} s: try again when it is done", dir.display())]
     Busy {
         /// The folder that is locked.
         dir: PathBuf,
-        /// How long it was waited for.
+        /// How long the caller waited, in seconds.
         seconds: u64,
     },
-    /// The first line lacks a column.
+    /// The first line of the file lacks a column.
     #[error("{}: line 1: column '{column}' is missing: expected {expected}", path.display())]
     Header {
         /// The file.
         path: PathBuf,
         /// The first column that is missing.
         column: &'static str,
-        /// The whole header, as written today.
+        /// The whole header as written today.
         expected: String,
     },
-    /// A line does not hold what it should.
+    /// A line has wrong content.
     #[error("{}: line {line}: {what}", path.display())]
     Row {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The line's number, from 1.
         line: u64,
-        /// What is wrong with it and what was expected.
+        /// What is wrong with the line, and what was expected.
         what: String,
     },
 }
 
-/// The text of the system's error, with the limit where that is what was met (getrlimit(2)).
+/// The text of the system's error. If the file size limit was met, it also names that limit (getrlimit(2)).
 pub fn reason(error: &io::Error) -> String {
     let limit = getrlimit(Resource::RLIMIT_FSIZE).map_or(RLIM_INFINITY, |(soft, _)| soft);
     if error.kind() == io::ErrorKind::FileTooLarge && limit != RLIM_INFINITY {
@@ -95,18 +95,18 @@ pub fn reason(error: &io::Error) -> String {
 }
 
 impl Error {
-    /// `path` could not be read or written.
+    /// An error for `path`, which could not be read or written.
     pub fn io(path: &Path, source: io::Error) -> Self {
         Self::Io { path: path.into(), source }
     }
 
-    /// The line `line` of `path` cannot be read, and `what` is wrong with it.
+    /// An error for the line `line` of `path`. `what` says what is wrong with it.
     pub fn row(path: &Path, line: u64, what: impl Into<String>) -> Self {
         Self::Row { path: path.into(), line, what: what.into() }
     }
 
-    /// Says in one line what the csv crate says with record numbers and byte offsets. `fields` are the line's columns
-    /// and values, as far as they are known.
+    /// Turns an error of the csv crate, which has record numbers and byte offsets, into one line of text. `fields` are
+    /// the known columns and values of the line.
     pub(super) fn from_csv(path: &Path, error: csv::Error, fields: &[(&str, &str)]) -> Self {
         let line = error.position().map_or(1, csv::Position::line);
         match error.into_kind() {
@@ -121,8 +121,8 @@ impl Error {
                     csv::DeserializeErrorKind::ParseInt(e) => format!("{e}: expected a whole number"),
                     other => other.to_string(),
                 };
-                // The csv crate knows the column of its own complaints only. Ours quote the value, and the first
-                // column that has it is the one: those before it have passed.
+                // The csv crate knows the column of its own errors only. Our errors quote the value. The first column
+                // with that value is the wrong one, because the columns before it have passed.
                 let own = || fields.iter().find(|(_, value)| what.contains(&format!("'{value}'")));
                 let column = err.field().and_then(|i| fields.get(i as usize)).or_else(own);
                 Self::row(path, line, column.map_or(what.clone(), |(name, _)| format!("column '{name}': {what}")))

@@ -1,5 +1,5 @@
-//! How single fields are written in CSV and read back: enums by name, figures with a fixed number of decimals, and
-//! nothing at all where nothing was measured.
+//! How single fields are written to CSV and read back. Enums are written by name, figures with a fixed number of
+//! decimals. A figure that was not measured is an empty field.
 
 use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 use std::{fmt::Display, str::FromStr};
@@ -13,7 +13,7 @@ where
     if text.is_empty() {
         return Ok(None);
     }
-    // The value is quoted in every message: an error is traced to its column by it.
+    // Every message quotes the value: it is used to find the column of an error.
     let quoted =
         |message: String| if message.contains(&format!("'{text}'")) { message } else { format!("'{text}': {message}") };
     text.parse().map(Some).map_err(|e: T::Err| D::Error::custom(quoted(e.to_string())))
@@ -56,10 +56,10 @@ pub(super) mod maybe {
 pub mod yes {
     use super::*;
 
-    /// Writes it.
+    /// Writes `yes`, `no` or an empty field.
     ///
     /// # Errors
-    /// The serializer's.
+    /// The errors of the serializer.
     pub fn serialize<S: Serializer>(value: &Option<bool>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(match value {
             Some(true) => "yes",
@@ -68,7 +68,7 @@ pub mod yes {
         })
     }
 
-    /// Reads it.
+    /// Reads `yes`, `no` or an empty field.
     ///
     /// # Errors
     /// Any other text.
@@ -82,12 +82,12 @@ pub mod yes {
     }
 }
 
-/// Whether `text` is letters, digits, hyphens and underscores, and not nothing.
+/// Whether `text` consists of letters, digits, hyphens and underscores, and is not empty.
 pub(super) fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
-/// Declares a kind of text: which pass, and what is expected of those that do not.
+/// Declares a kind of text: which texts pass, and what is expected of the others.
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident { passes: $passes:expr, expected: $expected:literal })+) => { $(
         $(#[$doc])*
@@ -110,9 +110,9 @@ macro_rules! texts {
 texts! {
     /// A word that can be part of a file's name.
     word { passes: is_plain, expected: "letters, digits and hyphens" }
-    /// Digits of a hash, or nothing.
+    /// Hexadecimal digits of a hash, or empty.
     hex { passes: |text| text.bytes().all(|b| b.is_ascii_hexdigit()), expected: "hexadecimal digits" }
-    /// A moment as [`rfc3339`](crate::host::rfc3339) writes it, so that moments are sorted as text.
+    /// A moment in the form of [`rfc3339`](crate::host::rfc3339). In this form moments can be sorted as text.
     moment { passes: is_moment, expected: "a moment such as 2026-03-01T12:30:05Z" }
 }
 
@@ -121,7 +121,7 @@ fn is_moment(text: &str) -> bool {
         && text.len() == "0000-00-00T00:00:00Z".len()
 }
 
-/// A mechanism's name. It becomes part of file names and Markdown, so only what a name may hold passes.
+/// A mechanism's name. It becomes part of file names and Markdown, so other characters are refused.
 pub(super) mod mechanism {
     use super::*;
 
@@ -152,7 +152,7 @@ pub(super) mod line {
     }
 }
 
-/// Reads a figure that must be finite and, unless it is the lower end of an interval, not negative.
+/// Reads a figure. It must be finite and at least `least`, which is zero except for lower ends of intervals.
 fn read_figure<'de, D: Deserializer<'de>>(deserializer: D, least: f64) -> Result<Option<f64>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.is_empty() {
@@ -163,7 +163,7 @@ fn read_figure<'de, D: Deserializer<'de>>(deserializer: D, least: f64) -> Result
     figure.map(Some).ok_or_else(|| D::Error::custom(format!("'{text}' is no figure: {expected}")))
 }
 
-/// Writes a figure with a fixed number of decimals. What is not finite was not measured.
+/// Writes a figure with a fixed number of decimals. A figure that is not finite counts as not measured.
 fn write_figure<S: Serializer>(figure: Option<f64>, decimals: usize, serializer: S) -> Result<S::Ok, S::Error> {
     match figure.filter(|figure| figure.is_finite()) {
         Some(figure) => serializer.collect_str(&format_args!("{figure:.decimals$}")),
@@ -171,7 +171,7 @@ fn write_figure<S: Serializer>(figure: Option<f64>, decimals: usize, serializer:
     }
 }
 
-/// Declares a kind of figure: its decimals, and the least that is believed on reading.
+/// Declares a kind of figure: its number of decimals, and the least value that is accepted on reading.
 macro_rules! figures {
     ($($(#[$doc:meta])* $name:ident { decimals: $decimals:literal, least: $least:expr })+) => { $(
         $(#[$doc])*
@@ -192,12 +192,12 @@ macro_rules! figures {
 figures! {
     /// A time in nanoseconds, or empty.
     tenths { decimals: 1, least: 0.0 }
-    /// The lower end of an interval of times; that of a wide one is below zero.
+    /// The lower end of an interval of times, or empty. For a wide interval it is below zero.
     tenths_low { decimals: 1, least: f64::MIN }
     /// A count per message, or empty.
     hundredths { decimals: 2, least: 0.0 }
     /// A rate, or empty.
     whole { decimals: 0, least: 0.0 }
-    /// The lower end of an interval of rates; that of a wide one is below zero.
+    /// The lower end of an interval of rates, or empty. For a wide interval it is below zero.
     whole_low { decimals: 0, least: f64::MIN }
 }

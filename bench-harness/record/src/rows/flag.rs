@@ -1,4 +1,4 @@
-//! What makes a figure doubtful. Flags travel with the row, so that no table or chart shows a figure without them.
+//! Flags that make a figure doubtful. They travel with the row, so no table or chart shows a figure without them.
 
 use crate::named;
 use std::{collections::BTreeSet, fmt, str::FromStr};
@@ -38,7 +38,7 @@ named! {
 }
 
 impl Flag {
-    /// What a reader has to know who meets the flag, as one sentence.
+    /// What a reader who meets the flag must know, as one sentence.
     pub const fn meaning(self) -> &'static str {
         match self {
             Flag::Unpinned => "The processes ran wherever the scheduler put them; shown, never ranked.",
@@ -94,7 +94,7 @@ impl Flag {
     }
 }
 
-/// The flags of one row; printed as `unsteady;bimodal`, empty where there are none.
+/// The flags of one row. They are printed as `unsteady;bimodal`, or as nothing if there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flags(BTreeSet<Flag>);
 
@@ -109,7 +109,7 @@ impl Flags {
         self.0.contains(&flag)
     }
 
-    /// Whether none is set.
+    /// Whether no flag is set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,12 +1,12 @@
-//! Files of a folder that replace the earlier ones together or not at all.
+//! Replacing files of a folder together or not at all.
 //!
-//! [`replace`] writes the new files into a draft: a hidden folder inside the folder itself, so on the same filesystem. A full
-//! disk, a limit or a kill costs the draft and nothing else. One rename(2) then declares the draft complete, and each of its
-//! files is renamed to its place. Who is killed between these renames leaves a complete draft, and whoever reads or writes the
-//! folder next finishes it ([`settle`]).
+//! [`replace`] writes the new files into a draft: a hidden folder inside the folder itself, so on the same filesystem.
+//! A full disk, a limit or a kill costs the draft and nothing else. One rename(2) then declares the draft complete, and
+//! each of its files is renamed to its place. A process that is killed between these renames leaves a complete draft.
+//! The next reader or writer of the folder finishes it ([`settle`]).
 //!
-//! The folder itself is never replaced: it may be a mount point or a shell's current directory. It may also hold files of the
-//! user, and these stay.
+//! The folder itself is never replaced: it may be a mount point or a shell's current directory. It may also hold files
+//! of the user, and these stay.
 
 use super::Error;
 use nix::{
@@ -24,36 +24,36 @@ use std::{
 
 /// How long a writer waits for another one.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How the name of a draft begins.
+/// Prefix of a draft's name.
 const DRAFT: &str = ".ipc-bench-draft-";
 /// The name of a complete draft.
 const COMPLETE: &str = ".ipc-bench-complete";
-/// The new files, inside a draft.
+/// The folder of the new files, inside a draft.
 const FILES: &str = "files";
-/// The names of the files that are to go, a line each, inside a draft.
+/// The file that names the files to remove, one per line, inside a draft.
 const OBSOLETE: &str = "obsolete";
 
-/// The files that one kind of output consists of. Those that a new output lacks are removed.
+/// The files that make up one kind of output. Those that a new output lacks are removed.
 #[derive(Clone, Copy, Debug)]
 pub struct Owned {
-    /// The folders they lie in, relative to the folder of the output; the empty one is that folder.
+    /// The folders of these files, relative to the output's folder. The empty path is the output's folder itself.
     pub folders: &'static [&'static str],
-    /// Whether a file of this path, relative to the output's folder, is one of them.
+    /// Whether the file at this path, relative to the output's folder, is one of these files.
     pub owns: fn(&Path) -> bool,
 }
 
 impl Owned {
-    /// Files are added or replaced, and none is removed.
+    /// Owns no files: files are added or replaced, and none is removed.
     pub const NOTHING: Self = Self { folders: &[""], owns: |_| false };
 }
 
-/// Lets `write` write into a draft, and replaces the files in `folder` by those of the draft. Files that are `owned` and not in
-/// the draft are removed. Returns what `write` returns: paths, turned into those of the folder. After an error the folder holds
-/// what it held before.
+/// Lets `write` write into a draft, and replaces the files in `folder` by those of the draft. Files that are `owned`
+/// and not in the draft are removed. Returns the paths that `write` returns, turned into paths in the folder. After an
+/// error the folder holds what it held before.
 ///
 /// # Errors
-/// What `write` returns; [`Error::Io`] naming the file in `folder`; [`Error::Busy`] where another process has been writing there for
-/// long.
+/// The errors of `write`. [`Error::Io`] with the file in `folder`. [`Error::Busy`] if another process has been writing
+/// there for too long.
 pub fn replace(
     folder: &Path,
     owned: Owned,
@@ -63,7 +63,7 @@ pub fn replace(
     let lock = lock(folder, FlockArg::LockExclusiveNonblock, PATIENCE)?;
     finish(folder)?;
     if lock.is_some() {
-        // No living process has one, since it would hold the lock.
+        // No living process has a draft here, since it would hold the lock.
         for inner in owned.folders {
             remove_drafts(&folder.join(inner));
         }
@@ -85,11 +85,10 @@ pub fn replace(
     })
 }
 
-/// Makes `folder` fit to be read: finishes what a killed [`replace`] had begun to put in its place. The lock that this returns keeps
-/// writers away.
+/// Makes `folder` fit to be read: finishes the renames of a killed [`replace`]. The returned lock keeps writers away.
 ///
 /// # Errors
-/// As [`replace`].
+/// The errors of [`replace`].
 pub fn settle(folder: &Path) -> Result<Option<Flock<File>>, Error> {
     if folder.join(COMPLETE).exists() {
         let _lock = lock(folder, FlockArg::LockExclusiveNonblock, PATIENCE)?;
@@ -101,8 +100,8 @@ pub fn settle(folder: &Path) -> Result<Option<Flock<File>>, Error> {
     }
 }
 
-/// Locks `folder` with flock(2), which leaves nothing behind. `None` where the filesystem has no such locks, as NFS has none for
-/// folders.
+/// Locks `folder` with flock(2), which leaves nothing behind. `None` if the filesystem has no such locks, as NFS has
+/// none for folders.
 pub fn lock(folder: &Path, how: FlockArg, patience: Duration) -> Result<Option<Flock<File>>, Error> {
     let deadline = Instant::now() + patience;
     let mut file = File::open(folder).map_err(|e| Error::io(folder, e))?;
@@ -120,7 +119,7 @@ pub fn lock(folder: &Path, how: FlockArg, patience: Duration) -> Result<Option<F
     }
 }
 
-/// A folder with new files, removed unless it was published.
+/// A folder with new files. It is removed unless it is published.
 struct Draft {
     path: PathBuf,
 }
@@ -138,7 +137,7 @@ impl Draft {
         self.path.join(FILES)
     }
 
-    /// Puts the files in their places in `folder`. All that may fail comes before the renames.
+    /// Renames the files to their places in `folder`. Every step that may fail comes before the renames.
     fn publish(&self, folder: &Path, owned: Owned) -> Result<(), Error> {
         let new = files(&self.files(), Path::new(""))?;
         let mut obsolete = String::new();
@@ -162,19 +161,19 @@ impl Draft {
         }
         let complete = folder.join(COMPLETE);
         if fs::rename(&self.path, &complete).is_err() {
-            // Where there are no locks, another writer's may lie there.
+            // Without locks, a complete draft of another writer may be there.
             finish(folder)?;
             fs::rename(&self.path, &complete).map_err(|e| Error::io(folder, e))?;
         }
         finish(folder)
     }
 
-    /// Sees whether a file of the draft can be renamed into `folder`, which is made where it is missing.
+    /// Tries to rename a file of the draft into `folder`. Creates `folder` if it is missing.
     fn try_rename_into(&self, folder: &Path) -> Result<(), Error> {
         let (trial, there) = (self.path.join("trial"), folder.join(self.path.file_name().unwrap_or_default()));
         let tried = fs::create_dir_all(folder)
             .and_then(|()| fs::write(&trial, ""))
-            // Of the same name as the draft, which lies beside it in the folder itself.
+            // The trial file has the draft's name, and the draft lies beside it in the folder itself.
             .and_then(|()| fs::rename(&trial, there.with_extension("trial")))
             .and_then(|()| fs::remove_file(there.with_extension("trial")));
         tried.map_err(|e| Error::io(folder, e))
@@ -187,12 +186,12 @@ impl Drop for Draft {
     }
 }
 
-/// Puts the files of a complete draft in their places, if there is one.
+/// Puts the files of a complete draft in their places, if there is such a draft.
 fn finish(folder: &Path) -> Result<(), Error> {
     let complete = folder.join(COMPLETE);
     let obsolete = match fs::read_to_string(complete.join(OBSOLETE)) {
         Ok(names) => names,
-        // The last that goes: there is no such draft, or all of it is in its place.
+        // This file goes last. So there is no such draft, or all of it is in its place.
         Err(e) if e.kind() == ErrorKind::NotFound => {
             let _ = fs::remove_dir_all(&complete);
             return Ok(());
@@ -215,7 +214,7 @@ fn finish(folder: &Path) -> Result<(), Error> {
     gone(fs::remove_dir_all(&new), &new)?;
     gone(fs::remove_file(complete.join(OBSOLETE)), &complete)?;
     let _ = fs::remove_dir_all(&complete);
-    // The names are on the disk as well.
+    // Syncing the folder puts the files' names on the disk.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
 }
@@ -229,7 +228,7 @@ fn remove_drafts(folder: &Path) {
     }
 }
 
-/// What lies in the folder `inner` of `folder`, as paths relative to `folder`; nothing where there is no such folder.
+/// The names in the folder `inner` of `folder`, as paths relative to `folder`. Empty if there is no such folder.
 fn names(folder: &Path, inner: &Path) -> Result<Vec<PathBuf>, Error> {
     let path = folder.join(inner);
     let entries = match fs::read_dir(&path) {
@@ -262,7 +261,7 @@ mod tests {
 
     const CSV: Owned = Owned { folders: &["", "charts"], owns: |name| name.extension().is_some_and(|e| e == "csv") };
 
-    /// Writes `files`, each with `text` in it.
+    /// Writes `files`, each with the content `text`.
     fn put(folder: &Path, files: &[&str], text: &str) -> Result<Vec<PathBuf>, Error> {
         replace(folder, CSV, |draft| {
             let write = |name: &&str| {
@@ -275,7 +274,7 @@ mod tests {
         })
     }
 
-    /// All files with their text.
+    /// All files with their content.
     fn state(folder: &Path) -> Vec<(String, String)> {
         let all = files(folder, Path::new("")).unwrap();
         let read = |name: &PathBuf| (name.display().to_string(), fs::read_to_string(folder.join(name)).unwrap());
@@ -316,7 +315,7 @@ mod tests {
             fs::write(draft.join("a.csv"), "new").unwrap();
             Err(Error::io(&draft.join("b.csv"), Errno::ENOSPC.into()))
         });
-        // The path is that of the folder, not of the draft.
+        // The error names the path in the folder, not in the draft.
         assert!(matches!(error, Err(Error::Io { path, .. }) if path == dir.path().join("b.csv")));
         assert_eq!(state(dir.path()), before);
     }
@@ -327,7 +326,7 @@ mod tests {
         let old = |folder: &Path| {
             put(folder, &["a.csv", "b.csv", "charts/c.csv"], "old").unwrap();
         };
-        // Killed while it wrote its draft.
+        // The writer was killed while it wrote its draft.
         let early = dir.path().join("early");
         old(&early);
         let before = state(&early);
@@ -339,7 +338,7 @@ mod tests {
         old(&early);
         assert_eq!(state(&early), before);
 
-        // Killed between two renames, the first, a middle or the last one done.
+        // The writer was killed between two renames, after the first, a middle or the last one.
         for done in [&[][..], &["a.csv"], &["a.csv", "charts/d.csv"]] {
             let late = dir.path().join(format!("late-{}", done.len()));
             old(&late);

@@ -1,7 +1,8 @@
-//! The latency histograms: one `.hlog` of all, from which reports are made, and a `.hgrm` per cell for plotting tools.
+//! The latency histograms: one `.hlog` with all of them, and one `.hgrm` per cell.
 //!
-//! `.hlog` is HdrHistogram's interval log with one compressed histogram per cell, tagged with the cell's name; `.hgrm` its
-//! percentile listing (four columns, a footer of three comment lines). Values are nanoseconds.
+//! Reports are made from `.hlog`. It is HdrHistogram's interval log with one compressed histogram per cell, tagged with
+//! the cell's name. `.hgrm` is for plotting tools. It is HdrHistogram's percentile listing: four columns, and a footer
+//! of three comment lines. Values are nanoseconds.
 
 use super::{Error, write_atomically, write_durably};
 use crate::cell::Cell;
@@ -21,13 +22,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// The folder of the listings, inside the results folder.
+/// The folder of the percentile listings, inside the results folder.
 pub const FOLDER: &str = "histograms";
 
-/// The interval log's name.
+/// The file name of the interval log.
 pub const LOG: &str = "all.hlog";
 
-/// Lines per halving of the distance to 100 %: enough for a smooth curve, and 170 files stay under a megabyte.
+/// Lines per halving of the distance to 100 %. It is enough for a smooth curve, and 170 files stay under a megabyte.
 const TICKS_PER_HALF_DISTANCE: u32 = 4;
 
 /// The file name of a cell's percentile listing.
@@ -35,25 +36,25 @@ pub fn file_name(cell: &str) -> String {
     format!("{}.hgrm", cell.replace('/', "__"))
 }
 
-/// Whether the file `name` of a results folder is a listing, or the log where earlier versions had it.
+/// Whether the file `name` of a results folder is a percentile listing, or the log in the place of earlier versions.
 pub fn owns(name: &Path) -> bool {
     let Ok(name) = name.strip_prefix(FOLDER) else { return false };
     let cell = |name: &str| name.strip_suffix(".hgrm")?.replace("__", "/").parse::<Cell>().is_ok().then_some(());
     name == Path::new(LOG) || name.to_str().and_then(cell).is_some()
 }
 
-/// Writes the histogram of every cell into the folder `dir`: the log there, the listings into `histograms/`. `started` becomes the
-/// log's base time. Returns the paths of what was written.
+/// Writes the histogram of every cell into the folder `dir`: the log into `dir`, the listings into `histograms/`.
+/// `started` becomes the log's base time. Returns the paths of the written files.
 ///
 /// # Errors
-/// [`Error::Io`] naming the file.
+/// [`Error::Io`] with the file's name.
 pub fn write(dir: &Path, started: SystemTime, cells: &[(String, Histogram<u64>)]) -> Result<Vec<PathBuf>, Error> {
     let mut written = write_listings(&dir.join(FOLDER), cells)?;
     written.push(write_log(dir, started, cells)?);
     Ok(written)
 }
 
-/// Writes a listing of every cell into `folder`.
+/// Writes a percentile listing of every cell into `folder`.
 pub fn write_listings(folder: &Path, cells: &[(String, Histogram<u64>)]) -> Result<Vec<PathBuf>, Error> {
     fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let listing = |(cell, histogram): &(String, Histogram<u64>)| {
@@ -63,7 +64,7 @@ pub fn write_listings(folder: &Path, cells: &[(String, Histogram<u64>)]) -> Resu
     cells.iter().map(listing).collect()
 }
 
-/// Writes the log of all cells into `folder`.
+/// Writes the interval log of all cells into `folder`.
 pub fn write_log(folder: &Path, started: SystemTime, cells: &[(String, Histogram<u64>)]) -> Result<PathBuf, Error> {
     let path = folder.join(LOG);
     let bytes = to_hlog(started, cells).map_err(|e| Error::io(&path, e))?;
@@ -76,7 +77,7 @@ pub fn to_hgrm(histogram: &Histogram<u64>) -> String {
     let mut text = String::from("       Value     Percentile TotalCount 1/(1-Percentile)\n\n");
     for Step { value_ns, quantile, count } in Distribution::of(histogram).steps {
         let _ = write!(text, "{value_ns:12.3} {quantile:.12} {count:10}");
-        // The last line stands for the maximum, where 1/(1-p) is infinite; the format leaves the column out there.
+        // The last line stands for the maximum, for which 1/(1-p) is infinite. The format leaves the column out there.
         let _ = if quantile < 1.0 { writeln!(text, " {:14.2}", 1.0 / (1.0 - quantile)) } else { writeln!(text) };
     }
     let half_counts = (2.0 * 10f64.powi(histogram.sigfig().into())) as u64;
@@ -103,7 +104,7 @@ fn to_hlog(started: SystemTime, cells: &[(String, Histogram<u64>)]) -> io::Resul
         .with_base_time(started)
         .begin_log_with(&mut bytes, &mut serializer)?;
     for (cell, histogram) in cells {
-        // A tag may hold neither commas nor spaces, and no cell's name does.
+        // A tag may hold neither commas nor spaces. No cell's name has any.
         let tag = Tag::new(cell);
         log.write_histogram(histogram, Duration::ZERO, Duration::ZERO, tag).map_err(io::Error::other)?;
     }
@@ -113,23 +114,23 @@ fn to_hlog(started: SystemTime, cells: &[(String, Histogram<u64>)]) -> io::Resul
 /// One step of a distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
-    /// A round trip's time.
+    /// Time of a round trip in nanoseconds.
     pub value_ns: f64,
-    /// The share of round trips that took no longer, 0 to 1.
+    /// The share of round trips that took at most this long, 0 to 1.
     pub quantile: f64,
-    /// How many those are.
+    /// The number of round trips that took at most this long.
     pub count: u64,
 }
 
 /// The distribution of a cell's round trips, in the steps of its percentile listing.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Distribution {
-    /// Ascending.
+    /// The steps, in ascending order.
     pub steps: Vec<Step>,
 }
 
 impl Distribution {
-    /// The distribution of what `histogram` holds.
+    /// The distribution of the values in `histogram`.
     pub fn of(histogram: &Histogram<u64>) -> Self {
         let mut count = 0;
         let steps = histogram.iter_quantiles(TICKS_PER_HALF_DISTANCE).map(|step| {
@@ -139,18 +140,18 @@ impl Distribution {
         Self { steps: steps.collect() }
     }
 
-    /// How many round trips it holds.
+    /// The number of round trips in the distribution.
     pub fn count(&self) -> u64 {
         self.steps.last().map_or(0, |step| step.count)
     }
 
-    /// Reads the distributions of all cells from the log in the results folder `dir`, by the cells' names; none where there is no
-    /// log.
+    /// Reads the distributions of all cells from the log in the results folder `dir`, by the cells' names. Empty if
+    /// there is no log.
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be read, [`Error::Row`] where it is not a log as [`write()`] writes it.
+    /// [`Error::Io`] if the file cannot be read, [`Error::Row`] if it is not a log as [`write()`] writes it.
     pub fn read_all(dir: &Path) -> Result<BTreeMap<String, Self>, Error> {
-        // The second is where runs of earlier versions have it.
+        // The second path is that of earlier versions.
         for path in [dir.join(LOG), dir.join(FOLDER).join(LOG)] {
             match fs::read(&path) {
                 Ok(bytes) => return Self::parse(&path, &bytes),
@@ -169,7 +170,7 @@ impl Distribution {
             if !text.ends_with(b"\n") {
                 return Err(wrong("the line has no end: the file is cut off"));
             }
-            // Line by line, since the iterator does not say where it is.
+            // The log is read line by line, since the iterator does not say where it is.
             let interval = match IntervalLogIterator::new(text).next() {
                 Some(Ok(LogEntry::Interval(interval))) => interval,
                 // Comments and the legend.

@@ -1,4 +1,4 @@
-//! One row of `history.csv`: one cell of one run, and what the machine was like then.
+//! Rows of `history.csv`: one cell of one run, with the baseline of the machine in that run.
 
 use super::{Flags, field};
 use crate::{
@@ -35,17 +35,17 @@ mod cell {
 }
 
 row! {
-    /// One cell of one run. What was not measured, or not known, is `None` or empty.
+    /// One cell of one run. A value that was not measured, or is not known, is `None` or empty.
     HistoryRow in "history.csv";
     name(row) = format!("{} of run {}", row.cell, row.run_id);
     key {
-        /// The run: when it started, and eight digits that tell it from others of the same second.
+        /// The run's name: when it started, and eight digits that tell it from others of the same second.
         run_id: String as "field::word",
-        /// When it started: RFC 3339, UTC.
+        /// When the run started: RFC 3339, UTC.
         time: String as "field::moment",
-        /// The revision that the program was built from; empty where it was built outside of git.
+        /// The revision that the program was built from. Empty if it was built outside of git.
         git: String as "field::hex",
-        /// Whether files differed from that.
+        /// Whether files differed from that revision.
         dirty: Option<bool> as "field::yes",
         /// The key of the environment (see [`Environment`](crate::host::Environment)).
         env_key: String as "field::hex",
@@ -55,25 +55,25 @@ row! {
     figures {
         /// The median over pairs of the median round trip (latency).
         p50_ns: Option<f64> as "field::tenths",
-        /// Lower end of its 95 % interval.
+        /// Lower end of the 95 % confidence interval of the median round trip.
         p50_lo_ns: Option<f64> as "field::tenths_low",
-        /// Upper end of it.
+        /// Upper end of the 95 % confidence interval of the median round trip.
         p50_hi_ns: Option<f64> as "field::tenths",
-        /// 99 % of round trips took no longer.
+        /// 99 % of round trips took at most this long.
         p99_ns: Option<f64> as "field::tenths",
-        /// Messages a second (throughput).
+        /// Messages per second (throughput).
         msgs_per_s: Option<f64> as "field::whole",
-        /// System calls of a message, of sender and receiver together, sent one way.
+        /// System calls per message that is sent one way, of sender and receiver together.
         syscalls: Option<f64> as "field::hundredths",
-        /// Copies of a payload byte, by the kernel and the processes.
+        /// Copies per payload byte, by the kernel and the processes.
         copies: Option<f64> as "field::hundredths",
-        /// What the machine itself took in that run: a null system call.
+        /// Baseline of the machine in that run: a null system call.
         anchor_syscall_ns: Option<f64> as "field::tenths",
-        /// A bare cache line, there and back.
+        /// Baseline of the machine in that run: a bare cache line, there and back.
         anchor_cache_line_ns: Option<f64> as "field::tenths",
-        /// A byte through a pipe, there and back.
+        /// Baseline of the machine in that run: a byte through a pipe, there and back.
         anchor_pipe_ns: Option<f64> as "field::tenths",
-        /// A copy of 1 MiB.
+        /// Baseline of the machine in that run: a copy of 1 MiB.
         anchor_memcpy_ns: Option<f64> as "field::tenths",
         /// Doubts about the figures.
         flags: Flags as "field::name",
@@ -81,7 +81,7 @@ row! {
 }
 
 impl HistoryRow {
-    /// The figure of `anchor`.
+    /// The figure of `anchor` in nanoseconds.
     pub fn anchor(&self, anchor: BaselineItem) -> Option<f64> {
         match anchor {
             BaselineItem::Syscall => self.anchor_syscall_ns,
@@ -91,7 +91,7 @@ impl HistoryRow {
         }
     }
 
-    /// What the row is judged by: the median round trip in nanoseconds, or messages a second.
+    /// The figure by which the row is judged: the median round trip in nanoseconds, or messages per second.
     pub fn figure(&self) -> Option<f64> {
         match self.cell.workload {
             Workload::Throughput => self.msgs_per_s,

@@ -8,21 +8,21 @@ use crate::named;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Declares the kinds of rows: the name, which is the file's and the field's, and the type.
+/// Declares the kinds of rows. A kind has a name, which is that of its file and of its field, and a type.
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])* $Kind:ident = $name:literal in $field:ident: $Row:ident,)+) => {
         named! {
-            /// A kind of rows, called as its file is.
+            /// A kind of rows, named like its file.
             "table" Kind { $($(#[doc = $doc])* $Kind = $name,)+ }
         }
 
         impl Kind {
-            /// The name of its file in the results folder.
+            /// The name of the kind's file in the results folder.
             pub const fn file(self) -> &'static str {
                 match self { $(Kind::$Kind => $Row::FILE,)+ }
             }
 
-            /// The columns of its file.
+            /// The columns of the kind's file.
             pub const fn columns(self) -> &'static [&'static str] {
                 match self { $(Kind::$Kind => $Row::COLUMNS,)+ }
             }
@@ -35,15 +35,15 @@ macro_rules! kinds {
         }
 
         impl Rows {
-            /// Reads those of `kinds` in the folder `dir`; what has no file has no rows.
+            /// Reads the rows of `kinds` from the folder `dir`. A missing file gives no rows.
             ///
             /// # Errors
-            /// As [`read`](super::read), of the first file that cannot be read.
+            /// The errors of [`read`](super::read), for the first file that cannot be read.
             pub fn read(dir: &Path, kinds: impl Fn(Kind) -> bool) -> Result<Self, Error> {
                 Ok(Self { $($field: if kinds(Kind::$Kind) { read_any(dir)? } else { Vec::new() },)+ })
             }
 
-            /// Every kind with its rows, in the order of [`Kind::ALL`].
+            /// All kinds with their rows, in the order of [`Kind::ALL`].
             pub fn lists(&self) -> impl Iterator<Item = (Kind, &dyn List)> {
                 [$((Kind::$Kind, &self.$field as &dyn List)),+].into_iter()
             }
@@ -59,8 +59,8 @@ macro_rules! kinds {
     };
 }
 
-/// Hands the one list of kinds to the macro `then`, as `NAME = "FILE" in FIELD: ROW,` each: so that other crates that do something for
-/// every kind need no list of their own.
+/// Passes the one list of kinds to the macro `then`, each as `NAME = "FILE" in FIELD: ROW,`. So other crates that do
+/// something for every kind need no list of their own.
 #[macro_export]
 macro_rules! each_kind {
     ($then:ident) => {
@@ -86,7 +86,7 @@ macro_rules! each_kind {
 each_kind!(kinds);
 
 impl Kind {
-    /// Whether `ipc-bench run` measures it. Faults are measured by a command of their own.
+    /// Whether `ipc-bench run` measures this kind. Faults are measured by a command of their own.
     pub fn is_of_a_run(self) -> bool {
         self != Kind::Faults
     }
@@ -94,31 +94,31 @@ impl Kind {
 
 /// A row of one of the [`Rows`].
 pub trait Member: Outcome + Sized {
-    /// Its kind.
+    /// The kind of the row.
     const KIND: Kind;
 
-    /// The rows of its type.
+    /// The rows of this type.
     fn list(rows: &mut Rows) -> &mut Vec<Self>;
 }
 
-/// The rows of one kind, where their type does not matter.
+/// The rows of one kind, independent of their type.
 pub trait List {
-    /// How many there are.
+    /// The number of rows.
     fn count(&self) -> usize;
 
     /// The text of the CSV file.
     fn csv(&self) -> String;
 
-    /// Each row as a JSON object of texts, as they stand in the CSV file.
+    /// Each row as a JSON object whose values are the texts of the CSV file.
     ///
     /// # Errors
-    /// The serializer's.
+    /// The errors of the serializer.
     fn objects(&self) -> serde_json::Result<Vec<Value>>;
 
-    /// Writes the file to the folder `dir`, and returns its path.
+    /// Writes the kind's file to the folder `dir`, and returns its path.
     ///
     /// # Errors
-    /// As [`write`](super::write).
+    /// The errors of [`write`](super::write).
     fn write(&self, dir: &Path) -> Result<PathBuf, Error>;
 
     /// Adds the rows to `outcomes`.
@@ -158,7 +158,7 @@ impl Rows {
         self.lists().find(|(known, _)| *known == kind).expect("every kind has a list").1
     }
 
-    /// Why a run measured nothing; `None` where one of its rows has a figure. Faults do not count.
+    /// Why a run measured nothing. `None` if one of its rows has a figure. Faults do not count.
     pub fn why_nothing(&self) -> Option<String> {
         let of_a_run = self.lists().filter(|(kind, _)| kind.is_of_a_run());
         of_a_run.fold(Outcomes::default(), |outcomes, (_, list)| list.outcomes(outcomes)).why_nothing()
@@ -167,7 +167,7 @@ impl Rows {
     /// Writes the files of all kinds that have rows to the folder `dir`, and returns their paths.
     ///
     /// # Errors
-    /// As [`write`](super::write), of the first file that cannot be written.
+    /// The errors of [`write`](super::write), for the first file that cannot be written.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, Error> {
         self.lists().filter(|(_, list)| list.count() > 0).map(|(_, list)| list.write(dir)).collect()
     }

@@ -1,8 +1,9 @@
-//! The result files: flat rows in CSV and HDR histograms, written whole or not at all, read back strictly.
+//! The result files: flat rows in CSV, and HDR histograms. They are written whole or not at all, and read back
+//! strictly.
 //!
-//! A measurement becomes a row and nothing else; tables, charts and the report are functions of the rows. A row is
-//! therefore read as carefully as it is written: a file that is torn, foreign or edited by mistake is an [`Error`] that
-//! names the file, the line and what belongs there.
+//! A measurement becomes a row and nothing else. Tables, charts and the report are functions of the rows. So a row is
+//! read as carefully as it is written. A file that is torn, foreign or edited by mistake is an [`Error`]. It names the
+//! file, the line and what belongs there.
 
 #[macro_use]
 mod row;
@@ -45,41 +46,43 @@ use std::{collections::HashSet, fs, io::Write, path::Path};
 pub trait Row: Serialize + DeserializeOwned {
     /// The file's name in the results folder.
     const FILE: &'static str;
-    /// The header, in order.
+    /// The columns of the header, in order.
     const COLUMNS: &'static [&'static str];
-    /// How many of [`Row::COLUMNS`] a file must have; the others came later, and older files are read without them.
+    /// How many of [`Row::COLUMNS`] a file must have. The other columns are newer, and older files are read without
+    /// them.
     const REQUIRED: usize;
 
-    /// What the row is of. A file has one row of a name.
+    /// What the row describes. A file has at most one row per name.
     fn name(&self) -> String;
 
-    /// Whether the row belongs into this file.
+    /// Checks that the row belongs into this file.
     ///
     /// # Errors
-    /// What is wrong and what was expected.
+    /// A text that says what is wrong and what was expected.
     fn check(&self) -> Result<(), String> {
         Ok(())
     }
 }
 
-/// Whether a CSV file of a run lies in the folder `dir`.
+/// Whether the folder `dir` has a CSV file of a run.
 pub fn has_run(dir: &Path) -> bool {
     Kind::ALL.iter().any(|kind| kind.is_of_a_run() && dir.join(kind.file()).exists())
 }
 
-/// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part: into a temporary file in
-/// the same folder, which is then renamed (rename(2)).
+/// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part. The bytes go to a
+/// temporary file in the same folder, which is then renamed (rename(2)).
 ///
 /// # Errors
-/// [`Error::Io`] naming `path`. The temporary file is removed.
+/// [`Error::Io`] with `path`. The temporary file is removed.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     replace(path, bytes, |_| Ok(()))
 }
 
-/// The same, and the new file is on the disk before the old one is gone (fsync(2)): for what cannot be measured again.
+/// Writes `bytes` to `path` like [`write_atomically`], and also durably. The new file is on the disk before the old one
+/// is gone (fsync(2)). Use it for data that cannot be measured again.
 ///
 /// # Errors
-/// As [`write_atomically`].
+/// The errors of [`write_atomically`].
 pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     replace(path, bytes, fs::File::sync_all)
 }
@@ -103,7 +106,7 @@ fn replace(path: &Path, bytes: &[u8], settle: fn(&fs::File) -> std::io::Result<(
 /// Writes `rows` to their file in the folder `dir`.
 ///
 /// # Errors
-/// [`Error::Io`] naming the file.
+/// [`Error::Io`] with the file's name.
 pub fn write<R: Row>(dir: &Path, rows: &[R]) -> Result<(), Error> {
     let path = dir.join(R::FILE);
     write_durably(&path, to_csv(rows).as_bytes())
@@ -118,15 +121,15 @@ pub fn to_csv<R: Row>(rows: &[R]) -> String {
         writer.into_inner().map_err(|e| e.into_error().into())
     };
     let bytes: Result<Vec<u8>, csv::Error> = write();
-    // Memory takes every byte, and the rows are flat structs of text and numbers.
+    // Writing to memory cannot fail, and rows are flat structs of text and numbers.
     String::from_utf8(bytes.expect("writing rows to memory")).expect("rows are text")
 }
 
-/// Reads the rows of their file in the folder `dir`.
+/// Reads rows from their file in the folder `dir`.
 ///
 /// # Errors
-/// [`Error::Missing`] where there is no such file, [`Error::Header`] where a required column is absent,
-/// [`Error::Row`] where a line is torn, has a value that its column cannot hold, or names a cell twice.
+/// [`Error::Missing`] if there is no such file, [`Error::Header`] if a required column is absent. [`Error::Row`] if a
+/// line is torn, has a value that its column cannot hold, or names a cell twice.
 pub fn read<R: Row>(dir: &Path) -> Result<Vec<R>, Error> {
     let path = dir.join(R::FILE);
     let bytes = match fs::read(&path) {
@@ -137,10 +140,10 @@ pub fn read<R: Row>(dir: &Path) -> Result<Vec<R>, Error> {
     from_csv(&path, &bytes)
 }
 
-/// As [`read`], and no rows where there is no such file.
+/// Reads rows like [`read`]. A missing file gives no rows.
 ///
 /// # Errors
-/// As [`read`].
+/// The errors of [`read`], except for a missing file.
 pub fn read_any<R: Row>(dir: &Path) -> Result<Vec<R>, Error> {
     match read(dir) {
         Err(Error::Missing { .. }) => Ok(Vec::new()),
@@ -148,10 +151,10 @@ pub fn read_any<R: Row>(dir: &Path) -> Result<Vec<R>, Error> {
     }
 }
 
-/// Reads the rows of the text `bytes` of the file `path`.
+/// Parses rows from `bytes`, the text of the file `path`.
 ///
 /// # Errors
-/// As [`read`].
+/// The errors of [`read`] that concern the text.
 pub fn from_csv<R: Row>(path: &Path, bytes: &[u8]) -> Result<Vec<R>, Error> {
     let mut reader = csv::Reader::from_reader(bytes);
     let header = reader.headers().map_err(|e| Error::from_csv(path, e, &[]))?.clone();

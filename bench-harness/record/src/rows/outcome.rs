@@ -1,4 +1,4 @@
-//! Whether anything was measured at all: a run without a single figure is no success.
+//! Whether a run measured anything. A run without a single figure is a failure.
 
 use super::{CopiesRow, CostRow, FaultRow, LatencyRow, LifecycleRow, RelayRow, Row, ThroughputRow};
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub trait Outcome: Row {
     /// Whether the row holds a figure.
     fn has_figure(&self) -> bool;
-    /// What went wrong; empty where nothing did.
+    /// What went wrong. Empty if nothing did.
     fn error(&self) -> &str;
 }
 
@@ -45,7 +45,8 @@ impl Outcome for FaultRow {
     }
 }
 
-/// The rows of a run, of all kinds, as far as it matters whether they hold a figure.
+/// A summary of the rows of a run, of all kinds: how many there are, how many have a figure, and the reasons of the
+/// others.
 #[derive(Clone, Debug, Default)]
 pub struct Outcomes<'a> {
     figures: usize,
@@ -54,7 +55,7 @@ pub struct Outcomes<'a> {
 }
 
 impl<'a> Outcomes<'a> {
-    /// The same with `rows`.
+    /// Adds `rows` to the summary.
     #[must_use]
     pub fn with<R: Outcome>(mut self, rows: &'a [R]) -> Self {
         self.rows += rows.len();
@@ -68,7 +69,7 @@ impl<'a> Outcomes<'a> {
         self
     }
 
-    /// The commonest reason, where no row holds a figure.
+    /// Why no row holds a figure, with the most frequent reason. `None` if a row holds one.
     pub fn why_nothing(&self) -> Option<String> {
         if self.figures > 0 {
             return None;

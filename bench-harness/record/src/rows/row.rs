@@ -1,4 +1,4 @@
-//! How a row type is declared: its fields once, in the order of the columns.
+//! Declaration of row types: the fields are listed once, in the order of the columns.
 
 /// Declares a row type of a CSV file: the struct, [`Row`](super::Row) with its columns, and the row without figures.
 ///
@@ -13,9 +13,9 @@
 /// }
 /// ```
 ///
-/// `key` is what `empty` takes; every other field starts as its type's default. Columns under `later` may be missing in older files.
-/// A field without `as` is written as serde does. `cell` in place of `name` and `key` stands for the parts of a
-/// [`Cell`](crate::cell::Cell).
+/// The fields under `key` are the arguments of `empty`. Every other field starts as the default of its type. Columns
+/// under `later` may be missing in older files. A field without `as` is written as serde does. `cell` replaces `name`
+/// and `key`: it stands for the parts of a [`Cell`](crate::cell::Cell).
 macro_rules! row {
     (
         $(#[$meta:meta])*
@@ -46,7 +46,7 @@ macro_rules! row {
         }
 
         impl $Row {
-            /// A row of `cell` that has no figures yet.
+            /// A row of `cell` without figures.
             pub fn empty(cell: &crate::cell::Cell) -> Self {
                 Self::blank(cell.mechanism.to_owned(), cell.size, cell.placement, cell.wait, cell.access)
             }
@@ -56,7 +56,7 @@ macro_rules! row {
                 Self { error: error.into(), ..Self::empty(cell) }
             }
 
-            /// Which cell the row is of.
+            /// The cell that the row describes.
             pub fn key(&self) -> crate::cell::Cell {
                 crate::cell::Cell {
                     workload: self.workload,
@@ -92,7 +92,7 @@ macro_rules! row {
         }
 
         impl $Row {
-            /// A row that has no figures yet.
+            /// A row without figures.
             pub fn $new($($key: $ktype),*) -> Self {
                 Self {
                     $(workload: crate::cell::Workload::$workload,)?

@@ -1,10 +1,10 @@
-//! One row of `throughput.csv`: the messages that one cell moved one way in a time.
+//! Rows of `throughput.csv`: how many messages one cell moves one way per second.
 
 use super::{Flags, Proximity, field};
 
 row! {
-    /// What one cell moved one way, per second. A figure that was not measured is `None`, and [`error`](Self::error) says
-    /// why.
+    /// What one cell moves one way per second. A figure that was not measured is `None`, and [`error`](Self::error) has
+    /// the reason.
     ThroughputRow of Throughput in "throughput.csv";
     cell
     figures {
@@ -18,19 +18,19 @@ row! {
         bytes_per_s: Option<f64> as "field::whole",
         /// Lower end of the 95 % Student-t interval of the pairs' bytes per second.
         bytes_per_s_lo: Option<f64> as "field::whole_low",
-        /// Upper end of it.
+        /// Upper end of the 95 % Student-t interval of the pairs' bytes per second.
         bytes_per_s_hi: Option<f64> as "field::whole",
         /// Doubts about the figures.
         flags: Flags as "field::name",
-        /// Why there are no figures; empty where there are.
+        /// Why there are no figures. Empty if there are.
         error: String as "field::line",
     }
     later {
-        /// Datagrams lost; only for mechanisms that can lose them.
+        /// Datagrams lost. Only for mechanisms that can lose them.
         lost: Option<u64> as "field::maybe",
         /// How far apart the two processors were.
         proximity: Option<Proximity> as "field::maybe",
-        /// The bare cache-line round trip between them, in nanoseconds, taken beside the pairs.
+        /// The bare cache-line round trip between the two processors, in nanoseconds, taken beside the pairs.
         probe_ns: Option<f64> as "field::tenths",
     }
 }
