@@ -21,18 +21,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Batches of each; the median of them is taken.
+/// Batches of each figure. The figure is the median over the batches.
 const BATCHES: usize = 15;
-/// Round trips in a batch of the pipe: about a millisecond where each wakes a processor.
+/// Round trips in a batch of the pipe. A batch takes about a millisecond if each trip wakes a processor.
 const PIPE_BATCH: u32 = 20;
-/// Copies in a batch.
+/// Copies in a batch of the memcpy figure.
 const COPY_BATCH: u32 = 8;
-/// Bytes copied.
+/// Bytes of one copy.
 const COPY: usize = 1 << 20;
-/// The children are given up after this: fifty times what they need.
+/// The deadline of the children: fifty times what they need.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Takes the four, in about a twentieth of a second, in children that are pinned as the pairs of `topology` are.
+/// Measures the four figures in about 50 ms, in children that are pinned as the pairs of `topology` are.
 pub fn measure(topology: &Topology) -> Baseline {
     worker::unstopped(|| once(topology)).0
 }
@@ -55,7 +55,7 @@ fn once(topology: &Topology) -> Baseline {
     anchors
 }
 
-/// System call and copy, on one hardware thread.
+/// Measures the system call and the copy, in nanoseconds, on one hardware thread.
 fn of_one(cpu: usize) -> Result<(f64, f64), PairError> {
     let posts = [Post::on("anchor", cpu)];
     Ok(worker::crew(&posts, DEADLINE, |_| Ok((clock::null_syscall_ns(), memcpy_ns())))?.remove(0))
@@ -63,7 +63,7 @@ fn of_one(cpu: usize) -> Result<(f64, f64), PairError> {
 
 fn memcpy_ns() -> f64 {
     let (from, mut to) = (vec![1_u8; COPY], vec![2_u8; COPY]);
-    // The C library's memcpy, and no other: black_box keeps the compiler from knowing what is copied.
+    // This must be the C library's memcpy: black_box hides the data from the compiler.
     batches(COPY_BATCH, || {
         black_box(&mut to[..]).copy_from_slice(black_box(&from));
         Ok(())
@@ -71,10 +71,10 @@ fn memcpy_ns() -> f64 {
     .expect("copying does not fail")
 }
 
-/// The ends that one process holds of two pipes.
+/// The ends of two pipes that one process holds.
 type Ends = (PipeReader, PipeWriter);
 
-/// Cache line and pipe, between two hardware threads.
+/// Measures the cache line and the pipe, in nanoseconds, between two hardware threads.
 fn of_two(cpus: [usize; 2]) -> Result<(f64, f64), PairError> {
     let page = SharedPage::new().map_err(PairError::Process)?;
     let open = || pipe().map_err(|e| PairError::Process(Error::io("pipe2", &e)));
@@ -89,7 +89,7 @@ fn of_two(cpus: [usize; 2]) -> Result<(f64, f64), PairError> {
     Ok(figures.into_iter().flatten().next().expect("the first of the two measures"))
 }
 
-/// A child's part; the one that is `first` measures.
+/// One child's part. The child that is `first` measures and returns the figures.
 fn play(first: bool, page: &SharedPage, (reader, writer): &Ends) -> ipc_core::Result<Option<(f64, f64)>> {
     let (mine, other) = if first { (&page[0], &page[1]) } else { (&page[1], &page[0]) };
     let barrier = Barrier::new(&page[..2], usize::from(!first));
@@ -119,7 +119,7 @@ fn answer(mine: &ipc_core::shared::Line, other: &ipc_core::shared::Line) -> f64 
     0.0
 }
 
-/// The median over batches of the mean time of `work`, after one batch to warm up.
+/// The median over batches of the mean time of `work`, in nanoseconds. One batch runs first to warm up.
 fn batches(batch: u32, mut work: impl FnMut() -> ipc_core::Result<()>) -> ipc_core::Result<f64> {
     let mut means = Vec::with_capacity(BATCHES + 1);
     for _ in 0..=BATCHES {

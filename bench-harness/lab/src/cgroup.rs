@@ -1,24 +1,24 @@
-//! The control groups of this process, of either version: where they are, and what the one for memory allows (cgroups(7)).
+//! Finds the control groups of this process, version 1 or 2, and what the memory group allows (cgroups(7)).
 
 use crate::{mounts, sysfs::read};
 use std::path::{Path, PathBuf};
 
-/// The files of a group's limit on memory and of its use, of version 2 and of version 1.
+/// The files that hold a group's memory limit and memory use, for version 2 and then for version 1.
 pub const MEMORY_FILES: [[&str; 2]; 2] =
     [["memory.max", "memory.current"], ["memory.limit_in_bytes", "memory.usage_in_bytes"]];
 
-/// Where a control group is, and its version.
+/// The location of a control group, and its version.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Place {
     /// 1 or 2.
     pub version: usize,
-    /// The folder of the hierarchy as mounted here.
+    /// The folder where the hierarchy is mounted.
     pub top: PathBuf,
     /// The folder of the group.
     pub group: PathBuf,
 }
 
-/// Finds the group of `controller`: version 1 where that has the controller, else version 2.
+/// Finds the group of `controller`. Version 1 is used if it has the controller, otherwise version 2.
 pub fn place(cgroup: &str, mountinfo: &str, controller: &str) -> Option<Place> {
     let has = |list: &str| list.split(',').any(|name| name == controller);
     let lines = || cgroup.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
@@ -29,23 +29,23 @@ pub fn place(cgroup: &str, mountinfo: &str, controller: &str) -> Option<Place> {
             (2, path, mounts::all(mountinfo).find(|m| m.kind == "cgroup2")?)
         }
     };
-    // In a container the folder of the group itself may be what is mounted.
+    // In a container the mount may start at the group's own folder.
     let below = Path::new(path).strip_prefix(&mount.root).unwrap_or(Path::new(""));
     Some(Place { version, group: mount.point.join(below), top: mount.point })
 }
 
-/// The control group that keeps the account of this process's memory.
+/// The control group that accounts for this process's memory.
 #[derive(Debug)]
 pub struct MemoryGroup {
-    /// Its version.
+    /// The version of the control groups: 1 or 2.
     pub version: usize,
-    /// Its folder.
+    /// The group's folder.
     pub folder: PathBuf,
-    /// The limit that binds most, in bytes, and whose it is: the group's or one above it.
+    /// The tightest limit in bytes, and the folder of the group that sets it: this group or one above it.
     pub limit: Option<(u64, PathBuf)>,
 }
 
-/// This process's group for memory; `None` where it is the root group, which keeps no account.
+/// Finds this process's memory group. `None` if that is the root group, which keeps no account.
 pub fn memory_group() -> Option<MemoryGroup> {
     let cgroup = read("/proc/self/cgroup").ok()?;
     let place = place(&cgroup, &read("/proc/self/mountinfo").ok()?, "memory")?;
@@ -58,26 +58,26 @@ pub fn memory_group() -> Option<MemoryGroup> {
 }
 
 impl MemoryGroup {
-    /// Bytes that its limit leaves, with those that the kernel can give up; `None` without a limit.
+    /// The bytes that the limit still allows, including those that the kernel can reclaim. `None` without a limit.
     pub fn room(&self) -> Option<u64> {
         let (most, group) = self.limit.as_ref()?;
         Some(most.saturating_sub(held(group, self.version)?))
     }
 }
 
-/// The files of limit and use.
+/// The names of the limit file and the usage file.
 fn memory_files(version: usize) -> [&'static str; 2] {
     MEMORY_FILES[2 - version]
 }
 
-/// Bytes that the account of `group` holds and the kernel cannot give up.
+/// Bytes charged to `group` that the kernel cannot reclaim.
 pub fn held(group: &Path, version: usize) -> Option<u64> {
     let used: u64 = read(group.join(memory_files(version)[1])).ok()?.parse().ok()?;
-    // Pages of files are given up before anything is refused or killed.
+    // The kernel reclaims file pages before it refuses memory or kills a process.
     Some(used.saturating_sub(cached(group).unwrap_or(0)))
 }
 
-/// Bytes of files that the group's account holds and the kernel can give up, of either version.
+/// Bytes of file pages charged to the group that the kernel can reclaim. Reads either version.
 fn cached(group: &Path) -> Option<u64> {
     let stat = read(group.join("memory.stat")).ok()?;
     let field = |name: &str| {
@@ -88,14 +88,14 @@ fn cached(group: &Path) -> Option<u64> {
     Some(of("inactive_file")? + of("active_file")?)
 }
 
-/// The value of the file `name` that binds most, of the group and those above it: a group is bound by all of them.
+/// The tightest value of a file in the group and in those above it. A group is bound by all of them.
 pub fn tightest<T: PartialOrd>(place: &Place, parse: impl Fn(&Path) -> Option<T>) -> Option<(T, PathBuf)> {
     let groups = place.group.ancestors().take_while(|group| group.starts_with(&place.top));
     let values = groups.filter_map(|group| Some((parse(group)?, group.to_owned())));
     values.reduce(|least, next| if next.0 < least.0 { next } else { least })
 }
 
-/// A limit in a file, if it is one: neither `max` nor version 1's "as much as there can be".
+/// Parses a limit. `None` if there is no limit: `max` in version 2, a value of at least 2^62 in version 1.
 pub fn bound(text: &str) -> Option<u64> {
     text.parse().ok().filter(|&value| value < 1 << 62)
 }

@@ -5,7 +5,7 @@ use std::{hint::black_box, time::Instant};
 
 /// Readings in one batch.
 const READINGS: u32 = 100;
-/// Batches; the median of them is taken, since a batch may be interrupted.
+/// Number of batches. The result is their median, because a batch may be interrupted.
 const BATCHES: usize = 15;
 
 /// `CLOCK_MONOTONIC` in nanoseconds: a moment that other processes understand (clock_gettime(2)).

@@ -1,9 +1,10 @@
-//! The energy that the processor's packages have used, as the kernel shows it under `/sys/class/powercap` (RAPL).
+//! Reads the energy that the processor's packages have used, from `/sys/class/powercap` (RAPL).
 //!
-//! The zones `intel-rapl:N` are the packages of Intel and, since Linux 5.8, AMD processors; what lies below one (`core`, `dram`)
-//! is part of it or beside it, and `psys` is the whole computer, so only zones named `package-…` are read. Each counts
-//! microjoules from 0 to `max_energy_range_uj` and begins again, about once an hour. Since Linux 5.10 only root may read them
-//! (CVE-2020-8694), and a virtual machine has none.
+//! - The zones `intel-rapl:N` are the packages of Intel processors and, since Linux 5.8, of AMD processors.
+//! - Only zones named `package-…` are read. Zones below a package (`core`, `dram`) are part of it or beside it, and `psys` is
+//!   the whole computer.
+//! - Each zone counts microjoules from 0 to `max_energy_range_uj` and wraps around, about once an hour.
+//! - Since Linux 5.10 only root may read the zones (CVE-2020-8694). A virtual machine has none.
 
 use crate::sysfs::{read, reason};
 use std::{
@@ -12,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where the kernel shows them.
+/// The folder where the kernel shows the zones.
 pub const POWERCAP: &str = "/sys/class/powercap";
 
 /// The counters of all packages.
@@ -23,25 +24,24 @@ pub struct Packages(Vec<Package>);
 struct Package {
     name: String,
     counter: PathBuf,
-    /// The largest value before the counter begins again.
+    /// The largest value of the counter, in microjoules, before it wraps around.
     range_uj: u64,
 }
 
-/// What the counters showed at one moment, in the order of the packages.
+/// The counters' values at one moment, in microjoules, in the order of the packages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading(Vec<u64>);
 
 impl Packages {
-    /// The packages whose counters can be read, in the folder `powercap`.
+    /// Finds the packages in the folder `powercap` and checks that their counters can be read.
     ///
-    /// # Errors
-    /// Why there are none, in words.
+    /// # Errors The reason why there are none.
     pub fn find(powercap: &Path) -> Result<Self, String> {
         let mut found = BTreeMap::new();
         let folder = fs::read_dir(powercap).map_err(|error| reason(powercap, &error))?;
         for zone in folder.flatten().map(|entry| entry.path()) {
             let file = zone.file_name().unwrap_or_default().to_string_lossy();
-            // What lies below a package has a second number; `intel-rapl-mmio:0` is a second door to the first package.
+            // Zones below a package have a second number. `intel-rapl-mmio:0` is a second view of the first package.
             let top = file.strip_prefix("intel-rapl:").is_some_and(|number| !number.contains(':'));
             let Ok(name) = read(zone.join("name")) else { continue };
             if top && name.starts_with("package-") {
@@ -64,13 +64,12 @@ impl Packages {
 
     /// Reads all counters.
     ///
-    /// # Errors
-    /// Why one could not be read.
+    /// # Errors The reason why a counter could not be read.
     pub fn read(&self) -> Result<Reading, String> {
         self.0.iter().map(|package| number(&package.counter)).collect::<Result<_, _>>().map(Reading)
     }
 
-    /// The microjoules of all packages between two readings that lie less than one turn of a counter apart.
+    /// The microjoules that all packages used between two readings. Each counter may wrap around at most once between them.
     pub fn between(&self, earlier: &Reading, later: &Reading) -> u64 {
         let readings = earlier.0.iter().zip(&later.0);
         self.0.iter().zip(readings).map(|(package, (&from, &to))| package.used(from, to)).sum()
@@ -92,7 +91,7 @@ fn number(path: &Path) -> Result<u64, String> {
 mod tests {
     use super::*;
 
-    /// A folder with zones: file name, name, counter.
+    /// A folder with zones, each given by file name, name and counter.
     fn powercap(zones: &[(&str, &str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         for (file, name, energy) in zones {
@@ -120,7 +119,7 @@ mod tests {
         assert_eq!(packages.names().collect::<Vec<_>>(), ["package-0", "package-1"]);
         let before = packages.read().unwrap();
         assert_eq!(before, Reading(vec![100, 900]));
-        // The second counter begins again on the way.
+        // The second counter wraps around.
         fs::write(dir.path().join("intel-rapl:0/energy_uj"), "130\n").unwrap();
         fs::write(dir.path().join("intel-rapl:1/energy_uj"), "50\n").unwrap();
         let after = packages.read().unwrap();

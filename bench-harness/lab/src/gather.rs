@@ -35,7 +35,7 @@ const LIMITS: &[&str] = &[
     "net/unix/max_dgram_qlen",
 ];
 
-/// The facts of this machine, for a program of this `build`.
+/// Collects the facts of this machine, for a program of this `build`.
 pub fn host(build: Build) -> Host {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let limits = LIMITS.iter().map(|name| (name.replace('/', "."), limit(name).ok()));
@@ -86,7 +86,7 @@ fn cpu(cpuinfo: &str) -> Cpu {
     }
 }
 
-/// Whether the processor may go beyond its base frequency, where the kernel's driver has a switch for it.
+/// Whether the processor may exceed its base frequency. `None` if the kernel's driver has no switch for it.
 fn boost() -> Option<bool> {
     let is = |file: &str, value: &str| text(format!("{CPUS}/{file}")).map(|text| text == value);
     is("intel_pstate/no_turbo", "0").or_else(|| is("cpufreq/boost", "1"))
@@ -123,14 +123,14 @@ fn kernel() -> Kernel {
 }
 
 fn virtualisation(cpuinfo: &str) -> Virtualisation {
-    // The flag is an x86 one (CPUID leaf 1); elsewhere its absence says nothing.
+    // Only x86 has the `hypervisor` flag (CPUID leaf 1). On other processors its absence says nothing.
     let flags = value_of(cpuinfo, "flags");
     let virtual_machine = flags.map(|flags| flags.split_ascii_whitespace().any(|flag| flag == "hypervisor"));
     let firmware = || {
         let vendor = text("/sys/class/dmi/id/sys_vendor")?;
         Some(text("/sys/class/dmi/id/product_name").map_or(vendor.clone(), |product| format!("{vendor} {product}")))
     };
-    // On bare metal the firmware names the computer's maker, which is nobody's business here.
+    // On bare metal the firmware names the computer's maker, which is private.
     let hypervisor = text("/sys/hypervisor/type").or_else(|| firmware().filter(|_| virtual_machine == Some(true)));
     Virtualisation { virtual_machine, hypervisor, container: container() }
 }
@@ -146,12 +146,12 @@ fn container() -> Option<String> {
         .or_else(|| Some(format!("the control group is one of {}", of_cgroup(&text("/proc/self/cgroup")?)?)))
 }
 
-/// What systemd-nspawn and LXC tell the first process, in `/proc/1/environ`; only its children inherit it.
+/// The container type that systemd-nspawn and LXC pass to process 1 in `/proc/1/environ`. Only its children inherit it.
 fn of_init(environ: &str) -> Option<&str> {
     environ.split('\0').find_map(|variable| variable.strip_prefix("container="))
 }
 
-/// Whose name the paths in `/proc/self/cgroup` carry.
+/// The container software whose name appears in the paths of `/proc/self/cgroup`.
 fn of_cgroup(cgroup: &str) -> Option<&'static str> {
     ["docker", "libpod", "lxc", "kubepods", "containerd"].into_iter().find(|name| cgroup.contains(name))
 }

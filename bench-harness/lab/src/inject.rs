@@ -1,12 +1,12 @@
-//! A slowdown made on purpose, by which the regression gate shows that it would find one.
+//! Injects a slowdown on purpose, to show that the regression gate finds one.
 //!
-//! `IPC_INJECT=CELL:PERCENT` makes `ipc-bench sample` slow down cells whose names begin with `CELL`, and `ipc-bench gate` those
-//! of the head alone; nothing else reads it.
-//! What is added to each message is a spin of that part of what the same pair took without it a moment before.
+//! `IPC_INJECT=CELL:PERCENT` slows down the cells whose names begin with `CELL`. Only `ipc-bench sample` and `ipc-bench gate`
+//! read it, and `gate` slows down only the head. Each message gets an extra spin. The spin takes PERCENT of the time that the
+//! same pair needed without it a moment before.
 
 use std::{fmt, hint::black_box, str::FromStr, time::Instant};
 
-/// The environment variable.
+/// The environment variable's name.
 pub const VARIABLE: &str = "IPC_INJECT";
 
 /// Which cells are slowed down, and by how much.
@@ -17,10 +17,9 @@ pub struct Injection {
 }
 
 impl Injection {
-    /// The one that the environment asks for.
+    /// Reads the injection from the environment.
     ///
-    /// # Errors
-    /// What is wrong with it, and what would be right.
+    /// # Errors What is wrong with the variable's value, and an example of a right one.
     pub fn from_environment() -> Result<Option<Self>, String> {
         match std::env::var(VARIABLE) {
             Ok(text) => text.parse().map(Some),
@@ -29,7 +28,7 @@ impl Injection {
         }
     }
 
-    /// The part by which messages of `cell` become slower; `None` where they do not.
+    /// The fraction by which messages of `cell` become slower. `None` if they do not.
     pub fn part(&self, cell: &str) -> Option<f64> {
         (self.percent > 0.0 && cell.starts_with(&self.prefix)).then_some(self.percent / 100.0)
     }
@@ -41,7 +40,7 @@ impl fmt::Display for Injection {
     }
 }
 
-/// The most that can be asked for.
+/// The largest percentage allowed.
 const MOST_PERCENT: f64 = 1000.0;
 
 impl FromStr for Injection {
@@ -63,14 +62,14 @@ impl FromStr for Injection {
     }
 }
 
-/// How fast this thread spins, so that it can do so for less than the clock can tell.
+/// How fast this thread spins. Counting turns allows delays below the clock's resolution.
 #[derive(Clone, Copy, Debug)]
 pub struct Spinner {
     turns_per_ns: f64,
 }
 
 impl Spinner {
-    /// Finds out, in about a hundred microseconds; the fastest of several tries counts.
+    /// Calibrates in about 100 µs. The fastest of several tries counts.
     pub fn calibrate() -> Self {
         const TURNS: u64 = 1 << 14;
         let fastest = (0..8).map(|_| {
@@ -81,7 +80,7 @@ impl Spinner {
         Self { turns_per_ns: TURNS as f64 / fastest.min().unwrap_or(1) as f64 }
     }
 
-    /// What spins for `ns` nanoseconds.
+    /// A function that spins for `ns` nanoseconds.
     pub fn delay(&self, ns: f64) -> impl Fn() + Copy + use<> {
         let turns = (ns * self.turns_per_ns) as u64;
         move || spin(turns)
@@ -124,7 +123,7 @@ mod tests {
             });
             times.min().unwrap()
         };
-        // Whoever shares the core may slow down one calibration; what is wrong by itself is so each time.
+        // Another process on the core may slow down one calibration. A wrong calibration fails every time.
         assert!((0..20).map(attempt).any(|ns| (14_000..40_000).contains(&ns)), "never about 20 µs");
     }
 }

@@ -1,12 +1,14 @@
-//! Measures channels in processes of their own. Names no mechanism: everything is generic over a channel.
+//! Measures channels in child processes. This crate names no mechanism: all code is generic over a channel.
 //!
-//! - [`worker`] is a child that measures and reports; [`pair`] forks two of them and plays a [`workload`] on a channel. [`sample`] is
-//!   what one pair is to do and what it measured, [`usage`] and [`energy`] what it took beside its time.
-//! - [`copies`] traces a pair and counts copies. [`faults`] kills, closes and stops one process of a pair. [`lifecycle`] measures
-//!   what a channel costs before and after its messages.
-//! - [`baseline`] measures the machine itself, [`topology`] finds its hardware threads, [`gather`] its facts.
-//! - [`streams`] is the one place that writes to stdout and stderr, [`progress`] the bar, [`interrupt`] what a signal asks for.
-//!   [`inject`] makes a pair slower on purpose.
+//! - [`worker`] forks a child that measures and reports. [`pair`] forks two of them and runs a [`workload`] on a channel.
+//! - [`sample`] holds the job of one pair and what it measured. [`usage`] and [`energy`] hold what the pair used besides time.
+//! - [`copies`] traces a pair and counts copies.
+//! - [`faults`] kills one process of a pair, stops it, or closes its end.
+//! - [`lifecycle`] measures what a channel costs before and after its messages.
+//! - [`baseline`] measures the machine itself. [`topology`] finds its hardware threads, and [`gather`] collects its facts.
+//! - [`streams`] is the only place that writes to stdout and stderr. [`progress`] draws the progress bar.
+//! - [`interrupt`] handles the signals that ask the program to stop.
+//! - [`inject`] makes a pair slower on purpose.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

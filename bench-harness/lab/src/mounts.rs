@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 /// A mounted file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// The folder of the file system that is mounted.
+    /// The folder within the file system that is mounted.
     pub root: PathBuf,
-    /// Where.
+    /// The folder where it is mounted.
     pub point: PathBuf,
-    /// Its type, such as `ext4`.
+    /// The file system's type, such as `ext4`.
     pub kind: String,
-    /// What it was mounted from.
+    /// The source of the mount, such as a device.
     pub source: String,
     /// The file system's own options.
     pub options: String,
 }
 
-/// All mounts in `mountinfo`, in the order they were made.
+/// All mounts in `mountinfo`, in the order of its lines: the order in which they were made.
 pub fn all(mountinfo: &str) -> impl Iterator<Item = Mount> {
     mountinfo.lines().filter_map(|line| {
         let (place, what) = line.split_once(" - ")?;
@@ -32,12 +32,12 @@ pub fn all(mountinfo: &str) -> impl Iterator<Item = Mount> {
     })
 }
 
-/// The mount that holds `path`, which is absolute and has no links: the longest, and of equals the one on top.
+/// The mount that holds `path`: the longest mount point wins, and of equal ones the last. `path` is absolute and has no links.
 pub fn holding(mountinfo: &str, path: &Path) -> Option<Mount> {
     all(mountinfo).filter(|mount| path.starts_with(&mount.point)).max_by_key(|mount| mount.point.components().count())
 }
 
-/// White space and backslashes stand there as three octal digits.
+/// Decodes a field of `mountinfo`, in which white space and backslashes are three octal digits.
 fn plain(field: &str) -> String {
     let mut text = field.to_owned();
     for (code, character) in [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")] {

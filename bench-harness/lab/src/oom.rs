@@ -1,4 +1,5 @@
-//! Whether the kernel killed a child for want of memory: it counts such kills, by control group and in all.
+//! Tells whether the kernel killed a child for lack of memory. The kernel counts such kills for each control group and in
+//! total.
 
 use crate::{
     cgroup::{MemoryGroup, memory_group},
@@ -13,15 +14,15 @@ use std::{
     },
 };
 
-/// What every [`cause`] says.
+/// The text that every [`cause`] contains.
 pub const KILLED: &str = "the kernel killed it";
 
 /// A counter of kills.
 struct Counter {
-    /// A file of lines that each are a name and a number.
+    /// A file of lines that each hold a name and a number.
     file: PathBuf,
     seen: AtomicU64,
-    /// What a kill means.
+    /// The cause that a kill by this counter means.
     why: String,
 }
 
@@ -31,7 +32,7 @@ impl Counter {
         Some(Self { file, seen, why })
     }
 
-    /// Whether it has grown since the last look.
+    /// Whether the counter has grown since the last look.
     fn has_grown(&self) -> bool {
         let now = sysfs::read(&self.file).ok().and_then(|text| kills(&text));
         now.is_some_and(|now| self.seen.swap(now, Ordering::Relaxed) < now)
@@ -59,11 +60,10 @@ fn counters() -> &'static [Counter] {
     })
 }
 
-/// Whether this process may take `bytes` of memory for a `what`. Beyond the limit of its control group the kernel kills a process of the
-/// group, and while this one takes memory before any child is there it would be this one.
+/// Checks that this process may take `bytes` of memory for a `what`. Beyond the limit of its control group the kernel kills a
+/// process of the group. If this process takes memory before it has forked a child, the kernel would kill this process.
 ///
-/// # Errors
-/// [`Error::Unsupported`] with what there is and what is needed.
+/// # Errors [`Error::Unsupported`] with the bytes needed and the bytes available.
 pub fn check_room(what: &'static str, bytes: u64) -> ipc_core::Result<()> {
     let Some((group, room)) = group().and_then(|group| Some((group, group.room()?))) else { return Ok(()) };
     if bytes <= room {
@@ -74,14 +74,14 @@ pub fn check_room(what: &'static str, bytes: u64) -> ipc_core::Result<()> {
     Err(Error::Unsupported { what, why })
 }
 
-/// Takes down how many kills there were before the first child.
+/// Records the number of kills before the first child.
 pub fn watch() {
     counters();
 }
 
-/// Why a child that was killed by `SIGKILL` may have been: which memory was used up, if any was since the last look.
+/// The likely cause of a child's death by `SIGKILL`: the memory that ran out since the last look. `None` if none did.
 pub fn cause() -> Option<String> {
-    // All of them, so that none is held against the next child.
+    // Every counter is read, so that an old kill is not blamed on the next child.
     let grown: Vec<_> = counters().iter().filter(|counter| counter.has_grown()).collect();
     grown.first().map(|counter| counter.why.clone())
 }

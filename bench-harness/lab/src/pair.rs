@@ -1,8 +1,8 @@
-//! One forked pair: pin, prefault, barrier, measure, report, reap.
+//! Runs one forked pair: pin, prefault, barrier, measure, report, reap.
 //!
-//! Both roles run in children; this process only supervises, with a deadline. What a child has to say comes back over a pipe of its
-//! own, never over the channel under test. The channel's ends stay open here until both children are reaped, so that
-//! whatever a killed child could not remove is removed by dropping them.
+//! Both roles run in children. This process only supervises them, with a deadline. Each child reports over a pipe of its own,
+//! never over the channel under test. The channel's ends stay open here until both children are reaped. Dropping them then
+//! removes what a killed child could not remove.
 
 use crate::{
     oom,
@@ -17,13 +17,12 @@ use crate::{
 use ipc_core::{Channel, Endpoint, Error, Framing, Options, Reliability, Spec, process::Schedule, shared::SharedPage};
 use std::time::Duration;
 
-/// A pair is given up after this: a hundred times what the slowest needs.
+/// The deadline of a pair: a hundred times what the slowest needs.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Forks a pair over `C`, measures `job`, reaps both. What was stopped meanwhile is measured again.
+/// Forks a pair over `C`, measures `job` and reaps both children. Measures again if the pair was stopped meanwhile.
 ///
-/// # Errors
-/// [`PairError`]. Whatever happens, both children are reaped and the kernel objects are gone.
+/// # Errors [`PairError`]. In any case both children are reaped and the kernel objects are gone.
 pub fn run<C: Channel, K: Driver<Endpoint = C::Endpoint>>(job: &Job) -> Result<Sample, PairError> {
     let (outcome, stopped) = worker::unstopped(|| once::<C, K>(job));
     outcome.map(|sample| Sample { stopped, schedule: Schedule::current(), ..sample })
@@ -40,7 +39,7 @@ fn once<C: Channel, K: Driver<Endpoint = C::Endpoint>>(job: &Job) -> Result<Samp
     }
     let page = SharedPage::new().map_err(PairError::Process)?;
 
-    // Closed only once both children are reaped.
+    // The ends are closed after both children are reaped.
     let mut ends = Some(ends);
     let posts = Role::ALL.map(|role| Post::of(role.name(), job.cpus, role as usize));
     let samples = worker::crew(&posts, job.deadline, |member| {
@@ -55,12 +54,12 @@ fn once<C: Channel, K: Driver<Endpoint = C::Endpoint>>(job: &Job) -> Result<Samp
     Ok(samples?.into_iter().reduce(Sample::with_responder).expect("two children report"))
 }
 
-/// The bytes of memory that a pair takes for messages of `size` bytes, in both directions.
+/// The bytes of ring memory that a pair takes for messages of `size` bytes, in both directions.
 fn ring_bytes(spec: &Spec, size: usize) -> u64 {
     2 * (spec.ring_messages * driver::longest(size)) as u64
 }
 
-/// A child's part: everything up to its sample.
+/// A child's part, up to its sample.
 fn converse<C: Channel, K: Driver<Endpoint = C::Endpoint>>(
     job: &Job,
     page: &SharedPage,
@@ -74,8 +73,8 @@ fn converse<C: Channel, K: Driver<Endpoint = C::Endpoint>>(
     }
     let played = workload::play(job.pattern, &mut stage, &mut driver, job.budget, job.probes());
     if played.is_err() {
-        // Closing the end now would fail the other process with a consequence, perhaps before this one has named the cause.
-        // The supervisor's copies close what it held.
+        // Do not close the end here. The other process would fail as a consequence, perhaps before this one has reported the
+        // cause. The supervisor's copies close what the end held.
         std::mem::forget(driver);
     }
     let mut sample = played?;

@@ -1,8 +1,8 @@
-//! The payload contract: the sender writes into every cache line of every message, the receiver checks every one.
+//! The payload contract: the sender writes into every cache line of every message, and the receiver checks every line.
 //!
-//! The first eight bytes of each 64-byte stretch hold a word made of the message's number and the stretch's place; the
-//! last eight bytes hold one, too, so that every line is touched wherever the message lies. A message shorter than two
-//! words holds as much as fits of its number and of the number's complement.
+//! A message is divided into blocks of 64 bytes. The first eight bytes of each block hold a word made of the message's number
+//! and the block's position. The last eight bytes of the message hold a word as well, so every line is touched at any
+//! alignment. A message shorter than two words holds as much as fits of its number followed by the number's complement.
 
 use ipc_core::{Error, Result};
 
@@ -10,7 +10,7 @@ use ipc_core::{Error, Result};
 pub const STRETCH: usize = 64;
 /// Bytes of a word.
 pub const WORD: usize = 8;
-/// An odd constant (2^64 over the golden ratio), so that no two stretches hold the same word.
+/// An odd constant (2^64 divided by the golden ratio). It gives each block a different word.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Writes message `number` into `message`.
@@ -32,26 +32,26 @@ pub fn fill(message: &mut [u8], number: u64) {
     message[last..].copy_from_slice(&last_word(number).to_le_bytes());
 }
 
-/// The word that ends message `number`, where it is at least two words long.
+/// The word at the end of message `number`, if the message is at least two words long.
 pub fn last_word(number: u64) -> u64 {
     !number
 }
 
-/// What a message of less than two words is cut from.
+/// The bytes from which a message shorter than two words is cut.
 #[inline]
 fn short(number: u64) -> [u8; 2 * WORD] {
     (u128::from(number) | u128::from(!number) << 64).to_le_bytes()
 }
 
-/// What [`check`] returns of a message that is not what was sent.
+/// The error of [`check`] for a message that differs from what was sent.
 pub const DAMAGED: Error = Error::Corrupt { what: "the payload is not what was sent" };
 
-/// The word that message `number` holds at the start of stretch `stretch`.
+/// The word at the start of block `stretch` of message `number`.
 pub fn word(number: u64, stretch: usize) -> u64 {
     number.wrapping_add(STEP.wrapping_mul(stretch as u64))
 }
 
-/// The number that the front of `message` claims.
+/// The message number in the first bytes of `message`. It is not checked.
 #[inline]
 pub fn number(message: &[u8]) -> u64 {
     let mut word = [0; WORD];
@@ -60,10 +60,9 @@ pub fn number(message: &[u8]) -> u64 {
     u64::from_le_bytes(word)
 }
 
-/// Checks that `message` is message `number`, whole: all `size` bytes of it.
+/// Checks that `message` is message `number` and has all its `size` bytes.
 ///
-/// # Errors
-/// [`DAMAGED`].
+/// # Errors [`DAMAGED`] if it differs.
 #[inline]
 pub fn check(message: &[u8], size: usize, number: u64) -> Result<()> {
     let intact = if message.len() != size {
@@ -75,7 +74,7 @@ pub fn check(message: &[u8], size: usize, number: u64) -> Result<()> {
         let mut word = number;
         let mut wrong = 0;
         for (at, stretch) in message.chunks(STRETCH).enumerate() {
-            // A stretch that the last word overlaps is covered by the check below.
+            // A block that the last word overlaps is covered by the check below.
             if let Some(bytes) = stretch.first_chunk::<WORD>()
                 && at * STRETCH + WORD <= last
             {

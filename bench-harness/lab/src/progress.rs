@@ -1,5 +1,6 @@
-//! How far a run is: a bar on a terminal, a plain line every few seconds elsewhere. On stderr, so that stdout holds
-//! results only. No thread draws it: the process must stay single-threaded to fork.
+//! Shows the progress of a run on stderr: a bar on a terminal, otherwise a plain line every few seconds.
+//!
+//! stdout holds results only. No thread draws the bar: the process must stay single-threaded to fork.
 
 use crate::say;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,16 +10,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Time between two lines where there is no terminal.
+/// Time between two lines if stderr is no terminal.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// The progress of one run.
 pub enum Progress {
-    /// On a terminal.
+    /// A bar, if stderr is a terminal.
     Bar(ProgressBar),
-    /// Anywhere else.
+    /// Plain lines, if stderr is no terminal.
     Lines {
-        /// What is counted.
+        /// The name of the pieces that are counted.
         pieces: &'static str,
         /// Pieces in all.
         total: u64,
@@ -32,7 +33,7 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// Of a run of `total` pieces of work, which are called `pieces`.
+    /// Starts the progress of a run of `total` pieces of work. `pieces` is what the text calls them.
     pub fn new(total: u64, pieces: &'static str) -> Self {
         if std::io::stderr().is_terminal() {
             let style = format!("{{bar:30}} {{pos}}/{{len}} {pieces}, {{elapsed}} gone, {{eta}} left  {{wide_msg}}");
@@ -44,7 +45,7 @@ impl Progress {
         Self::Lines { pieces, total, done: 0, started: now, printed: now }
     }
 
-    /// Says that a piece of `what` is being done now.
+    /// Shows that work on `what` begins.
     pub fn begin(&mut self, what: &impl Display) {
         match self {
             Self::Bar(bar) => bar.set_message(what.to_string()),
@@ -58,7 +59,7 @@ impl Progress {
         }
     }
 
-    /// Says that `more` pieces are done, or need not be.
+    /// Counts `more` pieces as done or skipped.
     pub fn advance(&mut self, more: u64) {
         match self {
             Self::Bar(bar) => bar.inc(more),

@@ -1,4 +1,4 @@
-//! What one pair is to do ([`Job`]), how much of it ([`Budget`]), and what it measured ([`Sample`]).
+//! The job of one pair ([`Job`]), how much it measures ([`Budget`]), and what it measured ([`Sample`]).
 
 use crate::{
     probe::NEAR_NS,
@@ -19,16 +19,17 @@ pub enum Budget {
     Time {
         /// Shortest warm-up.
         warm_up: Duration,
-        /// The measured stretch, about.
+        /// Approximate length of the measured window.
         measure: Duration,
     },
-    /// Warm up briefly, then measure this many messages or round trips without any stamp in between (criterion).
+    /// Warm up briefly, then measure this many messages or round trips without time stamps in between (for criterion).
     Messages(u64),
-    /// As for a time, without any stamp in between, and take down what both processes use meanwhile (see [`Usage`]).
+    /// Warm up for a time, then measure for a time without time stamps in between. Also records what both processes use (see
+    /// [`Usage`]).
     Metered {
         /// Shortest warm-up.
         warm_up: Duration,
-        /// The measured stretch, about.
+        /// Approximate length of the measured window.
         measure: Duration,
     },
 }
@@ -42,38 +43,38 @@ impl Budget {
         }
     }
 
-    /// What takes down what `role` uses, where that is asked for.
+    /// The meter for what `role` uses. `None` unless the budget is metered.
     pub fn meter(self, role: Role) -> Option<Meter> {
         matches!(self, Budget::Metered { .. }).then(|| Meter::new(role))
     }
 }
 
-/// What one pair is to do.
+/// The job of one pair.
 #[derive(Clone, Copy, Debug)]
 pub struct Job {
-    /// Round trips or one way.
+    /// The pattern: round trips or one way.
     pub pattern: Pattern,
     /// Message length in bytes.
     pub size: usize,
-    /// Where the two processes run.
+    /// The hardware threads of the two processes.
     pub cpus: Cpus,
-    /// How they wait.
+    /// The wait policy of both processes.
     pub wait: Wait,
     /// How much is measured.
     pub budget: Budget,
-    /// When the pair is given up.
+    /// The deadline of the pair.
     pub deadline: Duration,
-    /// The part by which messages are slowed down on purpose (see [`inject`](crate::inject)).
+    /// The fraction by which messages are slowed down on purpose (see [`inject`](crate::inject)).
     pub slow_by: Option<f64>,
 }
 
 impl Job {
-    /// Whether the distance between the two threads is measured: where there are two, and they are known.
+    /// Whether the distance between the hardware threads is measured. This needs two different threads that are known.
     pub fn probes(&self) -> bool {
         self.cpus.is_some_and(|[a, b]| a != b)
     }
 
-    /// Whether the two processes take turns on one thread.
+    /// Whether the two processes take turns on one hardware thread.
     pub fn takes_turns(&self) -> bool {
         self.cpus.is_some_and(|[a, b]| a == b)
     }
@@ -82,56 +83,60 @@ impl Job {
 /// What one pair measured.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Sample {
-    /// Round trips in nanoseconds, each stamped (latency).
+    /// Round trip times in nanoseconds, each between two stamps of its own (latency only).
     pub histogram: Option<Packed>,
-    /// Mean round trip in nanoseconds over a stretch without stamps, where the stamps would weigh.
+    /// Mean round trip in nanoseconds over a window without a stamp for each trip. Measured if the stamps would distort the
+    /// figure.
     pub batch_mean_ns: Option<f64>,
-    /// The median over that stretch's batches of a batch's mean: what a scheduler's tick does to some of them is not in it.
+    /// The median over the batches of that window of a batch's mean, in nanoseconds. A scheduler tick that hits some batches
+    /// does not show in it.
     pub batch_p50_ns: Option<f64>,
-    /// Length of the measured stretch.
+    /// Length of the measured window in nanoseconds.
     pub elapsed_ns: u64,
-    /// Messages or round trips in it.
+    /// Messages or round trips in the window.
     pub messages: u64,
     /// Messages that a lossy mechanism dropped.
     pub lost: u64,
-    /// The bare cache-line round trip between the two threads, before and after.
+    /// The round trip of a bare cache line between the two threads, in nanoseconds, before and after.
     pub probe_ns: [Option<f64>; 2],
-    /// Involuntary context switches while measuring, of the process that had more (getrusage(2), `ru_nivcsw`).
+    /// Involuntary context switches in the window (getrusage(2), `ru_nivcsw`), of the process that had more.
     pub preemptions: u64,
-    /// The time in which they were counted.
+    /// The time in nanoseconds in which the preemptions were counted.
     pub observed_ns: u64,
-    /// Whether a process ended on another thread than it was pinned to.
+    /// Whether a process ended on a different hardware thread than it was pinned to.
     pub migrated: bool,
-    /// What a reading of the clock cost the initiator.
+    /// Cost of one clock reading for the initiator, in nanoseconds.
     pub clock_read_ns: Option<f64>,
-    /// What this process, in the end the initiator, used in the measured stretch, where the budget is [metered](Budget::Metered).
+    /// What this process used in the window, if the budget is [metered](Budget::Metered). In the final sample this is the
+    /// initiator.
     pub usage: Option<Usage>,
-    /// The same of the responder.
+    /// What the responder used in the window, if the budget is [metered](Budget::Metered).
     pub responder_usage: Option<Usage>,
-    /// Whether the pair was stopped while it was measured, and so was every repetition.
+    /// Whether the pair was stopped during the measurement and during every repetition.
     #[serde(skip)]
     pub stopped: bool,
-    /// How the scheduler treated the process that supervised it.
+    /// The scheduling of the supervising process.
     #[serde(skip)]
     pub schedule: Schedule,
-    /// What takes it down.
+    /// The meter that records `usage`.
     #[serde(skip)]
     pub meter: Option<Meter>,
 }
 
 impl Sample {
-    /// The median round trip in nanoseconds: of the stamped ones, or of batches where stamps would weigh.
+    /// The median round trip in nanoseconds. The median over batches is used if there is one, otherwise the stamped round
+    /// trips.
     pub fn p50_ns(&self) -> Option<f64> {
         let stamped = || Some(self.histogram.as_ref()?.unpack().value_at_quantile(0.5) as f64);
         self.batch_p50_ns.or_else(stamped)
     }
 
-    /// Messages that arrived, a second.
+    /// Messages that arrived, per second.
     pub fn msgs_per_s(&self) -> f64 {
         (self.messages - self.lost) as f64 * 1e9 / self.elapsed_ns as f64
     }
 
-    /// Times `work`, which moves `messages` messages; with a meter, takes down what it uses, around the timing.
+    /// Times `work`, which moves `messages` messages. A meter, if there is one, records what `work` uses, around the timing.
     pub fn timed(&mut self, messages: u64, work: impl FnOnce() -> ipc_core::Result<()>) -> ipc_core::Result<()> {
         let Some(meter) = self.meter.clone() else { return self.clocked(messages, work) };
         self.usage = Some(meter.around(|| self.clocked(messages, work))?);
@@ -149,7 +154,7 @@ impl Sample {
         Ok(())
     }
 
-    /// The initiator's sample, with what the responder saw of itself.
+    /// Merges the responder's observations into the initiator's sample.
     pub fn with_responder(mut self, responder: Self) -> Self {
         self.migrated |= responder.migrated;
         self.preemptions = self.preemptions.max(responder.preemptions);
@@ -166,12 +171,12 @@ fn class(probe_ns: f64) -> Proximity {
     if probe_ns < NEAR_NS { Proximity::Near } else { Proximity::Far }
 }
 
-/// The class a pair began in.
+/// The proximity class of the pair at its start.
 pub fn proximity(sample: &Sample) -> Option<Proximity> {
     sample.probe_ns[0].map(class)
 }
 
-/// Whether the two threads were in another class at the end than at the start: the pair is then measured again.
+/// Whether the proximity class changed between start and end. The pair is then measured again.
 pub fn is_relocated(sample: &Sample) -> bool {
     let [before, after] = sample.probe_ns.map(|probe| probe.map(class));
     before != after

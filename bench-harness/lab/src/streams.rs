@@ -1,7 +1,8 @@
-//! What goes to stdout and to stderr: the one place that writes there.
+//! The only place that writes to stdout and stderr.
 //!
-//! stdout holds results. A reader that went away, such as `head`, has what it wants: the rest is dropped, and the verb ends as it
-//! would have ended. Any other refusal is an error. stderr holds remarks: where they cannot be written, nothing else suffers.
+//! - stdout holds results. If the reader goes away, as `head` does, the rest is dropped and the verb ends as it would have
+//!   ended. Any other failure to write is an error.
+//! - stderr holds remarks. A failure to write there is ignored.
 
 use anyhow::anyhow;
 use bench_record::rows::reason;
@@ -12,17 +13,15 @@ use std::{
 
 /// Prints to stdout.
 ///
-/// # Errors
-/// Why stdout cannot be written. A closed pipe is no error.
+/// # Errors The reason why stdout cannot be written. A closed pipe is no error.
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     printed(stdout.write_all(text.as_bytes()))
 }
 
-/// What an attempt to print to stdout came to, once nothing of it waits in a buffer.
+/// Flushes stdout, and returns the result of an attempt to print.
 ///
-/// # Errors
-/// As [`print()`].
+/// # Errors Those of [`print()`].
 pub fn printed(attempt: io::Result<()>) -> anyhow::Result<()> {
     match attempt.and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(anyhow!("stdout: {}", reason(&error))),
@@ -30,7 +29,7 @@ pub fn printed(attempt: io::Result<()>) -> anyhow::Result<()> {
     }
 }
 
-/// Prints a line to stderr, where that can be written.
+/// Prints a line to stderr. Ignores a failure.
 pub fn remark(line: impl Display) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
@@ -41,7 +40,7 @@ macro_rules! say {
     ($($line:tt)+) => { $crate::streams::remark(format_args!($($line)+)) };
 }
 
-/// `error` and its causes in one line, each once: the text of a system's error often stands in that of the error around it.
+/// `error` and its causes in one line. A cause is skipped if the text already contains it, as the outer error often does.
 pub fn told(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {

@@ -1,15 +1,17 @@
-//! Files under `/proc` and `/sys`: their text, a number, a list of processors, and why one could not be read.
+//! Reads files under `/proc` and `/sys`: text, a number or a list of processors, or the reason why a file could not be read.
 
 use nix::errno::Errno;
 use std::{fs, path::Path};
 
-/// A file's text without the white space around it, or why there is none.
+/// A file's text without surrounding white space.
+///
+/// # Errors The reason why the file could not be read.
 pub fn read(path: impl AsRef<Path>) -> Result<String, String> {
     let path = path.as_ref();
     fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| reason(path, &error))
 }
 
-/// Why `path` could not be read.
+/// The reason why `path` could not be read, as one line.
 pub fn reason(path: &Path, error: &std::io::Error) -> String {
     match error.raw_os_error() {
         Some(errno) => format!("{}: {}", path.display(), Errno::from_raw(errno).desc()),
@@ -17,13 +19,15 @@ pub fn reason(path: &Path, error: &std::io::Error) -> String {
     }
 }
 
-/// A number in the file `name` under `/proc/sys`, or why there is none.
+/// The number in the file `name` under `/proc/sys`.
+///
+/// # Errors The reason why there is no number.
 pub fn limit(name: &str) -> Result<u64, String> {
     let text = read(format!("/proc/sys/{name}"))?;
     text.parse().map_err(|_| format!("/proc/sys/{name}: '{text}' is no number"))
 }
 
-/// A file's text; `None` where it is absent, unreadable or empty.
+/// A file's text. `None` if the file is absent, unreadable or empty.
 pub fn text(path: impl AsRef<Path>) -> Option<String> {
     read(path).ok().filter(|text| !text.is_empty())
 }

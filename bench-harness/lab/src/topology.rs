@@ -1,4 +1,4 @@
-//! Which hardware threads there are, and which two of them make a placement.
+//! Lists the hardware threads of the machine, and picks the two threads of each placement.
 
 use crate::sysfs;
 use bench_record::cell::Placement;
@@ -12,39 +12,38 @@ use std::collections::BTreeMap;
 /// A hardware thread: its number, its core and its socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thread {
-    /// The number that sched_setaffinity(2) takes.
+    /// The thread's number, as sched_setaffinity(2) takes it.
     pub cpu: usize,
-    /// The core, unique within its socket (`topology/core_id`).
+    /// The core's number, unique within its socket (`topology/core_id`).
     pub core: usize,
-    /// The socket (`topology/physical_package_id`).
+    /// The socket's number (`topology/physical_package_id`).
     pub socket: usize,
 }
 
-/// The two hardware threads of a pair; `None` where the scheduler chooses.
+/// The two hardware threads of a pair. `None` leaves the choice to the scheduler.
 pub type Cpus = Option<[usize; 2]>;
 
-/// The placements this process can use, each with the threads that realise it.
+/// The placements that this process can use, each with its hardware threads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topology(BTreeMap<Placement, Cpus>);
 
 impl Topology {
-    /// Of the threads that this process may run on. Thread 0 is avoided where there is a choice: it serves most interrupts.
+    /// The topology of the threads that this process may run on. Avoids thread 0 if possible, because it serves most
+    /// interrupts.
     ///
-    /// # Errors
-    /// [`Error::Os`] of `sched_getaffinity`.
+    /// # Errors [`Error::Os`] of `sched_getaffinity`.
     pub fn here() -> Result<Self> {
         Ok(Self::of(&allowed()?))
     }
 
-    /// Of all threads of the machine that are online, whoever may use them.
+    /// The topology of all online threads of the machine, even those that this process may not use.
     pub fn of_machine() -> Self {
         Self::of(&sysfs::online().into_iter().map(|cpu| locate(cpu as usize)).collect::<Vec<_>>())
     }
 
-    /// Of two threads only, of which the first is the one to use where one is wanted.
+    /// The topology of two given threads. Placements on one thread use the first.
     ///
-    /// # Errors
-    /// [`Error::Unsupported`] where one of them is not there, or not allowed to this process.
+    /// # Errors [`Error::Unsupported`] if one of them does not exist or is not allowed to this process.
     pub fn of_two(cpus: [usize; 2]) -> Result<Self> {
         let allowed = allowed()?;
         let find = |cpu| {
@@ -57,7 +56,7 @@ impl Topology {
         Ok(Self::around(&base, &[other]))
     }
 
-    /// Of `threads`.
+    /// The topology of `threads`.
     pub fn of(threads: &[Thread]) -> Self {
         let base = threads.iter().find(|thread| thread.cpu != 0).or(threads.first());
         base.map_or_else(Self::default, |base| Self::around(base, threads))
@@ -81,12 +80,12 @@ impl Topology {
         Self(found.into_iter().filter_map(|(placement, cpus)| Some((placement, cpus?))).collect())
     }
 
-    /// The placements there are.
+    /// The placements that exist here.
     pub fn placements(&self) -> impl Iterator<Item = Placement> {
         self.0.keys().copied()
     }
 
-    /// The threads of `placement`, if this machine has it.
+    /// The threads of `placement`. `None` if this machine does not have the placement.
     pub fn cpus(&self, placement: Placement) -> Option<Cpus> {
         self.0.get(&placement).copied()
     }
@@ -101,7 +100,7 @@ pub fn allowed() -> Result<Vec<Thread>> {
     Ok((0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu) == Ok(true)).map(locate).collect())
 }
 
-/// Where the thread `cpu` is, from `/sys/devices/system/cpu`. Without a topology it counts as a core of its own.
+/// The core and socket of thread `cpu`, from `/sys/devices/system/cpu`. Without a topology the thread is a core of its own.
 fn locate(cpu: usize) -> Thread {
     let read = |file| {
         sysfs::read(format!("/sys/devices/system/cpu/cpu{cpu}/topology/{file}")).ok().and_then(|text| text.parse().ok())

@@ -1,4 +1,4 @@
-//! What a process uses while it moves messages, beside the time: system calls, switches, faults, processor time, energy.
+//! Measures what a process uses besides time: system calls, context switches, page faults, processor time and energy.
 
 use crate::{
     clock,
@@ -16,31 +16,32 @@ use nix::{
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// What one process has used, or used in a stretch.
+/// The resources that one process has used, in total or in one window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// System calls made for messages, by this thread (see [`ledger`]).
+    /// System calls that this thread made for messages (see [`ledger`]).
     pub calls: u64,
-    /// Context switches because it had to wait (getrusage(2), `ru_nvcsw`).
+    /// Voluntary context switches: the process had to wait (getrusage(2), `ru_nvcsw`).
     pub voluntary: u64,
-    /// Context switches because another was to run (`ru_nivcsw`).
+    /// Involuntary context switches: the scheduler ran another process (`ru_nivcsw`).
     pub involuntary: u64,
-    /// Page faults without input or output (`ru_minflt`).
+    /// Page faults that needed no input or output (`ru_minflt`).
     pub minor_faults: u64,
-    /// Processor time in user mode. Most kernels split the exact time by what the timer's ticks happened to find.
+    /// Processor time in user mode. Most kernels know only the exact sum, and split it by samples at timer ticks.
     pub user_ns: u64,
-    /// Processor time in the kernel, split in the same way.
+    /// Processor time in kernel mode, split by the same samples as `user_ns`.
     pub system_ns: u64,
-    /// Processor time, exact (`CLOCK_PROCESS_CPUTIME_ID`).
+    /// Exact processor time in both modes (`CLOCK_PROCESS_CPUTIME_ID`).
     pub cpu_ns: u64,
-    /// The time that went by.
+    /// Wall-clock time.
     pub elapsed_ns: u64,
-    /// What the packages of the processor used, whoever ran on them; of the initiator only, and where the host shows it.
+    /// Energy used by the processor packages, whoever ran on them. Only the initiator measures it, and only if the host shows
+    /// it.
     pub energy_uj: Option<u64>,
 }
 
 impl Usage {
-    /// What this process has used since it began, energy excepted. System calls: `getrusage`, `clock_gettime`.
+    /// What this process has used since it began, without energy. System calls: `getrusage`, `clock_gettime`.
     fn so_far() -> Result<Self> {
         let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|e| Error::os("getrusage", e))?;
         let ns = |time: TimeVal| time.num_microseconds().cast_unsigned() * 1000;
@@ -58,7 +59,7 @@ impl Usage {
         })
     }
 
-    /// What has been used since `earlier`.
+    /// The difference to `earlier`, without energy.
     fn since(self, earlier: Self) -> Self {
         Self {
             calls: self.calls - earlier.calls,
@@ -73,27 +74,27 @@ impl Usage {
         }
     }
 
-    /// How many processors it kept busy: its processor time by the time that went by.
+    /// Processors that the process kept busy: processor time divided by wall-clock time.
     pub fn utilisation(&self) -> f64 {
         self.cpu_ns as f64 / self.elapsed_ns.max(1) as f64
     }
 }
 
-/// Takes down what a stretch uses.
+/// Measures what a window uses.
 #[derive(Clone, Debug)]
 pub struct Meter {
-    /// The packages are those of both processes: one of them reads.
+    /// The packages serve both processes, so only the initiator reads them.
     packages: Option<Packages>,
 }
 
 impl Meter {
-    /// One for `role`.
+    /// A meter for `role`. Only the initiator's meter reads energy.
     pub fn new(role: Role) -> Self {
         let find = || Packages::find(Path::new(POWERCAP)).ok();
         Self { packages: if role == Role::Initiator { find() } else { None } }
     }
 
-    /// What `work` uses. The readings' own cost, about a microsecond, is in the figures once; that of the energy is not.
+    /// Runs `work` and returns what it used. One reading's cost, about a microsecond, is included; the energy reading's is not.
     pub fn around(&self, work: impl FnOnce() -> Result<()>) -> Result<Usage> {
         let reading = || self.packages.as_ref().and_then(|packages| packages.read().ok());
         let energy_before = reading();
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
     use std::{hint::black_box, time::Duration};
 
-    /// How a stretch of a thread that does `work` looks.
+    /// The usage of a window in which a thread does `work`.
     fn usage(work: impl FnOnce()) -> Usage {
         let meter = Meter { packages: None };
         meter
@@ -124,14 +125,14 @@ mod tests {
 
     #[test]
     fn work_takes_processor_time_and_sleep_does_not() {
-        // Also by this thread's CPU clock: others may be using the processor.
+        // The loop also checks this thread's CPU clock, because others may be using the processor.
         let worked = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().num_nanoseconds();
         let spun = usage(|| {
             let (end, begun) = (clock::now_ns() + 20_000_000, worked());
             while black_box(clock::now_ns()) < end || worked() < begun + 2_000_000 {}
         });
         assert!(spun.elapsed_ns >= 20_000_000 && spun.cpu_ns > 1_000_000, "{spun:?}");
-        // The two clocks are read in different calls.
+        // The two clocks are read in different calls, so this checks a bound and not equality.
         assert!(spun.user_ns + spun.system_ns > 1_000_000, "{spun:?}");
         let slept = usage(|| std::thread::sleep(Duration::from_millis(20)));
         assert!(slept.elapsed_ns >= 20_000_000 && slept.voluntary > 0, "{slept:?}");

@@ -1,4 +1,4 @@
-//! A child that measures, and the pipe that its report comes home through: forked, listened to with a deadline, reaped.
+//! A worker is a forked child that measures and reports over a pipe. The supervisor listens with a deadline, then reaps it.
 
 use crate::{interrupt, oom, topology::Cpus};
 use ipc_core::{
@@ -18,10 +18,10 @@ use std::{
     time::Duration,
 };
 
-/// Why a pair has no figure.
+/// The reason why a pair has no figure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PairError {
-    /// The channel cannot be opened, or cannot carry the size: so it will be for every pair.
+    /// The channel cannot be opened, or cannot carry the size. Every further pair would fail in the same way.
     #[error("{0}")]
     Channel(Error),
     /// A process could not be forked or supervised.
@@ -30,16 +30,16 @@ pub enum PairError {
     /// A child reported an error.
     #[error("{0}")]
     Failed(String),
-    /// A payload arrived that is not what was sent.
+    /// A payload that arrived differs from what was sent.
     #[error("wrong payload: {0}")]
     WrongPayload(String),
-    /// A child ended without a report, and how it ended.
+    /// A child ended without a report. Holds its name and how it ended.
     #[error("the {0} died without a report: {cause}", cause = cause_of(*.1))]
     Died(&'static str, Exit),
-    /// The kernel killed a child for want of memory; of which.
+    /// The kernel killed a child for lack of memory. Holds the child's name and the cause.
     #[error("the {0} died without a report: {1}")]
     OutOfMemory(&'static str, String),
-    /// The pair hung.
+    /// The pair hung. Holds the deadline.
     #[error("no result within {0:?}")]
     Hung(Duration),
     /// The user asked to stop.
@@ -47,7 +47,7 @@ pub enum PairError {
     Interrupted,
 }
 
-/// What a death without a report means.
+/// Explains a child's end without a report, in words.
 pub fn cause_of(exit: Exit) -> String {
     let signal = match exit {
         Exit::Code(process::PANICKED) => return "it panicked (see its message above)".into(),
@@ -66,31 +66,30 @@ pub fn cause_of(exit: Exit) -> String {
     format!("killed by {signal}{why}")
 }
 
-/// What a child sends home.
+/// The report that a child sends over its pipe.
 #[derive(Serialize, Deserialize)]
 enum Report<T> {
     Done(T),
     Failed(String),
-    /// A failure that the end of the other process may have caused.
+    /// A failure that may be a consequence of the other process's end.
     PeerGone(String),
     WrongPayload(String),
 }
 
-/// A child whose work yields a `T`. Dropping it kills and reaps the child.
+/// A child whose work yields a `T`. Dropping the worker kills and reaps the child.
 pub struct Worker<T> {
     name: &'static str,
     child: Child,
     reader: PipeReader,
     text: Vec<u8>,
-    /// What it reported; its pipe is open until then.
+    /// The report, once the pipe has closed. Until then the pipe is open.
     report: Option<T>,
 }
 
 impl<T: Serialize + DeserializeOwned> Worker<T> {
-    /// Forks a child that does `part` and is called `name` where it dies of it.
+    /// Forks a child that does `part`. Error messages call it `name`.
     ///
-    /// # Errors
-    /// [`Error::Os`] of `pipe2` or `fork`.
+    /// # Errors [`Error::Os`] of `pipe2` or `fork`.
     pub fn fork(name: &'static str, part: impl FnOnce() -> ipc_core::Result<T>) -> ipc_core::Result<Self> {
         oom::watch();
         let (reader, mut writer) = pipe().map_err(|e| Error::io("pipe2", &e))?;
@@ -107,15 +106,14 @@ impl<T: Serialize + DeserializeOwned> Worker<T> {
         Ok(Self { name, child, reader, text: Vec::new(), report: None })
     }
 
-    /// The process.
+    /// The child process.
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
-    /// Waits for its end, for `limit` at most, and returns what it reported; `None` where it still runs.
+    /// Waits for the child's end, for at most `limit`, and returns its report. `None` if the child still runs.
     ///
-    /// # Errors
-    /// [`PairError`]: it reported an error, or ended without a report.
+    /// # Errors [`PairError`] if the child reported an error or ended without a report.
     pub fn told(&mut self, limit: Duration) -> Result<Option<T>, PairError> {
         if self.child.wait(limit).map_err(PairError::Process)?.is_none() {
             return Ok(None);
@@ -124,7 +122,7 @@ impl<T: Serialize + DeserializeOwned> Worker<T> {
         self.read().map(Some)
     }
 
-    /// What was reported, once the pipe has closed: the child has ended, or is about to.
+    /// Reads the report after the pipe has closed. By then the child has ended or is about to.
     fn read(&mut self) -> Result<T, PairError> {
         match serde_json::from_slice(&self.text) {
             Ok(Report::Done(done)) => Ok(done),
@@ -137,7 +135,7 @@ impl<T: Serialize + DeserializeOwned> Worker<T> {
         }
     }
 
-    /// What its end without a report means.
+    /// The error for an end without a report.
     fn death(&self, exit: Exit) -> PairError {
         match oom::cause().filter(|_| exit == Exit::Signal(Signal::SIGKILL)) {
             Some(why) => PairError::OutOfMemory(self.name, why),
@@ -145,20 +143,20 @@ impl<T: Serialize + DeserializeOwned> Worker<T> {
         }
     }
 
-    /// Whether its failure may be a consequence.
+    /// Whether this worker's failure may be a consequence of the other's end.
     fn blames_the_other(&self) -> bool {
         matches!(serde_json::from_slice::<Report<T>>(&self.text), Ok(Report::PeerGone(_)))
     }
 }
 
-/// How long a child may take to end once it has closed its pipe.
+/// The time within which a child must end after it has closed its pipe.
 const AFTER_REPORT: Duration = Duration::from_secs(1);
 
-/// How often a measurement is repeated that contains a stop of this process.
+/// How often a measurement is repeated if this process was stopped during it.
 const REPETITIONS: u32 = 2;
 
-/// Measures, and once more where this process was stopped meanwhile: the processes that it measures were, too. Says whether the
-/// last attempt also contains a stop.
+/// Measures, and repeats if this process was stopped meanwhile: the processes that it measures were stopped, too. Also returns
+/// whether the last attempt contains a stop.
 pub fn unstopped<T>(mut measure: impl FnMut() -> T) -> (T, bool) {
     let mut attempt = || {
         let before = deadline::missed();
@@ -174,7 +172,7 @@ pub fn unstopped<T>(mut measure: impl FnMut() -> T) -> (T, bool) {
     outcome
 }
 
-/// Where a member of a crew works, and what it is called where it dies of it.
+/// A member's place in a crew: its hardware thread, and its name in error messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Post {
     name: &'static str,
@@ -187,17 +185,17 @@ impl Post {
         Self { name, cpu: Some(cpu) }
     }
 
-    /// The post `name`, number `member` of `cpus`, which leave it to the scheduler where there are none.
+    /// The post `name` on the hardware thread at index `member` of `cpus`. If `cpus` is `None`, the scheduler chooses the
+    /// thread.
     pub fn of(name: &'static str, cpus: Cpus, member: usize) -> Self {
         Self { name, cpu: cpus.map(|cpus| cpus[member]) }
     }
 }
 
-/// Forks a process for each of `posts`, which does `part` of its number, and returns what they report, in that order. A pair is a crew
-/// of two.
+/// Forks one process for each of `posts` and returns their reports in the same order. Each process does `part` with its index.
+/// A pair is a crew of two.
 ///
-/// # Errors
-/// [`PairError`]. Whatever happens, all of them are reaped.
+/// # Errors [`PairError`]. All processes are reaped in any case.
 pub fn crew<T: Serialize + DeserializeOwned>(
     posts: &[Post],
     limit: Duration,
@@ -216,9 +214,9 @@ pub fn crew<T: Serialize + DeserializeOwned>(
     supervise(&mut workers, limit)
 }
 
-/// Reads all reports as they come; ends at the first failure, at the deadline, or on the user's word.
+/// Reads all reports as they arrive. Stops at the first failure, at the deadline, or if the user asks to stop.
 fn supervise<T: Serialize + DeserializeOwned>(workers: &mut [Worker<T>], limit: Duration) -> Result<Vec<T>, PairError> {
-    // Whoever stops the whole process group stops the children as well.
+    // A signal that stops the whole process group stops the children as well.
     listen(workers, limit).map_err(|error| if interrupt::requested() { PairError::Interrupted } else { error })
 }
 
@@ -238,7 +236,7 @@ fn listen<T: Serialize + DeserializeOwned>(workers: &mut [Worker<T>], limit: Dur
             match worker.reader.read(&mut chunk) {
                 Ok(0) => match worker.read() {
                     Ok(report) => worker.report = Some(report),
-                    // One that failed leaves the other waiting for it.
+                    // A child that fails leaves the other waiting for it, so this failure may be a consequence.
                     Err(_) if worker.blames_the_other() && workers.len() > 1 => return Err(cause(workers, index)?),
                     Err(error) => return Err(error),
                 },
@@ -256,7 +254,7 @@ fn listen<T: Serialize + DeserializeOwned>(workers: &mut [Worker<T>], limit: Dur
     Ok(reports)
 }
 
-/// Why the worker at `index` has lost the other: because that was killed, where it was.
+/// The reason why the worker at `index` lost its peer. If a signal killed the peer, that is the reason.
 fn cause<T: Serialize + DeserializeOwned>(workers: &mut [Worker<T>], index: usize) -> Result<PairError, PairError> {
     for other in (0..workers.len()).filter(|&other| other != index) {
         let worker = &mut workers[other];
@@ -267,7 +265,7 @@ fn cause<T: Serialize + DeserializeOwned>(workers: &mut [Worker<T>], index: usiz
     workers[index].read().map(|_| PairError::Interrupted)
 }
 
-/// The workers whose pipe has something to read, waiting at most this long for one.
+/// The workers whose pipes are readable. Waits for at most `slice`.
 fn readable<T>(workers: &[Worker<T>], slice: Duration) -> Result<Vec<usize>, PairError> {
     let open: Vec<usize> = (0..workers.len()).filter(|&index| workers[index].report.is_none()).collect();
     let mut fds: Vec<_> = open.iter().map(|&i| PollFd::new(workers[i].reader.as_fd(), PollFlags::POLLIN)).collect();

@@ -1,50 +1,50 @@
-//! What was counted of a process's system calls.
+//! The counts of a process's system calls.
 
 use super::rules::{self, Place, Rule, Unknown};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The calls of one process in the measured stretch, summed by what they did.
+/// The calls of one process in the measured window, summed by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     lines: BTreeMap<LineOf, Line>,
-    /// By place and number, which is 0 where it is not known.
+    /// Bytes by place and object number. The number is 0 if it is not known.
     objects: BTreeMap<(Place, u64), Through>,
     quiet: u64,
     unknown: BTreeSet<Unknown>,
 }
 
-/// What a call is summed by: its name, where from, where to.
+/// The kind by which calls are summed: name, source and destination.
 pub type LineOf = (&'static str, Place, Place);
 
-/// Bytes that went into and out of one object, notes among them.
+/// Bytes that went into and out of one object, including notes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Through {
-    /// Into it.
+    /// Bytes put into the object.
     pub put: u64,
-    /// Out of it.
+    /// Bytes taken out of it.
     pub taken: u64,
 }
 
 /// The calls of one kind between two places.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Line {
-    /// How many they were.
+    /// Number of calls.
     pub calls: u64,
-    /// Bytes that they moved, short notes left out.
+    /// Bytes that the calls moved, without short notes.
     pub bytes: u64,
-    /// How often each was copied.
+    /// How often each byte was copied.
     pub copies: u64,
-    /// Bytes about the payload.
+    /// Bytes of notes about the payload.
     pub note_bytes: u64,
 }
 
-/// Less than this part of a message is something about it.
+/// A message has this many parts. Less than one part can be a note about the message.
 const NOTE_PART: u64 = 128;
-/// What mechanisms say about a message is less than this, in bytes.
+/// Mechanisms say less than this many bytes about a message.
 pub(super) const MOST_ABOUT: u64 = 40;
 
-/// How many of the `bytes` that a call moved are about messages of `size` bytes, and none of their payload: what is beyond whole
-/// messages, where that is little. None where there is no size.
+/// The part of the `bytes` moved by a call that are notes about messages of `size` bytes. This is the remainder beyond whole
+/// messages, if it is small. 0 if `size` is 0.
 pub(super) fn note_in(bytes: u64, size: u64) -> u64 {
     match bytes.checked_rem(size) {
         Some(beyond) if beyond < too_long_for_notes(size) => beyond,
@@ -52,13 +52,14 @@ pub(super) fn note_in(bytes: u64, size: u64) -> u64 {
     }
 }
 
-/// From this many bytes on, what moves beside a message of `size` bytes is not about it.
+/// The length in bytes from which data beside a message of `size` bytes is no note about it.
 fn too_long_for_notes(size: u64) -> u64 {
     (size / NOTE_PART).max(MOST_ABOUT)
 }
 
 impl Counts {
-    /// Enters what a call that has a rule moved: `bytes` of messages of `size` bytes, from and to the objects numbered `objects`.
+    /// Records `bytes` moved by a call that has a rule, for messages of `size` bytes, from and to the objects numbered
+    /// `objects`.
     pub(super) fn enter(&mut self, rule: &Rule, bytes: u64, size: u64, objects: [u64; 2]) {
         let line = self.lines.entry(rule.line()).or_default();
         let note = note_in(bytes, size);
@@ -70,13 +71,13 @@ impl Counts {
         self.objects.entry((rule.to.place(), to)).or_default().put += bytes;
     }
 
-    /// Enters that a call with a rule was made.
+    /// Records one call that has a rule.
     pub(super) fn enter_call(&mut self, rule: &Rule) {
         self.lines.entry(rule.line()).or_default().calls += 1;
     }
 
-    /// Judges the short notes of `messages` messages of `size` bytes: where they are many for each, they are no notes, but a
-    /// payload in pieces.
+    /// Judges the short notes of `messages` messages of `size` bytes. If there are too many bytes of notes for each message,
+    /// they are a payload in pieces.
     #[must_use]
     pub(super) fn settled(mut self, messages: u64, size: u64) -> Self {
         if self.notes() >= too_long_for_notes(size) * messages {
@@ -87,30 +88,29 @@ impl Counts {
         self
     }
 
-    /// Enters a call that moves nothing.
+    /// Records a call that moves nothing.
     pub(super) fn enter_quiet(&mut self) {
         self.quiet += 1;
     }
 
-    /// Enters what nothing is known of.
+    /// Records an unknown call.
     pub(super) fn enter_unknown(&mut self, call: Unknown) {
         self.unknown.insert(call);
     }
 
-    /// System calls.
+    /// Number of system calls.
     pub fn calls(&self) -> u64 {
         self.quiet + self.sum(|line| line.calls)
     }
 
-    /// Payload bytes that passed through them: once for each call that passed them on, copied or not.
+    /// Payload bytes that passed through the calls. A byte counts once for each call that passed it on, copied or not.
     pub fn moved(&self) -> u64 {
         self.sum(|line| line.bytes)
     }
 
     /// Payload bytes that the kernel copied.
     ///
-    /// # Errors
-    /// The first call that no rule tells the copies of.
+    /// # Errors The first call whose copies no rule knows.
     pub fn copied(&self) -> Result<u64, Unknown> {
         match self.unknown.first() {
             Some(call) => Err(call.clone()),
@@ -136,12 +136,12 @@ impl Counts {
         (of(|key| key.2), of(|key| key.1))
     }
 
-    /// What was summed.
+    /// The sums, by kind of call.
     pub fn lines(&self) -> impl Iterator<Item = (LineOf, Line)> {
         self.lines.iter().map(|(&of, &line)| (of, line))
     }
 
-    /// The calls whose rule rests on a reference, and the payload bytes that they moved.
+    /// The kinds of calls whose rule rests on a reference, and the payload bytes that they moved.
     pub fn claims(&self) -> impl Iterator<Item = (LineOf, u64)> {
         let claims = self.lines().filter(|(of, line)| line.bytes > 0 && rules::claims_reference(*of, line.copies));
         claims.map(|(of, line)| (of, line.bytes))

@@ -1,4 +1,4 @@
-//! What a descriptor of another process stands for.
+//! Finds out what a descriptor of another process refers to.
 
 use super::rules::Place;
 use nix::{
@@ -12,7 +12,7 @@ use nix::{
 };
 use std::fs;
 
-/// What a descriptor leads to, and what it was opened for.
+/// The object that a descriptor refers to, and the access it was opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     /// The kind of object.
@@ -21,15 +21,15 @@ pub struct Descriptor {
     pub readable: bool,
     /// Whether it can be written to.
     pub writable: bool,
-    /// The number of the pipe or POSIX queue, 0 of anything else: a socket and its peer have two.
+    /// The number of the pipe. 0 for anything else: a socket and its peer have two different numbers.
     pub object: u64,
 }
 
 impl Descriptor {
-    /// That of number `fd` in the thread `tid`, as `/proc` shows it (proc_pid_fd(5), proc_pid_fdinfo(5)); `None` where there is
-    /// none, or nobody may look.
+    /// Resolves descriptor `fd` of the thread `tid` from `/proc` (proc_pid_fd(5), proc_pid_fdinfo(5)). `None` if there is no
+    /// such descriptor, or if looking is not allowed.
     pub fn of(tid: Pid, fd: u64) -> Option<Self> {
-        // The kernel takes the lower half of the register.
+        // The kernel uses the lower half of the register.
         let fd = i32::try_from(fd as u32).ok()?;
         let path = format!("/proc/{tid}/fd/{fd}");
         let found = stat(path.as_str()).ok()?;
@@ -40,12 +40,12 @@ impl Descriptor {
         let place = match SFlag::from_bits_truncate(mode) & SFlag::S_IFMT {
             SFlag::S_IFIFO => Place::Pipe,
             SFlag::S_IFSOCK => Place::Socket,
-            // Also a POSIX queue (mqueue), which none of these calls reads or writes.
+            // This includes a POSIX queue (mqueue), which none of these calls reads or writes.
             SFlag::S_IFREG if !has_page_cache(&path) => Place::OtherFile,
             SFlag::S_IFREG if flags & libc::O_DIRECT != 0 => Place::DirectFile,
             SFlag::S_IFREG => Place::File,
             SFlag::S_IFCHR | SFlag::S_IFBLK => Place::Device,
-            // Nothing is known of an inode without a name but that it is no file: eventfd, epoll, pidfd, ...
+            // An inode without a name is no file; more is not known: eventfd, epoll, pidfd, ...
             _ => Place::Anonymous,
         };
         let access = flags & libc::O_ACCMODE;
@@ -54,7 +54,7 @@ impl Descriptor {
     }
 }
 
-/// Whether the file at `path` lies on a file system that keeps its content in the page cache, and reads and writes it by a copy.
+/// Whether the file at `path` is on a file system that keeps its content in the page cache, and reads and writes it by a copy.
 fn has_page_cache(path: &str) -> bool {
     /// f2fs, XFS, bcachefs (linux/magic.h).
     const OTHERS: [FsType; 3] = [FsType(0xf2f5_2010), FsType(0x5846_5342), FsType(0xca45_1a4e)];

@@ -1,14 +1,13 @@
-//! The same messages without a tracer, for other tools to count: one process has both ends and sends and receives in turn, so
-//! that nobody waits.
+//! Moves the same messages without a tracer, so that other tools can count. One process holds both ends and sends and receives
+//! in turn, so nothing waits.
 
 use super::Unmeasured;
 use crate::workload::driver::{self, Driver};
 use ipc_core::{Channel, Endpoint, Error, Framing, Options, transfer::check_len};
 
-/// Moves `messages` messages of `size` bytes over a fresh channel. One that does not hold a message hangs.
+/// Moves `messages` messages of `size` bytes over a fresh channel. Hangs if the channel does not hold a message.
 ///
-/// # Errors
-/// [`Unmeasured`].
+/// # Errors [`Unmeasured`].
 pub fn exchange<C: Channel, K: Driver<Endpoint = C::Endpoint>>(size: usize, messages: u64) -> Result<(), Unmeasured> {
     let options = Options { max_message: Some(driver::longest(size)), ..Options::default() };
     let (here, there) = C::pair(&options).map_err(Unmeasured::Channel)?;

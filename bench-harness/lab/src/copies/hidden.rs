@@ -1,4 +1,5 @@
-//! Ways to copy that neither the traced calls nor the watch would show. A pair that could use one has no figures, but the reason.
+//! Finds ways to copy that neither the traced calls nor the watch would show. A pair that could use one gets the reason instead
+//! of figures.
 
 use super::{
     Unmeasured,
@@ -20,7 +21,7 @@ use std::{
     fs,
 };
 
-/// What a process has been found doing, said of it: it has ...
+/// Findings about a process. The text continues "the sender" or "the receiver".
 pub(super) const ANOTHER_PROCESS: &str = "has started another process, whose own copies are not watched";
 pub(super) const UNTRACED: &str = "has started a thread or process that no tracer follows (CLONE_UNTRACED)";
 pub(super) const COPY_ON_WRITE: &str =
@@ -29,13 +30,12 @@ const BY_CHANNEL: &str = "process that the channel started when it was opened, a
 const IO_URING: &str = "has an io_uring, which copies without a call";
 const USERFAULTFD: &str = "has a userfaultfd, by which pages are copied in the course of a page fault";
 const NO_WAY: &str = "got the message neither by a call that has a rule nor in memory that it shares";
-/// Descriptors that mean such a thing.
+/// Links of descriptors that mean such a finding, with the finding.
 const DESCRIPTORS: [(&str, &str); 2] = [("anon_inode:[io_uring]", IO_URING), ("anon_inode:[userfaultfd]", USERFAULTFD)];
 
-/// Why some of what the pair does cannot be seen, as far as that shows now; nothing where all of it can.
+/// The reasons known so far why some actions of the pair cannot be seen. Empty if all can be seen.
 ///
-/// # Errors
-/// [`Unmeasured`].
+/// # Errors [`Unmeasured`].
 pub fn known(pair: &mut LockStep) -> Result<Vec<String>, Unmeasured> {
     let started = pair.started();
     let by_channel = (started > 0).then(|| format!("{started} {BY_CHANNEL}"));
@@ -49,10 +49,9 @@ pub fn known(pair: &mut LockStep) -> Result<Vec<String>, Unmeasured> {
     Ok(hidden)
 }
 
-/// Moves a message and looks where it lies: what cannot be explained by calls and shared memory is [`known`] from then on.
+/// Moves a message and looks where it lies. Whatever calls and shared memory do not explain becomes [`known`].
 ///
-/// # Errors
-/// [`Unmeasured`].
+/// # Errors [`Unmeasured`].
 pub fn look(pair: &mut LockStep, counts: &[Counts; 2]) -> Result<(), Unmeasured> {
     if !pair.fits() || pair.size() < watch::TWO_WORDS {
         return Ok(());
@@ -77,10 +76,10 @@ pub fn look(pair: &mut LockStep, counts: &[Counts; 2]) -> Result<(), Unmeasured>
     Ok(())
 }
 
-/// What the process `pid` has open or mapped that copies without being seen.
+/// Descriptors and mappings of the process `pid` that can copy unseen.
 fn held_by(pid: Pid) -> ipc_core::Result<BTreeSet<String>> {
     let mut held = BTreeSet::new();
-    // Threads can have tables of descriptors of their own.
+    // A thread can have a descriptor table of its own.
     for task in fs::read_dir(format!("/proc/{pid}/task")).map_err(|e| Error::io("open", &e))?.flatten() {
         let links = fs::read_dir(task.path().join("fd")).into_iter().flatten().flatten();
         for target in links.filter_map(|link| fs::read_link(link.path()).ok()) {
@@ -105,18 +104,17 @@ fn held_by(pid: Pid) -> ipc_core::Result<BTreeSet<String>> {
 }
 
 thread_local! {
-    /// The processes that each channel has started, by its name.
+    /// The processes that each channel has started, by the channel's name.
     static STARTED: RefCell<BTreeMap<&'static str, BTreeSet<Pid>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Runs `open`, which opens the channel called `name`, and counts the processes that live because of it, now or of an earlier time.
-/// Those count, too, that have cut themselves loose from the process that started them.
+/// Runs `open`, which opens the channel called `name`. Counts the living processes that the channel has started, now or
+/// earlier. Processes that have detached from their parent count, too.
 ///
-/// # Errors
-/// Those of `open`.
+/// # Errors Those of `open`.
 pub(super) fn count_started<T, E>(name: &'static str, open: impl FnOnce() -> Result<T, E>) -> Result<(T, usize), E> {
     let before = descendants();
-    // Whoever loses its parent becomes a child of this process.
+    // As a subreaper, this process becomes the parent of every orphaned descendant.
     let was_reaper = prctl::get_child_subreaper().unwrap_or(false);
     let _ = prctl::set_child_subreaper(true);
     let opened = open();
@@ -131,7 +129,7 @@ pub(super) fn count_started<T, E>(name: &'static str, open: impl FnOnce() -> Res
     Ok((opened?, started))
 }
 
-/// All processes that this one has started, and those that they have started, as far as they live.
+/// All living descendants of this process.
 fn descendants() -> BTreeSet<Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -149,7 +147,7 @@ fn descendants() -> BTreeSet<Pid> {
     found.into_iter().map(Pid::from_raw).collect()
 }
 
-/// The parent of process `pid`; `None` where it has ended, or is dead and not yet reaped.
+/// The parent of process `pid`. `None` if the process has ended, reaped or not.
 fn parent(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat.rsplit_once(") ")?.1.split_ascii_whitespace();

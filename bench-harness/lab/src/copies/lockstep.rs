@@ -1,8 +1,8 @@
-//! A traced pair that moves one message at a time: the sender runs until it has sent message *n*, then the receiver until it
-//! has received it. So neither ever waits, a message is never read in parts, and the counts of any stretch are exact.
+//! Runs a traced pair one message at a time: the sender runs until it has sent message *n*, then the receiver until it has
+//! received it. So neither ever waits, a message is never read in parts, and the counts of any window are exact.
 //!
-//! A message that the channel cannot hold keeps its sender waiting. Then both run at once, and what they do to wait for each
-//! other is counted with the rest.
+//! If the channel cannot hold a message, its sender has to wait. Then both processes run at once, and the calls by which they
+//! wait for each other are counted with the rest.
 
 use super::{
     Unmeasured, hidden,
@@ -26,31 +26,31 @@ use std::{
     time::Duration,
 };
 
-/// The pair's children, as the tracer numbers them.
+/// The sender's index among the tracer's children.
 pub const SENDER: usize = 0;
-/// See [`SENDER`].
+/// The receiver's index among the tracer's children. [`SENDER`] is the other one.
 pub const RECEIVER: usize = 1;
 
-/// How long a sender may take before it is looked at whether it sleeps, and how often running it must be found so: it can sleep a
-/// while for reasons of its own, on a busy machine.
+/// How long a sender runs before each check whether it sleeps, and how many checks in a row must find it asleep. On a busy
+/// machine it can sleep a while for other reasons.
 const PATIENCE: Duration = Duration::from_millis(10);
 const LOOKS: u32 = 5;
-/// How often it is looked at before it is let alone: a sender that spins does not sleep.
+/// The most checks before the sender is left alone. A sender that spins never sleeps.
 const MOST_LOOKS: u32 = 100;
-/// How long a message may take before its pair is given up.
+/// The deadline of a message. After it the pair is given up.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Lines of the shared page: what each child has in its ledger, and whether they are to end.
+/// Lines of the shared page: each child's ledger, and whether the children are to end.
 const CALLS: [usize; 2] = [0, 1];
 const COPIES: [usize; 2] = [2, 3];
 const COPIED_BYTES: [usize; 2] = [4, 5];
 const STOP: usize = 6;
 
-/// What a receiver says of a message.
+/// The receiver's verdict on a message.
 const INTACT: u64 = 0;
 const DAMAGED: u64 = 1;
 
-/// A pair that stands between two messages.
+/// A pair that rests between two messages.
 #[derive(Debug)]
 pub struct LockStep {
     tracer: Tracer,
@@ -59,24 +59,23 @@ pub struct LockStep {
     size: usize,
     /// The number of the next message.
     number: u64,
-    /// Whether a message waits in the channel while neither process runs.
+    /// Whether the channel holds a message while neither process runs.
     fits: bool,
     started: usize,
 }
 
-/// A pair over `C`, whose ends go when it has ended.
+/// A pair over `C`. Its ends are closed after the pair has ended.
 #[derive(Debug)]
 pub struct Opened<E> {
     /// The pair.
     pub pair: LockStep,
-    /// Closed after the children have been reaped: they remove what a killed child could not.
+    /// Closed after the children have been reaped, to remove what a killed child could not.
     _ends: (E, E),
 }
 
 /// Opens a pair over `C` for messages of `size` bytes, judged by `table`.
 ///
-/// # Errors
-/// [`Unmeasured`]: the channel cannot be opened or does not take the size, or nobody may trace.
+/// # Errors [`Unmeasured`] if the channel cannot be opened or does not take the size, or if tracing is not allowed.
 pub fn open<C: Channel, K: Driver<Endpoint = C::Endpoint>>(
     size: usize,
     table: &'static [Rule],
@@ -87,7 +86,8 @@ pub fn open<C: Channel, K: Driver<Endpoint = C::Endpoint>>(
     let page = SharedPage::new().map_err(Unmeasured::Channel)?;
     let (complaints, writer) = pipe().map_err(|e| Unmeasured::Channel(Error::io("pipe2", &e)))?;
 
-    // Anywhere in 64 bits: no word of a message is likely to be met in memory by chance, nor what is left there of another pair.
+    // A random 64-bit number. A word of a message is then unlikely to equal memory by chance, or memory left there by another
+    // pair.
     let first = fastrand::u64(..);
     let mut halves = Some(ends);
     let mut fork = |role: usize| {
@@ -111,7 +111,7 @@ pub fn open<C: Channel, K: Driver<Endpoint = C::Endpoint>>(
     Ok(Opened { pair, _ends: halves.expect("taken in the children only") })
 }
 
-/// Says what went wrong, and what to exit with.
+/// Reports what went wrong and returns the exit code.
 fn complain(mut writer: &PipeWriter, played: ipc_core::Result<()>) -> i32 {
     match played {
         Ok(()) => 0,
@@ -128,7 +128,7 @@ fn send_all<K: Driver>(mut driver: K, first: u64, page: &SharedPage) -> ipc_core
     loop {
         let mut place = 0;
         if let Err(error) = driver.send_showing(number, |message| place = message.as_ptr() as u64) {
-            // Closing the end now would fail the other process with a consequence.
+            // Do not close the end: the other process would fail as a consequence.
             std::mem::forget(driver);
             return Err(error);
         }
@@ -159,7 +159,7 @@ fn receive_all<K: Driver>(mut driver: K, first: u64, page: &SharedPage) -> ipc_c
     }
 }
 
-/// Tells what `role` has in its ledger, pauses, and says whether it is to go on.
+/// Publishes the ledger of `role`, pauses, and returns whether to go on.
 fn report(page: &SharedPage, role: usize, details: [u64; 3]) -> bool {
     let entries = ledger::entries();
     let tell = |line: &Line, value| line.word.store(value, Ordering::Release);
@@ -171,7 +171,7 @@ fn report(page: &SharedPage, role: usize, details: [u64; 3]) -> bool {
 }
 
 impl LockStep {
-    /// The tracer, to look at the children while they pause.
+    /// The tracer, for inspecting the children while they pause.
     pub fn tracer(&mut self) -> &mut Tracer {
         &mut self.tracer
     }
@@ -186,20 +186,19 @@ impl LockStep {
         self.number
     }
 
-    /// Whether the channel can hold a message: whether the sender need not wait for the receiver.
+    /// Whether the channel can hold a message. If so, the sender need not wait for the receiver.
     pub fn fits(&self) -> bool {
         self.fits
     }
 
-    /// How many processes the channel has started when it was opened.
+    /// How many processes the channel started when it was opened.
     pub fn started(&self) -> usize {
         self.started
     }
 
-    /// Lets the sender send a message. Where it waits for the receiver, it is left waiting.
+    /// Lets the sender send a message. A sender that waits for the receiver is left waiting.
     ///
-    /// # Errors
-    /// [`Unmeasured`].
+    /// # Errors [`Unmeasured`].
     pub fn send(&mut self) -> Result<(), Unmeasured> {
         self.tracer.release(SENDER);
         if !self.fits {
@@ -219,13 +218,12 @@ impl LockStep {
         Ok(())
     }
 
-    /// Lets the receiver receive it; says whether it was intact.
+    /// Lets the receiver receive the message. Returns whether it was intact.
     ///
-    /// # Errors
-    /// [`Unmeasured`].
+    /// # Errors [`Unmeasured`].
     pub fn receive(&mut self) -> Result<bool, Unmeasured> {
         self.tracer.release(RECEIVER);
-        // One of them that has failed leaves the other waiting.
+        // A process that has failed leaves the other waiting.
         while !self.tracer.settle(&[SENDER, RECEIVER], Some(PATIENCE))? {
             if [SENDER, RECEIVER].iter().any(|&role| self.tracer.has_ended(role)) {
                 break;
@@ -249,20 +247,19 @@ impl LockStep {
         Ok(())
     }
 
-    /// [`receive`](LockStep::receive) of a message that nobody has touched.
+    /// Receives a message that was not changed on its way, as [`receive`](LockStep::receive) does.
     ///
-    /// # Errors
-    /// [`Unmeasured::WrongPayload`] where it was not intact.
+    /// # Errors [`Unmeasured::WrongPayload`] if it was not intact.
     pub fn receive_intact(&mut self) -> Result<(), Unmeasured> {
         if self.receive()? { Ok(()) } else { Err(Unmeasured::WrongPayload(payload::DAMAGED)) }
     }
 
-    /// Where `child` had its last message.
+    /// The address of the last message in the memory of `child`.
     pub fn place(&self, child: usize) -> u64 {
         self.tracer.details(child)[1]
     }
 
-    /// What is in the ledgers of both.
+    /// The ledgers of both processes.
     pub fn ledgers(&self) -> [Entries; 2] {
         let read = |line: usize| self.page[line].word.load(Ordering::Acquire);
         [SENDER, RECEIVER].map(|role| Entries {
@@ -272,10 +269,9 @@ impl LockStep {
         })
     }
 
-    /// Lets both close their ends and end.
+    /// Lets both processes close their ends and exit.
     ///
-    /// # Errors
-    /// [`Unmeasured`].
+    /// # Errors [`Unmeasured`].
     pub fn close(mut self) -> Result<(), Unmeasured> {
         self.page[STOP].word.store(1, Ordering::Release);
         self.tracer.release(SENDER);
@@ -296,7 +292,7 @@ impl LockStep {
         }
     }
 
-    /// Why `role` has ended.
+    /// The reason why `role` has ended.
     fn complaint(&mut self, role: usize) -> Unmeasured {
         let exit = self.tracer.exit(role);
         let who = if role == SENDER { "sender" } else { "receiver" };
@@ -311,10 +307,9 @@ impl LockStep {
 }
 
 impl<E> Opened<E> {
-    /// [`LockStep::close`], and then the ends.
+    /// Closes the pair as [`LockStep::close`] does, and then the ends.
     ///
-    /// # Errors
-    /// [`Unmeasured`].
+    /// # Errors [`Unmeasured`].
     pub fn close(self) -> Result<(), Unmeasured> {
         self.pair.close()
     }

@@ -1,4 +1,4 @@
-//! The memory of another process: what is mapped where (proc_pid_maps(5)), and where a payload lies in it.
+//! Reads the memory of another process: its mappings (proc_pid_maps(5)), and the position of a payload in them.
 
 use crate::payload;
 use ipc_core::{Error, Result};
@@ -12,21 +12,21 @@ use std::{fs, io::IoSliceMut, ops::Range, os::unix::fs::FileExt};
 /// One line of `/proc/PID/maps`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// The first address, and the one after the last.
+    /// The first address, and the address after the last.
     pub range: [u64; 2],
     /// Whether it can be read.
     pub readable: bool,
     /// Whether it can be written.
     pub writable: bool,
-    /// Whether what is written shows in other processes that have it.
+    /// Whether writes show in other processes that have the mapping.
     pub shared: bool,
-    /// Device and inode of what is mapped; an anonymous shared mapping has an inode of its own, too.
+    /// Device and inode of the mapped object. An anonymous shared mapping has an inode of its own, too.
     pub object: (String, u64),
-    /// Where in that it begins, in bytes.
+    /// Start of the mapping within the object, in bytes.
     pub offset: u64,
     /// Whether it is the stack of the first thread.
     pub is_stack: bool,
-    /// The name of what is mapped; empty where it has none.
+    /// The name of the mapped object. Empty if it has none.
     pub path: String,
 }
 
@@ -51,51 +51,48 @@ impl Mapping {
         })
     }
 
-    /// Whether a message can be in it: it can be read, and is not just a file's content that nobody can write.
+    /// Whether the mapping can hold a message: it is readable, and not just the content of a file that nobody can write.
     fn may_hold_messages(&self) -> bool {
         self.readable && (self.writable || self.shared || self.object.1 == 0)
     }
 
-    /// Whether it is longer than what is searched for messages.
+    /// Whether the mapping can hold messages but is too long to be searched for them.
     pub fn is_too_long(&self) -> bool {
         self.may_hold_messages() && self.range[1] - self.range[0] > LONGEST
     }
 
-    /// Where `address` is in what is mapped.
+    /// The offset of `address` within the mapped object.
     fn place_of(&self, address: u64) -> u64 {
         self.offset + (address - self.range[0])
     }
 }
 
-/// All that process `pid` has mapped.
+/// All mappings of process `pid`.
 ///
-/// # Errors
-/// [`Error::Os`].
+/// # Errors [`Error::Os`].
 pub fn mappings(pid: Pid) -> Result<Vec<Mapping>> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).map_err(|e| Error::io("open", &e))?;
     Ok(maps.lines().filter_map(Mapping::parse).collect())
 }
 
-/// Where the stack of the first thread of process `pid` lies.
+/// The address range of the first thread's stack in process `pid`. Empty if none is found.
 ///
-/// # Errors
-/// [`Error::Os`].
+/// # Errors [`Error::Os`].
 pub fn stack(pid: Pid) -> Result<Range<u64>> {
     let found = mappings(pid)?.into_iter().find(|mapping| mapping.is_stack);
     Ok(found.map_or(0..0, |mapping| mapping.range[0]..mapping.range[1]))
 }
 
-/// Whether `address` of process `pid` lies in what it may share with others: a shared mapping, or a file's page.
+/// Whether process `pid` may share the memory at `address` with others: it is in a shared mapping or a file's page.
 ///
-/// # Errors
-/// [`Error::Os`].
+/// # Errors [`Error::Os`].
 pub fn is_shared(pid: Pid, address: u64) -> Result<bool> {
     let found = mappings(pid)?.into_iter().find(|m| (m.range[0]..m.range[1]).contains(&address));
     Ok(found.is_some_and(|mapping| mapping.shared || mapping.object.1 != 0))
 }
 
-/// Whether what lies at `address` of process `pid` is in a copy that the kernel has made of a file's page for this process alone, or
-/// whether that cannot be told (proc_pid_pagemap(5)).
+/// Whether `address` of process `pid` is in a private copy that the kernel has made of a file's page. Also `true` if that
+/// cannot be told (proc_pid_pagemap(5)).
 pub fn is_copy_on_write(pid: Pid, address: u64) -> bool {
     const OF_FILE: u64 = 1 << 61;
     let found = mappings(pid).unwrap_or_default().into_iter().find(|m| (m.range[0]..m.range[1]).contains(&address));
@@ -112,10 +109,9 @@ fn page_size() -> u64 {
     sysconf(SysconfVar::PAGE_SIZE).ok().flatten().map_or(PAGE, i64::cast_unsigned)
 }
 
-/// Whether two addresses in two processes lead to the same place of the same shared object.
+/// Whether two addresses in two processes refer to the same position of the same shared object.
 ///
-/// # Errors
-/// [`Error::Os`].
+/// # Errors [`Error::Os`].
 pub fn is_same_place(places: [(Pid, u64); 2]) -> Result<bool> {
     let locate = |(pid, address): (Pid, u64)| {
         let found = mappings(pid)?.into_iter().find(|m| (m.range[0]..m.range[1]).contains(&address));
@@ -125,61 +121,61 @@ pub fn is_same_place(places: [(Pid, u64); 2]) -> Result<bool> {
     Ok(a.is_some() && a == b)
 }
 
-/// Two words of one message, by which its payload is known: a lone word can be a register that was spilled.
+/// Two words of one message that identify its payload. A single word could be a spilled register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trace {
     words: [[u8; 8]; 2],
-    /// From the start of the first to that of the second.
+    /// Bytes from the start of the first word to the start of the second.
     apart: usize,
 }
 
-/// The least size of a page.
+/// The smallest page size.
 const PAGE: u64 = 4096;
-/// Bytes looked at in one go.
+/// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
-/// The longest mapping that is searched: beyond this there is something else than messages.
+/// The longest mapping that is searched, in bytes. Longer ones hold something other than messages.
 const LONGEST: u64 = 1 << 30;
 
 impl Trace {
-    /// That of message `number` from stretch `stretch` on: the word there and its neighbour.
+    /// The trace of message `number` from block `stretch` on: the word there and the word of the next block.
     pub fn new(number: u64, stretch: usize) -> Self {
         let words = [stretch, stretch + 1].map(|stretch| payload::word(number, stretch).to_le_bytes());
         Self { words, apart: payload::STRETCH }
     }
 
-    /// That of message `number` of `size` bytes, a short one of two words or more: its first word and its last.
+    /// The trace of a short message `number` of `size` bytes, at least two words: its first word and its last.
     pub fn of_short(number: u64, size: usize) -> Self {
         let words = [payload::word(number, 0), payload::last_word(number)].map(u64::to_le_bytes);
         Self { words, apart: size - payload::WORD }
     }
 
-    /// The word that it begins with.
+    /// The first word of the trace.
     pub fn first(&self) -> [u8; 8] {
         self.words[0]
     }
 
-    /// From its first byte to its last.
+    /// Bytes from the trace's first byte to its last.
     fn span(&self) -> usize {
         self.apart + payload::WORD
     }
 
-    /// Whether it is at `address` in process `pid`.
+    /// Whether the trace is at `address` in process `pid`.
     pub fn is_at(&self, pid: Pid, address: u64) -> bool {
         let mut bytes = [0; 8];
         let mut has = |address, word: &[u8; 8]| read(pid, address, &mut bytes) == bytes.len() && bytes == *word;
         has(address, &self.words[0]) && has(address + self.apart as u64, &self.words[1])
     }
 
-    /// Whether `bytes` begin with it.
+    /// Whether `bytes` begin with the trace.
     pub fn begins(&self, bytes: &[u8]) -> bool {
         bytes.starts_with(&self.words[0])
             && bytes.get(self.apart..).is_some_and(|rest| rest.starts_with(&self.words[1]))
     }
 
-    /// Every address at which it is in memory that process `pid` can write or could have written, or shares with others that can.
+    /// Every address of the trace in process `pid`. Searches memory that the process can write or could have written, and
+    /// memory that it shares with processes that can.
     ///
-    /// # Errors
-    /// [`Error::Os`].
+    /// # Errors [`Error::Os`].
     pub fn find(&self, pid: Pid) -> Result<Vec<u64>> {
         let finder = Finder::new(&self.words[0]);
         let mut buffer = vec![0; CHUNK];
@@ -193,7 +189,7 @@ impl Trace {
                 let wanted = CHUNK.min((end - start) as usize);
                 let len = read(pid, start, &mut buffer[..wanted]);
                 if len < span {
-                    // Behind a page that is not there, there may be others.
+                    // After a missing page there may be others.
                     start = (start + len as u64) / PAGE * PAGE + PAGE;
                     if start >= end {
                         break;
@@ -203,7 +199,7 @@ impl Trace {
                 let bytes = &buffer[..len];
                 let starts = finder.find_iter(bytes).filter(|&at| self.begins(&bytes[at..]));
                 found.extend(starts.map(|at| start + at as u64));
-                // What begins in the last bytes is found in the next chunk.
+                // A trace that begins in the last bytes is found in the next chunk.
                 start += (len - (span - 1)) as u64;
             }
         }
@@ -211,7 +207,7 @@ impl Trace {
     }
 }
 
-/// Reads from `address` of process `pid` on; returns how many bytes could be read.
+/// Reads memory of process `pid` from `address` on. Returns the number of bytes that could be read.
 pub(super) fn read(pid: Pid, address: u64, into: &mut [u8]) -> usize {
     let there = [RemoteIoVec { base: address as usize, len: into.len() }];
     process_vm_readv(pid, &mut [IoSliceMut::new(into)], &there).unwrap_or(0)

@@ -1,11 +1,14 @@
 //! Counts how often a payload is copied between the sender's buffer and the receiver's, and the system calls of a message that
 //! need not wait.
 //!
-//! [`lockstep`] moves messages one at a time through a forked pair of its own, which [`trace`] follows: what the kernel copies
-//! comes from the system calls and the table of [`rules`]; what the two processes copy themselves from a [`watch`] on a byte of
-//! the payload, or where there is none from their [`ledger`](ipc_core::ledger); and whether there is a copy at all from what
-//! becomes of a change after sending ([`reference`](mod@reference)). Where copies could be made out of sight there is no
-//! figure ([`hidden`]). No timed run is touched by any of this.
+//! [`lockstep`] moves messages one at a time through a forked pair of its own, and [`trace`] follows the pair. The figures have
+//! three sources:
+//! - Copies by the kernel: from the system calls and the table of [`rules`].
+//! - Copies by the two processes: from a [`watch`] on a byte of the payload, or from their [`ledger`](ipc_core::ledger) if no
+//!   watch is possible.
+//! - Whether there is a copy at all: from the effect of a change after sending ([`reference`](mod@reference)).
+//!
+//! There is no figure if copies could be made unseen ([`hidden`]). None of this touches a timed run.
 
 pub mod counts;
 pub mod descriptor;
@@ -33,11 +36,11 @@ use std::collections::BTreeMap;
 use trace::Untraced;
 use watch::{Accesses, Unwatched};
 
-/// The shortest message that copies are counted by: a note of some 24 bytes beside it is told from it by its length, and memcpy
-/// does not reach a byte in its middle twice, as it does in short ones that are no multiple of a vector.
+/// The shortest message, in bytes, for which copies are counted. It is longer than any note of some 24 bytes. memcpy does not
+/// reach a byte in its middle twice, as it does in short messages whose length is no multiple of a vector.
 pub const SHORTEST: usize = 1 << 10;
 
-/// Why there are no figures.
+/// The reason why there are no figures.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unmeasured {
     /// The channel cannot be opened, or cannot carry the size.
@@ -46,66 +49,65 @@ pub enum Unmeasured {
     /// The pair could not be traced.
     #[error(transparent)]
     Untraced(#[from] Untraced),
-    /// One of the two reported an error.
+    /// One of the two processes reported an error.
     #[error("the {0} failed: {1}")]
     Failed(&'static str, String),
-    /// One of the two ended without a report.
+    /// One of the two processes ended without a report.
     #[error("the {0} died without a report: {cause}", cause = cause_of(*.1))]
     Died(&'static str, Exit),
-    /// A message arrived that is not what was sent.
+    /// A message that arrived differs from what was sent.
     #[error("wrong payload: {0}")]
     WrongPayload(Error),
 }
 
-/// What one pair showed.
+/// What the tracer found out about one pair.
 #[derive(Clone, Debug)]
 pub struct Findings {
     /// Messages that were counted.
     pub messages: u64,
-    /// The calls of the sender and of the receiver for them.
+    /// The system calls of the sender and of the receiver for these messages.
     pub counts: [Counts; 2],
-    /// What the two entered in their ledgers for them.
+    /// What the two processes entered in their ledgers for these messages.
     pub ledgers: [Entries; 2],
-    /// Minor page faults of both for them, where they can be read.
+    /// Minor page faults of both processes for these messages. `None` if they cannot be read.
     pub faults: Option<u64>,
-    /// How often they reached one byte of a message.
+    /// How often the two processes accessed one byte of a message.
     pub accesses: Result<Accesses, Unwatched>,
-    /// How a message was passed, where there was a moment to change it.
+    /// How a message was passed. `None` if there was no moment to change it.
     pub passing: Option<Passing>,
-    /// What came of the calls whose rule rests on a reference.
+    /// The test results for the calls whose rule rests on a reference.
     pub claims: Vec<Claim>,
-    /// Why some of what the pair does cannot be seen.
+    /// The reasons why some actions of the pair cannot be seen.
     pub hidden: Vec<String>,
     /// Whether the channel held each message while neither process ran.
     pub fits: bool,
 }
 
-/// What is done with a channel and a way to reach the payload.
+/// The operations on a channel with one driver.
 #[derive(Clone, Copy, Debug)]
 pub struct Trial {
-    /// Moves messages of a length through a traced pair, and judges its calls by a table: [`trial`].
+    /// Moves messages of a length through a traced pair, and judges its calls by a table. See [`trial`].
     pub measure: fn(usize, &'static [Rule]) -> Result<Findings, Unmeasured>,
-    /// Moves a number of messages of a length untraced: [`exchange`](exchange::exchange).
+    /// Moves a number of messages of a length without a tracer. See [`exchange`](exchange::exchange).
     pub exchange: fn(usize, u64) -> Result<(), Unmeasured>,
 }
 
 impl Trial {
-    /// That of `C`, its payload carried by `K`.
+    /// The operations on `C`, whose payload is carried by the driver `K`.
     pub const fn of<C: Channel, K: Driver<Endpoint = C::Endpoint>>() -> Self {
         Self { measure: trial::<C, K>, exchange: exchange::exchange::<C, K> }
     }
 }
 
-/// Messages before anything is counted: what happens once is over by then, such as the start of a watching thread.
+/// Messages before the count starts. By then one-time work is over, such as the start of a watching thread.
 pub const WARM_UP: u64 = 16;
-/// Messages that are counted, and where each has to wait.
+/// Messages that are counted, and the smaller number if each message has to wait.
 pub const MESSAGES: u64 = 256;
 const WAITING_MESSAGES: u64 = 32;
 
-/// Opens a pair over `C` for messages of `size` bytes carried by `K`, lets it move some, and judges its calls by `table`.
+/// Opens a pair over `C` for messages of `size` bytes, moves some with the driver `K`, and judges its calls by `table`.
 ///
-/// # Errors
-/// [`Unmeasured`].
+/// # Errors [`Unmeasured`].
 pub fn trial<C: Channel, K: Driver<Endpoint = C::Endpoint>>(
     size: usize,
     table: &'static [Rule],
@@ -125,12 +127,12 @@ fn investigate(pair: &mut LockStep) -> Result<Findings, Unmeasured> {
     [SENDER, RECEIVER].iter().for_each(|&role| pair.tracer().count(role, true));
     pair.run(messages)?;
     [SENDER, RECEIVER].iter().for_each(|&role| pair.tracer().count(role, false));
-    // Read before anything is searched for in their memory.
+    // Read the faults before searching the processes' memory.
     let faults = minor_faults(pair).zip(faults_before).map(|(after, before)| after - before);
     let after = pair.ledgers();
     let size = pair.size() as u64;
     let counts = [SENDER, RECEIVER].map(|role| pair.tracer().counts(role).clone().settled(messages, size));
-    // Where there is memory that cannot be searched nothing is searched for in it.
+    // If some memory cannot be searched, no memory is searched.
     let accesses = match hidden::known(pair)?.is_empty() {
         true => hidden::look(pair, &counts).map_err(Unwatched::Pair).and_then(|()| watch::count(pair)),
         false => Err(Unwatched::OutOfSight),
@@ -154,17 +156,16 @@ fn investigate(pair: &mut LockStep) -> Result<Findings, Unmeasured> {
     })
 }
 
-/// The minor page faults of both processes so far.
+/// The minor page faults of both processes so far. `None` if they cannot be read.
 fn minor_faults(pair: &mut LockStep) -> Option<u64> {
     [SENDER, RECEIVER].iter().map(|&role| pair.tracer().minor_faults(role)).sum()
 }
 
 impl Findings {
-    /// Checks that the calls, as the table reads them, moved the payload: what was put into a channel was taken out of it, and
-    /// each side's calls moved whole messages.
+    /// Checks that the calls, as the table reads them, add up. Bytes put into a channel must equal the bytes taken out, and
+    /// each side's calls must move whole messages.
     ///
-    /// # Errors
-    /// What does not add up.
+    /// # Errors The sums that do not agree.
     pub fn check_bytes(&self, size: usize) -> Result<(), String> {
         for place in Place::CHANNELS {
             let through = self.counts.each_ref().map(|counts| counts.through(place));
@@ -178,7 +179,7 @@ impl Findings {
             let sum = objects.entry(object).or_default();
             (sum.put, sum.taken) = (sum.put + through.put, sum.taken + through.taken);
         }
-        // What goes into one and comes out of another has been moved on by somebody whom nothing follows.
+        // If bytes go into one object and come out of another, a process that nothing follows has moved them.
         let uneven = |((place, _), through): &(&(Place, u64), &Through)| -> bool {
             Place::CHANNELS.contains(place) && through.put != through.taken
         };
@@ -197,8 +198,7 @@ impl Findings {
 
     /// How often the kernel copied each byte of the payload.
     ///
-    /// # Errors
-    /// Why that is not known.
+    /// # Errors The reason why that is unknown.
     pub fn kernel_copies(&self, size: usize) -> Result<f64, String> {
         let copied = self.counts.iter().map(Counts::copied).sum::<Result<u64, _>>().map_err(|call| call.to_string());
         let counted = copied.and_then(|copied| self.check_bytes(size).map(|()| copied));
@@ -218,7 +218,7 @@ impl Findings {
     }
 }
 
-/// A kind of call in words.
+/// Formats a kind of call for a message.
 pub fn call((name, from, to): &LineOf) -> String {
     format!("{name} ({from} to {to})")
 }

@@ -1,4 +1,5 @@
-//! Where the bytes lie that a call has taken a reference to: they are changed there afterwards, and whoever has a reference sees it.
+//! Locates the bytes to which a call has taken a reference. They are changed there afterwards, and every holder of a reference
+//! sees the change.
 
 use super::{
     memory::{self, Trace},
@@ -26,22 +27,22 @@ pub(super) enum Origin {
 /// A byte that was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed {
-    /// Its address, or where it lies in the file.
+    /// The byte's address, or its position in the file.
     pub offset: u64,
-    /// What it was.
+    /// Its value before the change.
     pub old: u8,
-    /// What it is now.
+    /// Its value after the change.
     pub new: u8,
 }
 
-/// The most that is looked through for the byte.
+/// The most bytes that are searched.
 const LONGEST: u64 = 1 << 26;
 /// The most elements of a vector of buffers (`UIO_MAXIOV`).
 const MOST_BUFFERS: u64 = 1024;
 
 impl Origin {
-    /// The byte at which `trace` begins in what `call` of the thread `tid` took `bytes` from, or the first of them where nothing
-    /// is looked for; `None` where it is not there, or the source is neither memory nor a file.
+    /// Finds the byte at which `trace` begins in the source from which `call` of the thread `tid` took `bytes`. Without a trace
+    /// it is the first byte. `None` if the byte is not there, or if the source is neither memory nor a file.
     pub fn of(tid: Pid, rule: &Rule, call: &Call, bytes: u64, trace: Option<&Trace>) -> Option<Self> {
         match rule.from {
             End::At(Place::Memory) => {
@@ -68,8 +69,7 @@ impl Origin {
 
     /// Changes the byte.
     ///
-    /// # Errors
-    /// It cannot be read or written.
+    /// # Errors An error if the byte cannot be read or written.
     pub fn change(&self) -> io::Result<Changed> {
         let mut byte = [0];
         let changed = |old: u8, offset| Changed { offset, old, new: !old };
@@ -93,13 +93,13 @@ impl Origin {
     }
 }
 
-/// Where `trace` begins in `bytes`.
+/// The position in `bytes` at which `trace` begins. Without a trace it is 0, if there are bytes.
 fn position(trace: Option<&Trace>, bytes: &[u8]) -> Option<u64> {
     let Some(trace) = trace else { return (!bytes.is_empty()).then_some(0) };
     memmem::find_iter(bytes, &trace.first()).find(|&at| trace.begins(&bytes[at..])).map(|at| at as u64)
 }
 
-/// Where the buffers of `call` begin, and how long they are.
+/// The address and length of each buffer of `call`.
 fn buffers(tid: Pid, call: &Call) -> Vec<(u64, u64)> {
     let [_, vector, count, ..] = call.arguments;
     if !matches!(call.number, libc::SYS_vmsplice | libc::SYS_writev | libc::SYS_pwritev | libc::SYS_pwritev2) {
@@ -111,7 +111,7 @@ fn buffers(tid: Pid, call: &Call) -> Vec<(u64, u64)> {
     words.chunks_exact(2).map(|pair| (u64::from_ne_bytes(pair[0]), u64::from_ne_bytes(pair[1]))).collect()
 }
 
-/// Where the part of the file ends that `call` has taken: at the offset that it left in its argument, or in the file.
+/// The end of the part of the file that `call` has taken: the offset that it left in its argument or in the open file.
 fn end_of_source(tid: Pid, call: &Call) -> Option<u64> {
     let (descriptor, pointer) = match call.number {
         libc::SYS_splice | libc::SYS_copy_file_range => (call.arguments[0], call.arguments[1]),

@@ -1,13 +1,13 @@
-//! Whether a message is passed by reference: whether the receiver sees what is written into the payload after it has been sent;
-//! and whether each call does so that is said not to copy.
+//! Tests whether a message is passed by reference: whether the receiver sees a change to the payload after sending. Also tests
+//! each call that is said not to copy.
 //!
-//! The tracer changes a byte while the message is on its way. A receiver that finds its message damaged has got a reference; one
-//! that finds it intact has got a value. The messages before and after it, which nobody touches, must be intact.
+//! The tracer changes a byte while the message is on its way. If the receiver finds its message damaged, it got a reference. If
+//! it finds the message intact, it got a value. The messages before and after are not changed and must be intact.
 //!
-//! It does so twice. Where the sender has produced the message, in its buffer or in the slot that it was lent, the change tells
-//! how the whole message was passed. Right behind a call that is said to take a reference, in the memory or the file that it took
-//! it to, the change tells whether the call is as the rule has it: kernels can change that. A call that is not confirmed
-//! counts as a copy.
+//! There are two tests. The first changes the message where the sender produced it, in its buffer or in the slot that it was
+//! lent. It tells how the whole message was passed. The second follows a call that is said to take a reference. It changes the
+//! byte in the memory or the file that the call referred to, right after the call. It tells whether the call follows its rule,
+//! which kernels can change. A call that is not confirmed counts as a copy.
 
 use super::{
     Unmeasured,
@@ -21,17 +21,16 @@ use nix::sys::ptrace;
 /// How a message was passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Passing {
-    /// Whether a change after it had been sent arrived.
+    /// Whether a change after sending arrived.
     pub by_reference: bool,
-    /// Whether sender and receiver had the message at the same place of the same shared object.
+    /// Whether sender and receiver had the message at the same position of the same shared object.
     pub same_place: bool,
 }
 
-/// Moves three messages and changes the second; `None` where the channel does not hold a message, so that there is no moment
-/// between sending and receiving it.
+/// Moves three messages and changes the second. `None` if the channel does not hold a message: then there is no moment between
+/// sending and receiving.
 ///
-/// # Errors
-/// [`Unmeasured`].
+/// # Errors [`Unmeasured`].
 pub fn find(pair: &mut LockStep) -> Result<Option<Passing>, Unmeasured> {
     pair.run(1)?;
     if !pair.fits() {
@@ -53,22 +52,21 @@ pub fn find(pair: &mut LockStep) -> Result<Option<Passing>, Unmeasured> {
     Ok(Some(Passing { by_reference, same_place }))
 }
 
-/// A kind of call whose rule rests on a reference, and what was found of that.
+/// A kind of call whose rule rests on a reference, and the result of its test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// The calls.
+    /// The kind of call.
     pub of: LineOf,
-    /// Payload bytes that they moved.
+    /// Payload bytes that the calls moved.
     pub bytes: u64,
-    /// Whether a change behind such a call arrived; `None` where the channel does not hold a message, so that there is no moment
-    /// for one.
+    /// Whether a change right after such a call arrived. `None` if the channel does not hold a message: then there is no moment
+    /// for a change.
     pub confirmed: Option<bool>,
 }
 
-/// Tries every kind of call in `counts` whose rule rests on a reference, each with a message of its own.
+/// Tests every kind of call in `counts` whose rule rests on a reference, each with a message of its own.
 ///
-/// # Errors
-/// [`Unmeasured`].
+/// # Errors [`Unmeasured`].
 pub fn try_claims(pair: &mut LockStep, counts: &[Counts; 2]) -> Result<Vec<Claim>, Unmeasured> {
     let mut claims = Vec::new();
     for role in [SENDER, RECEIVER] {
@@ -80,8 +78,8 @@ pub fn try_claims(pair: &mut LockStep, counts: &[Counts; 2]) -> Result<Vec<Claim
     Ok(claims)
 }
 
-/// Whether the next message arrives changed if the byte is changed right behind the call of the kind `of` that `role` makes for
-/// it: not so, too, where there is nothing to change. `None` where the channel did not hold the message.
+/// Whether the next message arrives changed if the byte is changed right after the call of kind `of` that `role` makes for it.
+/// `false` also if there is nothing to change. `None` if the channel did not hold the message.
 fn is_reference(pair: &mut LockStep, role: usize, of: LineOf) -> Result<Option<bool>, Unmeasured> {
     let trace = watch::trace(pair.number(), pair.size());
     pair.tracer().change_behind(role, of, Some(trace));

@@ -1,4 +1,4 @@
-//! One child that is traced: what is counted of it, which of its bytes are watched, and what it has mapped meanwhile.
+//! One traced child: its counts, its watched bytes, and the mappings that it has made since its last release.
 
 use super::{
     counts::Counts,
@@ -12,27 +12,28 @@ use ipc_core::process::{Child, Exit};
 use nix::{errno::Errno, sys::stat::stat, unistd::Pid};
 use std::{collections::BTreeSet, mem::offset_of};
 
-/// Where a byte lies in the memory of a child.
+/// The location of a byte in a child's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Site {
-    /// At this address.
+    /// A fixed address.
     At(u64),
-    /// In the mapping that has been made as the `nth`, from 0, since the child was last let go.
+    /// A position in the `nth` mapping, from 0, that the child has made since its last release.
     Mapped {
-        /// Which mapping.
+        /// The index of the mapping.
         nth: usize,
-        /// From its first byte.
+        /// The distance from the mapping's first byte.
         offset: u64,
     },
 }
 
-/// A byte that is watched, and the word that must be there for an access to count, where other things are there at other times.
+/// A watched byte, and the word that must be there for an access to count. The word is needed if the place holds other data at
+/// other times.
 pub type Watchpoint = (Site, Option<[u8; 8]>);
 
-/// Debug registers of a processor.
+/// Number of debug registers of a processor.
 pub const REGISTERS: usize = 4;
 
-/// One child.
+/// One traced child.
 #[derive(Debug)]
 pub(super) struct Role {
     pub child: Child,
@@ -40,17 +41,17 @@ pub(super) struct Role {
     pub counting: bool,
     pub counts: Counts,
     pub details: [u64; 3],
-    /// Whether it is to stand still at the mark from which its calls count.
+    /// Whether the child is to stop at the mark from which its calls count.
     pub held: bool,
-    /// Whether some thread of it does not come to rest.
+    /// Whether some thread of the child does not come to rest.
     pub restless: bool,
-    /// Why some of what it does cannot be seen.
+    /// The reasons why some of the child's actions cannot be seen.
     pub hidden: BTreeSet<String>,
     points: Vec<Watchpoint>,
     access: Watched,
-    /// How often each has been reached.
+    /// How often each watched byte was accessed.
     pub hits: [u64; REGISTERS],
-    /// Where each mapping begins that it has made since it was let go, and how long it is.
+    /// Start and length of each mapping that the child has made since its last release.
     fresh: Vec<(u64, u64)>,
 }
 
@@ -72,12 +73,12 @@ impl Role {
         }
     }
 
-    /// Forgets what it has mapped: it is let go.
+    /// Forgets the mappings of the child, which is about to be released.
     pub fn begin(&mut self) {
         self.fresh.clear();
     }
 
-    /// The address of `site` now; `None` where its mapping has not been made yet.
+    /// The current address of `site`. `None` if its mapping has not been made yet.
     pub fn address(&self, site: Site) -> Option<u64> {
         match site {
             Site::At(address) => Some(address),
@@ -85,7 +86,7 @@ impl Role {
         }
     }
 
-    /// Where `address` lies: in the last mapping that has it.
+    /// The site of `address`: a position in the last mapping that contains it, otherwise the address itself.
     pub fn site(&self, address: u64) -> Site {
         let has = |(start, len): &(u64, u64)| (*start..start + len).contains(&address);
         let nth = self.fresh.iter().rposition(has);
@@ -100,13 +101,13 @@ impl Role {
         !self.points.is_empty()
     }
 
-    /// Sets the registers of the thread `tid`, which has stopped.
+    /// Sets the debug registers of the stopped thread `tid`.
     pub fn arm(&self, tid: Pid) -> nix::Result<()> {
         let address = |index| self.points.get(index).and_then(|&(site, _)| self.address(site)).unwrap_or(0);
         sys::watch(tid, &std::array::from_fn(address), self.access)
     }
 
-    /// Enters which of the watched bytes were reached.
+    /// Counts the watched bytes that were accessed.
     pub fn enter_hits(&mut self, reached: [bool; REGISTERS]) {
         for (index, &(site, held)) in self.points.iter().enumerate().filter(|(index, _)| reached[*index]) {
             let mut word = [0; 8];
@@ -118,7 +119,7 @@ impl Role {
         }
     }
 
-    /// Enters that `call` has returned `value` where it has made a mapping; says whether a watched byte lies in it.
+    /// Records a mapping if `call`, which returned `value`, has made one. Returns whether it contains a watched byte.
     pub fn enter_mapping(&mut self, call: &Call, value: u64) -> bool {
         let len = match call.number {
             libc::SYS_mmap => call.arguments[1],
@@ -135,7 +136,7 @@ impl Role {
         self.points.iter().any(|(site, _)| matches!(site, Site::Mapped { nth, .. } if *nth == this))
     }
 
-    /// Enters a call of `task` that has returned.
+    /// Records a call of `task` that has returned.
     pub fn enter(
         &mut self,
         table: &'static [Rule],
@@ -145,14 +146,14 @@ impl Role {
         result: Result<u64, Errno>,
     ) {
         let rule = find(table, task.tid, call);
-        // Of the threads that it has started only what they move counts: they wait at no foreseeable moments.
+        // For threads that the child has started, only the bytes moved count: their waits come at unforeseeable moments.
         if task.leader {
             match rule {
                 Ok(Some(rule)) => self.counts.enter_call(rule),
                 _ => self.counts.enter_quiet(),
             }
         }
-        // A call that failed has moved nothing, whatever it is; one that is unknown might have.
+        // A failed call has moved nothing, even an unknown one. A successful unknown call might have.
         let Ok(value) = result else { return };
         match rule {
             Err(unknown) => self.counts.enter_unknown(unknown),
@@ -172,7 +173,7 @@ pub(super) fn find(table: &'static [Rule], tid: Pid, call: &Call) -> Result<Opti
     rules::find(table, call.number, |argument| Descriptor::of(tid, call.arguments[argument]))
 }
 
-/// How many bytes `call`, which has returned `value`, has moved.
+/// The bytes that `call`, which returned `value`, has moved.
 pub(super) fn moved(rule: &Rule, tid: Pid, call: &Call, value: u64) -> u64 {
     match rule.length {
         Length::Returned => value,
@@ -182,11 +183,11 @@ pub(super) fn moved(rule: &Rule, tid: Pid, call: &Call, value: u64) -> u64 {
     }
 }
 
-/// The number of the pipe or queue at `end`, 0 where it is not known.
+/// The number of the pipe or queue at `end`. 0 if it is not known.
 fn object(end: End, tid: Pid, call: &Call) -> u64 {
     match end {
         End::Fd(argument, Place::Pipe) => Descriptor::of(tid, call.arguments[argument]).map_or(0, |found| found.object),
-        // These descriptors are no files to `Descriptor`.
+        // `Descriptor` does not treat these descriptors as files.
         End::At(Place::PosixQueue) => {
             let path = format!("/proc/{tid}/fd/{}", call.arguments[0] as u32);
             stat(path.as_str()).map_or(0, |found| found.st_ino)
@@ -196,7 +197,7 @@ fn object(end: End, tid: Pid, call: &Call) -> u64 {
     }
 }
 
-/// The four bytes at `address` of the process `pid`.
+/// The four bytes at `address` in the process `pid`. 0 if they cannot be read.
 fn word(pid: Pid, address: u64) -> u32 {
     let mut bytes = [0; 4];
     if memory::read(pid, address, &mut bytes) == bytes.len() { u32::from_ne_bytes(bytes) } else { 0 }

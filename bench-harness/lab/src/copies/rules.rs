@@ -1,8 +1,8 @@
-//! The rule table: how often each system call copies each byte that it moves, by what its descriptors stand for, and the place in
-//! the kernel's source that makes it so.
+//! The rule table: how often each system call copies each byte that it moves. A rule depends on the objects behind the call's
+//! descriptors, and cites the place in the kernel's source.
 //!
-//! Copies are those of the processor between payload pages. Handing on a page that is referenced is none. What the device of a
-//! file or a network does beyond the page cache is not looked at.
+//! Only copies by the processor between payload pages count. Handing on a referenced page is no copy. What a file's device or a
+//! network does beyond the page cache is not looked at.
 
 use super::{
     counts::{LineOf, MOST_ABOUT},
@@ -12,7 +12,7 @@ use bench_record::named;
 use std::fmt;
 
 named! {
-    /// Where bytes come from or go to.
+    /// The source or destination of bytes.
     "place" Place {
         /// The caller's memory.
         Memory = "memory",
@@ -28,30 +28,31 @@ named! {
         PosixQueue = "POSIX queue",
         /// A regular file's page cache; a memfd and files in `/dev/shm` are such files.
         File = "file",
-        /// A regular file opened with `O_DIRECT`, past the page cache.
+        /// A regular file opened with `O_DIRECT`, which bypasses the page cache.
         DirectFile = "O_DIRECT file",
-        /// A file whose content a file system makes up (`/proc`) or gets elsewhere (FUSE, a network): how often that copies is not known.
+        /// A file whose content a file system makes up (`/proc`) or gets elsewhere (FUSE, a network). How often that copies is
+        /// not known.
         OtherFile = "file without a page cache of its own",
         /// A character or block device.
         Device = "device",
         /// An inode without a name: eventfd, epoll, ...
         Anonymous = "anonymous inode",
-        /// Nowhere: a call that leaves what it reads where it is.
+        /// Nowhere: the call leaves what it reads where it is.
         Nowhere = "nowhere",
     }
 }
 
 impl Place {
-    /// Those that hold what is put into them until it is taken out, once.
+    /// Places that hold what is put into them until it is taken out, once.
     pub const CHANNELS: [Place; 4] = [Place::Pipe, Place::Socket, Place::SysvQueue, Place::PosixQueue];
 }
 
-/// Which place a call names.
+/// The place that a call names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Always this one.
+    /// Always this place.
     At(Place),
-    /// That of the descriptor in this argument, where it is one of this place.
+    /// The descriptor in this argument, if it refers to this place.
     Fd(usize, Place),
 }
 
@@ -63,7 +64,7 @@ impl End {
         }
     }
 
-    /// Whether a call with these descriptors means this end. `open` tells whether the descriptor is open for its use.
+    /// Whether a call with these descriptors means this end. `open` tells whether a descriptor is open for the use.
     fn fits(self, descriptor: &impl Fn(usize) -> Option<Descriptor>, open: fn(&Descriptor) -> bool) -> bool {
         match self {
             End::At(_) => true,
@@ -72,16 +73,17 @@ impl End {
     }
 }
 
-/// How many bytes a call that succeeded has moved.
+/// How many bytes a successful call has moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
-    /// What it returned.
+    /// The call's return value.
     Returned,
-    /// What it returned, at most this argument: with `MSG_TRUNC` a call returns the length of what did not fit, too.
+    /// The call's return value, but at most this argument. With `MSG_TRUNC` a call returns the full length of a message that
+    /// did not fit.
     ReturnedUpTo(usize),
-    /// This argument: the call returns 0.
+    /// This argument, because the call returns 0.
     Argument(usize),
-    /// The sum of `msg_len` over the vector in argument 1, of which it has returned the length (sendmmsg(2)).
+    /// The sum of `msg_len` over the vector in argument 1. The call returns the vector's length (sendmmsg(2)).
     EachMessage,
 }
 
@@ -92,33 +94,33 @@ pub struct Rule {
     pub number: i64,
     /// Its name.
     pub name: &'static str,
-    /// Where its bytes come from.
+    /// The source of its bytes.
     pub from: End,
-    /// Where they go to.
+    /// The destination of its bytes.
     pub to: End,
-    /// How often it copies each.
+    /// How often the call copies each byte.
     pub copies: u64,
-    /// How many they are.
+    /// How many bytes the call moves.
     pub length: Length,
-    /// The place in the kernel's source that says so.
+    /// The place in the kernel's source that the rule rests on.
     pub source: &'static str,
 }
 
 impl Rule {
-    /// What its calls are summed by.
+    /// The kind by which calls of this rule are summed.
     pub const fn line(&self) -> LineOf {
         (self.name, self.from.place(), self.to.place())
     }
 }
 
-/// Whether the rule for such calls rests on a reference that the kernel takes instead of a copy: whether it says of a byte that it
-/// is not copied, or copied once between two files, for which the kernel first takes the pages of the one (fs/splice.c,
+/// Whether the rule for such calls rests on a reference that the kernel takes instead of a copy. That is so if the rule counts
+/// no copy. It is also so for one copy between two files, because the kernel first takes the source's pages (fs/splice.c,
 /// `splice_direct_to_actor`).
 pub fn claims_reference((name, from, to): LineOf, copies: u64) -> bool {
     copies == 0 || (matches!(name, "sendfile" | "copy_file_range") && (from, to) == (Place::File, Place::File))
 }
 
-/// Where the table says nothing of a call.
+/// A call that the table does not cover.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unknown(String);
 
@@ -128,10 +130,10 @@ impl fmt::Display for Unknown {
     }
 }
 
-/// The rule of `table` for call `number`, whose arguments lead to what `descriptor` says; `None` where it moves no payload.
+/// The rule of `table` for call `number`. `descriptor` resolves the descriptor in an argument. `None` if the call moves no
+/// payload.
 ///
-/// # Errors
-/// [`Unknown`] where there is none.
+/// # Errors [`Unknown`] if no rule covers the call.
 pub fn find(
     table: &[Rule],
     number: i64,
@@ -145,7 +147,7 @@ pub fn find(
     if let Some(rule) = lines().find(fits) {
         return Ok(Some(rule));
     }
-    // Named after what was found, so that a line can be written.
+    // The message names the places found, so that a rule can be written.
     let place = |end: End| match end {
         End::At(_) => None,
         End::Fd(argument, _) => Some(descriptor(argument).map_or("a closed descriptor", |found| found.place.name())),
@@ -188,7 +190,7 @@ const fn anonymous(argument: usize) -> End {
     End::Fd(argument, Place::Anonymous)
 }
 
-/// The name of a call whose number is the constant called `constant`, as in `SYS_read`.
+/// The name of a call, from its constant's name such as `SYS_read`.
 const fn name(constant: &'static str) -> &'static str {
     constant.split_at("SYS_".len()).1
 }
@@ -213,16 +215,16 @@ macro_rules! calls {
 
 use Length::{Argument, EachMessage, Returned, ReturnedUpTo};
 
-/// Every call that moves payload. Where two lines fit, as for vmsplice(2) on a FIFO that is open both ways, the first holds.
+/// Every call that moves payload. If two lines fit, the first holds, as for vmsplice(2) on a FIFO that is open both ways.
 pub const TABLE: &[Rule] = rules! {
-    // Out of and into pipes, by copy.
+    // From and to pipes, by copy.
     SYS_read: pipe(0) => MEMORY, 1, Returned, "fs/pipe.c: anon_pipe_read, copy_page_to_iter";
     SYS_readv: pipe(0) => MEMORY, 1, Returned, "fs/pipe.c: anon_pipe_read, copy_page_to_iter";
     SYS_write: MEMORY => pipe(0), 1, Returned, "fs/pipe.c: anon_pipe_write, copy_page_from_iter";
     SYS_writev: MEMORY => pipe(0), 1, Returned, "fs/pipe.c: anon_pipe_write, copy_page_from_iter";
 
-    // Sockets. With MSG_ZEROCOPY (net/core/skbuff.c: skb_zerocopy_iter_stream) send takes references, but a packet that loops back
-    // is copied before it is delivered (net/core/dev.c: skb_orphan_frags_rx): once in the end, too.
+    // Sockets. With MSG_ZEROCOPY (net/core/skbuff.c: skb_zerocopy_iter_stream) send takes references. But a packet that loops
+    // back is copied before it is delivered (net/core/dev.c: skb_orphan_frags_rx). So there is one copy in that case, too.
     SYS_read: socket(0) => MEMORY, 1, Returned, "net/core/datagram.c: skb_copy_datagram_iter";
     SYS_readv: socket(0) => MEMORY, 1, Returned, "net/core/datagram.c: skb_copy_datagram_iter";
     SYS_recvfrom: socket(0) => MEMORY, 1, ReturnedUpTo(2), "net/core/datagram.c: skb_copy_datagram_iter";
@@ -246,7 +248,7 @@ pub const TABLE: &[Rule] = rules! {
     SYS_pwritev: MEMORY => file(0), 1, Returned, "mm/filemap.c: generic_perform_write, copy_folio_from_iter_atomic";
     SYS_pwritev2: MEMORY => file(0), 1, Returned, "mm/filemap.c: generic_perform_write, copy_folio_from_iter_atomic";
 
-    // Past the page cache: the device reads and writes the caller's pages. File systems that fall back to buffered I/O do copy.
+    // Direct I/O: the device reads and writes the caller's pages. File systems that fall back to buffered I/O do copy.
     SYS_read: direct(0) => MEMORY, 0, Returned, "fs/iomap/direct-io.c: iomap_dio_rw";
     SYS_readv: direct(0) => MEMORY, 0, Returned, "fs/iomap/direct-io.c: iomap_dio_rw";
     SYS_pread64: direct(0) => MEMORY, 0, Returned, "fs/iomap/direct-io.c: iomap_dio_rw";
@@ -258,7 +260,7 @@ pub const TABLE: &[Rule] = rules! {
     SYS_pwritev: MEMORY => direct(0), 0, Returned, "fs/iomap/direct-io.c: iomap_dio_rw";
     SYS_pwritev2: MEMORY => direct(0), 0, Returned, "fs/iomap/direct-io.c: iomap_dio_rw";
 
-    // Counters that wake.
+    // Event counters.
     SYS_read: anonymous(0) => MEMORY, 1, Returned, "fs/eventfd.c: eventfd_read";
     SYS_write: MEMORY => anonymous(0), 1, Returned, "fs/eventfd.c: eventfd_write";
 
@@ -272,7 +274,7 @@ pub const TABLE: &[Rule] = rules! {
     SYS_process_vm_readv: PEER => MEMORY, 1, Returned, "mm/process_vm_access.c: process_vm_rw_pages";
     SYS_process_vm_writev: MEMORY => PEER, 1, Returned, "mm/process_vm_access.c: process_vm_rw_pages";
 
-    // By reference to pages. What is spliced from a socket stays in the packet's pages; into a file it is written.
+    // By reference to pages. Data spliced from a socket stays in the packet's pages. Data spliced into a file is written.
     SYS_vmsplice: MEMORY => pipe(0), 0, Returned, "fs/splice.c: vmsplice_to_pipe, iter_to_pipe";
     SYS_vmsplice: pipe(0) => MEMORY, 1, Returned, "fs/splice.c: vmsplice_to_user, pipe_to_user";
     SYS_tee: NOWHERE => pipe(1), 0, Returned, "fs/splice.c: link_pipe";
@@ -285,7 +287,7 @@ pub const TABLE: &[Rule] = rules! {
     SYS_sendfile: file(1) => pipe(0), 0, Returned, "fs/splice.c: splice_file_to_pipe";
     SYS_sendfile: file(1) => socket(0), 0, Returned, "fs/splice.c: splice_direct_to_actor, splice_to_socket";
     SYS_sendfile: file(1) => file(0), 1, Returned, "fs/splice.c: splice_direct_to_actor, iter_file_splice_write";
-    // Where the file system does not share the blocks instead (btrfs, XFS with reflink): fs/read_write.c, remap_file_range.
+    // One copy, unless the file system shares the blocks instead (btrfs, XFS with reflink): fs/read_write.c, remap_file_range.
     SYS_copy_file_range: file(0) => file(2), 1, Returned, "fs/read_write.c: vfs_copy_file_range, splice_copy_file_range";
 };
 
@@ -308,7 +310,7 @@ const QUIET: &[(i64, &str)] = calls! {
     SYS_waitid
 };
 
-/// Older forms of some of them, which later architectures have not.
+/// Older forms of some quiet calls, which newer architectures do not have.
 #[cfg(target_arch = "x86_64")]
 const QUIET_OLD: &[(i64, &str)] = calls! {
     SYS_poll SYS_select SYS_epoll_wait SYS_epoll_create SYS_eventfd SYS_pause SYS_alarm SYS_time SYS_open SYS_creat SYS_stat
@@ -317,17 +319,16 @@ const QUIET_OLD: &[(i64, &str)] = calls! {
 #[cfg(not(target_arch = "x86_64"))]
 const QUIET_OLD: &[(i64, &str)] = &[];
 
-/// Calls that move bytes out of a tracer's sight or in a way that has no rule, by name.
+/// Names of calls that move bytes out of a tracer's sight or in a way that no rule covers.
 const UNACCOUNTABLE: &[(i64, &str)] = calls! {
     SYS_io_uring_setup SYS_io_uring_enter SYS_io_uring_register SYS_io_submit SYS_io_getevents SYS_userfaultfd
     SYS_process_madvise SYS_move_pages SYS_ioctl
 };
 
-/// Why a quiet call with these `arguments` is not quiet: it can carry as much as a message, into the kernel and out again, or
-/// copy pages. `word` reads four bytes of the caller's memory.
+/// Checks that a quiet call with these `arguments` is quiet. Some can carry as much as a message into the kernel and out again,
+/// or copy pages. `word` reads four bytes of the caller's memory.
 ///
-/// # Errors
-/// [`Unknown`], with the call's name.
+/// # Errors [`Unknown`] with the call's name.
 pub(super) fn check_quiet(number: i64, arguments: &[u64; 6], word: impl Fn(u64) -> u32) -> Result<(), Unknown> {
     const GETALL: u64 = 13;
     const SETALL: u64 = 17;

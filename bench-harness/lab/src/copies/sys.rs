@@ -8,28 +8,27 @@ use nix::{
     unistd::Pid,
 };
 
-/// Calls prctl(2) with an option that it does not know, which the kernel refuses and a tracer sees.
+/// Calls prctl(2) with an option that the kernel does not know. The kernel refuses the call, and a tracer sees it.
 pub(super) fn unknown_prctl(option: i32, details: [u64; 4]) {
     let [a, b, c, d] = details;
     // SAFETY: the arguments are plain numbers, and the kernel has no use for an option that it does not know.
     unsafe { libc::syscall(libc::SYS_prctl, option, a, b, c, d) };
 }
 
-/// Where in a system call a thread has stopped.
+/// The position of a stopped thread relative to a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum At {
-    /// Before it: number and arguments.
+    /// Before a call: its number and arguments.
     Entry(i64, [u64; 6]),
-    /// After it: what it returned, or its errno.
+    /// After a call: the value that it returned, or its errno.
     Exit(Result<u64, Errno>),
-    /// In none.
+    /// In no call.
     Neither,
 }
 
-/// Where the stopped thread `tid` is (`PTRACE_GET_SYSCALL_INFO`, Linux 5.3).
+/// The position of the stopped thread `tid` (`PTRACE_GET_SYSCALL_INFO`, Linux 5.3).
 ///
-/// # Errors
-/// Of ptrace(2).
+/// # Errors Those of ptrace(2).
 pub(super) fn at(tid: Pid) -> nix::Result<At> {
     let info = ptrace::syscall_info(tid)?;
     Ok(match info.op {
@@ -50,30 +49,29 @@ pub(super) fn at(tid: Pid) -> nix::Result<At> {
     })
 }
 
-/// What of a watched byte raises a trap.
+/// The accesses to a watched byte that raise a trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watched {
-    /// Writing it.
+    /// Writes.
     Writes,
-    /// Reading or writing it: the processor knows no register for reading alone.
+    /// Reads and writes. The processor has no mode for reads alone.
     ReadsAndWrites,
 }
 
 pub(super) use registers::{is_watchpoint, take_hits, watch};
 
-/// What is done in place of a call.
+/// The replacement for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instead {
     /// The call of this number, with the same arguments.
     Call(i64),
-    /// Nothing: it returns this.
+    /// No call: the call returns this value.
     Result(i64),
 }
 
-/// Lets the thread `tid`, which has stopped before a call, do something else.
+/// Replaces the call before which the thread `tid` has stopped.
 ///
-/// # Errors
-/// Of ptrace(2); `ENOSYS` on another architecture.
+/// # Errors Those of ptrace(2). `ENOSYS` on another architecture.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn replace_call(tid: Pid, instead: Instead) -> nix::Result<()> {
     use std::mem::offset_of;
@@ -82,14 +80,14 @@ pub(super) fn replace_call(tid: Pid, instead: Instead) -> nix::Result<()> {
     match instead {
         Instead::Call(number) => ptrace::write_user(tid, NUMBER as ptrace::AddressType, number),
         Instead::Result(result) => {
-            // There is no call -1, and the register keeps what it returns.
+            // Call number -1 does not exist, so the result register keeps its value.
             ptrace::write_user(tid, NUMBER as ptrace::AddressType, -1)?;
             ptrace::write_user(tid, RESULT as ptrace::AddressType, result)
         }
     }
 }
 
-/// See above.
+/// Fails with `ENOSYS`: only x86-64 is supported.
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) fn replace_call(_: Pid, _: Instead) -> nix::Result<()> {
     Err(Errno::ENOSYS)
@@ -97,15 +95,14 @@ pub(super) fn replace_call(_: Pid, _: Instead) -> nix::Result<()> {
 
 /// Sends `signal` to the thread `tid` of process `pid` alone (tgkill(2)).
 ///
-/// # Errors
-/// `ESRCH` where it has ended.
+/// # Errors `ESRCH` if the thread has ended.
 pub(super) fn signal_thread(pid: Pid, tid: Pid, signal: Signal) -> nix::Result<()> {
     // SAFETY: tgkill takes three numbers.
     let sent = unsafe { libc::syscall(libc::SYS_tgkill, pid.as_raw(), tid.as_raw(), signal as i32) };
     Errno::result(sent).map(drop)
 }
 
-/// The debug registers of x86 (Intel SDM, volume 3, 19.2), through `PTRACE_POKEUSER`.
+/// Accesses the debug registers of x86 (Intel SDM, volume 3, 19.2) through `PTRACE_POKEUSER`.
 #[cfg(target_arch = "x86_64")]
 mod registers {
     use super::{Pid, Watched, ptrace};
@@ -119,10 +116,9 @@ mod registers {
         (offset_of!(libc::user, u_debugreg) + index * size_of::<u64>()) as ptrace::AddressType
     }
 
-    /// Watches one byte at each of `addresses` that is not 0, and nothing else, in the stopped thread `tid`.
+    /// Makes the stopped thread `tid` watch one byte at each of `addresses` that is not 0, and nothing else.
     ///
-    /// # Errors
-    /// Of ptrace(2).
+    /// # Errors Those of ptrace(2).
     pub fn watch(tid: Pid, addresses: &[u64; 4], access: Watched) -> nix::Result<()> {
         ptrace::write_user(tid, register(CONTROL), 0)?;
         ptrace::write_user(tid, register(STATUS), 0)?;
@@ -133,13 +129,13 @@ mod registers {
         let mut control = 0;
         for (index, &address) in addresses.iter().enumerate().filter(|(_, address)| **address != 0) {
             ptrace::write_user(tid, register(index), address as c_long)?;
-            // The local enable bit; four bits further up the access and a length of one byte (0b00).
+            // The local enable bit. The access and a length of one byte (0b00) have four bits per register, from bit 16.
             control |= 1 << (2 * index) | kind << (16 + 4 * index);
         }
         if control == 0 { Ok(()) } else { ptrace::write_user(tid, register(CONTROL), control) }
     }
 
-    /// Which of the watched bytes have been reached since the last look.
+    /// The watched bytes that were accessed since the last look.
     pub fn take_hits(tid: Pid) -> [bool; 4] {
         let status = ptrace::read_user(tid, register(STATUS)).unwrap_or(0);
         if status & 0xf != 0 {
@@ -148,14 +144,14 @@ mod registers {
         [0, 1, 2, 3].map(|index| status >> index & 1 == 1)
     }
 
-    /// Whether the `SIGTRAP` that `tid` is to get comes from a debug register.
+    /// Whether the pending `SIGTRAP` of `tid` comes from a debug register.
     pub fn is_watchpoint(tid: Pid) -> bool {
         const TRAP_HWBKPT: i32 = 4;
         ptrace::getsiginfo(tid).is_ok_and(|info| info.si_code == TRAP_HWBKPT)
     }
 }
 
-/// Other architectures' registers are reached in other ways, or not at all.
+/// On other architectures nothing can be watched.
 #[cfg(not(target_arch = "x86_64"))]
 mod registers {
     use super::{Errno, Pid, Watched};

@@ -1,4 +1,4 @@
-//! One thread that is traced: how it stands, why it stopped, and how it is made to stop.
+//! One traced thread: its state, the reason of its stop, and how to halt it.
 
 use super::{
     sys,
@@ -20,19 +20,19 @@ use std::{fs, thread};
 #[derive(Debug)]
 pub(super) struct Task {
     pub tid: Pid,
-    /// The process that it is a thread of.
+    /// The process that the thread belongs to.
     pub process: Pid,
     pub role: usize,
-    /// Whether it is the thread that the child began with.
+    /// Whether it is the child's first thread.
     pub leader: bool,
     pub state: State,
-    /// Whether it stands still while what it has stopped for is handled.
+    /// Whether the thread stands still while its stop is handled.
     pub stands: bool,
-    /// The call that it is in.
+    /// The call that the thread is in.
     pub call: Option<Call>,
-    /// A stop that was met while all threads were halted, and is still to be handled.
+    /// A stop that was found while all threads were halted, and is still to be handled.
     pending: Option<Stop>,
-    /// How many signals it has been sent to halt it that have not arrived.
+    /// How many halting signals were sent to the thread that have not arrived.
     owed: u32,
 }
 
@@ -47,23 +47,23 @@ pub(super) struct Call {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// A thread that has not stopped yet for the first time.
+    /// A thread that has not made its first stop.
     New,
     Running,
     Paused,
     Ended,
 }
 
-/// How a thread stands still.
+/// The reason of a thread's stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// At the entry or exit of a call.
+    /// The entry or exit of a call.
     Call,
-    /// It has started a thread or a process.
+    /// The thread has started a thread or a process.
     Event,
-    /// It is to get a signal.
+    /// The thread is about to get a signal.
     Signal(Signal),
-    /// It has ended; its status is still to be taken.
+    /// The thread has ended, and its status is still to be taken.
     Ended,
 }
 
@@ -75,11 +75,11 @@ impl Task {
 
     pub fn go_on(&mut self, signal: Option<Signal>) {
         (self.state, self.stands) = (State::Running, false);
-        // ESRCH: it was killed meanwhile, and its end will be seen.
+        // ESRCH: the thread was killed meanwhile, and its end will be seen.
         let _ = ptrace::syscall(self.tid, signal);
     }
 
-    /// How it has stopped, if it has.
+    /// The thread's stop. `None` if it has not stopped.
     pub fn stop(&mut self) -> Result<Option<Stop>, Untraced> {
         match self.pending.take() {
             None => self.next_stop(),
@@ -98,21 +98,22 @@ impl Task {
                 return Ok(Some(Stop::Signal(Signal::SIGSTOP)));
             }
             Ok(WaitStatus::PtraceEvent(..)) => return Ok(Some(Stop::Event)),
-            // ECHILD: also of a process that has ended while it still has threads to be looked at; it will not stop again.
+            // ECHILD also comes from a process that has ended while threads of it remain to be looked at. It will not stop
+            // again.
             Ok(_) | Err(Errno::EINTR | Errno::ECHILD) => {}
             Err(errno) => return Err(os("waitid")(errno)),
         }
         match waitid(Id::Pid(self.tid), nohang | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
-            // ECHILD: threads vanish when another of them starts a program.
+            // ECHILD: a thread vanishes when another thread starts a program.
             Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD) => Ok(Some(Stop::Ended)),
-            // Of a traced thread it tells stops, too: that is for the next look.
+            // For a traced thread waitid also reports stops. Those are for the next look.
             Ok(_) | Err(Errno::EINTR) => Ok(None),
             Err(errno) => Err(os("waitid")(errno)),
         }
     }
 
-    /// Makes it stop, wherever it is; says whether it stands still now, rather than having ended. What it has stopped for is
-    /// handled after it has been [let go](Self::resume).
+    /// Makes the thread stop, wherever it is. Returns whether it stands still now; `false` if it has ended. A stop for another
+    /// reason is handled after [`resume`](Self::resume).
     pub fn halt(&mut self) -> Result<bool, Untraced> {
         if self.pending.is_none() {
             if sys::signal_thread(self.process, self.tid, Signal::SIGSTOP).is_ok() {
@@ -132,7 +133,7 @@ impl Task {
         Ok(self.pending != Some(Stop::Ended))
     }
 
-    /// Lets it go on after [`halt`](Self::halt), unless it has stopped for another reason.
+    /// Releases the thread after [`halt`](Self::halt), unless it has stopped for another reason.
     pub fn resume(&mut self) {
         if self.pending == Some(Stop::Signal(Signal::SIGSTOP)) && self.is_owed() {
             self.pending = None;
@@ -140,14 +141,14 @@ impl Task {
         }
     }
 
-    /// Whether a `SIGSTOP` that it is to get was sent to halt it.
+    /// Whether the `SIGSTOP` that the thread is about to get was sent to halt it. Counts it as arrived.
     pub fn is_owed(&mut self) -> bool {
         let owed = self.owed > 0;
         self.owed -= u32::from(owed);
         owed
     }
 
-    /// Whether it sleeps in the kernel (proc_pid_stat(5)).
+    /// Whether the thread sleeps in the kernel (proc_pid_stat(5)).
     pub fn sleeps(&self) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.tid)).unwrap_or_default();
         self.pending.is_none() && stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))

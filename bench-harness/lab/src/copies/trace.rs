@@ -1,18 +1,19 @@
-//! A tracer of system calls (ptrace(2)): what a few child processes call between two marks, and how many bytes that moves.
+//! A tracer of system calls (ptrace(2)). It counts what a few child processes call between two marks, and how many bytes that
+//! moves.
 //!
-//! A child is forked with [`Tracee::fork`] and says with [`begin`] and [`end`] what is to be counted; [`trace`] follows a set
-//! of them to their end. Whoever wants to look at them in between uses a [`Tracer`]: a child that calls [`pause`] stays where
-//! it is until it is [let go](Tracer::release).
+//! A child is forked with [`Tracee::fork`]. With [`begin`] and [`end`] it marks what is to be counted. [`trace`] follows a set
+//! of children to their end. A [`Tracer`] also allows a look at them in between: a child that calls [`pause`] stays there until
+//! its [release](Tracer::release).
 //!
-//! - The marks are prctl(2) calls with an option that no kernel knows: nothing but a tracer notices them.
-//! - Threads of a child are followed as well, from their first step. Of the threads that it starts, only bytes that are moved
-//!   count: a thread that waits beside it makes calls of its own at no foreseeable moment.
-//! - So are processes that a child starts, but their memory is not looked at: see [`Tracer::hidden`].
-//! - Signals are passed on. Whatever happens, children that were forked here are killed and reaped when the tracer is dropped,
-//!   and the kernel kills them if this process dies first (`PTRACE_O_EXITKILL`).
-//! - All of this must happen in the thread that forked them (ptrace(2)).
+//! - The marks are prctl(2) calls with an option that no kernel knows. Only a tracer notices them.
+//! - Threads of a child are followed from their first step. Of the threads that a child starts, only the bytes moved count. A
+//!   thread that waits beside the child makes calls of its own at unforeseeable moments.
+//! - Processes that a child starts are followed as well, but their memory is not looked at. See [`Tracer::hidden`].
+//! - Signals are passed on. Dropping the tracer always kills and reaps the children that were forked here. If this process dies
+//!   first, the kernel kills them (`PTRACE_O_EXITKILL`).
+//! - All of this must happen in the thread that forked the children (ptrace(2)).
 //!
-//! A call that is followed costs its caller several context switches, so nothing of this is fit for timing.
+//! A traced call costs its caller several context switches, so a trace is not fit for timing.
 
 use super::{
     counts::{Counts, LineOf},
@@ -53,45 +54,44 @@ const BEGIN: u64 = 1;
 const END: u64 = 2;
 const PAUSE: u64 = 3;
 
-/// In a child: its system calls count from here.
+/// Called in a child: starts counting its system calls.
 pub fn begin() {
     sys::unknown_prctl(MARK, [BEGIN, 0, 0, 0]);
 }
 
-/// In a child: its system calls do not count any more.
+/// Called in a child: stops counting its system calls.
 pub fn end() {
     sys::unknown_prctl(MARK, [END, 0, 0, 0]);
 }
 
-/// In a child: tells the tracer `details` and waits until it is let go.
+/// Called in a child: passes `details` to the tracer and waits for its release.
 pub fn pause(details: [u64; 3]) {
     let [a, b, c] = details;
     sys::unknown_prctl(MARK, [PAUSE, a, b, c]);
 }
 
-/// Follows `children` until all of them have ended, and returns what each has called between its marks.
+/// Follows `children` until all of them have ended. Returns what each has called between its marks. All children are reaped in
+/// any case.
 ///
-/// # Errors
-/// [`Untraced`]: not all had ended when none had paused for `limit`, or one ended with anything but 0. All are reaped either way.
+/// # Errors [`Untraced`] if none paused within `limit` and some had not ended, or if one ended with a code other than 0.
 pub fn trace<const N: usize>(children: [Tracee; N], limit: Duration) -> Result<[Counts; N], Untraced> {
     trace_all(children, limit).map(|counts| counts.try_into().expect("one for each child"))
 }
 
-/// [`trace`] of as many as there are.
+/// Follows any number of children as [`trace`] does.
 ///
-/// # Errors
-/// As there.
+/// # Errors Those of [`trace`].
 pub fn trace_all(children: impl IntoIterator<Item = Tracee>, limit: Duration) -> Result<Vec<Counts>, Untraced> {
     let mut tracer = Tracer::new(children, rules::TABLE, limit);
     tracer.finish()?;
     Ok(tracer.roles.iter().map(|role| role.counts.clone()).collect())
 }
 
-/// As [`trace`], but right behind the first call of the kind `of` that the first child makes, the first byte that it has taken
-/// is changed. The others stand still meanwhile, where their calls begin to count. Returns what was changed, if anything.
+/// Follows children as [`trace`] does, and changes one byte. Right after the first call of kind `of` that the first child
+/// makes, the first byte that the call has taken is changed. Meanwhile the other children stand still at the mark from which
+/// their calls count. Returns the change, if there was one.
 ///
-/// # Errors
-/// As [`trace`].
+/// # Errors Those of [`trace`].
 pub fn trace_changing(children: Vec<Tracee>, of: LineOf, limit: Duration) -> Result<Option<Changed>, Untraced> {
     let mut tracer = Tracer::new(children, rules::TABLE, limit);
     let others: Vec<usize> = (1..tracer.roles.len()).collect();
@@ -105,14 +105,14 @@ pub fn trace_changing(children: Vec<Tracee>, of: LineOf, limit: Duration) -> Res
     Ok(tracer.take_changed())
 }
 
-/// Decides for a call that the thread of this id is about to make, by number and arguments, what is done instead of it.
+/// Decides what replaces a call that a thread is about to make. Gets the thread's id, the call's number and its arguments.
 pub type StandIn = fn(Pid, i64, &[u64; 6]) -> Option<Instead>;
 
 thread_local! {
     static STAND_IN: Cell<Option<StandIn>> = const { Cell::new(None) };
 }
 
-/// Runs `body` on a kernel that keeps its word badly: what it traces makes other calls than it asks for. For tests.
+/// Runs `body` on a simulated kernel that breaks its promises: traced processes make other calls than they ask for. For tests.
 pub fn with_stand_in<R>(stand_in: StandIn, body: impl FnOnce() -> R) -> R {
     STAND_IN.set(Some(stand_in));
     let done = body();
@@ -120,35 +120,36 @@ pub fn with_stand_in<R>(stand_in: StandIn, body: impl FnOnce() -> R) -> R {
     done
 }
 
-/// Follows a set of children, one thread of this process for all.
+/// Follows a set of children, in one thread of this process.
 #[derive(Debug)]
 pub struct Tracer {
     table: &'static [Rule],
-    /// Bytes of a message; 0 where that is not known.
+    /// Length of a message in bytes. 0 if it is not known.
     message: u64,
     deadline: Deadline,
     limit: Duration,
     tasks: Vec<Task>,
     stand_in: Option<StandIn>,
-    /// What is looked for in a child at each of its stops, and where it was found: in which child, at which site.
+    /// The trace that is looked for in a child at each of its stops, and the children and sites where it was found.
     wanted: Option<Trace>,
     seen: BTreeSet<(usize, Site)>,
-    /// Behind which calls of which child a byte is to be changed, and how it is known where it is not just the first.
+    /// The calls, by child and kind, after which a byte is to be changed. The trace finds the byte; without it the first byte
+    /// is changed.
     change: Option<(usize, LineOf, Option<Trace>)>,
-    /// Where the byte lies that a call took a reference to last.
+    /// The byte to which a call last took a reference.
     origin: Option<Origin>,
     changed: Option<Changed>,
-    /// Reaped when these are dropped.
+    /// Dropping the roles reaps the children.
     roles: Vec<Role>,
 }
 
-/// How often the tracer polls before it naps between two looks: a child mostly stops again after some microseconds.
+/// How often the tracer polls before it naps between two looks. A child mostly stops again after some microseconds.
 const POLLS: u32 = 200;
-/// How long the threads that a child has started may take to come to rest once it has paused itself.
+/// How long the threads that a child has started may take to come to rest after the child has paused.
 const REST: Duration = Duration::from_secs(1);
 
 impl Tracer {
-    /// Takes `children`, which stand before their first step, and judges their calls by `table`. They are given up where none of them
+    /// Takes `children`, which stand before their first step, and judges their calls by `table`. Gives them up if none of them
     /// pauses for `limit`.
     pub fn new(children: impl IntoIterator<Item = Tracee>, table: &'static [Rule], limit: Duration) -> Self {
         let roles: Vec<Role> = children.into_iter().map(|tracee| Role::new(tracee.0)).collect();
@@ -169,12 +170,12 @@ impl Tracer {
         }
     }
 
-    /// Takes what calls move beyond whole messages of `bytes`, where it is little, for notes about the payload.
+    /// Sets the length of a message. A few bytes beyond whole messages then count as notes about the payload.
     pub fn set_message(&mut self, bytes: u64) {
         self.message = bytes;
     }
 
-    /// Lets `child` go on from where it has paused.
+    /// Releases `child` from its pause.
     pub fn release(&mut self, child: usize) {
         self.roles[child].begin();
         for task in
@@ -184,7 +185,7 @@ impl Tracer {
         }
     }
 
-    /// Lets all go on wherever they pause, until they have ended.
+    /// Releases all children from every pause until they have ended.
     fn finish(&mut self) -> Result<(), Untraced> {
         let all: Vec<usize> = (0..self.roles.len()).collect();
         while !all.iter().all(|&child| self.has_ended(child)) {
@@ -197,16 +198,15 @@ impl Tracer {
         }
     }
 
-    /// Follows all until each of `children` has paused or ended, and the threads that it has started have come to rest; `false`
-    /// where some have not paused after `patience`.
+    /// Follows all children until each of `children` has paused or ended and the threads that it has started have come to rest.
+    /// Returns `false` if some have not paused within `patience`.
     ///
-    /// # Errors
-    /// [`Untraced::Hung`] at the tracer's own limit, [`Untraced::Interrupted`], [`Untraced::Process`].
+    /// # Errors [`Untraced::Hung`] at the tracer's own limit, [`Untraced::Interrupted`], [`Untraced::Process`].
     pub fn settle(&mut self, children: &[usize], patience: Option<Duration>) -> Result<bool, Untraced> {
         if !self.follow(|tracer| children.iter().all(|&child| tracer.has_settled(child)), patience)? {
             return Ok(false);
         }
-        // What one of them has moved for the message may be known a little later than that the message has arrived.
+        // A thread's calls for a message may return a little after the message has arrived.
         for &child in children {
             if !self.roles[child].restless && !self.follow(|tracer| tracer.rests(child), Some(REST))? {
                 self.roles[child].restless = true;
@@ -215,7 +215,7 @@ impl Tracer {
         Ok(true)
     }
 
-    /// Follows all until `done`; `false` where that is not so after `patience`.
+    /// Follows all children until `done`. Returns `false` if that takes longer than `patience`.
     fn follow(&mut self, done: impl Fn(&Self) -> bool, patience: Option<Duration>) -> Result<bool, Untraced> {
         let mut patient = patience.map(Deadline::after);
         let mut idle = 0;
@@ -263,7 +263,7 @@ impl Tracer {
         self.roles[child].child.pid()
     }
 
-    /// Whether `child` has paused, rather than ended.
+    /// Whether `child` has paused. `false` if it has ended.
     pub fn has_paused(&self, child: usize) -> bool {
         self.leader(child).state == State::Paused
     }
@@ -273,44 +273,43 @@ impl Tracer {
         self.leader(child).state == State::Ended
     }
 
-    /// How it has ended.
+    /// How `child` has ended. `None` if it has not.
     pub fn exit(&self, child: usize) -> Option<Exit> {
         self.roles[child].exit
     }
 
-    /// Whether all threads of `child` sleep in the kernel: where it has not paused it waits for another process.
+    /// Whether all threads of `child` sleep in the kernel. A child that sleeps without a pause waits for another process.
     pub fn sleeps(&self, child: usize) -> bool {
         self.tasks.iter().filter(|task| task.role == child).all(Task::sleeps)
     }
 
-    /// Minor page faults of `child` since it began (proc_pid_stat(5), `minflt`). What the tracer reads in its memory is none of
-    /// them.
+    /// Minor page faults of `child` since it began (proc_pid_stat(5), `minflt`). The tracer's reads of its memory do not count.
     pub fn minor_faults(&self, child: usize) -> Option<u64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid(child))).ok()?;
         minor_faults_in(&stat)
     }
 
-    /// What it has said at its last [`pause`].
+    /// The details that `child` passed at its last [`pause`].
     pub fn details(&self, child: usize) -> [u64; 3] {
         self.roles[child].details
     }
 
-    /// Starts or stops counting in `child`, which has paused, as [`begin`] and [`end`] do.
+    /// Starts or stops counting in the paused `child`, as [`begin`] and [`end`] do.
     pub fn count(&mut self, child: usize, on: bool) {
         self.roles[child].counting = on;
     }
 
-    /// What has been counted in `child`.
+    /// The counts of `child`.
     pub fn counts(&self, child: usize) -> &Counts {
         &self.roles[child].counts
     }
 
-    /// Why some of what `child` does cannot be seen.
+    /// The reasons why some actions of `child` cannot be seen.
     pub fn hidden(&mut self, child: usize) -> &mut BTreeSet<String> {
         &mut self.roles[child].hidden
     }
 
-    /// Looks once at each thread that may have stopped; says whether one had.
+    /// Looks once at each thread that may have stopped. Returns whether one had.
     fn look(&mut self) -> Result<bool, Untraced> {
         let mut found = false;
         let mut index = 0;
@@ -334,7 +333,7 @@ impl Tracer {
         task.stands = true;
         let is_of_child = task.process == role.child.pid();
         if task.state == State::New && is_of_child && role.is_watched() && stop != Stop::Ended {
-            // Debug registers belong to a thread, and a new one has none.
+            // Debug registers belong to a thread, and a new thread has none set.
             let _ = role.arm(task.tid);
         }
         let signal = match stop {
@@ -342,7 +341,7 @@ impl Tracer {
                 if task.leader {
                     role.exit = role.child.wait(START)?;
                 } else {
-                    // Of a thread there is nothing left to wait for; a child of the child has its status taken here.
+                    // A thread leaves nothing to wait for. The status of a child's child is taken here.
                     let _ = waitpid(task.tid, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG));
                 }
                 task.state = State::Ended;
@@ -352,7 +351,7 @@ impl Tracer {
                 match sys::at(task.tid) {
                     Ok(At::Entry(number, arguments)) if self.begin_call(index, number, arguments)? => return Ok(()),
                     Ok(At::Exit(result)) => self.end_call(index, result)?,
-                    // It was killed meanwhile, and its end will be seen.
+                    // The thread was killed meanwhile. Its end will be seen.
                     Ok(At::Entry(..) | At::Neither) | Err(Errno::ESRCH) => {}
                     Err(errno) => return Err(os("ptrace")(errno)),
                 }
@@ -372,9 +371,9 @@ impl Tracer {
                 self.look_around(index);
                 None
             }
-            // A new thread stands still with it, and one that was halted.
+            // A new thread begins with this stop, and a halted one gets it.
             Stop::Signal(Signal::SIGSTOP) if task.state == State::New || task.is_owed() => None,
-            // While a group of threads is stopped there is no signal to pass on (ptrace(2), group-stop).
+            // While a thread group is stopped there is no signal to pass on (ptrace(2), group-stop).
             Stop::Signal(signal) => ptrace::getsiginfo(task.tid).is_ok().then_some(signal),
         };
         self.tasks[index].go_on(signal);
@@ -392,7 +391,7 @@ impl Tracer {
         self.tasks.push(Task::new(tid, of, role, State::New));
     }
 
-    /// Enters that a thread is about to make a call; says whether it is to stand still there.
+    /// Records that a thread is about to make a call. Returns whether the thread is to stand still there.
     fn begin_call(&mut self, index: usize, number: i64, arguments: [u64; 6]) -> Result<bool, Untraced> {
         let task = &mut self.tasks[index];
         let role = &mut self.roles[task.role];
@@ -421,7 +420,7 @@ impl Tracer {
         Ok(false)
     }
 
-    /// Enters that a call has returned.
+    /// Records that a call has returned.
     fn end_call(&mut self, index: usize, result: Result<u64, Errno>) -> Result<(), Untraced> {
         let task = &mut self.tasks[index];
         let Some(call) = task.call.take() else { return Ok(()) };
@@ -436,7 +435,7 @@ impl Tracer {
         if has_mapped_watched { self.arm(child) } else { Ok(()) }
     }
 
-    /// Changes the byte that `call`, which has returned, has taken a reference to, where that is wanted.
+    /// Changes the byte to which `call` has taken a reference, if that is requested. `value` is what the call returned.
     fn change_after(&mut self, index: usize, call: &Call, value: u64) {
         let Some((child, line, trace)) = &self.change else { return };
         let task = &self.tasks[index];
@@ -453,22 +452,21 @@ impl Tracer {
         }
     }
 
-    /// Changes the byte at which `trace` begins, or the first, right after the next call of `child` of the kind `line` has taken a
-    /// reference to it, or taken on one of an earlier call.
+    /// Requests a change of one byte, right after the next call of kind `line` by `child` that takes a reference to it or
+    /// passes on one from an earlier call. The byte is where `trace` begins, or the first one.
     pub fn change_behind(&mut self, child: usize, line: LineOf, trace: Option<Trace>) {
         (self.change, self.origin, self.changed) = (Some((child, line, trace)), None, None);
     }
 
-    /// What was changed, if anything; nothing is to be changed any more.
+    /// Returns the change that was made, if any, and cancels the request.
     pub fn take_changed(&mut self) -> Option<Changed> {
         (self.change, self.origin) = (None, None);
         self.changed.take()
     }
 
-    /// Watches `points` of `child`, at most four, in all of its threads, while it has paused. Forgets what it has watched before.
+    /// Watches `points` of the paused `child`, at most four, in all of its threads. Replaces what was watched before.
     ///
-    /// # Errors
-    /// Why this system does not let a debug register be set.
+    /// # Errors The reason why this system does not let a debug register be set.
     pub fn watch(&mut self, child: usize, points: &[Watchpoint], access: Watched) -> Result<(), Unwatchable> {
         let was_watched = self.roles[child].is_watched();
         self.roles[child].set_points(points, access);
@@ -483,7 +481,7 @@ impl Tracer {
         }
     }
 
-    /// Sets the registers of all threads of `child`, which are halted for that.
+    /// Halts all threads of `child` in turn and sets their debug registers.
     fn arm_all(&mut self, child: usize) -> Result<(), Unwatchable> {
         let role = &self.roles[child];
         let process = role.child.pid();
@@ -493,7 +491,7 @@ impl Tracer {
             let stands = match task.state {
                 State::Running if was_running => task.halt()?,
                 State::Running | State::Paused => true,
-                // It gets them at its first stop, or needs none.
+                // A new thread gets the registers at its first stop. A thread that has ended needs none.
                 State::New | State::Ended => false,
             };
             let armed = if stands { role.arm(task.tid) } else { Ok(()) };
@@ -501,7 +499,7 @@ impl Tracer {
                 task.resume();
             }
             match armed {
-                // It was killed meanwhile.
+                // The thread was killed meanwhile.
                 Ok(()) | Err(Errno::ESRCH) => {}
                 Err(errno) => return Err(Unwatchable::Refused(errno)),
             }
@@ -509,19 +507,19 @@ impl Tracer {
         Ok(())
     }
 
-    /// Looks for `wanted` in the memory of a child from now on whenever it stops: at its system calls and where it reaches a
-    /// watched place. What is there only for a moment is seen so.
+    /// Looks for `wanted` in a child's memory at each of its stops from now on: at system calls and at accesses to watched
+    /// places. This also finds what is in memory only for a moment.
     pub fn look_for(&mut self, wanted: Option<Trace>) {
         self.wanted = wanted;
         self.seen.clear();
     }
 
-    /// In which children and at which sites that was.
+    /// The children and sites where the trace was found.
     pub fn seen(&self) -> &BTreeSet<(usize, Site)> {
         &self.seen
     }
 
-    /// Enters where what is looked for lies in the memory of a thread that has stopped.
+    /// Looks for the wanted trace in the memory of a stopped thread and records where it is.
     fn look_around(&mut self, index: usize) {
         let task = &self.tasks[index];
         let role = &mut self.roles[task.role];
@@ -536,7 +534,7 @@ impl Tracer {
         }
     }
 
-    /// Where `address` of `child` lies.
+    /// The site of `address` in `child`.
     pub fn site(&self, child: usize, address: u64) -> Site {
         self.roles[child].site(address)
     }
@@ -546,16 +544,16 @@ impl Tracer {
         self.roles[child].address(site).is_some_and(|address| trace.is_at(self.pid(child), address))
     }
 
-    /// How often `child` has reached each of the places since it has been watched, from user space.
+    /// How often `child` has accessed each watched place from user space since the watch began.
     pub fn hits(&self, child: usize) -> [u64; REGISTERS] {
         self.roles[child].hits
     }
 }
 
-/// Why nothing is watched.
+/// The reason why nothing is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unwatchable {
-    /// What ptrace(2) said.
+    /// The error of ptrace(2).
     Refused(Errno),
     /// A thread could not be halted.
     Untraced(Untraced),
@@ -567,7 +565,7 @@ impl From<Untraced> for Unwatchable {
     }
 }
 
-/// Whether this call starts something that is not to be traced.
+/// Whether this call starts a thread or process that must not be traced.
 fn starts_untraced(tid: Pid, number: i64, arguments: &[u64; 6]) -> bool {
     let flags = match number {
         libc::SYS_clone => arguments[0],
@@ -582,14 +580,15 @@ fn starts_untraced(tid: Pid, number: i64, arguments: &[u64; 6]) -> bool {
 }
 
 impl Drop for Tracer {
-    /// A process is not reaped before its threads, and those that are traced wait for their tracer even when they are dead.
+    /// Ends the threads first, because a process is not reaped before its threads. Traced threads wait for their tracer even
+    /// when dead.
     fn drop(&mut self) {
         for role in &self.roles {
             let _ = role.child.signal(Signal::SIGKILL);
         }
         let is_child = |task: &Task| self.roles[task.role].child.pid() == task.process;
         for task in self.tasks.iter().filter(|task| task.state != State::Ended && !is_child(task)) {
-            // A process that a child has started, and that nobody else need know of.
+            // A process that a child has started. Nobody else needs it.
             let _ = kill(task.process, Signal::SIGKILL);
         }
         for task in self.tasks.iter().filter(|task| !task.leader && task.state != State::Ended) {
@@ -602,7 +601,7 @@ impl Drop for Tracer {
     }
 }
 
-/// The field `minflt` of `/proc/PID/stat`; the program's name before it may hold anything.
+/// The field `minflt` of `/proc/PID/stat`. The program's name before it may contain any characters.
 fn minor_faults_in(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(") ")?;
     rest.split_ascii_whitespace().nth(7)?.parse().ok()

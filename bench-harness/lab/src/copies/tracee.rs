@@ -1,4 +1,4 @@
-//! A child that lets itself be traced, and why it may not be.
+//! A child that lets itself be traced, and the errors of tracing.
 
 use crate::worker::cause_of;
 use ipc_core::{
@@ -17,22 +17,22 @@ use nix::{
 };
 use std::{fs, sync::atomic::Ordering, thread, time::Duration};
 
-/// Why nothing was traced.
+/// The reason why nothing was traced.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Untraced {
     /// This system does not let a process trace its children.
     #[error("{errno:?} {who}", who = whose_refusal(*.errno))]
     Refused {
-        /// What ptrace(2) said.
+        /// The error of ptrace(2).
         errno: Errno,
     },
     /// A process could not be forked or looked at.
     #[error("{0}")]
     Process(Error),
-    /// A child ended badly: which, from 0, and how.
+    /// A child ended badly. Holds its index, from 0, and how it ended.
     #[error("process {0} died: {cause}", cause = cause_of(*.1))]
     Died(usize, Exit),
-    /// A child came to no end.
+    /// A child did not end. Holds the deadline.
     #[error("no end within {0:?}")]
     Hung(Duration),
     /// The user asked to stop.
@@ -40,7 +40,7 @@ pub enum Untraced {
     Interrupted,
 }
 
-/// Who refuses to let a process be traced.
+/// The likely authority that refuses tracing.
 fn whose_refusal(errno: Errno) -> String {
     match fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope") {
         Ok(scope) if errno == Errno::EPERM && scope.trim() != "0" => {
@@ -56,7 +56,7 @@ impl From<Error> for Untraced {
     }
 }
 
-/// An error of ptrace(2) or of a wait for a traced child.
+/// Converts an error of ptrace(2), or of a wait for a traced child.
 pub(super) fn os(call: &'static str) -> impl Fn(Errno) -> Untraced {
     move |errno| Untraced::Process(Error::os(call, errno))
 }
@@ -67,16 +67,16 @@ pub struct Tracee(pub(super) Child);
 
 /// How long the tracer naps between two looks at a child that has not stopped.
 pub(super) const NAP: Duration = Duration::from_micros(50);
-/// How long a child may take to stand.
+/// The time within which a forked child must stop for the tracer.
 pub(super) const START: Duration = Duration::from_secs(5);
 
 impl Tracee {
-    /// Forks a child that will run `main` and end in `_exit` with what it returns, once a [`Tracer`](super::trace::Tracer) has it.
+    /// Forks a child. Once a [`Tracer`](super::trace::Tracer) has it, the child runs `main` and ends in `_exit` with the
+    /// result.
     ///
     /// System calls: those of [`process::fork`], `mmap`, `ptrace`, `waitid`.
     ///
-    /// # Errors
-    /// [`Untraced::Refused`] where it may not be traced; else as [`process::fork`].
+    /// # Errors [`Untraced::Refused`] if the child may not be traced, otherwise those of [`process::fork`].
     pub fn fork(main: impl FnOnce() -> i32) -> Result<Self, Untraced> {
         let refusal = SharedPage::new()?;
         let child = process::fork(|| match ptrace::traceme().and_then(|()| raise(Signal::SIGSTOP)) {

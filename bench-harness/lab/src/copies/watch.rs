@@ -1,23 +1,24 @@
 //! Counts the copies that the two processes make themselves, with debug registers on one byte of the payload.
 //!
-//! Producing the byte is one write, consuming it one read, and every copy is one of each: so the copies are the larger of both
-//! counts, less one. A watch on one byte counts a copy once, whatever instruction makes it (`rep movsb` would trap once
-//! for each byte of a wider one), in-lined or not. What the kernel reads and writes does not raise it, so
-//! these copies and those of [`rules`](super::rules) add up.
+//! Producing the byte is one write, consuming it is one read, and every copy is one of each. So the number of copies is the
+//! larger of the two counts, minus one. A watch on one byte counts a copy once, in-lined or not, whatever instruction makes it.
+//! (On a wider range `rep movsb` would trap once for each byte.) Reads and writes by the kernel do not trigger it, so these
+//! copies and those of [`rules`](super::rules) add up.
 //!
-//! Three things remain. A byte that is written for another reason than a copy, such as clearing a buffer first, counts as one. A
-//! buffer through which a message passes in pieces counts once for each piece. And memcpy of a few bytes touches some of
-//! them twice. So the figure of a channel that works in such ways is too high, never too low.
+//! Three cases are counted too high, never too low:
+//! - A write for another reason than a copy counts as a copy, such as clearing a buffer first.
+//! - A buffer through which a message passes in pieces counts once for each piece.
+//! - memcpy of a few bytes touches some of them twice.
 //!
-//! Where the byte lies is not asked of the channel but found: between two messages the memory of both processes is searched
-//! for the payload, and once within a message whenever a process makes a call or reaches the byte. So a buffer that nobody has
-//! declared is seen, even one that is overwritten before the message has gone, such as one on the stack.
+//! The channel does not tell where the byte lies; the tracer finds it. Between two messages it searches the memory of both
+//! processes for the payload. Within a message it searches whenever a process makes a call or reaches the byte. So it sees
+//! undeclared buffers, even one that is overwritten before the message has gone, such as one on the stack.
 //!
-//! Where it will lie next must be known before: a message lies where the one before it did, or as far from there as that from
-//! the one before (in a ring), or in the end where an earlier one did (in a pool). What is mapped anew for each message is
-//! followed: the registers are set when the mapping appears, at the same distance from its start. All threads have the registers,
-//! also those that start meanwhile. A message that is met anywhere else while the accesses are counted is not counted: one that
-//! is met elsewhere each time has no figure.
+//! The position of the next message must be known in advance. A message lies where the one before it did, or at the same
+//! distance from it again (in a ring), or at last where an earlier one did (in a pool). A mapping made anew for each message is
+//! followed: the registers are set when it appears, at the same distance from its start. All threads have the registers,
+//! including those that start meanwhile. While accesses are counted, a message at any other place is not counted. If every
+//! message is at another place, there is no figure.
 
 use super::{
     SHORTEST, Unmeasured,
@@ -29,80 +30,82 @@ use crate::payload::{self, STRETCH};
 use nix::errno::Errno;
 use std::{collections::BTreeSet, ops::Range};
 
-/// How far from the end of the message the byte lies that is watched. Not in the last bytes, which memcpy moves in vectors that
-/// overlap; but near them, since a channel that copies by pieces through one buffer leaves the last piece there.
+/// Distance in bytes of the watched byte from the end of the message. The last bytes are unsuitable: memcpy moves them in
+/// vectors that overlap. The byte must be near the end, because a channel that copies by pieces through one buffer leaves the
+/// last piece there.
 const FROM_END: usize = 512;
-/// The shortest message that can be told from other things in memory.
+/// The shortest message, in bytes, that can be told from other data in memory.
 pub(super) const TWO_WORDS: usize = 2 * payload::WORD;
 
-/// The stretch of a message of `size` bytes whose first byte is watched: in a short one the first.
+/// The block of a message of `size` bytes whose first byte is watched. In a short message it is the first block.
 fn stretch(size: usize) -> usize {
     if size < SHORTEST { 0 } else { (size - FROM_END) / STRETCH }
 }
 
-/// Where in a message of `size` bytes the byte lies that is watched.
+/// The offset of the watched byte in a message of `size` bytes.
 pub(super) fn offset(size: usize) -> usize {
     stretch(size) * STRETCH
 }
 
-/// By what message `number` of `size` bytes is known, from that byte on.
+/// The trace that identifies message `number` of `size` bytes, from the watched byte on.
 pub(super) fn trace(number: u64, size: usize) -> Trace {
     if size < SHORTEST { Trace::of_short(number, size) } else { Trace::new(number, stretch(size)) }
 }
 
-/// How often a message may lie elsewhere than expected before it is waited for where one was: a ring's end is one miss.
+/// How many messages may lie elsewhere than expected before the search waits for an earlier place to recur. The end of a ring
+/// is one miss.
 const MISSES: u32 = 4;
-/// How many messages go before the places of one must have come round.
+/// The number of messages within which the places of a message must recur.
 const LONGEST_PERIOD: u64 = 1024;
-/// How often they may come round otherwise than the last time.
+/// How often the places may recur after a different number of messages than the last time.
 const ROUNDS: u32 = 3;
-/// How many buffers that hold a message only for a moment are followed back, one after the other.
+/// The longest chain of buffers that hold a message only for a moment and are traced back one by one.
 const LONGEST_CHAIN: u32 = 8;
-/// How many messages the accesses are counted of, almost in a row: one that lies elsewhere than expected is left out. Twice the
-/// period of a channel that copies every third message, so that one of those is among them.
+/// Messages whose accesses are counted, nearly in a row. A message that lies elsewhere than expected is skipped. This is twice
+/// the period of a channel that copies every third message, so at least one of those is included.
 const REPEATS: u32 = 6;
-/// In how many buffers it may lie only for a moment.
+/// The most buffers in which the payload may lie only for a moment.
 const MOST_PASSING: usize = 16;
-/// How often the count is begun anew because the payload was met where nothing watched.
+/// How often the count may restart because the payload was found where nothing watched.
 const ATTEMPTS: u32 = 4;
 
-/// How often the byte was written and read, by both processes together.
+/// Accesses to the byte by both processes together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accesses {
-    /// Writes.
+    /// Number of writes.
     pub writes: u64,
-    /// Reads.
+    /// Number of reads.
     pub reads: u64,
-    /// Places where it was found, in both processes.
+    /// Number of places of the byte in both processes.
     pub places: usize,
 }
 
 impl Accesses {
-    /// The copies that this makes.
+    /// The number of copies that follows from the accesses.
     pub fn copies(&self) -> u64 {
         self.writes.max(self.reads).saturating_sub(1)
     }
 }
 
-/// Why the byte could not be watched.
+/// The reason why the byte could not be watched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unwatched {
-    /// The registers cannot be set: another architecture, or the system refuses.
+    /// The registers cannot be set: the architecture is another one, or the system refuses.
     #[error("no debug registers: {0:?}")]
     Refused(Errno),
-    /// A message of less than two words has nothing to be known by.
+    /// A message of less than two words cannot be identified in memory.
     #[error("a message of {0} bytes is too short to be found in memory: at least {TWO_WORDS} are needed")]
     TooShort(usize),
-    /// The payload lies in other places each time.
+    /// The payload lies at other places each time.
     #[error("the payload's places did not come round within {LONGEST_PERIOD} messages")]
     NoPeriod,
-    /// The payload lies for a moment in other places each time.
+    /// The payload lies for a moment at other places each time.
     #[error("the payload was met where nothing watched, in other places each time")]
     Wanders,
-    /// What the processes do cannot be seen in whole.
+    /// Some actions of the processes cannot be seen.
     #[error("some of what the processes do cannot be seen")]
     OutOfSight,
-    /// The payload was not found, or nobody touched it.
+    /// The payload was not found, or no process accessed it. Holds the number of places.
     #[error("the payload was found in {0} places and not reached in any")]
     Unseen(usize),
     /// The pair failed meanwhile.
@@ -120,8 +123,8 @@ impl From<Unwatchable> for Unwatched {
 }
 
 impl Unwatched {
-    /// Whether there was nothing to watch with or by, rather than a payload that got out of sight: then what the processes say
-    /// themselves stands in.
+    /// Whether a watch was impossible from the start: no registers, or a message that is too short. Then the ledgers of the
+    /// processes stand in. `false` if a payload got out of sight.
     pub fn is_for_want_of_means(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::TooShort(_))
     }
@@ -135,7 +138,7 @@ pub fn count(pair: &mut LockStep) -> Result<Accesses, Unwatched> {
     if pair.size() < TWO_WORDS {
         return Err(Unwatched::TooShort(pair.size()));
     }
-    // Asked first, so that nothing is searched for in vain.
+    // Test the registers first, to avoid a useless search.
     for role in [SENDER, RECEIVER] {
         let probe = [(Site::At(pair.place(role)), None)];
         pair.tracer().watch(role, &probe, Watched::Writes)?;
@@ -162,20 +165,20 @@ pub fn count(pair: &mut LockStep) -> Result<Accesses, Unwatched> {
     }
 }
 
-/// A place of a message: in which process, and where.
+/// A place of a message: the process, and the site in it.
 type Spot = (usize, Site);
 
-/// Where one message was.
+/// The places of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Places {
-    /// When it had been sent and not received.
+    /// Places after sending and before receiving.
     sent: BTreeSet<Spot>,
-    /// When it had been received.
+    /// Places after receiving.
     received: BTreeSet<Spot>,
 }
 
 impl Places {
-    /// Moves one message and looks for it.
+    /// Moves one message and searches for its places.
     fn find(pair: &mut LockStep) -> Result<Self, Unmeasured> {
         let trace = trace(pair.number(), pair.size());
         pair.send()?;
@@ -185,7 +188,7 @@ impl Places {
         Ok(Self { sent, received })
     }
 
-    /// Moves one message that is expected here; returns where it was if that was elsewhere.
+    /// Moves one message that is expected at these places. If it was elsewhere, returns its places.
     fn expect(&self, pair: &mut LockStep) -> Result<Option<Self>, Unmeasured> {
         let trace = trace(pair.number(), pair.size());
         pair.send()?;
@@ -197,7 +200,7 @@ impl Places {
         Ok(Some(Self { sent: sent.unwrap_or_else(|| self.sent.clone()), received: search(pair, &trace)? }))
     }
 
-    /// Moves one message; says whether it was here.
+    /// Moves one message. Returns whether it was at these places.
     fn recur(&self, pair: &mut LockStep) -> Result<bool, Unmeasured> {
         let trace = trace(pair.number(), pair.size());
         pair.send()?;
@@ -206,8 +209,8 @@ impl Places {
         Ok(sent && is_at(pair, &self.received, &trace))
     }
 
-    /// Where the next message will be if it is as far from here as this one from the one at `before`; here, where those are
-    /// not as many places.
+    /// Predicts the next message's places: the distance from `before` to these places is added again. If the numbers of places
+    /// differ, the prediction is these places.
     fn following(&self, before: &Self) -> Self {
         let on = |last: u64, before: u64| last.wrapping_add(last.wrapping_sub(before));
         let next = |(&last, &before): (&Spot, &Spot)| match (last, before) {
@@ -228,24 +231,25 @@ impl Places {
         Self { sent: following(&self.sent, &before.sent), received: following(&self.received, &before.received) }
     }
 
-    /// All of them.
+    /// All places, after sending or after receiving.
     fn all(&self) -> BTreeSet<Spot> {
         self.sent.union(&self.received).copied().collect()
     }
 }
 
-/// Where the messages of a pair lie, one after the other.
+/// The places of a pair's messages, one after the other.
 struct Course {
     before: Places,
     last: Places,
-    /// Where the payload lies in the course of a message, but not when it has been sent or received. These stay where they are.
+    /// Places where the payload lies during a transfer, but neither after sending nor after receiving. They do not move.
     passing: BTreeSet<Spot>,
     stacks: [Range<u64>; 2],
-    /// After how many messages one lay where another had, if one did.
+    /// The number of messages after which one lay where an earlier one had, if that happened.
     period: Option<u64>,
 }
 
-/// What a register watches, and whether only an access counts that leaves the payload there: other things are there at other times.
+/// A watched site, and whether an access counts only if it leaves the payload there. That is needed if the site holds other
+/// data at other times.
 type Register = (Site, bool);
 
 impl Course {
@@ -261,14 +265,14 @@ impl Course {
         })
     }
 
-    /// Moves messages until one was where it was expected; `prepare` is told where before each, and whether that is likely: waiting
-    /// for a message to come round takes many.
+    /// Moves messages until one was where it was expected. Before each message `prepare` gets the expected places, and whether
+    /// the message is likely to be there. Waiting for a place to recur takes many messages.
     fn meet(
         &mut self,
         pair: &mut LockStep,
         mut prepare: impl FnMut(&mut LockStep, &Places, bool) -> Result<(), Unwatched>,
     ) -> Result<(), Unwatched> {
-        // Where messages have come round, none lies as the two before it.
+        // If places recur with a period, no message continues the step between the two before it.
         for _ in 0..if self.period.is_none() { MISSES + 1 } else { 0 } {
             let expected = self.last.following(&self.before);
             prepare(pair, &expected, true)?;
@@ -279,7 +283,7 @@ impl Course {
                 return Ok(());
             }
         }
-        // Once to learn after how many messages one lies where this one does, and once to be prepared.
+        // The first round learns after how many messages a place recurs. The next one is prepared for it.
         for _ in 0..ROUNDS {
             let mut turn = 0;
             loop {
@@ -302,7 +306,7 @@ impl Course {
         Err(Unwatched::NoPeriod)
     }
 
-    /// Finds where the payload lies only for a moment. It is there when it is copied on to a place that is known, so each that is
+    /// Finds places where the payload lies only for a moment. It is there when it is copied on to a known place, so each place
     /// found may lead to the one before it.
     fn find_passing(&mut self, pair: &mut LockStep) -> Result<(), Unwatched> {
         for _ in 0..LONGEST_CHAIN {
@@ -329,14 +333,14 @@ impl Course {
         Ok(())
     }
 
-    /// Where the payload was met that is no place of it known so far.
+    /// The places where the payload was found that were not known before.
     fn unwatched(&self, pair: &mut LockStep) -> BTreeSet<Spot> {
         let (lasting, seen) = (self.last.all(), pair.tracer().seen());
         seen.iter().filter(|spot| !lasting.contains(spot) && !self.passing.contains(spot)).copied().collect()
     }
 
-    /// How often all places of a message are written, and written or read; `None` where one was met in yet another place meanwhile,
-    /// which is known from now on.
+    /// Counts the writes, and the reads and writes, of all places of a message. `None` if the payload was found at a new place
+    /// meanwhile, which is known from now on.
     fn count(&mut self, pair: &mut LockStep) -> Result<Option<(u64, u64)>, Unwatched> {
         let (mut writes, mut both) = (0, 0);
         for group in 0..self.groups() {
@@ -350,15 +354,15 @@ impl Course {
         Ok(Some((writes, both)))
     }
 
-    /// How many times all registers are needed.
+    /// The number of groups of registers that all places need.
     fn groups(&self) -> usize {
         let all = self.last.all();
         let of = |role: usize| all.iter().chain(&self.passing).filter(|spot| spot.0 == role).count();
         of(SENDER).max(of(RECEIVER)).div_ceil(REGISTERS)
     }
 
-    /// How often a message reached the places of a group: the most of some in a row, for one may be copied more often than the
-    /// next. `None` as for [`count`](Self::count).
+    /// The most accesses of one message to the places of a group. The maximum over some messages in a row counts, because one
+    /// may be copied more often than the next. `None` if the payload was found at a new place, as in [`count`](Self::count).
     fn hits(&mut self, pair: &mut LockStep, group: usize, access: Watched) -> Result<Option<u64>, Unwatched> {
         let mut most = 0;
         for _ in 0..REPEATS {
@@ -381,8 +385,8 @@ impl Course {
     }
 }
 
-/// What the registers of either process hold for group `group`: the lasting places of a message and those where it passes. On a
-/// stack, too, there are other things at other times.
+/// The registers of both processes for group `group`. They hold the lasting places of a message and its passing ones. A stack
+/// also holds other data at other times.
 fn registers(places: &Places, passing: &BTreeSet<Spot>, stacks: &[Range<u64>; 2], group: usize) -> [Vec<Register>; 2] {
     let all = places.all();
     [SENDER, RECEIVER].map(|role| {
@@ -393,7 +397,7 @@ fn registers(places: &Places, passing: &BTreeSet<Spot>, stacks: &[Range<u64>; 2]
     })
 }
 
-/// Watches `registers` while the next message moves.
+/// Watches `registers` during the next message.
 fn watch(pair: &mut LockStep, registers: &[Vec<Register>; 2], access: Watched) -> Result<(), Unwatched> {
     let word = trace(pair.number(), pair.size()).first();
     for role in [SENDER, RECEIVER] {
@@ -404,12 +408,12 @@ fn watch(pair: &mut LockStep, registers: &[Vec<Register>; 2], access: Watched) -
     Ok(())
 }
 
-/// Whether the message is at all of `places`.
+/// Whether the message is at each of `places`.
 fn is_at(pair: &mut LockStep, places: &BTreeSet<Spot>, trace: &Trace) -> bool {
     places.iter().all(|&(role, site)| pair.tracer().is_at(role, site, trace))
 }
 
-/// Every place of a message in both processes.
+/// Every place of the message in both processes.
 fn search(pair: &mut LockStep, trace: &Trace) -> Result<BTreeSet<Spot>, Unmeasured> {
     let mut places = BTreeSet::new();
     for role in [SENDER, RECEIVER] {

@@ -1,9 +1,9 @@
-//! One fault, inflicted on one pair in the middle of a transfer, and what became of the other process.
+//! Inflicts one fault on one pair in the middle of a transfer, and records what became of the other process.
 //!
-//! The supervisor opens the channel, forks a sender and a receiver (or lets them find each other by name), and drops its own
-//! copies, so that either process is the only one to hold its end. The sender sends numbered messages, the receiver
-//! checks every one; both count in a shared page. When both are under way the supervisor waits for a random time and
-//! strikes. The survivor has no deadline: it must find out by itself, and says when and how over a pipe of its own.
+//! The supervisor opens the channel and forks a sender and a receiver, or lets them find each other by name. It drops its own
+//! copies, so each process is the only one to hold its end. The sender sends numbered messages, and the receiver checks every
+//! one. Both count in a shared page. When both are under way, the supervisor waits for a random time and strikes. The survivor
+//! has no deadline. It must notice the fault by itself, and reports when and how over a pipe of its own.
 
 use crate::{
     clock,
@@ -36,105 +36,105 @@ use std::{
 /// Plays a trial on one mechanism.
 pub type Inflict = fn(&Trial) -> ipc_core::Result<Outcome>;
 
-/// What is to happen in one trial.
+/// What happens in one trial.
 #[derive(Clone, Copy, Debug)]
 pub struct Trial {
     /// The fault.
     pub fault: Fault,
     /// Message length in bytes, at least 8.
     pub size: usize,
-    /// How both wait.
+    /// The wait policy of both processes.
     pub wait: Wait,
     /// The hardware threads of the sender and the receiver; `None` leaves them to the scheduler.
     pub cpus: Option<[usize; 2]>,
-    /// When to strike, once both are under way.
+    /// Time from the moment when both are under way to the strike.
     pub delay: Duration,
-    /// What the other process is doing then.
+    /// What the other process does at the strike.
     pub peer: Peer,
-    /// How long a stopped process stays so.
+    /// How long a stopped process stays stopped.
     pub pause: Duration,
 }
 
-/// What the one that is not struck is doing when the other is.
+/// What the process that is not struck does at the strike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// It transfers as fast as it can, and so does the other; or it connects to a binder.
+    /// It transfers as fast as it can, and so does the struck process; or it connects to a binder.
     Busy,
-    /// It waits: the other takes its time with each message.
+    /// It waits, because the struck process pauses before each message.
     Waiting,
-    /// It has not come to the binder.
+    /// It never comes to the binder.
     Absent,
 }
 
-/// What became of it.
+/// The outcome of a trial.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// How the survivor learned; `None` where it had nothing to learn.
+    /// How the survivor noticed. `None` if it had nothing to notice.
     pub sign: Option<String>,
-    /// From the blow to the survivor's error; after a stop, from the `SIGCONT` to the next message received.
+    /// Nanoseconds from the strike to the survivor's error. After a stop: from the `SIGCONT` to the next message received.
     pub reaction_ns: Option<u64>,
-    /// The survivor never found out, or messages never moved again.
+    /// The survivor never noticed, or messages never moved again.
     pub hung: bool,
-    /// A message arrived that was not sent so.
+    /// A message that arrived differs from what was sent.
     pub corrupted: bool,
-    /// Messages that `send` had taken and nobody received.
+    /// Messages that `send` accepted and nobody received.
     pub lost: u64,
-    /// The beginning of a message arrived without its end (and was rightly not delivered).
+    /// The beginning of a message arrived without its end. The channel rightly did not deliver it.
     pub torn: bool,
     /// What both processes left in the kernel and on disk.
     pub left: Vec<String>,
-    /// The same after a sweep.
+    /// What was still left in the kernel and on disk after a sweep.
     pub left_after_sweep: Vec<String>,
-    /// 1 where a child was not reaped.
+    /// 1 if a child was not reaped.
     pub zombies: u32,
-    /// Whether the name could be bound again at once; `None` without a name.
+    /// Whether the name could be bound again at once. `None` if the trial has no name.
     pub rebound: Option<bool>,
-    /// What else went wrong.
+    /// Any other error.
     pub error: Option<String>,
 }
 
-/// A pair has to be under way, and a survivor to find out, within this; it is what a hang is told by.
+/// The deadline for a pair to be under way, and for a survivor to notice. A survivor that exceeds it counts as hung.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a connector waits for a binder that may be dead.
 const ENCOUNTER: Duration = Duration::from_millis(100);
-/// Long enough for `bind` to find the name taken, or to begin waiting for a peer that will not come.
+/// Timeout of `bind` that suffices to find the name taken, or to begin to wait for a peer that never comes.
 const GLANCE: Duration = Duration::from_millis(1);
-/// How often the supervisor looks at the counters, and how long one that dawdles sleeps.
+/// How often the supervisor looks at the counters, and how long a slowed process sleeps before each message.
 const TICK: Duration = Duration::from_micros(50);
 
 /// Lines of the shared page.
 mod line {
     /// Messages for which `send` returned.
     pub const SENT: usize = 0;
-    /// Messages received and found right.
+    /// Messages received and found intact.
     pub const RECEIVED: usize = 1;
-    /// How many of the two have their end.
+    /// How many of the two processes hold their end.
     pub const READY: usize = 2;
-    /// Not 0: whoever is to close its end does so now.
+    /// Not 0 if the process that is to close its end must do so now.
     pub const CLOSE: usize = 3;
-    /// When it did.
+    /// The time at which it closed its end.
     pub const CLOSED_AT: usize = 4;
 }
 
-/// What a process says before it ends.
+/// The report of a process before it ends.
 #[derive(Debug, Serialize, Deserialize)]
 enum Told {
     /// The peer is gone.
     Gone { at_ns: u64, sign: String, torn: bool },
-    /// A payload, or the channel's own memory, was not what it should be.
+    /// A payload or the channel's own memory was damaged.
     Corrupt(String),
-    /// Nobody came to the place of the encounter.
+    /// The peer did not come within the timeout.
     Alone,
-    /// Anything else.
+    /// Any other error.
     Failed(String),
 }
 
-/// Forks one of the pair.
+/// Forks one process of the pair.
 fn fork(part: impl FnOnce() -> Told) -> Result<Worker<Told>> {
     Worker::fork("process", || Ok(part()))
 }
 
-/// Waits for the end of `worker`, and returns what it said; `None` where it still runs.
+/// Waits for the end of `worker` and returns its report. `None` if it still runs.
 fn told(worker: &mut Worker<Told>) -> Result<Option<Told>> {
     match worker.told(PATIENCE) {
         Ok(told) => Ok(told),
@@ -143,11 +143,11 @@ fn told(worker: &mut Worker<Told>) -> Result<Option<Told>> {
     }
 }
 
-/// How the two come by their ends.
+/// How the two processes get their ends.
 enum Ends<E> {
-    /// Made before the fork.
+    /// The ends were made before the fork.
     Made(Option<(E, E)>),
-    /// By a name, under which the sender binds.
+    /// The ends are made by name: the sender binds, the receiver connects.
     Named(Name, fn(&Name, &Options) -> Result<E>, fn(&Name, &Options) -> Result<E>),
 }
 
@@ -164,10 +164,9 @@ impl<E> Ends<E> {
     }
 }
 
-/// Plays `trial` over a link that is made before the fork.
+/// Plays `trial` over a channel that is made before the fork.
 ///
-/// # Errors
-/// Where no pair could be set up or supervised. What went wrong within it is in the [`Outcome`].
+/// # Errors An error if no pair could be set up or supervised. A failure within the trial is in the [`Outcome`].
 pub fn forked<C: Channel, K: Driver<Endpoint = C::Endpoint>>(trial: &Trial) -> Result<Outcome> {
     let ends = Ends::Made(Some(C::pair(&options(trial))?));
     let mut outcome = Outcome::default();
@@ -178,8 +177,7 @@ pub fn forked<C: Channel, K: Driver<Endpoint = C::Endpoint>>(trial: &Trial) -> R
 
 /// Plays `trial` between two processes that share only a name.
 ///
-/// # Errors
-/// As [`forked`].
+/// # Errors Those of [`forked`].
 pub fn named<C: Rendezvous, K: Driver<Endpoint = C::Endpoint>>(trial: &Trial) -> Result<Outcome> {
     let name = Name::unique();
     let mut outcome = Outcome::default();
@@ -199,7 +197,7 @@ fn options(trial: &Trial) -> Options {
     Options { wait: trial.wait, max_message: Some(driver::longest(trial.size)), ..Options::default() }
 }
 
-/// Lets the transfer run, strikes, and waits for the survivor. Returns the ids of all who may have left something.
+/// Runs the transfer, strikes, and waits for the survivor. Returns the ids of all processes that may have left something.
 fn transfer<K: Driver>(
     trial: &Trial,
     spec: &Spec,
@@ -209,7 +207,7 @@ fn transfer<K: Driver>(
     let page = SharedPage::new()?;
     let (blow, struck) = trial.fault.strikes();
     let struck = struck.expect("the fault strikes a transfer");
-    // A stopped pair goes on, and its sender ends the transfer in good order.
+    // A stopped pair goes on, and then its sender ends the transfer in good order.
     let closes = match blow {
         Blow::Kill => None,
         Blow::Close => Some(struck),
@@ -228,11 +226,11 @@ fn transfer<K: Driver>(
     };
     let mut sender = start(Party::Sender)?;
     let mut receiver = start(Party::Receiver)?;
-    // Our copies: as long as we hold them nobody is gone.
+    // Drop the supervisor's copies: while it holds them, no peer counts as gone.
     drop(ends);
     let pids = vec![std::process::id(), pid(&mut sender), pid(&mut receiver)];
 
-    // Neither ends by itself before that.
+    // Neither process ends by itself before both are ready.
     until(PATIENCE, || page[line::READY].word.load(Ordering::Acquire) == 2);
     sleep(trial.delay);
     let (victim, survivor) = match struck {
@@ -256,7 +254,7 @@ fn transfer<K: Driver>(
             0
         }
     };
-    // After a stop it is always the receiver that hears the end.
+    // After a stop the sender closes, so the receiver is the witness.
     let (witness, other) = if blow == Blow::Stop { (&mut receiver, &mut sender) } else { (survivor, victim) };
     let told = told(witness)?;
     let struck_at = struck_at.max(page[line::CLOSED_AT].word.load(Ordering::Acquire));
@@ -273,7 +271,7 @@ fn transfer<K: Driver>(
         None => outcome.hung = true,
     }
     witness.child().kill()?;
-    // It is parked, dead, or has something to say about why there was nothing to witness.
+    // The other process is parked or dead, or reports why there was nothing to witness.
     if let Exit::Code(_) = other.child().kill()?
         && let Some(Told::Failed(why) | Told::Corrupt(why)) = self::told(other)?
     {
@@ -284,7 +282,7 @@ fn transfer<K: Driver>(
     Ok(pids)
 }
 
-/// Stops and continues `victim`; returns how long messages then took to move again, `None` where they never did.
+/// Stops and continues `victim`. Returns the nanoseconds until messages moved again, or `None` if they never did.
 fn pause(trial: &Trial, victim: &Child, page: &SharedPage) -> Result<Option<u64>> {
     victim.signal(Signal::SIGSTOP)?;
     sleep(trial.pause);
@@ -295,7 +293,7 @@ fn pause(trial: &Trial, victim: &Child, page: &SharedPage) -> Result<Option<u64>
     Ok(moved.then(|| start.elapsed().as_nanos() as u64))
 }
 
-/// Kills a process that binds `name`, with or without a peer that connects.
+/// Kills a process that binds `name`, with or without a connecting peer.
 fn encounter<C: Rendezvous, K: Driver<Endpoint = C::Endpoint>>(
     trial: &Trial,
     name: &Name,
@@ -312,7 +310,7 @@ fn encounter<C: Rendezvous, K: Driver<Endpoint = C::Endpoint>>(
     let mut connector = None;
     if trial.peer != Peer::Absent {
         connector = Some(fork(|| {
-            // Only the encounter has a deadline, the transfer has none.
+            // Only the connection has a timeout, the transfer has none.
             let met = C::connect(name, &within(ENCOUNTER));
             let met = met.and_then(|mut end| end.set_timeout(None).map(|()| end));
             let part = Part { page: &page, spec: &C::SPEC, size: trial.size, dawdles: false, closes: false };
@@ -335,7 +333,7 @@ fn encounter<C: Rendezvous, K: Driver<Endpoint = C::Endpoint>>(
                 outcome.sign = Some(sign);
                 outcome.reaction_ns = Some(at_ns.saturating_sub(struck_at));
             }
-            // The binder died before the two had met.
+            // The binder died before the two were connected.
             Some(Told::Alone) => outcome.sign = Some(Error::TimedOut.to_string()),
             Some(Told::Failed(why) | Told::Corrupt(why)) => outcome.error = Some(why),
             None => outcome.hung = true,
@@ -345,7 +343,7 @@ fn encounter<C: Rendezvous, K: Driver<Endpoint = C::Endpoint>>(
     Ok(pids)
 }
 
-/// Whether `name` can be bound: then the call waits for a peer.
+/// Whether `name` can be bound. If it can, the call waits for a peer until the timeout.
 fn is_free<C: Rendezvous>(name: &Name) -> Result<bool> {
     let options = Options { timeout: Some(GLANCE), ..Options::default() };
     match C::bind(name, &options) {
@@ -376,7 +374,7 @@ fn pid(worker: &mut Worker<Told>) -> u32 {
     worker.child().pid().as_raw().cast_unsigned()
 }
 
-/// Looks every [`TICK`] until `done`; `false` where that took longer than `limit`.
+/// Checks `done` every [`TICK`]. Returns `false` if it took longer than `limit`.
 fn until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     let mut deadline = Deadline::after(limit);
     while !done() {
@@ -388,7 +386,7 @@ fn until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// What one process of the pair has to do.
+/// The part of one process of the pair.
 struct Part<'a> {
     page: &'a SharedPage,
     spec: &'a Spec,
@@ -398,7 +396,7 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Sends or receives until the channel fails, or until it is time to close the end.
+    /// Sends or receives until the channel fails, or until the time to close the end.
     fn play<K: Driver>(&self, party: Party, end: K::Endpoint) -> Told {
         let mut driver = K::new(end, self.size, self.spec.framing == Framing::Message);
         self.page[line::READY].word.fetch_add(1, Ordering::AcqRel);
@@ -407,11 +405,11 @@ impl Part<'_> {
             if self.closes && self.page[line::CLOSE].word.load(Ordering::Acquire) != 0 {
                 self.page[line::CLOSED_AT].word.store(clock::now_ns(), Ordering::Release);
                 drop(driver);
-                // The end of the process must not be what shows.
+                // The survivor must notice the close, not the end of the process.
                 sleep(2 * PATIENCE);
                 return Told::Failed("nobody noticed the close".into());
             }
-            // Once it is over, whatever is still on its way is to arrive soon.
+            // After the close is requested, messages on their way should arrive soon.
             if self.dawdles && self.page[line::CLOSE].word.load(Ordering::Acquire) == 0 {
                 sleep(TICK);
             }
@@ -435,7 +433,7 @@ impl Part<'_> {
     }
 }
 
-/// The same call once more: what is gone stays gone.
+/// Repeats the failed call: a peer that is gone must stay gone.
 fn again(driver: &mut impl Driver, party: Party, number: u64) -> Result<()> {
     match party {
         Party::Sender => driver.send(number),

@@ -1,8 +1,13 @@
-//! Signals that ask the program to stop: a flag that the supervising loops look at, so that what was measured is kept.
+//! Handles the signals that ask the program to stop. The handler sets a flag, and the supervising loops check it. So results
+//! that were already measured are kept.
 //!
-//! SIGINT and SIGTERM are sent by people and by `timeout`, SIGHUP by a terminal that closes, SIGXCPU by the kernel where processor
-//! time runs out, SIGALRM by an `alarm` that was set before this program started, SIGUSR1 and SIGUSR2 by batch systems ahead of
-//! their limit. SIGQUIT stays what it is: the end at once.
+//! - SIGINT and SIGTERM come from people and from `timeout`.
+//! - SIGHUP comes from a terminal that closes.
+//! - SIGXCPU comes from the kernel when processor time runs out.
+//! - SIGALRM comes from an `alarm` that was set before this program started.
+//! - SIGUSR1 and SIGUSR2 come from batch systems ahead of their limit.
+//!
+//! SIGQUIT keeps its default: it ends the process at once.
 
 mod sys;
 
@@ -15,7 +20,7 @@ use nix::{
 };
 use std::sync::atomic::{AtomicI32, AtomicI64, Ordering::Relaxed};
 
-/// What asks to stop.
+/// The signals that ask the program to stop.
 const STOPS: [Signal; 7] = [
     Signal::SIGHUP,
     Signal::SIGINT,
@@ -25,19 +30,20 @@ const STOPS: [Signal; 7] = [
     Signal::SIGUSR1,
     Signal::SIGUSR2,
 ];
-/// Of these what ends the process at once when it comes again. A closing terminal and spent time make themselves heard several times.
+/// Signals that end the process at once if they come again. The others may repeat: a closing terminal and an exhausted time
+/// limit send several.
 const URGENT: [Signal; 2] = [Signal::SIGINT, Signal::SIGTERM];
-/// Within this time a signal is the same request: `timeout` sends one to its child and one to the group.
+/// A signal within this time, in milliseconds, is the same request: `timeout` sends one to its child and one to the group.
 const SAME_MS: i64 = 250;
-/// As shells report a SIGINT.
+/// The exit code that shells report for SIGINT.
 pub const EXIT_CODE: i32 = 130;
 
-/// The first signal, or 0.
+/// The first signal that came, or 0.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
-/// When it came.
+/// The time of the first signal, in milliseconds of the monotonic clock.
 static CAME_MS: AtomicI64 = AtomicI64::new(0);
 
-/// Runs in the handler, with all signals blocked.
+/// Records a signal. Runs in the handler, with all signals blocked.
 fn note(signal: i32) {
     let now = now_ms();
     if SIGNAL.compare_exchange(0, signal, Relaxed, Relaxed).is_ok() {
@@ -47,26 +53,24 @@ fn note(signal: i32) {
     }
 }
 
-/// The monotonic clock, which a handler may read.
+/// Milliseconds of the monotonic clock, which a signal handler may read.
 fn now_ms() -> i64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| time.tv_sec() * 1000 + time.tv_nsec() / 1_000_000)
 }
 
-/// Makes this process independent of two signals' dispositions, which it inherits: a write beyond the limit on files fails with EFBIG,
-/// and children wait to be reaped.
+/// Replaces two inherited signal dispositions. SIGXFSZ is ignored, so a write beyond the file size limit fails with EFBIG.
+/// SIGCHLD gets its default, so children wait to be reaped.
 ///
-/// # Errors
-/// As sigaction(2).
+/// # Errors Those of sigaction(2).
 pub fn prepare() -> nix::Result<()> {
     sys::ignore(Signal::SIGXFSZ)?;
     sys::reset(Signal::SIGCHLD)
 }
 
-/// Installs the handlers. A second SIGINT or SIGTERM ends the process at once; its children die with it. A signal that was ignored
-/// when the process started, as under nohup(1), stays ignored; one that was blocked is let through.
+/// Installs the handlers. A second SIGINT or SIGTERM ends the process at once, and its children die with it. A signal that was
+/// ignored when the process started, as under nohup(1), stays ignored. A signal that was blocked is unblocked.
 ///
-/// # Errors
-/// As sigaction(2).
+/// # Errors Those of sigaction(2).
 pub fn install() -> nix::Result<()> {
     for signal in STOPS {
         if !sys::is_ignored(signal)? {
@@ -77,7 +81,8 @@ pub fn install() -> nix::Result<()> {
     leave_time_to_write()
 }
 
-/// At the hard limit on processor time the kernel kills; lowers the soft one, of which it warns, so that there is time to write.
+/// Lowers the soft limit on processor time, of which the kernel warns. At the hard limit it kills, with no time to write
+/// results.
 fn leave_time_to_write() -> nix::Result<()> {
     const SECONDS: u64 = 5;
     let (soft, hard) = getrlimit(Resource::RLIMIT_CPU)?;
@@ -93,7 +98,7 @@ pub fn requested() -> bool {
     SIGNAL.load(Relaxed) != 0
 }
 
-/// What asked it to.
+/// The signal that asked the process to stop, as text. `None` if there was none.
 pub fn cause() -> Option<String> {
     let signal = Signal::try_from(SIGNAL.load(Relaxed)).ok()?;
     let why = if signal == Signal::SIGXCPU { ": the limit on processor time (ulimit -t)" } else { "" };

@@ -1,4 +1,4 @@
-//! Dispositions of signals, which have no safe wrapper.
+//! Sets the dispositions of signals, for which there is no safe wrapper.
 
 #![allow(unsafe_code)]
 
@@ -17,12 +17,12 @@ pub(super) fn handle(signal: Signal) -> nix::Result<()> {
     set(signal, SigHandler::Handler(handler))
 }
 
-/// Ignores `signal`, in what is executed from here as well.
+/// Ignores `signal`. Programs executed from this process inherit that.
 pub(super) fn ignore(signal: Signal) -> nix::Result<()> {
     set(signal, SigHandler::SigIgn)
 }
 
-/// Lets `signal` do what it does in a process that never heard of it.
+/// Restores the default action of `signal`.
 pub(super) fn reset(signal: Signal) -> nix::Result<()> {
     set(signal, SigHandler::SigDfl)
 }
@@ -42,7 +42,7 @@ pub(super) fn is_ignored(signal: Signal) -> nix::Result<bool> {
     Ok(unsafe { old.assume_init() }.sa_sigaction == libc::SIG_IGN)
 }
 
-/// Ends the process: it runs no destructors and flushes nothing.
+/// Ends the process at once, without running destructors or flushing buffers.
 pub(super) fn exit(code: i32) -> ! {
     // SAFETY: _exit may be called at any time.
     unsafe { libc::_exit(code) }

@@ -1,16 +1,15 @@
-//! A measurement in a process of its own.
+//! Runs a measurement in a process of its own.
 
 use crate::worker::{self, Post};
 use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
-/// The longest that a measurement may take; what it is given up after.
+/// The deadline of a measurement.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs `part` in a forked process and returns its result; once more where it was stopped meanwhile.
+/// Runs `part` in a forked process and returns its result. Repeats if it was stopped meanwhile.
 ///
-/// # Errors
-/// What `part` returned as one, or why there is no result.
+/// # Errors The error of `part`, or the reason why there is no result.
 pub fn in_child<T>(part: impl Fn() -> Result<T, String>) -> Result<T, String>
 where
     T: Serialize + DeserializeOwned,
@@ -25,7 +24,7 @@ fn once<T: Serialize + DeserializeOwned>(part: impl FnOnce() -> Result<T, String
     reports.map_err(words)?.pop().expect("a report a member")
 }
 
-/// An error as the reason why there is no figure.
+/// Formats an error as the reason why there is no figure.
 pub fn words(error: impl std::fmt::Display) -> String {
     error.to_string()
 }

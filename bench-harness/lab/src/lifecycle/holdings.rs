@@ -1,25 +1,26 @@
-//! What the two ends of a channel hold in the process that made it: descriptors and mappings, as the kernel lists them.
+//! Counts the descriptors and mappings that the two ends of a channel hold in the process that made it, as the kernel lists
+//! them.
 
 use super::child::{in_child, words};
 use ipc_core::{Channel, Options};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fs};
 
-/// What both ends hold together.
+/// The descriptors and mappings that both ends hold together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holdings {
     /// Entries of `/proc/self/fd`.
     pub descriptors: u64,
-    /// Lines of `/proc/self/maps`. Neighbours of private anonymous memory are one mapping to the kernel.
+    /// Lines of `/proc/self/maps`. The kernel merges adjacent private anonymous memory into one mapping.
     pub mappings: u64,
-    /// Bytes of them.
+    /// Total length of the mappings in bytes.
     pub mapped_bytes: u64,
-    /// What of it is still there after the channel's end.
+    /// Descriptors and mapped bytes that remain after the channel's end.
     pub left: Vec<String>,
 }
 
-/// The holdings of a channel. One channel is made before, so that what a process
-/// needs only once is not counted.
+/// Measures the holdings of a channel. One channel is opened and closed first, so that one-time needs of the process are not
+/// counted.
 pub fn of<C: Channel>() -> Result<Holdings, String> {
     in_child(|| {
         drop(C::pair(&Options::default()).map_err(words)?);
@@ -42,7 +43,7 @@ pub fn of<C: Channel>() -> Result<Holdings, String> {
     })
 }
 
-/// What this process has open.
+/// The descriptors and mappings that this process has open.
 struct Open {
     descriptors: BTreeSet<String>,
     mappings: u64,
@@ -52,7 +53,7 @@ struct Open {
 impl Open {
     fn now() -> Result<Self, String> {
         let maps = fs::read_to_string("/proc/self/maps").map_err(|error| format!("/proc/self/maps: {error}"))?;
-        // What grows with the program itself is none of the channel's.
+        // The heap and the stack grow with the program, not with the channel.
         let own = |line: &&str| !line.ends_with("[heap]") && !line.ends_with("[stack]");
         let sizes: Vec<u64> = maps.lines().filter(own).filter_map(bytes).collect();
         Ok(Self { descriptors: descriptors()?, mappings: sizes.len() as u64, mapped_bytes: sizes.iter().sum() })
@@ -63,7 +64,7 @@ impl Open {
 fn descriptors() -> Result<BTreeSet<String>, String> {
     const FOLDER: &str = "/proc/self/fd";
     let listed = fs::read_dir(FOLDER).map_err(|error| format!("{FOLDER}: {error}"))?.flatten();
-    // The folder's own is closed by the time that what they refer to is asked for.
+    // The descriptor of the folder itself is closed before the links are read.
     let names: Vec<_> = listed.map(|entry| entry.file_name()).collect();
     let targets = names.iter().filter_map(|name| {
         let target = fs::read_link(format!("{FOLDER}/{}", name.display())).ok()?;
@@ -72,7 +73,7 @@ fn descriptors() -> Result<BTreeSet<String>, String> {
     Ok(targets.collect())
 }
 
-/// The length of a mapping, from its line: `START-END …` (proc_pid_maps(5)).
+/// The length in bytes of a mapping, from its line `START-END …` (proc_pid_maps(5)).
 fn bytes(line: &str) -> Option<u64> {
     let (start, end) = line.split_ascii_whitespace().next()?.split_once('-')?;
     Some(u64::from_str_radix(end, 16).ok()? - u64::from_str_radix(start, 16).ok()?)

@@ -1,25 +1,27 @@
-//! The kernel's memory for one idle channel: how much the kernel's own accounts grow while many are opened.
+//! Measures the kernel memory of one idle channel: the growth of the kernel's accounts while many channels are opened.
 //!
 //! # Accounts
-//! - Where this process has a control group for memory, that group's: of version 2 `kernel`, `sock` and `shmem` in `memory.stat`,
-//!   of version 1 `memory.kmem.usage_in_bytes` and `total_shmem` (Documentation/admin-guide/cgroup-v2.rst). They are exact to a
-//!   page and count what the kernel charges to whoever asks for it: objects of its own with `__GFP_ACCOUNT` (sockets, files,
-//!   inodes, directory entries, queues, page tables) and pages of shared memory.
-//! - Elsewhere the machine's, from `/proc/meminfo`: `Slab`, `PageTables`, `Percpu` and `Shmem`. They count everybody's, by whole
-//!   slabs.
+//! - If this process has a control group for memory, the group's account is used. In version 2 that is `kernel`, `sock` and
+//!   `shmem` in `memory.stat`, in version 1 `memory.kmem.usage_in_bytes` and `total_shmem`
+//!   (Documentation/admin-guide/cgroup-v2.rst). These are exact to a page. They count pages of shared memory, and the objects
+//!   that the kernel charges to whoever asks for them. Such objects are allocated with `__GFP_ACCOUNT`: sockets, files, inodes,
+//!   directory entries, queues, page tables.
+//! - Otherwise the machine's account in `/proc/meminfo` is used: `Slab`, `PageTables`, `Percpu` and `Shmem`. It counts all
+//!   processes, in whole slabs.
 //!
 //! # What an idle channel has there
-//! - Pages of shared memory on tmpfs, from its opening where it reserves them (`fallocate`), else from the first touch on: a ring
-//!   that nobody has used can be nearly nothing, whatever its length. Pages of a file on a disk are page cache and in no account.
-//! - Buffers of pipes and sockets are allocated by what is written: an idle channel has none.
-//! - The process's own memory, such as a pool to send from, is not the kernel's.
+//! - Pages of shared memory on tmpfs. A channel that reserves them (`fallocate`) has them from its opening, others from the
+//!   first touch on. So an unused ring can take nearly nothing, whatever its length. Pages of a file on a disk are page cache
+//!   and in no account.
+//! - Buffers of pipes and sockets are allocated by writes, so an idle channel has none.
+//! - The process's own memory, such as a pool to send from, is not kernel memory.
 //!
-//! # Noise
-//! A group's account is kept for each processor and added up once it has changed enough, or after two seconds
-//! (`memcg_vmstats_needs_flush`, `mm/memcontrol.c`): so a file that comes and goes changes it enough before each reading.
+//! # Noise The kernel keeps a group's account for each processor. It adds them up after enough changes, or after two seconds
+//! (`memcg_vmstats_needs_flush`, `mm/memcontrol.c`). So a file is created and removed before each reading, which changes
+//! enough.
 //!
-//! Others use the same accounts. So the channels are opened in batches with a reading before and after each, and the figure is the
-//! median over the batches. Where the middle half of them spreads over more than the figure itself, there is none.
+//! Other processes use the same accounts. So the channels are opened in batches with a reading before and after each. The
+//! figure is the median over the batches. If their interquartile range exceeds the figure, there is no figure.
 
 use super::{
     child::{in_child, words},
@@ -31,20 +33,20 @@ use ipc_core::{Channel, Options, pages::memfd, process::pin};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::{fs::File, io::Write, path::PathBuf, thread::sleep, time::Duration};
 
-/// Batches: an odd number, so that one of them is the median.
+/// Number of batches, odd so that one batch is the median.
 const BATCHES: usize = 9;
-/// What all channels together may map, in bytes: they may take as much memory.
+/// The most bytes that all channels together may map. They may take as much memory.
 pub const MAPPED: u64 = 64 << 20;
-/// Descriptors that are left to others.
+/// Descriptors left for other uses.
 const SPARE: u64 = 64;
-/// Long enough for the kernel to free what is closed (it waits for all processors to have looked away, RCU).
+/// Long enough for the kernel to free what is closed (it waits for an RCU grace period of all processors).
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// Bytes for one channel of `C`, which holds `holdings`.
+/// Kernel memory of one channel of `C`, in bytes. The channel holds `holdings`.
 pub fn of<C: Channel>(cpus: Cpus, holdings: &Holdings) -> Result<f64, String> {
     let Holdings { descriptors, mapped_bytes, .. } = *holdings;
     in_child(|| {
-        // The kernel keeps free objects for each processor.
+        // The kernel caches free objects for each processor, so the process stays on one.
         cpus.map_or(Ok(()), |cpus| pin(cpus[0])).map_err(words)?;
         let accounts = Accounts::find();
         let most = (descriptor_limit()? / descriptors.max(1)).min(MAPPED / mapped_bytes.max(1));
@@ -70,7 +72,7 @@ pub fn of<C: Channel>(cpus: Cpus, holdings: &Holdings) -> Result<f64, String> {
             }
             match refused {
                 Some(error) if held.is_empty() => return Err(error.to_string()),
-                // The system holds no more of them: the next begin anew.
+                // The system holds no more channels. Close them all and go on from none.
                 Some(_) => {
                     held.clear();
                     sleep(SETTLE);
@@ -82,10 +84,9 @@ pub fn of<C: Channel>(cpus: Cpus, holdings: &Holdings) -> Result<f64, String> {
     })
 }
 
-/// The median of the growths a channel, in bytes.
+/// The median of the growths per channel, in bytes.
 ///
-/// # Errors
-/// Where their spread says that it is none.
+/// # Errors The reason why the spread of the growths allows no figure.
 fn judge(mut growths: Vec<f64>) -> Result<f64, String> {
     growths.sort_by(f64::total_cmp);
     let [low, high] = [growths[growths.len() / 4], growths[growths.len() * 3 / 4]];
@@ -99,24 +100,24 @@ fn judge(mut growths: Vec<f64>) -> Result<f64, String> {
     }
 }
 
-/// How many descriptors this process may open, after it has asked for as many as it may have.
+/// The number of descriptors that this process may open. Raises the soft limit to the hard limit first.
 fn descriptor_limit() -> Result<u64, String> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(words)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_err(words)?;
     Ok(hard.saturating_sub(SPARE))
 }
 
-/// Where the kernel keeps its books.
+/// The kernel's account of memory that is read.
 #[derive(Debug)]
 enum Accounts {
-    /// The files of the process's control group: fields of one, and another one's only number.
+    /// The account of the process's control group: some fields of one file, and the only number of another.
     Group { stat: PathBuf, fields: &'static [&'static str], usage: Option<PathBuf> },
-    /// `/proc/meminfo`.
+    /// The account of the machine, `/proc/meminfo`.
     Machine,
 }
 
 impl Accounts {
-    /// The narrowest that this user can read.
+    /// The narrowest account that this user can read.
     fn find() -> Self {
         let group = memory_group().map(|group| {
             let (stat, folder) = (group.folder.join("memory.stat"), group.folder);
@@ -131,7 +132,7 @@ impl Accounts {
         group.filter(|group| group.bytes().is_ok()).unwrap_or(Self::Machine)
     }
 
-    /// The most channels between two readings: the coarser the account, the more.
+    /// The most channels between two readings. A coarser account needs more.
     fn batch(&self) -> usize {
         match self {
             Self::Group { .. } => 16,
@@ -139,7 +140,7 @@ impl Accounts {
         }
     }
 
-    /// What they say now.
+    /// The account's value now, in bytes.
     fn bytes(&self) -> Result<i64, String> {
         match self {
             Self::Group { stat, fields, usage } => {
@@ -152,10 +153,10 @@ impl Accounts {
     }
 }
 
-/// Changes the account of this processor by so much that the next reading adds up all: as many pages as would be put off, once
-/// there and once back.
+/// Makes the next reading add up all processors. Charges and frees one batch of pages for each processor, which is as much as
+/// the kernel would defer.
 fn stir() -> Result<(), String> {
-    /// `MEMCG_CHARGE_BATCH` for each processor.
+    /// `MEMCG_CHARGE_BATCH`, per processor.
     const PAGES: usize = 64;
     let file = memfd(c"account").map_err(|error| error.to_string())?;
     let (mut file, pages) = (File::from(file), vec![0; PAGES * 4096]);
@@ -163,7 +164,7 @@ fn stir() -> Result<(), String> {
     processors.try_for_each(|_| file.write_all(&pages)).map_err(|error| format!("write: {error}"))
 }
 
-/// The sum of `fields` in a file of lines that each are a name and a number of so many bytes.
+/// The sum of `fields` in bytes. Each line of `text` holds a name and a number of `unit` bytes.
 fn sum(text: &str, fields: &[&str], unit: i64) -> Result<i64, String> {
     let value = |field: &&str| {
         let words = text.lines().map(str::split_ascii_whitespace);

@@ -1,13 +1,15 @@
-//! What a channel costs before and after its messages: making it, finding each other by name, the first message, closing it;
-//! and what one holds while it stands: descriptors, mappings, memory of the kernel.
+//! Measures what a channel costs before and after its messages, and what it holds meanwhile.
+//!
+//! The steps are: making the channel, connecting by name, the first message, and closing. What it holds are descriptors,
+//! mappings and kernel memory.
 //!
 //! - Every channel is opened with the default options, and waits by sleeping.
-//! - Every measurement has a process of its own, so that what it opens, maps and dirties is nobody else's, and a
-//!   deadline. What it forks dies with it.
-//! - Times are medians over [`TRIALS`] channels, one after the other. Where there are two cores, the two processes of a trial
-//!   have one each.
-//! - A figure that could not be measured is empty, and [`LifecycleRow::error`] has the reason; so it has what a channel leaves
-//!   open after its end.
+//! - Every measurement has a process of its own and a deadline. So what it opens, maps and dirties is not mixed with others.
+//!   The processes that it forks die with it.
+//! - Times are medians over [`TRIALS`] channels, one after the other. If there are two cores, each process of a trial has its
+//!   own.
+//! - A figure that could not be measured is empty, and [`LifecycleRow::error`] has the reason. It also lists what a channel
+//!   leaves open after its end.
 
 mod child;
 mod holdings;
@@ -20,7 +22,7 @@ use holdings::Holdings;
 use ipc_core::{Channel, Rendezvous};
 pub use memory::MAPPED;
 
-/// Channels that the time of each step is the median over.
+/// Channels per step. The time of a step is the median over them.
 pub const TRIALS: u32 = 30;
 
 /// A measurement of a time in nanoseconds.
@@ -29,17 +31,17 @@ type Time = fn(Cpus) -> Result<f64, String>;
 /// The measurements of one mechanism.
 #[derive(Clone, Copy, Debug)]
 pub struct Probes {
-    /// Making a channel, and closing both ends.
+    /// Measures making a channel and closing both ends, in nanoseconds.
     ends: fn(Cpus) -> Result<[f64; 2], String>,
     connect: Option<Time>,
     first_message: Time,
     holdings: fn() -> Result<Holdings, String>,
-    /// Of what one channel of these holdings takes in the kernel.
+    /// Measures the kernel memory in bytes of one channel with these holdings.
     memory: fn(Cpus, &Holdings) -> Result<f64, String>,
 }
 
 impl Probes {
-    /// Of the mechanism `C`.
+    /// The measurements of the mechanism `C`.
     pub const fn of<C: Channel>() -> Self {
         Self {
             ends: times::ends::<C>,
@@ -50,14 +52,14 @@ impl Probes {
         }
     }
 
-    /// Of the mechanism `C` again, which has names.
+    /// Adds the measurement of connecting by name, for a mechanism `C` that has names.
     #[must_use]
     pub const fn by_name<C: Rendezvous>(mut self) -> Self {
         self.connect = Some(times::connect::<C>);
         self
     }
 
-    /// Measures the mechanism that is called `name`.
+    /// Measures the mechanism with the name `name`.
     pub fn measure(&self, name: &str, topology: &Topology) -> LifecycleRow {
         let cpus = topology.cpus(Placement::CrossCore).flatten();
         let mut wrong = Vec::new();

@@ -1,4 +1,4 @@
-//! How long the steps of a channel's life take.
+//! Measures how long the steps of a channel's life take.
 
 use super::{
     TRIALS,
@@ -23,19 +23,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The longest that one trial may take.
+/// The deadline of one trial.
 const TRIAL: Duration = Duration::from_secs(5);
 /// Length of the first message, in bytes.
 const MESSAGE: usize = 64;
-/// Long enough for the receiver to be asleep in its call.
+/// Long enough for the receiver to fall asleep in its call.
 const SETTLE: Duration = Duration::from_millis(1);
 
-/// Lines of the shared page behind those of the barrier: when each side began, and when it had what it waited for.
+/// Lines of the shared page after those of the barrier: when each side began, and when it had what it waited for.
 const BEGAN: [usize; 2] = [2, 3];
 const AT: [usize; 2] = [4, 5];
 
-/// Making a channel, and closing both of its ends, which nobody has used. One channel is made before, so that what a process
-/// needs only once is there.
+/// Times making a channel, and closing both of its unused ends, in nanoseconds. One channel is opened and closed first, so that
+/// one-time needs of the process are met.
 pub fn ends<C: Channel>(cpus: Cpus) -> Result<[f64; 2], String> {
     in_child(|| {
         pin_to(cpus, 0)?;
@@ -54,16 +54,16 @@ pub fn ends<C: Channel>(cpus: Cpus) -> Result<[f64; 2], String> {
     })
 }
 
-/// From the `send` of a first message to its arrival. Both processes are new, each has one end and has not used it before,
-/// and the receiver is asleep in `recv`: so page faults on both sides and a wake-up are in it, and
-/// what an end starts with its first call, as the [`Watch`](ipc_core::watch::Watch) of a queue's sender.
+/// Times a first message in nanoseconds, from its `send` to its arrival. Both processes are new, each holds one end that it has
+/// not used before, and the receiver sleeps in `recv`. So the time includes page faults on both sides, a wake-up, and what an
+/// end starts with its first call, such as the [`Watch`](ipc_core::watch::Watch) of a queue's sender.
 pub fn first_message<C: Channel>(cpus: Cpus) -> Result<f64, String> {
     in_child(|| median_of(|| first_message_of::<C>(cpus)))
 }
 
 fn first_message_of<C: Channel>(cpus: Cpus) -> Result<f64, String> {
     let page = SharedPage::new().map_err(words)?;
-    // Closed here only when both have ended: what neither could remove goes with it.
+    // These copies close after both processes have ended. That removes what neither process could remove.
     let mut ends = Some(C::pair(&Options::default()).map_err(words)?);
     crew(["sender", "receiver"], cpus, |side| {
         let (sender, receiver) = ends.take().expect("each child runs once");
@@ -74,7 +74,7 @@ fn first_message_of<C: Channel>(cpus: Cpus) -> Result<f64, String> {
             sleep(SETTLE);
             page[AT[0]].word.store(now_ns(), Ordering::Release);
             end.send(&[1; MESSAGE])?;
-            // Closed only when the message has arrived.
+            // The end closes after the message has arrived.
             return barrier.meet();
         }
         let mut end = receiver;
@@ -92,8 +92,8 @@ fn first_message_of<C: Channel>(cpus: Cpus) -> Result<f64, String> {
     Ok(arrived.saturating_sub(sent) as f64)
 }
 
-/// From the moment when one process binds and another connects, both at once and with nothing in common but the name, until both
-/// have their end. A connector that comes first looks for the name once a millisecond.
+/// Times connecting in nanoseconds. One process binds and the other connects, both at once and with only the name in common.
+/// The time ends when both have their end. A connector that comes first looks for the name once a millisecond.
 pub fn connect<C: Rendezvous>(cpus: Cpus) -> Result<f64, String> {
     in_child(|| median_of(|| connect_of::<C>(cpus)))
 }
@@ -107,7 +107,7 @@ fn connect_of<C: Rendezvous>(cpus: Cpus) -> Result<f64, String> {
         page[BEGAN[side]].word.store(now_ns(), Ordering::Release);
         let end = meet(&name, &options)?;
         page[AT[side]].word.store(now_ns(), Ordering::Release);
-        // Closed only when the other has its end, too.
+        // The end closes after the other process has its end, too.
         barrier.meet()?;
         drop(end);
         Ok(())
@@ -117,13 +117,13 @@ fn connect_of<C: Rendezvous>(cpus: Cpus) -> Result<f64, String> {
     Ok(bound.max(connected).saturating_sub(first.min(second)) as f64)
 }
 
-/// Plays a trial of two processes, each pinned to its CPU.
+/// Runs a trial of two processes, each pinned to its CPU.
 fn crew(names: [&'static str; 2], cpus: Cpus, part: impl FnMut(usize) -> ipc_core::Result<()>) -> Result<(), String> {
     let posts = [0, 1].map(|side| Post::of(names[side], cpus, side));
     worker::crew(&posts, TRIAL, part).map(drop).map_err(words)
 }
 
-/// Takes its place as one of the two sides of a trial, and waits for the other.
+/// Joins the trial as one of its two sides and waits for the other.
 fn enter(page: &SharedPage, side: usize) -> ipc_core::Result<Barrier<'_>> {
     let barrier = Barrier::new(&page[..2], side);
     barrier.meet()?;
@@ -134,7 +134,7 @@ fn pin_to(cpus: Cpus, side: usize) -> Result<(), String> {
     cpus.map_or(Ok(()), |cpus| pin(cpus[side])).map_err(words)
 }
 
-/// The median over the trials, the first of which is not counted.
+/// The median over the trials, without the first one, which is not counted.
 fn median_of(mut trial: impl FnMut() -> Result<f64, String>) -> Result<f64, String> {
     trial()?;
     let mut times = (0..TRIALS).map(|_| trial()).collect::<Result<Vec<_>, _>>()?;

@@ -1,93 +1,87 @@
-//! Carries numbered messages through a channel, by copying or in place, keeping the payload contract either way.
+//! Drivers carry numbered messages through a channel, by copying or in place. They keep the payload contract in both cases.
 
 use crate::payload;
 use ipc_core::{Buffer, Endpoint, InPlace, Result, SendInPlace};
 use std::time::Duration;
 
-/// Sends and receives messages of one size, writing and checking every cache line of each.
+/// Sends and receives messages of one size. Writes and checks every cache line of each message.
 pub trait Driver: Sized {
-    /// The endpoint it works on.
+    /// The endpoint that the driver works on.
     type Endpoint: Endpoint;
 
-    /// A driver for messages of `size` bytes. `boundaries` says whether the mechanism keeps them: then a receive buffer may
-    /// be longer than the message.
+    /// Makes a driver for messages of `size` bytes. `boundaries` says whether the mechanism keeps message boundaries. If it
+    /// does, a receive buffer may be longer than the message.
     fn new(endpoint: Self::Endpoint, size: usize, boundaries: bool) -> Self;
 
     /// Sends message `number`.
     ///
-    /// # Errors
-    /// As [`Endpoint::send`].
+    /// # Errors Those of [`Endpoint::send`].
     #[inline]
     fn send(&mut self, number: u64) -> Result<()> {
         self.send_showing(number, |_| ())
     }
 
-    /// [`send`](Driver::send) that shows the message where it was produced, just before it goes.
+    /// Sends message `number` as [`send`](Driver::send) does, and shows it to `look` in the place where it was produced, just
+    /// before it goes.
     ///
-    /// # Errors
-    /// As [`Endpoint::send`].
+    /// # Errors Those of [`Endpoint::send`].
     fn send_showing(&mut self, number: u64, look: impl FnOnce(&[u8])) -> Result<()>;
 
     /// Receives a message that must be number `number`.
     ///
-    /// # Errors
-    /// As [`Endpoint::recv`]; [`payload::DAMAGED`] where it is another, or damaged.
+    /// # Errors Those of [`Endpoint::recv`], or [`payload::DAMAGED`] if it is another message or a damaged one.
     #[inline]
     fn recv(&mut self, number: u64) -> Result<()> {
         self.recv_showing(number, |_| ())
     }
 
-    /// [`recv`](Driver::recv) that shows the message where it is consumed, before it is checked.
+    /// Receives message `number` as [`recv`](Driver::recv) does, and shows it to `look` in the place where it is consumed,
+    /// before the check.
     ///
-    /// # Errors
-    /// As [`recv`](Driver::recv).
+    /// # Errors Those of [`recv`](Driver::recv).
     fn recv_showing(&mut self, number: u64, look: impl FnOnce(&[u8])) -> Result<()>;
 
-    /// Receives whatever message comes next, intact, and returns its number.
+    /// Receives the next message, whatever its number, checks it and returns its number.
     ///
-    /// # Errors
-    /// As [`recv`](Driver::recv).
+    /// # Errors Those of [`recv`](Driver::recv).
     fn recv_any(&mut self) -> Result<u64>;
 
-    /// Sends a short note: an acknowledgement.
+    /// Sends a short note, such as an acknowledgement.
     ///
-    /// # Errors
-    /// As [`Endpoint::send`].
+    /// # Errors Those of [`Endpoint::send`].
     fn send_note(&mut self, note: u64) -> Result<()>;
 
     /// Receives a note.
     ///
-    /// # Errors
-    /// As [`Endpoint::recv`].
+    /// # Errors Those of [`Endpoint::recv`].
     fn recv_note(&mut self) -> Result<u64>;
 
-    /// Whether the beginning of message `number` has arrived without its end, as far as its first eight bytes tell: only a byte
+    /// Whether the beginning of message `number` has arrived without its end, as far as its first eight bytes tell. Only a byte
     /// stream can break a message.
     fn has_beginning_of(&self, _number: u64) -> bool {
         false
     }
 
-    /// See [`Endpoint::set_timeout`].
+    /// Sets the timeout of the endpoint. See [`Endpoint::set_timeout`].
     ///
-    /// # Errors
-    /// As there.
+    /// # Errors Those of [`Endpoint::set_timeout`].
     fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()>;
 }
 
-/// The longest message of a driver for messages of `size` bytes: a note may be longer.
+/// The longest message, in bytes, of a driver for messages of `size` bytes. A note may be longer than a message.
 pub fn longest(size: usize) -> usize {
     size.max(NOTE)
 }
 
 const NOTE: usize = size_of::<u64>();
 
-/// Through a buffer of its own on each side.
+/// A driver that copies: each side has a buffer of its own.
 pub struct Copying<E> {
     endpoint: E,
     size: usize,
     outgoing: Buffer,
     incoming: Buffer,
-    /// For notes: just as long over a byte stream, at least as long as any message otherwise.
+    /// The buffer for notes: as long as a note over a byte stream, otherwise at least as long as any message.
     note: Buffer,
 }
 
@@ -139,14 +133,14 @@ impl<E: Endpoint> Driver for Copying<E> {
     }
 }
 
-/// A buffer whose pages are there already.
+/// A buffer whose pages are already mapped.
 fn touched(size: usize) -> Buffer {
     let mut buffer = Buffer::new(size);
     buffer.fill(1);
     buffer
 }
 
-/// Out of the channel's memory, into a buffer of its own.
+/// A driver that sends from the channel's memory and receives into a buffer of its own.
 pub struct Lent<E>(Copying<E>);
 
 impl<E: SendInPlace> Driver for Lent<E> {
@@ -191,7 +185,7 @@ impl<E: SendInPlace> Driver for Lent<E> {
     }
 }
 
-/// Straight in the channel's memory.
+/// A driver that works in the channel's memory on both sides.
 pub struct Direct<E> {
     endpoint: E,
     size: usize,

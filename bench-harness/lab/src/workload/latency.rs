@@ -1,4 +1,4 @@
-//! Round trips: the initiator sends a message, the responder checks it and sends one of its own back.
+//! Measures round trips. The initiator sends a message, and the responder checks it and sends one of its own back.
 
 use super::{Driver, STOP, Stage, messages_in, metered, warm_up};
 use crate::{
@@ -13,12 +13,12 @@ use hdrhistogram::Histogram;
 use ipc_core::{Error, Result};
 use std::time::{Duration, Instant};
 
-/// A round trip shorter than this many clock readings is timed in unstamped batches as well.
+/// Round trips shorter than this many clock readings are also timed in unstamped batches.
 const CLOCK_BOUND: f64 = 20.0;
-/// Round trips from one stamp of an unstamped batch to the next: the stamp is a thousandth of them at most.
+/// Round trips between two stamps of an unstamped batch. The stamp is at most a thousandth of their time.
 const BATCH: u64 = 128;
 
-/// Leads: warms up, then measures.
+/// The initiator's part: warms up, then measures.
 pub fn lead(stage: &mut Stage<'_>, driver: &mut impl Driver, budget: Budget, sample: &mut Sample) -> Result<()> {
     let mut lost = 0;
     let each_ns = warm_up(stage, budget.warm_up(), |stage, count| {
@@ -45,7 +45,7 @@ pub fn lead(stage: &mut Stage<'_>, driver: &mut impl Driver, budget: Budget, sam
     stage.open_round(STOP).map(drop)
 }
 
-/// `count` round trips without a stamp.
+/// Runs `count` round trips without stamps in between.
 fn lead_bare(stage: &mut Stage<'_>, driver: &mut impl Driver, count: u64, sample: &mut Sample) -> Result<()> {
     let mut lost = 0;
     let first = stage.open_round(count)?;
@@ -54,8 +54,8 @@ fn lead_bare(stage: &mut Stage<'_>, driver: &mut impl Driver, count: u64, sample
     Ok(())
 }
 
-/// Takes a stamp before and after every round trip, then, where the stamps themselves weigh, measures a stretch without any.
-/// `each_ns` is what a round trip takes, about.
+/// Stamps every round trip before and after. If the stamps would distort the figure, also measures a window without a stamp for
+/// each trip. `each_ns` is the approximate time of a round trip.
 fn lead_stamped(
     stage: &mut Stage<'_>,
     driver: &mut impl Driver,
@@ -67,7 +67,7 @@ fn lead_stamped(
     let clock_ns = clock::read_cost_ns();
     let clock_bound = each_ns < CLOCK_BOUND * clock_ns;
     let mut histogram = histogram();
-    // The stamps' own cost belongs to how long the stamped round takes, not to the round trip.
+    // The stamps lengthen the stamped round, so its length includes their cost. The round trip does not.
     let stretch = if clock_bound { measure / 2 } else { measure };
     let count = messages_in(stretch, each_ns + 2.0 * clock_ns, 8);
     let first = stage.open_round(count)?;
@@ -98,7 +98,7 @@ fn trips(stage: &Stage<'_>, driver: &mut impl Driver, first: u64, count: u64, lo
     Ok(())
 }
 
-/// Takes a stamp after every [`BATCH`] round trips: `count` is a multiple of that.
+/// Takes a stamp after every [`BATCH`] round trips. `count` is a multiple of [`BATCH`].
 fn batched_trips(
     stage: &Stage<'_>,
     driver: &mut impl Driver,
@@ -140,7 +140,7 @@ fn stamped_trips(
     Ok(())
 }
 
-/// One round trip; `false` where a lossy mechanism dropped the message or its answer.
+/// Makes one round trip. Returns `false` if a lossy mechanism dropped the message or its answer.
 #[inline]
 fn trip(lossy: bool, driver: &mut impl Driver, number: u64, lost: &mut u64) -> Result<bool> {
     driver.send(number)?;
@@ -150,7 +150,7 @@ fn trip(lossy: bool, driver: &mut impl Driver, number: u64, lost: &mut u64) -> R
     loop {
         match driver.recv_any() {
             Ok(answer) if answer == number => return Ok(true),
-            // The answer to a message that was given up.
+            // This answers a message that was given up.
             Ok(_) => {}
             Err(Error::TimedOut) => {
                 *lost += 1;
@@ -161,7 +161,7 @@ fn trip(lossy: bool, driver: &mut impl Driver, number: u64, lost: &mut u64) -> R
     }
 }
 
-/// Answers every round.
+/// The responder's part: answers every round.
 pub fn follow(stage: &mut Stage<'_>, driver: &mut impl Driver, sample: &mut Sample) -> Result<()> {
     while let Some((first, count)) = stage.join_round()? {
         match stage.delay() {

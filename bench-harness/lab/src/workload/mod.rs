@@ -1,8 +1,8 @@
-//! What the two processes of a pair do once they stand: the conversation of a [`Role`], and what one measurement yields.
+//! The conversation of a pair: what each [`Role`] does once both processes stand, and what one measurement yields.
 //!
-//! Everything goes in rounds. The initiator writes how many messages the next round has, both meet at a barrier, and the
-//! round runs. So the initiator can warm up by doubling until the time is used, then size the measured round, and the
-//! responder need not look at any message to know when to stop.
+//! Everything goes in rounds. The initiator writes how many messages the next round has, both meet at a barrier, and the round
+//! runs. The initiator warms up by doubling the round until the time is used, then sizes the measured round. The responder
+//! knows when to stop without looking at any message.
 
 pub mod driver;
 mod latency;
@@ -24,39 +24,40 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a lossy mechanism waits for a message before it counts as lost.
+/// How long a lossy mechanism waits for a message before the message counts as lost.
 const LOSS_TIMEOUT: Duration = Duration::from_millis(100);
-/// The least length of the last round of a warm-up.
+/// The minimum length, in messages, of the last warm-up round.
 const WARM_UP_ROUND: u64 = 8;
-/// The least length of a metered round: the acknowledgement at its end is a hundredth of a call per message at most.
+/// The minimum length of a metered round, in messages. The acknowledgement at its end is then at most 0.01 calls per message.
 const METERED_ROUND: u64 = 100;
 /// The round length that ends a conversation.
 const STOP: u64 = u64::MAX;
-/// Lines of the shared page: a barrier and a probe for each role, the round's length, whether its sender
-/// has finished, what was lost, and what a message takes that is to be slowed down.
+/// Lines of the shared page. The first two serve each role as barrier and probe. The others hold the round's length, whether
+/// its sender has finished, the messages lost, and the unslowed time of a message for an injected slowdown.
 const LINES: [usize; 2] = [0, 1];
 const ROUND: usize = 2;
 const FINISHED: usize = 3;
 const LOST: usize = 4;
 const SLOW: usize = 5;
 
-/// What both processes of a pair share beside the channel under test.
+/// What both processes of a pair share besides the channel under test.
 pub struct Stage<'a> {
     page: &'a SharedPage,
     role: Role,
     barrier: Barrier<'a>,
-    /// Messages of all rounds so far: the number of the next message.
+    /// The number of the next message: all messages of all rounds so far.
     next: u64,
     spec: Spec,
     size: usize,
     slow: Option<Slow>,
 }
 
-/// A slowdown made on purpose.
+/// An injected slowdown.
 #[derive(Clone, Copy)]
 struct Slow {
     part: f64,
-    /// Whether the initiator of a throughput run spins as well: where both run at once it may be the slower of the two.
+    /// Whether the initiator of a throughput run spins as well. If both run at once, the initiator may be the slower of the
+    /// two.
     both: bool,
     spinner: Spinner,
 }
@@ -68,18 +69,18 @@ impl<'a> Stage<'a> {
         Self { page, role, barrier, next: 0, spec, size, slow: None }
     }
 
-    /// Slows every message down by `part` of what it takes by itself; the responder does, and where the two do not
-    /// take turns on one thread the initiator as well.
+    /// Slows every message down by `part` of its unslowed time. The responder spins. The initiator spins as well, unless the
+    /// two take turns on one thread.
     pub fn slow_down(&mut self, part: f64, takes_turns: bool) {
         self.slow = Some(Slow { part, both: !takes_turns, spinner: Spinner::calibrate() });
     }
 
-    /// Tells the responder what a message takes by itself, from which the slowdown follows. Holds from the next round.
+    /// Tells the responder the unslowed time of a message, which sets the slowdown. Holds from the next round on.
     fn found_each_ns(&self, each_ns: f64) {
         self.page[SLOW].word.store(each_ns.to_bits(), Ordering::Release);
     }
 
-    /// What this process is to do beside each message of the round that has begun; `None` where nothing.
+    /// The delay of this process for each message of the current round. `None` if there is none.
     fn delay(&self) -> Option<impl Fn() + Copy + use<>> {
         let slow = self.slow.filter(|slow| slow.both || self.role == Role::Responder)?;
         let each_ns = f64::from_bits(self.page[SLOW].word.load(Ordering::Acquire));
@@ -95,7 +96,7 @@ impl<'a> Stage<'a> {
         self.barrier.meet()
     }
 
-    /// The distance of the two hardware threads, as the initiator measures it.
+    /// The round trip of a cache line between the two hardware threads, in nanoseconds. Only the initiator gets a value.
     fn probe(&self) -> Option<f64> {
         let [mine, other] = lines(self.role).map(|line| &self.page[line]);
         match self.role {
@@ -107,7 +108,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Announces a round of `count` messages and meets the responder; returns the number of its first message.
+    /// Announces a round of `count` messages, meets the responder, and returns the number of the round's first message.
     fn open_round(&mut self, count: u64) -> Result<u64> {
         self.page[ROUND].word.store(count, Ordering::Release);
         self.meet()?;
@@ -116,7 +117,7 @@ impl<'a> Stage<'a> {
         Ok(first)
     }
 
-    /// Waits for the next round; returns the number of its first message and how many it has, `None` at the end.
+    /// Waits for the next round. Returns the number of its first message and its length, or `None` at the end.
     fn join_round(&mut self) -> Result<Option<(u64, u64)>> {
         self.meet()?;
         let count = self.page[ROUND].word.load(Ordering::Acquire);
@@ -125,7 +126,7 @@ impl<'a> Stage<'a> {
         Ok((count != STOP).then_some((first, count)))
     }
 
-    /// Tells the responder that every message of the round has been sent: all before this number.
+    /// Tells the responder that every message of the round, up to the stage's next number, has been sent.
     fn finish(&self) {
         self.page[FINISHED].word.store(self.next, Ordering::Release);
     }
@@ -151,10 +152,9 @@ fn lines(role: Role) -> [usize; 2] {
     }
 }
 
-/// Plays `stage.role` from warm-up to the last round. The responder's sample holds only what it saw of itself.
+/// Plays the part of `stage.role` from warm-up to the last round. The responder's sample holds only what it saw of itself.
 ///
-/// # Errors
-/// What the channel returned, or [`Error::Corrupt`](ipc_core::Error::Corrupt) for a payload that is not what was sent.
+/// # Errors The channel's error, or [`Error::Corrupt`](ipc_core::Error::Corrupt) if a payload differs from what was sent.
 pub fn play<C: Driver>(
     pattern: Pattern,
     stage: &mut Stage<'_>,
@@ -182,9 +182,9 @@ pub fn play<C: Driver>(
     Ok(sample)
 }
 
-/// Runs rounds of doubling length, at least up to [`WARM_UP_ROUND`] and none longer than what is left, until they have taken
-/// `warm_up`; returns the nanoseconds
-/// per message of the fastest round: the first ones wait for the other process to start, and any may be interrupted.
+/// Runs rounds of doubling length until they have taken `warm_up`. The last round has at least [`WARM_UP_ROUND`] messages, and
+/// no round is longer than the time left. Returns the nanoseconds per message of the fastest round: the first rounds wait for
+/// the other process to start, and any round may be interrupted.
 fn warm_up(
     stage: &mut Stage<'_>,
     warm_up: Duration,
@@ -204,8 +204,8 @@ fn warm_up(
     }
 }
 
-/// Runs rounds until one has taken half of `measure`: that one stays in `sample`. A warm-up that was disturbed takes a
-/// message for slow, and in a round that is too short the edges weigh more than the messages.
+/// Runs rounds until one takes at least half of `measure`. That round stays in `sample`. A disturbed warm-up overestimates the
+/// time of a message, and in a round that is too short the edges outweigh the messages.
 fn metered(
     sample: &mut Sample,
     measure: Duration,
@@ -222,7 +222,7 @@ fn metered(
     }
 }
 
-/// How many messages of `each_ns` fill `time`; at least `least`.
+/// The number of messages of `each_ns` nanoseconds that fill `time`, but at least `least`.
 fn messages_in(time: Duration, each_ns: f64, least: u64) -> u64 {
     ((time.as_nanos() as f64 / each_ns) as u64).max(least)
 }

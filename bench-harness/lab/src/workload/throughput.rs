@@ -1,17 +1,17 @@
-//! One way: the initiator sends, the responder checks every message and acknowledges the last.
+//! Measures messages in one direction. The initiator sends, and the responder checks every message and acknowledges the last.
 //!
-//! The clock runs from the barrier to the moment the sender holds the acknowledgement, so what lies in buffers when the last
-//! send returns is paid for. Lossy mechanisms have nothing that holds the sender back; for them the responder
-//! grants credit, one window of messages at a time, and what does not arrive is counted as lost.
+//! The clock runs from the barrier until the sender holds the acknowledgement. So the time includes what lies in buffers when
+//! the last send returns. Lossy mechanisms do not hold the sender back. For them the responder grants credit, one window of
+//! messages at a time, and counts what does not arrive as lost.
 
 use super::{Driver, STOP, Stage, messages_in, metered, warm_up};
 use crate::sample::{Budget, Sample};
 use ipc_core::{Error, Result};
 
-/// The acknowledgement of a whole round; credit notes carry a message's number instead.
+/// The note that acknowledges a whole round. A credit note carries a message's number instead.
 const DONE: u64 = u64::MAX;
-/// Bytes that a lossy mechanism may have in flight, and what the kernel accounts for each datagram beyond its payload
-/// (`skb->truesize`): together they stay well inside the default receive buffer (208 KiB, `net.core.rmem_default`).
+/// Bytes that a lossy mechanism may have in flight, and the kernel's extra account of each datagram (`skb->truesize`). Together
+/// they stay well inside the default receive buffer (208 KiB, `net.core.rmem_default`).
 const WINDOW_BYTES: usize = 64 << 10;
 const DATAGRAM_OVERHEAD: usize = 1 << 10;
 
@@ -19,7 +19,7 @@ fn window(size: usize) -> u64 {
     (WINDOW_BYTES / (size + DATAGRAM_OVERHEAD)).max(1) as u64
 }
 
-/// Leads: warms up, then sends for the measured time.
+/// The initiator's part: warms up, then sends for the measured time.
 pub fn lead(stage: &mut Stage<'_>, driver: &mut impl Driver, budget: Budget, sample: &mut Sample) -> Result<()> {
     let each_ns = warm_up(stage, budget.warm_up(), |stage, count| {
         let first = stage.open_round(count)?;
@@ -84,8 +84,8 @@ fn send_in_windows(
         }
     }
     stage.finish();
-    // Where the last message was dropped the responder notices a deadline later than this side does. The acknowledgement
-    // goes into an empty buffer: if even that is dropped, the round has no end that could be timed.
+    // If the last message was dropped, the responder notices one deadline later than this side. The acknowledgement goes into
+    // an empty buffer. If even that is dropped, the round has no end that could be timed.
     for _ in 0..4 {
         if await_note(driver, DONE)? {
             return Ok(());
@@ -94,8 +94,8 @@ fn send_in_windows(
     Err(Error::TimedOut)
 }
 
-/// Waits for `wanted`, passing over what comes late; `false` where nothing came within the deadline: a window whose last
-/// message was dropped gets no credit, and the sender goes on without.
+/// Waits for the note `wanted` and skips late notes. Returns `false` if no note came within the deadline. A window whose last
+/// message was dropped gets no credit, and the sender goes on without it.
 fn await_note(driver: &mut impl Driver, wanted: u64) -> Result<bool> {
     loop {
         match driver.recv_note() {
@@ -107,7 +107,7 @@ fn await_note(driver: &mut impl Driver, wanted: u64) -> Result<bool> {
     }
 }
 
-/// Receives and acknowledges every round.
+/// The responder's part: receives and acknowledges every round.
 pub fn follow(stage: &mut Stage<'_>, driver: &mut impl Driver, sample: &mut Sample) -> Result<()> {
     while let Some((first, count)) = stage.join_round()? {
         match stage.delay() {
@@ -141,7 +141,7 @@ fn recv_in_windows(
     let mut received = 0;
     loop {
         match driver.recv_any() {
-            // Late, from a round that gave it up.
+            // This message is late: it belongs to a round that gave it up.
             Ok(number) if number < first => {}
             Ok(number) => {
                 delay();
