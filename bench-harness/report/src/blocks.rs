@@ -1,8 +1,9 @@
-//! The measured parts of a Markdown page that people write, such as the project's README: tables, charts and the sentences that
-//! follow from figures.
+//! Measured blocks of a Markdown page written by people, such as the project's README. They hold tables, charts, and
+//! sentences that follow from figures.
 //!
-//! A block stands between `<!-- NAME of FOLDER -->` and `<!-- /NAME -->`, each at the start of a line; everything between is made from the results in
-//! FOLDER, so that no figure on the page goes stale and no conclusion outlives its figures.
+//! A block stands between `<!-- NAME of FOLDER -->` and `<!-- /NAME -->`, each at the start of a line. Everything
+//! between is generated from the results in FOLDER. So no figure on the page goes stale, and no conclusion outlives its
+//! figures.
 
 use super::{
     Results, charts, faults,
@@ -21,10 +22,10 @@ use bench_record::{
 use ipc_core::{Spec, Wait};
 use std::{collections::BTreeSet, ops::Range};
 
-/// What a block is made by: its text, or the file that is missing.
+/// Generates a block. Returns its text, or the name of the missing file.
 type Make = fn(&Results, &str) -> Result<String, &'static str>;
 
-/// The blocks that there are.
+/// All blocks, by name.
 const BLOCKS: [(&str, Make); 6] = [
     ("latency", latency),
     ("mechanisms", mechanisms),
@@ -34,29 +35,29 @@ const BLOCKS: [(&str, Make); 6] = [
     ("faults", killed),
 ];
 
-/// What is wrong with a page, or with the results that it is to show.
+/// An error in a page, or in the results that it is to show.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// There is no block of this name.
     #[error("no block is called '{name}': use one of {known}")]
     Unknown {
-        /// The name in the page.
+        /// The block's name in the page.
         name: String,
-        /// The names that there are.
+        /// The names of all blocks.
         known: String,
     },
-    /// A block does not end.
+    /// A block has no end marker.
     #[error("the block '{0}' has no end: expected <!-- /{0} -->")]
     Endless(String),
     /// The page has no block.
     #[error("no measured block: expected <!-- NAME of FOLDER -->, such as <!-- relay of results -->")]
     None,
-    /// What a block shows was not measured.
+    /// The results that a block shows were not measured.
     #[error("the block '{name}' needs {file}, and {folder} has none or one without figures")]
     NotMeasured {
-        /// The block.
+        /// The block's name.
         name: String,
-        /// The file it is made from.
+        /// The file that the block is generated from.
         file: &'static str,
         /// The folder of the results.
         folder: String,
@@ -67,7 +68,7 @@ pub enum Error {
 struct Block<'a> {
     name: &'a str,
     folder: &'a str,
-    /// From the first marker's start to the last one's end.
+    /// From the start of the first marker to the end of the last one.
     range: Range<usize>,
 }
 
@@ -77,7 +78,7 @@ fn blocks(page: &str) -> Result<Vec<Block<'_>>, Error> {
     while let Some(start) = page[at..].find("<!-- ").map(|found| at + found) {
         let Some(end) = page[start..].find(" -->").map(|found| start + found) else { break };
         at = end + " -->".len();
-        // Within a line it is quoted, as in this file.
+        // A marker within a line is a quotation, as in this file.
         if start > 0 && !page[..start].ends_with('\n') {
             continue;
         }
@@ -90,16 +91,16 @@ fn blocks(page: &str) -> Result<Vec<Block<'_>>, Error> {
     if blocks.is_empty() { Err(Error::None) } else { Ok(blocks) }
 }
 
-/// The folders that the blocks of `page` are of, each once.
+/// The folders named by the blocks of `page`, each once.
 ///
 /// # Errors
-/// [`Error::None`] and [`Error::Endless`].
+/// [`Error::None`] if the page has no block, [`Error::Endless`] if a block does not end.
 pub fn folders(page: &str) -> Result<Vec<String>, Error> {
     let folders: BTreeSet<String> = blocks(page)?.into_iter().map(|block| block.folder.to_owned()).collect();
     Ok(folders.into_iter().collect())
 }
 
-/// `page` with every block made from `results`, which lie in `folder` as seen from the page.
+/// The text of `page` with every block generated anew from `results`. They lie in `folder` as seen from the page.
 ///
 /// # Errors
 /// [`Error`].
@@ -140,7 +141,7 @@ fn copies(results: &Results, folder: &str) -> Result<String, &'static str> {
     chart(results, folder, "copies-throughput.svg").ok_or(CopiesRow::FILE)
 }
 
-/// Rankings of the processor time of small messages, copied: one way and in a round trip.
+/// Rankings of processor time for small messages with copying access: one way, and in a round trip.
 fn processor_time(results: &Results) -> [Matrix; 2] {
     let rows = || results.rows.cost.iter().filter(|row| row.size == SMALL && row.access == Access::Copy);
     [Cost::OneWay, Cost::RoundTripCpu]
@@ -207,7 +208,7 @@ fn mechanisms(results: &Results, _: &str) -> Result<String, &'static str> {
     ))
 }
 
-/// The best of the usual view, with all that share its rank.
+/// The mechanisms with rank 1 in the usual view.
 fn cheapest(matrix: &Matrix) -> String {
     let entries = || matrix.lines.iter().filter_map(|line| Some((&line.subject, matrix.entry(&line.subject, USUAL)?)));
     let first = entries().filter(|(_, entry)| entry.rank == Some(1));
@@ -215,7 +216,7 @@ fn cheapest(matrix: &Matrix) -> String {
     if names.is_empty() { "not known, for want of intervals".to_owned() } else { and(&names) }
 }
 
-/// What placement and waiting do to one mechanism, the first that lists show.
+/// How placement and waiting change one mechanism's time. It is the first in the order of lists.
 fn placements(results: &Results, _: &str) -> Result<String, &'static str> {
     let rows = || results.rows.latency.iter().filter(|row| row.size == SMALL && row.access == Access::Copy);
     let mut names = results.specs.iter().map(|spec| spec.name);

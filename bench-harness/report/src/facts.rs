@@ -6,13 +6,13 @@ use bench_record::host::Host;
 pub struct Group {
     /// The heading.
     pub title: &'static str,
-    /// Label and text.
+    /// Label and text of each fact.
     pub facts: Vec<(String, String)>,
 }
 
 const UNKNOWN: &str = "unknown";
 
-/// Everything that is known of the host and the run.
+/// All known facts of the host and the run, in groups.
 pub fn groups(host: &Host) -> Vec<Group> {
     vec![run(host), machine(host), kernel(host), mitigations(host), limits(host)]
 }

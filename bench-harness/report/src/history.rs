@@ -1,4 +1,4 @@
-//! The history as tables: the last runs, each cell's figures in them, and what changed and stayed so.
+//! Tables of the history: the last runs, each cell's figures in them, and lasting changes.
 
 use super::{
     table::{Column, Field, Mark, Shown, Table},
@@ -17,7 +17,7 @@ use bench_record::{
 };
 use std::collections::HashMap;
 
-/// What is printed of `book`, the last of `runs` runs, in `width` columns.
+/// The history `book` as text of `width` columns, with its last `runs` runs.
 pub fn terminal(book: &Book, runs: usize, warnings: &[Warning], width: usize) -> String {
     let cells = of_cells(book, warnings);
     let mut text = of_runs(book, runs).terminal(width);
@@ -29,7 +29,7 @@ pub fn terminal(book: &Book, runs: usize, warnings: &[Warning], width: usize) ->
     text
 }
 
-/// The letters by which environments are told apart: A, B, … in the order of their first run.
+/// The letters of the environments: A, B, … in the order of their first run.
 pub fn letters(book: &Book) -> HashMap<&str, String> {
     let letter = |index: usize| match u8::try_from(index).ok().filter(|index| *index < 26) {
         Some(index) => char::from(b'A' + index).to_string(),
@@ -83,7 +83,7 @@ fn of_runs(book: &Book, runs: usize) -> Table {
     }
 }
 
-/// A figure in the unit of its workload, with what makes it doubtful. The history keeps intervals of latencies only.
+/// A figure in the unit of its workload, with its doubts. The history keeps intervals of latencies only.
 fn figure(row: Option<&HistoryRow>) -> Field {
     let Some((row, value)) = row.and_then(|row| Some((row, row.figure()?))) else {
         return Field::Missing(String::new());
@@ -124,7 +124,7 @@ fn of_cells(book: &Book, warnings: &[Warning]) -> Table {
     }
 }
 
-/// The change from the figure before the last one, where it is of the same environment.
+/// The change from the figure before the last one, if both have the same environment.
 fn since_before(rows: &[Option<&HistoryRow>]) -> String {
     let mut latest = rows.iter().rev().flatten().filter_map(|row| Some((row, row.figure()?)));
     match (latest.next(), latest.next()) {
@@ -135,7 +135,7 @@ fn since_before(rows: &[Option<&HistoryRow>]) -> String {
     }
 }
 
-/// What changed, a line each, or why nothing can be said.
+/// The lasting changes, one per line, or why nothing can be said.
 fn advice(warnings: &[Warning], width: usize) -> String {
     if warnings.is_empty() {
         let mut text = String::new();

@@ -1,7 +1,7 @@
 //! `report.html`: one self-contained page with the charts, the tables and the host's facts.
 //!
-//! Style and script are inline and nothing is fetched, so the page reads the same offline and years later. Without the
-//! script everything is there but the sorting.
+//! Style and script are inline and nothing is fetched. So the page reads the same offline and years later. Without the
+//! script only sorting is missing.
 
 use super::{
     PAGE_MARK, Results,
@@ -94,7 +94,7 @@ fn notes(html: &mut String, results: &Results, drawn: &[Chart]) {
 fn figure(html: &mut String, chart: &Chart) {
     if let Ok(svg) = &chart.drawing {
         let caption = escape(&chart.caption);
-        // A small screen scrolls the chart rather than shrinking its letters away.
+        // On a small screen the chart scrolls instead of shrinking, so its letters stay readable.
         let _ = writeln!(
             html,
             "<figure><div class=\"scroll\" tabindex=\"0\">\n{svg}</div><figcaption>{caption}</figcaption></figure>"
@@ -117,7 +117,7 @@ fn push(html: &mut String, section: &Section) {
     }
 }
 
-/// The rows of a CSV file, every column of it.
+/// The rows of a CSV file with all columns.
 fn cells(html: &mut String, kind: Kind, rows: &dyn List) {
     let count = rows.count();
     if count == 0 {
@@ -126,7 +126,7 @@ fn cells(html: &mut String, kind: Kind, rows: &dyn List) {
     let _ =
         write!(html, "<details><summary><code>{}</code>: {count} rows</summary>\n<div class=\"scroll\">", kind.file());
     html.push_str("<table class=\"sortable\"><thead><tr>");
-    // Every row of a file has the same workload.
+    // The column is left out, because all rows of a file have the same workload.
     let shown = |column: &str| column != "workload";
     for column in kind.columns().iter().filter(|column| shown(column)) {
         let _ = write!(html, "<th>{column}</th>");

@@ -1,7 +1,7 @@
-//! What a run leaves for readers: ranking tables, charts, a self-contained HTML page and a README.
+//! Reports of a run: ranking tables, charts, a self-contained HTML page and a README.
 //!
-//! Everything here is a function of the result files: [`build`] reads them back and writes the rest, so that a report
-//! can be made again at any time, anywhere, and two reports of the same results are the same to the byte.
+//! Everything here is a function of the result files: [`build`] reads them back and writes the rest. So a report can be
+//! made again at any time, anywhere. Two reports of the same results are the same to the byte.
 
 pub mod blocks;
 pub mod charts;
@@ -42,24 +42,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// All that a run has written, read back.
+/// All results of a run, read back.
 #[derive(Clone, Debug, Default)]
 pub struct Results {
-    /// The rows of its CSV files. Those of `faults.csv` may be of another run.
+    /// The rows of the run's CSV files. Rows of `faults.csv` may be from another run.
     pub rows: Rows,
-    /// The facts of `host.json`; `None` where there is none.
+    /// The facts in `host.json`. `None` if there is no such file.
     pub host: Option<Host>,
-    /// The facts of mechanisms by which charts group them; they are in no file.
+    /// Facts of mechanisms by which charts group them. No result file has them.
     pub specs: Vec<Spec>,
-    /// The histograms, by the name of their cell.
+    /// The distributions of round trips, by the name of their cell.
     pub distributions: BTreeMap<String, Distribution>,
 }
 
 impl Results {
-    /// Reads the results folder `dir`; `specs` are the facts by which charts group mechanisms. A run may have measured one workload only, so any CSV file may be missing.
+    /// Reads the results folder `dir`. `specs` are the facts by which charts group mechanisms. A run may have measured
+    /// one workload only, so any CSV file may be missing.
     ///
     /// # Errors
-    /// [`Error::NoResults`] where there is none of a run, otherwise what is wrong with the first file that cannot be read.
+    /// [`Error::NoResults`] if the folder has no results of a run. Otherwise the error of the first file that cannot be
+    /// read.
     pub fn read(dir: &Path, specs: &[Spec]) -> Result<Self, Error> {
         let _lock = folder::settle(dir)?;
         Self::gather(dir, specs)
@@ -69,10 +71,10 @@ impl Results {
         Self::of_kinds(dir, specs, |_| true)
     }
 
-    /// What a run has written, without faults, from a folder that no other process writes to.
+    /// Reads the results of a run, without faults, from a folder that no other process writes to.
     ///
     /// # Errors
-    /// As [`Results::read`].
+    /// The errors of [`Results::read`].
     pub fn of_run(dir: &Path, specs: &[Spec]) -> Result<Self, Error> {
         Self::of_kinds(dir, specs, Kind::is_of_a_run)
     }
@@ -89,15 +91,16 @@ impl Results {
         Ok(results)
     }
 
-    /// By which its mechanisms are drawn.
+    /// The palette with which the run's mechanisms are drawn.
     pub fn palette(&self) -> Palette<'_> {
         Palette(&self.specs)
     }
 
-    /// Writes charts, `report.html` and `README.md` into the draft `dir`. Returns the files written, the HTML page first.
+    /// Writes charts, `report.html` and `README.md` into the draft `dir`. Returns the written files, the HTML page
+    /// first.
     ///
     /// # Errors
-    /// [`Error::Io`] where a file cannot be written.
+    /// [`Error::Io`] if a file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, Error> {
         let (sections, drawn) = (shown::sections(self), shown::charts(self));
 
@@ -116,7 +119,7 @@ impl Results {
         Ok(written)
     }
 
-    /// The machine and the day.
+    /// The machine, and the day of the run.
     fn source(&self) -> String {
         let started = self.host.as_ref().and_then(|host| host.run.started.as_deref());
         let day = started.map_or("an unknown day", |day| day.get(..10).unwrap_or(day));
@@ -129,20 +132,20 @@ impl Results {
     }
 }
 
-/// What a terminal shows of a run.
+/// The tables of a run for a terminal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Printed {
-    /// All tables but the last, and what their ranks and marks mean.
+    /// All tables but the last, and the meaning of their ranks and marks.
     pub tables: String,
-    /// The table that answers: it is printed last, where it stays on the screen.
+    /// The most important table. It is printed last, so that it stays on the screen.
     pub answer: String,
 }
 
-/// The tables of `rows` for a terminal of `width` columns. Where there is no [main table](overview) the ranking of the
-/// smallest messages answers.
+/// The tables of `rows` for a terminal of `width` columns. The answer is the [main table](overview). If there is none,
+/// it is the ranking of the smallest messages.
 pub fn terminal(rows: &Rows, width: usize) -> Printed {
     let mut tables = shown::brief(rows);
-    // The table of copies has the calls as well, and what is in one piece is read at one look.
+    // System calls are also in the table of copies, so they are left out if the main table is too wide with them.
     let main = |with_calls| overview::table(rows, overview::short, with_calls);
     let glance = main(true).filter(|table| table.width() <= width).or_else(|| main(false));
     let legend = tables::legend(&tables.iter().chain(&glance).cloned().collect::<Vec<_>>(), width);
@@ -154,17 +157,17 @@ pub fn terminal(rows: &Rows, width: usize) -> Printed {
     Printed { tables: printed.collect::<Vec<_>>().join("\n"), answer }
 }
 
-/// The HTML page.
+/// File name of the HTML page.
 pub const PAGE: &str = "report.html";
-/// The page for code hosts.
+/// File name of the page for code hosts.
 pub const README: &str = "README.md";
 
-/// What each of them has near its beginning.
+/// Text near the beginning of every HTML page.
 pub const PAGE_MARK: &str = "<title>Linux IPC: ";
-/// What the page for code hosts begins with.
+/// Text at the beginning of every page for code hosts.
 pub const README_MARK: &str = "# Results\n\nGenerated; do not edit.";
 
-/// The files that a report consists of.
+/// The files that make up a report.
 pub const OWNED: Owned = Owned { folders: &[charts::FOLDER], owns };
 
 /// Whether a report may have written the file `name` of a results folder.
@@ -173,19 +176,19 @@ pub fn owns(name: &Path) -> bool {
     name == Path::new(PAGE) || name == Path::new(README) || shown::charts(&Results::default()).iter().any(is_chart)
 }
 
-/// Reads the results in `dir` and writes charts, `report.html` and `README.md` beside them; charts of an earlier run that can no
-/// longer be drawn are removed. Returns the files written, the HTML page first.
+/// Reads the results in `dir` and writes charts, `report.html` and `README.md` beside them. Charts of an earlier run
+/// that can no longer be drawn are removed. Returns the written files, the HTML page first.
 ///
 /// # Errors
-/// As [`Results::read`], and [`Error::Io`] where a file cannot be written. The folder is then as it was.
+/// The errors of [`Results::read`], and [`Error::Io`] if a file cannot be written. The folder is then unchanged.
 pub fn build(dir: &Path, specs: &[Spec]) -> Result<Vec<PathBuf>, Error> {
     rebuild(dir, specs).map(|(_, written)| written)
 }
 
-/// The same, and returns the results as well.
+/// Writes a report like [`build`], and returns the results as well.
 ///
 /// # Errors
-/// As [`build`].
+/// The errors of [`build`].
 pub fn rebuild(dir: &Path, specs: &[Spec]) -> Result<(Results, Vec<PathBuf>), Error> {
     if !dir.is_dir() {
         return Err(Error::NoResults { dir: dir.into() });

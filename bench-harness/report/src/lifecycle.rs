@@ -1,4 +1,4 @@
-//! The life-cycle table: what a channel costs before and after its messages, one line a mechanism.
+//! The life-cycle table: what a channel costs before and after its messages, a line per mechanism.
 
 use super::{
     shown::Shown,
@@ -7,7 +7,7 @@ use super::{
 };
 use bench_record::rows::LifecycleRow;
 
-/// One line a mechanism, with the reasons for what is missing below.
+/// A table with a line per mechanism. The notes below it give the reasons for missing figures.
 pub fn table(rows: &[LifecycleRow]) -> Table {
     let count = |count: Option<u64>| Field::number(count.map(|count| count as f64), |count| count.to_string());
     let line = |row: &LifecycleRow| {
@@ -47,7 +47,7 @@ pub fn table(rows: &[LifecycleRow]) -> Table {
     }
 }
 
-/// An amount of memory with one decimal; nothing where there is none.
+/// An amount of memory with one decimal. Zero is shown as `0`.
 fn memory(bytes: f64) -> String {
     const KIB: f64 = 1024.0;
     match bytes {

@@ -1,6 +1,6 @@
-//! The ranking of one workload and size: a line per mechanism and access, a column per placement and wait strategy.
+//! The ranking of one workload and size: a line per mechanism and access, a column per placement and wait policy.
 //!
-//! Figures are ranked within a column only, so that like is compared with like. Two figures whose intervals overlap
+//! Figures are ranked within a column only, so that like is compared with like. Two figures with overlapping intervals
 //! share a rank: a figure's rank is one more than the number of figures that are better beyond doubt.
 
 use super::{
@@ -17,15 +17,15 @@ use std::{cmp::Ordering, collections::BTreeMap};
 /// One ranking table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
-    /// What was measured.
+    /// The workload that was measured.
     pub workload: Workload,
     /// Message length in bytes.
     pub size: usize,
-    /// The unit family of the figures.
+    /// The quantity of the figures.
     pub quantity: Quantity,
     /// The columns.
     pub views: Vec<View>,
-    /// The column that orders the lines; `None` where no column may be ranked.
+    /// The column that orders the lines. `None` if no column may be ranked.
     pub order_by: Option<usize>,
     /// The lines, best first.
     pub lines: Vec<Line>,
@@ -34,24 +34,25 @@ pub struct Matrix {
 /// One line of a ranking table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// What the figures are of.
+    /// The subject of the line's figures.
     pub subject: Subject,
-    /// One entry per column; `None` where the plan had no such cell.
+    /// One entry per column. `None` if the plan had no such cell.
     pub entries: Vec<Option<Entry>>,
 }
 
 /// One field of a ranking table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// The figure; `None` where it could not be measured.
+    /// The figure. `None` if it could not be measured.
     pub figure: Option<Figure>,
-    /// Its rank in the column; `None` where there is no figure or the column is not ranked.
+    /// The figure's rank in the column. `None` if there is no figure or the column is not ranked.
     pub rank: Option<usize>,
     /// Doubts about the figure.
     pub flags: Flags,
-    /// How far apart the processors were.
+    /// How far apart the two processors were.
     pub proximity: Option<Proximity>,
-    /// Its proximity where most of the column has the other one: the two cannot be compared, so it has no rank.
+    /// The entry's proximity if most of the column has the other one. Such figures cannot be compared, so it has no
+    /// rank.
     pub odd: Option<Odd>,
     /// Why there is no figure.
     pub error: String,
@@ -63,21 +64,21 @@ impl Line {
         self.entries.iter().flatten().any(|entry| entry.figure.is_some())
     }
 
-    /// The best rank in any column.
+    /// The best rank in any column. `None` if there is none.
     pub fn best_rank(&self) -> Option<usize> {
         self.entries.iter().flatten().filter_map(|entry| entry.rank).min()
     }
 }
 
 impl Entry {
-    /// Its doubts.
+    /// The marks of the entry's doubts.
     pub fn marks(&self) -> Vec<Mark> {
-        // That a figure is unpinned its column says already.
+        // The column already says that its figures are unpinned.
         let flags = self.flags.iter().filter(|flag| *flag != Flag::Unpinned);
         flags.map(Mark::Flag).chain(self.odd.map(Mark::Odd)).collect()
     }
 
-    /// What a table shows of it.
+    /// The field that a table shows for this entry.
     pub fn field(&self, quantity: Quantity) -> Field {
         let Some(figure) = self.figure else { return Field::Missing(self.error.clone()) };
         Field::Figure(Shown {
@@ -92,7 +93,7 @@ impl Entry {
 }
 
 impl Matrix {
-    /// What it has of `subject` under the circumstances `view`.
+    /// The entry of `subject` in the column `view`.
     pub fn entry(&self, subject: &Subject, view: View) -> Option<&Entry> {
         let column = self.views.iter().position(|known| *known == view)?;
         self.lines.iter().find(|line| line.subject == *subject)?.entries[column].as_ref()
@@ -151,7 +152,7 @@ pub fn of(workload: Workload, size: usize, points: Vec<Point>) -> Matrix {
     Matrix { workload, size, quantity, views, order_by, lines }
 }
 
-/// The column that orders the table: of those that may be ranked, the first among those with the most figures.
+/// The column that orders the table. It is the first rankable column among those with the most figures.
 fn leading(views: &[View], points: &[Point]) -> Option<usize> {
     let figures = |view: &View| points.iter().filter(|p| p.view == *view && p.figure.is_some()).count();
     let ranked = views.iter().enumerate().filter(|(_, view)| view.is_ranked());
@@ -171,13 +172,13 @@ fn rank(lines: &mut [Line], column: usize, view: View, quantity: Quantity) {
             _ => None,
         };
     }
-    // A best and a worst case for every figure, as costs: less is better from here on.
+    // A best and a worst case for every figure, as costs: from here on less is better.
     let costs: Vec<Option<(f64, f64)>> = lines
         .iter()
         .map(|line| {
             let entry = line.entries[column].as_ref().filter(|entry| entry.odd.is_none() && view.is_ranked())?;
             let Figure { value, interval, .. } = entry.figure?;
-            // One pair alone is better than nothing beyond doubt: no interval, no rank.
+            // A single pair has no interval. It is better than nothing beyond doubt, so it has no rank.
             let (lo, hi) = interval.map(|(lo, hi)| (lo.min(value), hi.max(value)))?;
             Some(if quantity.less_is_better() { (lo, hi) } else { (-hi, -lo) })
         })
@@ -189,7 +190,7 @@ fn rank(lines: &mut [Line], column: usize, view: View, quantity: Quantity) {
     }
 }
 
-/// By the leading column, then by the other columns for what has no figure there, then by name.
+/// Orders by the leading column. Lines without a figure there follow the other columns, then the name.
 fn order(a: &Line, b: &Line, first: usize, quantity: Quantity) -> Ordering {
     let cost = |line: &Line, column: usize| {
         let value = line.entries[column].as_ref().and_then(|entry| entry.figure).map(|figure| figure.value);

@@ -1,5 +1,5 @@
-//! The words that tables and charts share: what is compared (a mechanism and its access), under which circumstances
-//! (a placement and a wait strategy), and one figure with its spread.
+//! The vocabulary of tables and charts. A subject is what is compared: a mechanism and its access. A view has the
+//! circumstances: a placement and a wait policy. A figure has its spread.
 
 use crate::{table::Beside, units::Quantity};
 use bench_record::{
@@ -8,17 +8,17 @@ use bench_record::{
 };
 use ipc_core::Wait;
 
-/// What a figure is of: one line of a table, one curve of a chart.
+/// The subject of a figure: one line of a table, one curve of a chart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Subject {
     /// The mechanism's name.
     pub mechanism: String,
-    /// How the payload is reached.
+    /// How the processes reach the payload.
     pub access: Access,
 }
 
 impl Subject {
-    /// The name in charts; copying goes without saying.
+    /// The name in charts. Copying access is not mentioned.
     pub fn label(&self) -> String {
         match self.access {
             Access::Copy => self.mechanism.clone(),
@@ -27,7 +27,7 @@ impl Subject {
     }
 }
 
-/// The circumstances under which figures can be compared: one column of a table, one panel of a chart.
+/// Circumstances under which figures can be compared: one column of a table, one panel of a chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct View {
     /// Where the two processes ran.
@@ -42,7 +42,7 @@ impl View {
         format!("{} {}", self.placement, self.wait)
     }
 
-    /// The same in words that need no glossary.
+    /// The view in words that need no glossary.
     pub fn caption(self) -> String {
         let place = match self.placement {
             Placement::SameCore => "both processes on one CPU",
@@ -59,27 +59,29 @@ impl View {
         format!("{place}, {wait}")
     }
 
-    /// Whether its figures may be put in an order. Unpinned ones are the scheduler's as much as the mechanism's.
+    /// Whether figures of this view may be ranked. Unpinned figures depend on the scheduler as much as on the
+    /// mechanism.
     pub fn is_ranked(self) -> bool {
         self.placement != Placement::Unpinned
     }
 }
 
-/// A figure with what a reader needs to judge it.
+/// A figure, and what a reader needs to judge it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figure {
     /// The median over the pairs.
     pub value: f64,
-    /// Its 95 % interval over the pairs; `None` where there was one pair.
+    /// The 95 % confidence interval over the pairs. `None` if there was one pair.
     pub interval: Option<(f64, f64)>,
     /// The 99th percentile, for latency.
     pub p99: Option<f64>,
-    /// The mean from batches without clock reads, for round trips that the clock's own cost distorts, and its interval.
+    /// The mean and interval from batches without clock readings. It is for round trips that the clock's own cost
+    /// distorts.
     pub batch_mean: Option<(f64, Option<(f64, f64)>)>,
 }
 
 impl Figure {
-    /// What is shown beside the figure, each with its name and its interval where it has one.
+    /// The figures that are shown beside this one: name, value, and interval if there is one.
     pub fn beside(&self) -> impl Iterator<Item = Beside> {
         let p99 = self.p99.map(|value| Beside { name: "p99", value, interval: None });
         let batch_mean = self.batch_mean.map(|(value, interval)| Beside { name: "batch mean", value, interval });
@@ -87,26 +89,26 @@ impl Figure {
     }
 }
 
-/// One cell, as tables and charts see it.
+/// One cell as seen by tables and charts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
     /// What was measured.
     pub subject: Subject,
     /// Message length in bytes.
     pub size: usize,
-    /// Under which circumstances.
+    /// The view in which it was measured.
     pub view: View,
-    /// The figure, in the quantity of [`quantity`]; `None` where it was not measured.
+    /// The figure, in the quantity of [`quantity`]. `None` if it was not measured.
     pub figure: Option<Figure>,
-    /// Doubts about it.
+    /// Doubts about the figure.
     pub flags: Flags,
-    /// How far apart the processors were.
+    /// How far apart the two processors were.
     pub proximity: Option<Proximity>,
     /// Why there is no figure.
     pub error: String,
 }
 
-/// What is shown for a workload and size: small messages are counted, large ones weighed.
+/// The quantity that is shown for a workload and size. For throughput it depends on the size: messages or bytes.
 pub fn quantity(workload: Workload, size: usize) -> Quantity {
     match workload {
         Workload::Throughput if size < 1024 => Quantity::Messages,
@@ -135,7 +137,7 @@ impl From<&LatencyRow> for Point {
 }
 
 impl Point {
-    /// The cell of a throughput row, in messages or bytes per second.
+    /// The cell of a throughput row, in messages or bytes per second as `quantity` says.
     pub fn of_throughput(row: &ThroughputRow, quantity: Quantity) -> Self {
         let (subject, view) = split(row.key());
         let (value, scale) = match quantity {
@@ -149,10 +151,10 @@ impl Point {
     }
 }
 
-/// What a cost cell has that can be compared between mechanisms.
+/// A figure of a cost row that can be compared between mechanisms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cost {
-    /// Processor time of a message that is sent one way, as fast as they go.
+    /// Processor time of a message that is sent one way, as fast as possible.
     OneWay,
     /// The mean round trip.
     RoundTrip,
@@ -161,7 +163,7 @@ pub enum Cost {
 }
 
 impl Point {
-    /// One figure of a cost row.
+    /// The figure `which` of a cost row.
     pub fn of_cost(row: &CostRow, which: Cost) -> Self {
         let (subject, view) = split(row.key());
         let (value, lo, hi) = match which {
@@ -178,7 +180,7 @@ impl Point {
     }
 }
 
-/// The distinct views of `points`, in the order tables show them.
+/// The distinct views of `points`, in the order in which tables show them.
 pub fn views<'a>(points: impl IntoIterator<Item = &'a Point>) -> Vec<View> {
     let mut views: Vec<View> = points.into_iter().map(|point| point.view).collect();
     views.sort();

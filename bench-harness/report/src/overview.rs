@@ -16,15 +16,15 @@ use bench_record::{
 use ipc_core::Wait;
 use std::collections::BTreeSet;
 
-/// The lengths that are shown: a small message for its time, a large one for its bytes.
+/// The length of a small message, which is shown for its time. `LARGE` messages are shown for their bytes.
 pub(super) const SMALL: usize = 64;
 const LARGE: usize = 64 << 10;
 
-/// Two cores, asleep while waiting, is what most programs do.
+/// Two cores, and sleeping while waiting: what most programs do.
 pub(super) const USUAL: View = View { placement: Placement::CrossCore, wait: Wait::Block };
 
-/// One line for each mechanism and access, the shortest round trip first; `None` where neither copies nor costs were measured.
-/// Columns without a figure are left out, and that of the system calls unless `with_calls`.
+/// One line per mechanism and access, the shortest round trip first. `None` if neither copies nor costs were measured.
+/// Columns without a figure are left out. The column of system calls is shown only if `with_calls`.
 pub fn table(rows: &Rows, name: fn(&Subject) -> String, with_calls: bool) -> Option<Table> {
     if rows.copies.is_empty() && rows.cost.is_empty() {
         return None;
@@ -106,7 +106,7 @@ pub fn table(rows: &Rows, name: fn(&Subject) -> String, with_calls: bool) -> Opt
     })
 }
 
-/// The name of `subject` where there is little room: a star stands for access in place.
+/// The name of `subject` in little room: a star stands for in-place access.
 pub fn short(subject: &Subject) -> String {
     match subject.access {
         Access::Copy => subject.mechanism.clone(),
@@ -114,7 +114,7 @@ pub fn short(subject: &Subject) -> String {
     }
 }
 
-/// What stands below [`table`] with short names on a terminal.
+/// The explanation below [`table`] with short names on a terminal.
 pub fn key(table: &Table, width: usize) -> String {
     let starred = table.lines.iter().any(|line| line[0].text().ends_with('*'));
     let star = starred.then(|| "*: payload produced, and where possible consumed, in place".to_owned());
@@ -130,7 +130,7 @@ pub fn key(table: &Table, width: usize) -> String {
     text
 }
 
-/// What has a figure somewhere, in the order of the files.
+/// The subjects with a figure in at least one file, in the order of the files.
 fn subjects(rows: &Rows) -> Vec<Subject> {
     let latency = rows.latency.iter().map(|row| (&row.mechanism, row.access));
     let copies = rows.copies.iter().map(|row| (&row.mechanism, row.access));
@@ -144,7 +144,7 @@ fn subjects(rows: &Rows) -> Vec<Subject> {
     subjects
 }
 
-/// The row of the longest message that has a figure.
+/// The row of `subject` with the longest message that has a figure.
 pub(super) fn copies_of<'a>(rows: &'a [CopiesRow], subject: &Subject) -> Option<&'a CopiesRow> {
     let own = rows.iter().filter(|row| row.mechanism == subject.mechanism && row.access == subject.access);
     own.filter(|row| row.total_copies.is_some() && row.size <= LARGE).max_by_key(|row| row.size)
@@ -158,12 +158,12 @@ pub(super) fn calls(row: &CopiesRow) -> Field {
     })
 }
 
-/// A count per message: whole where it is.
+/// A count per message, without decimals if it is whole.
 pub fn count(value: f64) -> String {
     if (value - value.round()).abs() < 0.005 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
-/// `text` with its first letter capital.
+/// `text` with a capital first letter.
 pub(super) fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())

@@ -13,13 +13,13 @@ use super::{
 };
 use std::fmt::Write as _;
 
-/// The whole file.
+/// The whole text of the file.
 pub fn text(results: &Results, sections: &[Section], drawn: &[Chart]) -> String {
     let mut text = format!("{README_MARK} ");
     let command = results.host.as_ref().and_then(|host| host.run.command.as_deref());
     match command {
         Some(command) => {
-            // Long enough a fence that no back-tick in the command can end it.
+            // The fence is long enough that no back-tick in the command can end it.
             let _ = write!(text, "Measured by\n\n````sh\n{command}\n````\n\n");
         }
         None => text.push_str("The command that measured them is not recorded.\n\n"),
@@ -74,7 +74,7 @@ fn host(text: &mut String, results: &Results) {
         return;
     };
     text.push_str("| | |\n|---|---|\n");
-    // Limits and mitigations are long; the HTML page and host.json have them.
+    // Limits and mitigations are long. The HTML page and host.json have them.
     for group in facts::groups(host).iter().take(3) {
         for (label, fact) in group.facts.iter().filter(|(label, _)| label != "Command") {
             let _ = writeln!(text, "| {} | {} |", escape_markdown(label), escape_markdown(fact));

@@ -1,8 +1,8 @@
-//! Reference runs: what a finished run is compared with, in three lines.
+//! Reference runs, to which a finished run is compared in three lines.
 //!
-//! A reference is a folder of results in `results/machines`. The nearest one is that of the most alike machine. Two figures of a
-//! cell differ where their intervals do not overlap; the intervals cover the pairs of one run, so a difference may also be one
-//! between two days.
+//! A reference is a folder of results in `results/machines`. The nearest one is that of the most similar machine. Two
+//! figures of a cell differ if their intervals do not overlap. The intervals cover the pairs of one run only. So a
+//! difference may also be one between two days.
 
 use crate::Results;
 use bench_record::{
@@ -19,14 +19,14 @@ use std::{
 
 /// A reference run.
 pub struct Reference {
-    /// The name of its folder.
+    /// The name of the reference's folder.
     pub name: String,
-    /// In what its machine differs from this one, in words.
+    /// How its machine differs from this one, in words.
     pub differs: Vec<&'static str>,
     results: Results,
 }
 
-/// In what two machines differ; what matters more comes first.
+/// The properties in which two machines differ, the most important first.
 fn differences(here: &Host, there: &Host) -> Vec<&'static str> {
     let facts = [
         (here.build.target == there.build.target, "architecture"),
@@ -38,7 +38,7 @@ fn differences(here: &Host, there: &Host) -> Vec<&'static str> {
     facts.into_iter().filter(|(same, _)| !same).map(|(_, what)| what).collect()
 }
 
-/// How far apart two machines are: the weightiest difference decides, then the next one.
+/// The distance between two machines. The most important difference decides, then the next one.
 fn distance(here: &Host, there: &Host) -> u32 {
     let weight = |what: &&str| match *what {
         "architecture" => 16,
@@ -50,8 +50,8 @@ fn distance(here: &Host, there: &Host) -> u32 {
     differences(here, there).iter().map(weight).sum()
 }
 
-/// The reference in the folder `machines` whose machine is most like that of `host`; the first by name of equal ones. `None` where
-/// there is none that can be read, but for the folder `except`, which is the run's own.
+/// The reference in the folder `machines` whose machine is most like that of `host`. Of equal ones, it is the first by
+/// name. The folder `except` is the run's own and is skipped. `None` if no reference can be read.
 pub fn nearest(machines: &Path, host: &Host, except: &Path) -> Option<Reference> {
     let own = except.canonicalize().ok();
     let entries = fs::read_dir(machines).into_iter().flatten().flatten();
@@ -67,7 +67,7 @@ pub fn nearest(machines: &Path, host: &Host, except: &Path) -> Option<Reference>
     })
 }
 
-/// A figure with its interval.
+/// A figure with its confidence interval.
 #[derive(Clone, Copy)]
 struct Figure {
     value: f64,
@@ -75,20 +75,20 @@ struct Figure {
     hi: f64,
 }
 
-/// A cell's time in relation to the reference's: 2 is twice as slow.
+/// A cell's time relative to the reference: 2 is twice as slow.
 struct Ratio {
     cell: Cell,
     by: f64,
-    /// Whether the intervals do not overlap.
+    /// Whether the two intervals are disjoint.
     apart: bool,
 }
 
-/// A round trip's time.
+/// Time of a round trip.
 fn of_latency(row: &LatencyRow) -> Option<(Cell, Figure)> {
     Some((row.key(), Figure { value: row.p50_ns?, lo: row.p50_lo_ns?, hi: row.p50_hi_ns? }))
 }
 
-/// The time of a byte.
+/// Time of a byte.
 fn of_throughput(row: &ThroughputRow) -> Option<(Cell, Figure)> {
     let time = |rate: Option<f64>| rate.filter(|rate| *rate > 0.0).map(|rate| 1.0 / rate);
     let (value, lo, hi) = (time(row.bytes_per_s)?, time(row.bytes_per_s_hi)?, time(row.bytes_per_s_lo)?);
@@ -110,7 +110,7 @@ fn is_round_trip(cell: &Cell, on_one_core: bool) -> bool {
 }
 
 impl Reference {
-    /// Three lines on how a run compares with this reference; none where they have no cell in common.
+    /// Compares a run with this reference, in three lines. Empty if they have no cell in common.
     pub fn compare(&self, latency: &[LatencyRow], throughput: &[ThroughputRow]) -> Vec<String> {
         let mut all = ratios(latency, &self.results.rows.latency, of_latency);
         all.extend(ratios(throughput, &self.results.rows.throughput, of_throughput));
@@ -214,7 +214,7 @@ mod tests {
         reference(dir.path(), "twin", &host("AMD EPYC 9", 4));
         let twin = nearest(dir.path(), &host("AMD EPYC 9", 4), Path::new("/nonexistent")).unwrap();
         assert!(twin.compare(&[], &[]).is_empty());
-        // Faster, within the intervals, slower; the rate is lower.
+        // One cell is faster, one is within the intervals, one is slower. The rate is lower.
         let rows = [latency(CELLS[0], 50.0, 5.0), latency(CELLS[1], 1080.0, 50.0), latency(CELLS[2], 1500.0, 50.0)];
         let rates = [throughput("throughput/pipe/64/same-core/block/copy", 0.8e6, 1e4)];
         let lines = twin.compare(&rows, &rates);

@@ -1,4 +1,4 @@
-//! What a report shows of each kind of rows, in the order of the kinds.
+//! The content of a report for each kind of rows, in the order of the kinds.
 
 use crate::{Results, charts::Chart, table::Table};
 use bench_record::{
@@ -8,30 +8,31 @@ use bench_record::{
 
 /// A kind of rows that reports show.
 pub trait Shown: Member {
-    /// The heading of its section.
+    /// The heading of the section.
     const HEADING: &'static str;
-    /// How to read its tables, where they do not say it themselves.
+    /// How to read the tables. Empty if they explain themselves.
     const LEAD: &'static str = "";
 
-    /// Every table of `rows`, of which there are some.
+    /// All tables of `rows`, which is never empty.
     fn tables(rows: &[Self]) -> Vec<Table>;
 
-    /// The tables for a terminal, the most asked for last.
+    /// The tables for a terminal, the most important last.
     fn brief(rows: &[Self]) -> Vec<Table> {
         Self::tables(rows)
     }
 
-    /// The command that measures them and what is known of its run, where that is no part of a run.
+    /// The command that measures these rows, and what is known of its run. `None` for rows that `ipc-bench run`
+    /// measures.
     fn measured_by(_results: &Results) -> Option<(&'static str, String)> {
         None
     }
 
-    /// What stands below them, a paragraph each.
+    /// Paragraphs below the tables.
     fn closing(_rows: &[Self]) -> Vec<String> {
         Vec::new()
     }
 
-    /// Its charts. Each says itself why it could not be drawn.
+    /// The charts. A chart that could not be drawn says why.
     fn charts(_results: &Results) -> Vec<Chart> {
         Vec::new()
     }
@@ -39,17 +40,18 @@ pub trait Shown: Member {
 
 /// The part of a report that shows one kind of rows.
 pub struct Section {
-    /// What it shows.
+    /// The kind of the rows.
     pub kind: Kind,
-    /// Its heading.
+    /// The heading of the section.
     pub heading: &'static str,
-    /// How to read its tables.
+    /// How to read the tables. Empty if they explain themselves.
     pub lead: &'static str,
-    /// The command that measures them and what is known of its run, where that is no part of a run.
+    /// The command that measures these rows, and what is known of its run. `None` for rows that `ipc-bench run`
+    /// measures.
     pub measured_by: Option<(&'static str, String)>,
-    /// The tables.
+    /// The tables of the section.
     pub tables: Vec<Table>,
-    /// What stands below them, a paragraph each.
+    /// Paragraphs below the tables.
     pub closing: Vec<String>,
 }
 
@@ -71,7 +73,7 @@ macro_rules! show {
             sections
         }
 
-        /// The tables of a run for a terminal, the most asked for last.
+        /// The tables of a run for a terminal, the most important last.
         pub fn brief(rows: &Rows) -> Vec<Table> {
             let mut kinds: Vec<Vec<Table>> = Vec::new();
             $(if Kind::$Kind.is_of_a_run() && !rows.$field.is_empty() {
@@ -80,7 +82,7 @@ macro_rules! show {
             kinds.into_iter().rev().flatten().collect()
         }
 
-        /// Every chart, drawn or not.
+        /// All charts, drawn or not.
         pub fn charts(results: &Results) -> Vec<Chart> {
             [$($Row::charts(results)),+].into_iter().flatten().collect()
         }

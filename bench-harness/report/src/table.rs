@@ -1,4 +1,4 @@
-//! The one kind of table: for a terminal, as Markdown, and as HTML that can be sorted.
+//! Tables. All of them are of one type, which is shown on a terminal, as Markdown, and as HTML that can be sorted.
 
 use super::{
     text::{NO_FIGURE, escape, escape_markdown, wrap},
@@ -7,20 +7,20 @@ use super::{
 use bench_record::{rows::Flag, stats};
 use std::fmt::Write as _;
 
-/// A proximity that most of the column does not share.
+/// A proximity that differs from that of most of the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Odd {
-    /// Near, among far ones.
+    /// A near figure among far ones.
     Near,
-    /// Far, among near ones.
+    /// A far figure among near ones.
     Far,
 }
 
 impl Odd {
-    /// Both, in the order legends show them.
+    /// Both values, in the order of legends.
     pub const ALL: [Odd; 2] = [Odd::Near, Odd::Far];
 
-    /// The character that stands for it in tables.
+    /// The character that stands for the proximity in tables.
     pub const fn mark(self) -> char {
         match self {
             Odd::Near => 'n',
@@ -28,7 +28,7 @@ impl Odd {
         }
     }
 
-    /// The name in legends.
+    /// The proximity's name in legends.
     pub const fn name(self) -> &'static str {
         match self {
             Odd::Near => "near",
@@ -36,7 +36,7 @@ impl Odd {
         }
     }
 
-    /// What a reader has to know who meets it.
+    /// What a reader who meets the mark must know.
     pub const fn meaning(self) -> &'static str {
         match self {
             Odd::Near => {
@@ -51,14 +51,14 @@ impl Odd {
     }
 }
 
-/// What a column holds.
+/// The type of a column's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Column {
-    /// Text, to the left.
+    /// Text, aligned to the left.
     Words(&'static str),
-    /// Numbers, to the right.
+    /// Numbers, aligned to the right.
     Figures(&'static str),
-    /// Numbers, under a heading that depends on them.
+    /// Numbers, with a heading made at run time.
     Named(String),
     /// Measured figures that may be compared with each other.
     Compared(Compared),
@@ -90,7 +90,7 @@ impl Column {
         !matches!(self, Column::Words(_))
     }
 
-    /// The heading on a terminal; `unit` where all figures below are in it.
+    /// The heading on a terminal. `unit` is given if all figures below it are in that unit.
     fn terminal_head(&self, unit: Option<&str>) -> String {
         let unit = unit.map_or(String::new(), |unit| format!(", {unit}"));
         let mark = if matches!(self, Column::Compared(compared) if compared.leads) { " ▼" } else { "" };
@@ -98,10 +98,10 @@ impl Column {
     }
 }
 
-/// What stands in a line under one column.
+/// The content of one line in one column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Field {
-    /// Words or a count, sorted as they are read.
+    /// Words or a count. Its text is the key for sorting.
     Text(String),
     /// A number with what it says.
     Number(f64, String),

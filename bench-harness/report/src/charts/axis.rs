@@ -10,16 +10,16 @@ pub struct LogAxis {
 }
 
 impl LogAxis {
-    /// An axis that shows `low` at pixel `from` and `high` at pixel `to`. Figures must be positive; what is not is
-    /// shown at the lower end.
+    /// An axis that shows `low` at pixel `from` and `high` at pixel `to`. Figures must be positive; others are shown at
+    /// the lower end.
     pub fn new((low, high): (f64, f64), (from, to): (f64, f64)) -> Self {
         let low = if low > 0.0 { low } else { f64::MIN_POSITIVE };
-        // An axis of a single figure has that figure in its middle.
+        // An axis of a single figure has it in the middle.
         let (low, high) = if high > low { (low, high) } else { (low / 2.0, low * 2.0) };
         Self { low, high, from, to }
     }
 
-    /// The pixel of `value`, kept inside the axis.
+    /// The pixel of `value`. It never lies outside the axis.
     pub fn at(&self, value: f64) -> f64 {
         let share = (value.max(self.low) / self.low).ln() / (self.high / self.low).ln();
         self.from + share.min(1.0) * (self.to - self.from)
@@ -30,8 +30,8 @@ impl LogAxis {
         self.from
     }
 
-    /// The ticks inside the axis: figure and whether it gets a label. Powers of ten always do; 2 and 5 times a power
-    /// of ten do where the powers alone would be fewer than three.
+    /// The ticks inside the axis: figure, and whether it gets a label. Powers of ten always get one. 2 and 5 times a
+    /// power of ten get one if the axis has fewer than three powers.
     pub fn ticks(&self) -> Vec<(f64, bool)> {
         let first = self.low.log10().floor() as i32;
         let last = self.high.log10().ceil() as i32;
@@ -51,8 +51,8 @@ impl LogAxis {
     }
 }
 
-/// `range`, widened to the next 1, 2 or 5 times a power of ten on both sides, so that an axis begins and ends at a tick,
-/// and to a factor of five at least, so that small differences look small.
+/// Widens `range` on both sides to the next 1, 2 or 5 times a power of ten, so that an axis begins and ends at a tick.
+/// The result spans a factor of five at least, so that small differences look small.
 pub fn widened((low, high): (f64, f64)) -> (f64, f64) {
     let spare = (5.0 / (high / low)).sqrt().max(1.0);
     let (low, high) = (low / spare, high * spare);
@@ -65,7 +65,7 @@ pub fn widened((low, high): (f64, f64)) -> (f64, f64) {
     (below, above)
 }
 
-/// The least and the greatest of `values` that a logarithmic axis can show.
+/// The least and the greatest of those `values` that a logarithmic axis can show. `None` if there are none.
 pub fn extent(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
     let shown = values.into_iter().filter(|value| value.is_finite() && *value > 0.0);
     shown.fold(None, |extent, value| {

@@ -1,7 +1,7 @@
 //! A thin layer over plotters' drawing area: shapes and text at fractions of a pixel, and one SVG document at the end.
 //!
-//! plotters draws at whole pixels. The canvas is therefore twice as large inside as it is shown, and the document's
-//! view box scales it down. Text is measured by a cautious estimate, since the reader's font is not known here.
+//! plotters draws at whole pixels. So the canvas is twice as large inside as it is shown, and the document's view box
+//! scales it down. The width of text is a cautious estimate, since the reader's font is not known here.
 
 use super::palette::{Look, Shape};
 use crate::text::escape;
@@ -17,16 +17,16 @@ use plotters::{
 
 const SCALE: f64 = 2.0;
 
-/// Nearly black, for text that matters.
+/// Nearly black, for important text.
 pub const INK: RGBColor = RGBColor(34, 34, 34);
-/// Grey for text that explains; its contrast to white is 5.9.
+/// Grey, for explanations. Its contrast to white is 5.9.
 pub const QUIET: RGBColor = RGBColor(100, 100, 100);
 /// Light grey for grid lines.
 pub const GRID: RGBColor = RGBColor(222, 222, 222);
-/// The light ground of every second row.
+/// Light background of every second row.
 pub const STRIPE: RGBColor = RGBColor(246, 247, 249);
 
-/// `color` as it looks in a thin layer on white.
+/// `color` as it looks in a thin layer on white. `share` is the layer's opacity.
 pub fn tint(color: RGBColor, share: f64) -> RGBColor {
     let mix = |part: u8| (255.0 - share * (255.0 - f64::from(part))).round() as u8;
     RGBColor(mix(color.0), mix(color.1), mix(color.2))
@@ -35,18 +35,18 @@ pub fn tint(color: RGBColor, share: f64) -> RGBColor {
 /// A point on the canvas, in shown pixels.
 pub type Spot = (f64, f64);
 
-/// To which side of its point a text lies.
+/// Horizontal alignment of a text to its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
-    /// It starts at the point.
+    /// The text starts at the point.
     Start,
-    /// It is centred on the point.
+    /// The text is centred on the point.
     Middle,
-    /// It ends at the point.
+    /// The text ends at the point.
     End,
 }
 
-/// The width that `text` may take at `size`, in pixels: an upper estimate for common sans-serif fonts.
+/// Upper estimate for the width of `text` at `size` in common sans-serif fonts, in pixels.
 pub fn text_width(text: &str, size: f64) -> f64 {
     let ems: f64 = text
         .chars()
@@ -61,12 +61,12 @@ pub fn text_width(text: &str, size: f64) -> f64 {
     ems * size
 }
 
-/// Where charts draw.
+/// The drawing area of a chart.
 pub struct Canvas<'a> {
     area: DrawingArea<SVGBackend<'a>, Shift>,
 }
 
-/// Draws a document of `width` by `height` pixels, named `title` for readers who cannot see it.
+/// Draws a document of `width` by `height` pixels. `title` names it for readers who cannot see it.
 pub fn render(title: &str, (width, height): (f64, f64), draw: impl FnOnce(&Canvas<'_>)) -> String {
     let inner = ((width * SCALE) as u32, (height * SCALE) as u32);
     let mut body = String::new();
@@ -76,7 +76,7 @@ pub fn render(title: &str, (width, height): (f64, f64), draw: impl FnOnce(&Canva
         draw(&canvas);
         settled(canvas.area.present());
     }
-    // The backend's own root element has the inner size; the shown size and the name are ours.
+    // The backend's root element has the inner size. It is replaced by one with the shown size and the name.
     let content = body.split_once('\n').map_or("", |(_, content)| content);
     let (inner_width, inner_height) = inner;
     let title = escape(title);
@@ -100,13 +100,13 @@ fn stroke(color: RGBColor, width: f64) -> ShapeStyle {
 }
 
 impl Canvas<'_> {
-    /// A straight or broken line.
+    /// A line through all of `spots`.
     pub fn line(&self, spots: &[Spot], color: RGBColor, width: f64) {
         let path: Vec<_> = spots.iter().copied().map(inner).collect();
         settled(self.area.draw(&PathElement::new(path, stroke(color, width))));
     }
 
-    /// A dashed line: `dash` pixels drawn, `gap` pixels left out, carried on around corners.
+    /// A dashed line through `spots`: `dash` pixels drawn, `gap` pixels left out. Dashes continue around corners.
     pub fn dashed(&self, spots: &[Spot], color: RGBColor, width: f64, (dash, gap): (f64, f64)) {
         let mut left = dash;
         let mut drawing = true;
@@ -152,7 +152,7 @@ impl Canvas<'_> {
         self.styled_text(spot, text, size, color.to_rgba(), align, FontStyle::Normal);
     }
 
-    /// The same in bold.
+    /// Bold text centred vertically on `spot`.
     pub fn bold(&self, spot: Spot, text: &str, size: f64, color: RGBColor, align: Align) {
         self.styled_text(spot, text, size, color.to_rgba(), align, FontStyle::Bold);
     }
@@ -163,10 +163,10 @@ impl Canvas<'_> {
             Align::Middle => HPos::Center,
             Align::End => HPos::Right,
         };
-        // The backend divides font sizes by 1.24, its guess at a font's ascent and descent together.
+        // The backend divides font sizes by 1.24, its guess for the sum of a font's ascent and descent.
         let font = (FontFamily::SansSerif, size * SCALE * 1.24, style);
         let style = TextStyle::from(font).color(&color).pos(Pos::new(h_pos, VPos::Center));
-        // Control characters have no place in XML, and the backend passes them on.
+        // XML has no control characters, but the backend passes them on.
         let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         settled(self.area.draw(&Text::new(text, inner(spot), style)));
     }

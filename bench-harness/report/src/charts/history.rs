@@ -1,4 +1,5 @@
-//! The history as charts: one for each mechanism, its cells as lanes over the runs, and one of the machine itself.
+//! Charts of the history. Each mechanism has one, with its cells as lanes over the runs. One more shows the baseline of
+//! the machine.
 
 use super::{
     Header,
@@ -26,20 +27,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The chart of the machine itself.
+/// File name of the chart of the machine's baseline.
 const MACHINE: &str = "machine.svg";
-/// Environments that the footer describes; the last ones.
+/// Number of environments that the footer describes. It describes the last ones.
 const DESCRIBED: usize = 8;
 
 const HINT: &str = "band: 95 % interval over pairs · dashed upright line: another environment, not to be compared · ring: a change that \
                     lasted";
 
-/// Draws a chart for every mechanism of `book`, and one of the anchors where there are any, into the folder `out`; returns the files.
+/// Draws a chart for every mechanism of `book` into the folder `out`, and one of the machine's baseline if there is
+/// any. Returns the written files.
 ///
 /// # Errors
-/// [`Error::Io`] naming what cannot be written.
+/// [`Error::Io`] with the path that cannot be written.
 pub fn write(book: &Book, warnings: &[Warning], specs: &[Spec], out: &Path) -> Result<Vec<PathBuf>, Error> {
-    // What an earlier call drew of other mechanisms stays.
+    // Charts of other mechanisms from an earlier call stay.
     folder::replace(out, Owned::NOTHING, |draft| {
         let mut written = Vec::new();
         for (name, svg) in all(book, warnings, specs) {
@@ -51,7 +53,7 @@ pub fn write(book: &Book, warnings: &[Warning], specs: &[Spec], out: &Path) -> R
     })
 }
 
-/// The charts, by the names of their files.
+/// The charts: file name and SVG text of each.
 pub fn all(book: &Book, warnings: &[Warning], specs: &[Spec]) -> Vec<(String, String)> {
     let mechanisms: BTreeSet<&str> = book.cells().iter().map(|cell| cell.mechanism).collect();
     let charts =
@@ -118,7 +120,7 @@ fn of_cell(book: &Book, cell: &Cell, warnings: &[Warning], palette: Palette<'_>)
     }
 }
 
-/// The anchors; `None` where no run has any.
+/// The chart of the machine's baseline. `None` if no run has one.
 fn of_machine(book: &Book) -> Option<String> {
     let lane = |&anchor: &BaselineItem| {
         let (label, note) = match anchor {
@@ -169,7 +171,7 @@ fn ticks(book: &Book) -> Vec<Tick> {
     book.runs.iter().map(tick).collect()
 }
 
-/// How many runs, of when.
+/// The number of runs, and the days of the first and the last.
 fn span(book: &Book) -> String {
     let day =
         |run: Option<&bench_record::history::Run>| run.map_or("", |run| run.time.get(..10).unwrap_or("")).to_owned();
@@ -185,7 +187,7 @@ fn span(book: &Book) -> String {
     }
 }
 
-/// What the letters of the environments stand for.
+/// The letters of the environments, and what they stand for.
 fn footer(book: &Book) -> Vec<String> {
     let (keys, letters) = (book.env_keys(), letters(book));
     let known = |key: &str| {

@@ -1,14 +1,14 @@
 //! Keeps labels beside a chart from overlapping.
 
-/// The positions nearest to `wanted`, in the same order from top to bottom, that are at least `gap` apart and lie
-/// between `top` and `bottom`. Labels that push each other away stay centred on where they wanted to be.
+/// The positions nearest to `wanted` that are at least `gap` apart and lie between `top` and `bottom`. They keep their
+/// order from top to bottom. Labels that push each other away stay centred on their wanted positions.
 ///
-/// Where there is not room enough, the labels start at `top` and run over: the caller makes room first.
+/// If there is too little room, the labels start at `top` and exceed `bottom`. The caller must make room first.
 pub fn spread(wanted: &[f64], gap: f64, (top, bottom): (f64, f64)) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|a, b| wanted[*a].total_cmp(&wanted[*b]));
 
-    // Groups of labels that touch: the sum of where their first label would like to be, and how many they are.
+    // Groups of labels that touch: the sum of the wanted positions of the first label, and the number of labels.
     let mut groups: Vec<(f64, usize)> = Vec::new();
     let place = |(sum, count): (f64, usize)| {
         let lowest = bottom - gap * (count as f64 - 1.0);

@@ -1,5 +1,7 @@
-//! Lanes of figures over runs, one below the other: each has a scale of its own, about its median, so that a tenth more shows
-//! whatever the figure is. Lines end where the environment changes.
+//! Lanes of figures over runs, one below the other.
+//!
+//! Each lane has its own scale around its median, so a difference of a tenth is visible whatever the figure is. Lines
+//! end where the environment changes.
 
 use super::{
     Header, MARGIN,
@@ -11,32 +13,32 @@ use super::{
 use crate::{text::NO_FIGURE, units::Quantity};
 use bench_record::stats;
 
-/// One run, as all lanes see it.
+/// One run, as seen by all lanes.
 pub struct Tick {
-    /// Its revision.
+    /// The run's revision.
     pub revision: String,
-    /// Its day.
+    /// The run's day.
     pub day: String,
-    /// The letter of its environment.
+    /// The letter of the run's environment.
     pub environment: String,
 }
 
-/// A figure and its interval.
+/// A figure and its confidence interval.
 pub type Reading = (f64, Option<(f64, f64)>);
 
 /// The figures of one cell.
 pub struct Lane {
-    /// What it is called.
+    /// The label of the lane.
     pub label: String,
-    /// And in a second line.
+    /// The second line of the label.
     pub note: String,
-    /// How it is drawn.
+    /// How the lane is drawn.
     pub look: Look,
-    /// What it shows.
+    /// The quantity of the figures.
     pub quantity: Quantity,
-    /// For every run its figure, all above zero.
+    /// The figure of every run, if it has one. All figures are above zero.
     pub readings: Vec<Option<Reading>>,
-    /// What changed and stayed so: the run where that began, and by how much, as text.
+    /// Lasting changes: the index of the first run with the change, and its size as text.
     pub changes: Vec<(usize, String)>,
 }
 
@@ -44,40 +46,40 @@ pub struct Lane {
 pub struct Group {
     /// The heading.
     pub title: String,
-    /// What explains it.
+    /// The text that explains the group.
     pub caption: String,
-    /// The lanes; not empty.
+    /// The lanes; never empty.
     pub lanes: Vec<Lane>,
 }
 
-/// Groups below each other, under a heading of their own.
+/// Groups below each other, under a heading.
 pub struct Column {
     /// The heading.
     pub title: &'static str,
-    /// The groups; not empty.
+    /// The groups; never empty.
     pub groups: Vec<Group>,
 }
 
-/// What is drawn.
+/// The content of a chart of lanes.
 pub struct Sheet<'a> {
-    /// What stands above.
+    /// The header above the lanes.
     pub header: Header<'a>,
     /// The runs, from left to right.
     pub ticks: Vec<Tick>,
-    /// Beside each other.
+    /// The columns, beside each other.
     pub columns: Vec<Column>,
-    /// Lines of text below.
+    /// Lines of text below the lanes.
     pub footer: Vec<String>,
 }
 
-/// The width of a column where there are two, and of one that is alone.
+/// Width of a column in pixels if there are two. A column that is alone is `ALONE` wide.
 const COLUMN: f64 = 590.0;
 const ALONE: f64 = 800.0;
 const GAP: f64 = 24.0;
 const COLUMN_HEAD: f64 = 30.0;
 const GROUP_HEAD: f64 = 44.0;
 const LANE: f64 = 52.0;
-/// Above and below what is drawn in a lane.
+/// Space above and below the drawing in a lane, in pixels.
 const INSET: f64 = 6.0;
 const TICKS: f64 = 44.0;
 const FOOTER_LINE: f64 = 17.0;
@@ -85,11 +87,11 @@ const LABEL: f64 = 74.0;
 const SCALE: f64 = 62.0;
 const LATEST: f64 = 72.0;
 const SMALL: f64 = 10.0;
-/// A lane shows this part more and less than its median, at least.
+/// Least range of a lane above and below its median, as a part of the median.
 const LEAST_RANGE: f64 = 0.15;
-/// Intervals are shown as far as this, further only where the figures reach further.
+/// Intervals widen a lane's range up to this part of the median. Figures can widen it further.
 const WIDEST_INTERVAL: f64 = 0.5;
-/// Runs nearer to each other than this have no markers.
+/// Runs that are closer than this many pixels have no markers.
 const MARKED: f64 = 7.0;
 
 /// Draws the sheet.
@@ -117,7 +119,7 @@ pub fn draw(sheet: &Sheet<'_>) -> String {
     })
 }
 
-/// Where runs are, from left to right.
+/// Horizontal positions of runs.
 #[derive(Clone, Copy)]
 struct Axis {
     from: f64,
@@ -134,7 +136,7 @@ impl Axis {
         self.from + (run as f64 + 0.5) * self.step()
     }
 
-    /// Half way between `run` and the one before.
+    /// The position half way between `run` and the run before.
     fn before(self, run: usize) -> f64 {
         self.from + run as f64 * self.step()
     }
@@ -163,7 +165,7 @@ fn draw_column(canvas: &Canvas<'_>, column: &Column, ticks: &[Tick], (left, top)
     draw_ticks(canvas, ticks, axis, y - 10.0);
 }
 
-/// A line wherever the environment is another one than before, and the letters of both sides.
+/// Draws a line wherever the environment changes, with the letters of both sides.
 fn environments(canvas: &Canvas<'_>, ticks: &[Tick], axis: Axis, (top, bottom): (f64, f64)) {
     let steps: Vec<usize> =
         (1..ticks.len()).filter(|&run| ticks[run].environment != ticks[run - 1].environment).collect();
@@ -187,7 +189,7 @@ fn environments(canvas: &Canvas<'_>, ticks: &[Tick], axis: Axis, (top, bottom): 
 fn draw_ticks(canvas: &Canvas<'_>, ticks: &[Tick], axis: Axis, top: f64) {
     let widest = ticks.iter().map(|tick| text_width(&tick.revision, SMALL).max(text_width(&tick.day, SMALL)));
     let stride = ((widest.fold(0.0, f64::max) + 6.0) / axis.step()).ceil().max(1.0) as usize;
-    // The last run always has its name.
+    // The last run always has its label.
     for (run, tick) in ticks.iter().enumerate().rev().step_by(stride) {
         let x = axis.at(run);
         canvas.line(&[(x, top), (x, top + 4.0)], QUIET, 1.0);
@@ -208,7 +210,7 @@ fn draw_lane(canvas: &Canvas<'_>, lane: &Lane, ticks: &[Tick], axis: Axis, (left
     let range = range(of_figures.max(of_intervals.min(WIDEST_INTERVAL)));
     let (upper, lower) = (top + INSET, top + LANE - INSET);
     let y_axis = LogAxis::new((middle / (1.0 + range), middle * (1.0 + range)), (lower, upper));
-    // What reaches further of an interval is cut off.
+    // The parts of an interval outside the range are cut off.
     let y = |value: f64| y_axis.at(value).clamp(upper, lower);
     let (color, text_color) = (lane.look.hue.color, lane.look.hue.text);
 
@@ -248,19 +250,19 @@ fn draw_lane(canvas: &Canvas<'_>, lane: &Lane, ticks: &[Tick], axis: Axis, (left
         let beside = (x.clamp(axis.from + half, axis.to - half), if above { at - 13.0 } else { at + 13.0 });
         canvas.bold(beside, text, SMALL, INK, Align::Middle);
     }
-    // Of the last run, and none where it has none: an older figure would pass for it.
+    // The figure of the last run, or none if it has none. An older figure would be mistaken for it.
     let latest = lane.readings.last().copied().flatten();
     let latest = latest.map_or(NO_FIGURE.to_owned(), |(figure, interval)| lane.quantity.format_label(figure, interval));
     canvas.bold((axis.to + 8.0, centre), &latest, 11.0, text_color, Align::Start);
 }
 
-/// The next round part that is not less than `furthest`.
+/// The next round range that is not less than `furthest`.
 fn range(furthest: f64) -> f64 {
     let round = [LEAST_RANGE, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0];
     round.into_iter().find(|range| *range >= furthest).unwrap_or(furthest.ceil())
 }
 
-/// The figures that may be joined: of runs that follow each other in one environment. A run without a figure parts them as well.
+/// The figures to join by a line: those of consecutive runs in one environment. A run without a figure ends the line.
 fn stretches(lane: &Lane, ticks: &[Tick]) -> Vec<Vec<(usize, Reading)>> {
     let mut stretches: Vec<Vec<(usize, Reading)>> = Vec::new();
     for (run, reading) in lane.readings.iter().enumerate() {
@@ -273,7 +275,7 @@ fn stretches(lane: &Lane, ticks: &[Tick]) -> Vec<Vec<(usize, Reading)>> {
     stretches
 }
 
-/// The intervals of a stretch: an area, or a bar where there is one run.
+/// Draws the intervals of consecutive figures as an area, or as a bar if there is one figure.
 fn band(canvas: &Canvas<'_>, lane: &Lane, stretch: &[(usize, Reading)], axis: Axis, y: &impl Fn(f64) -> f64) {
     let color = tint(lane.look.hue.color, 0.22);
     let ends: Vec<(f64, f64, f64)> =

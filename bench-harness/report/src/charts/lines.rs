@@ -15,33 +15,33 @@ use crate::{
 
 /// One curve.
 pub struct Curve {
-    /// What it is of.
+    /// The subject of the curve.
     pub subject: Subject,
-    /// Its points, ascending in x; both coordinates positive.
+    /// The curve's points, ascending in x. Both coordinates are positive.
     pub points: Vec<(f64, f64)>,
-    /// What its label says besides the name.
+    /// Text of the label besides the name.
     pub note: String,
 }
 
 /// The curves of one view.
 pub struct Panel {
-    /// The circumstances.
+    /// The view that the curves share.
     pub view: View,
-    /// The curves; not empty.
+    /// The curves; never empty.
     pub curves: Vec<Curve>,
 }
 
-/// What the axes show.
+/// Meaning of the axes.
 pub struct Axes<'a> {
     /// Positions and labels along x.
     pub x_ticks: Vec<(f64, String)>,
-    /// What x is.
+    /// Title of the x axis.
     pub x_title: &'a str,
-    /// The unit family along y.
+    /// Quantity of the figures along y.
     pub quantity: Quantity,
-    /// What y is.
+    /// Title of the y axis.
     pub y_title: &'a str,
-    /// Whether every point has a marker, or only the last of a curve.
+    /// Whether every point has a marker. Otherwise only the last point of a curve has one.
     pub mark_all: bool,
 }
 
@@ -50,11 +50,11 @@ const FOOT: f64 = 52.0;
 const LEFT: f64 = 64.0;
 const LABEL_SIZE: f64 = 11.0;
 const LABEL_GAP: f64 = 13.5;
-/// Between a curve's end and its label, for the line that joins them.
+/// Space between a curve's end and its label, for the line that joins them, in pixels.
 const LEADER: f64 = 30.0;
 const INSET: f64 = 10.0;
 
-/// Draws the panels, two beside each other.
+/// Draws the panels, two in a row.
 pub fn draw(header: &Header<'_>, panels: &[Panel], axes: &Axes<'_>) -> String {
     let columns = panels.len().min(2);
     let width = if columns == 1 { 800.0 } else { 1160.0 };
@@ -142,7 +142,7 @@ fn draw_panel(
             [(end.0 + 5.0, end.1), ((plot_right - INSET + 9.0).max(end.0 + 5.0), end.1), (label_left - 16.0, y)];
         let color = look.hue.color;
         if end.0 < plot_right - 2.0 * INSET {
-            // The curve ends early; a dotted line cannot be taken for more of it.
+            // The curve ends early. A dotted line cannot be mistaken for a part of it.
             canvas.dashed(&leader, color, 1.0, (1.0, 4.0));
         } else {
             canvas.line(&leader, color, 0.5);

@@ -1,4 +1,4 @@
-//! Charts: the parts that they have in common.
+//! Charts, and the parts that they have in common.
 
 pub(crate) mod axis;
 pub(crate) mod canvas;
@@ -15,42 +15,42 @@ use ipc_core::Family;
 use palette::{Look, Palette};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The folder, inside the results folder.
+/// The folder of the charts, inside the results folder.
 pub const FOLDER: &str = "charts";
 
 /// One chart, drawn or not.
 #[derive(Clone, Debug)]
 pub struct Chart {
-    /// The file's name inside [`FOLDER`].
+    /// The file's name in [`FOLDER`].
     pub file: &'static str,
-    /// What it shows.
+    /// The title: what the chart shows.
     pub title: String,
-    /// How to read it, in one or two sentences.
+    /// How to read the chart, in one or two sentences.
     pub caption: String,
-    /// The SVG document, or why there is none.
+    /// The SVG document, or the reason why there is none.
     pub drawing: Result<String, String>,
 }
 
-/// What stands above the panels of a chart.
+/// The header above the panels of a chart.
 pub(crate) struct Header<'a> {
     pub palette: Palette<'a>,
     pub title: &'a str,
-    /// On which machine it was measured.
+    /// The machine on which the figures were measured.
     pub machine: String,
-    /// What is drawn, for the entries of the key.
+    /// The subjects that are drawn. The key has their entries.
     pub subjects: Vec<&'a Subject>,
-    /// What the figures are, how to read the marks and which way is better.
+    /// What the figures are, how to read the marks, and which direction is better.
     pub hint: &'a str,
 }
 
-/// How in-place access is drawn; the lines of such curves are dashed as well.
+/// How in-place access is drawn. The lines of such curves are also dashed.
 const IN_PLACE: &str = "hollow: payload produced, and where possible consumed, in place";
 
-/// Space left and right of everything.
+/// Space left and right of the content, in pixels.
 pub(crate) const MARGIN: f64 = 16.0;
 
 impl Header<'_> {
-    /// Draws it over `width` pixels and returns where the panels may begin.
+    /// Draws the header over `width` pixels. Returns the position where the panels may begin.
     pub fn draw(&self, canvas: &Canvas<'_>, width: f64) -> f64 {
         let room = width - 2.0 * MARGIN;
         canvas.bold((MARGIN, 24.0), &fit(self.title, 18.0, room), 18.0, INK, Align::Start);
@@ -60,13 +60,14 @@ impl Header<'_> {
         bottom + 42.0
     }
 
-    /// How high the header is over `width` pixels.
+    /// The height of the header over `width` pixels.
     pub fn height(&self, width: f64) -> f64 {
         let rows = key_rows(&self.entries(), width);
         71.0 + 20.0 * (rows as f64 - 1.0) + 42.0
     }
 
-    /// The families that occur, mechanisms without a family by name, and what hollow and dashed mean where that occurs.
+    /// Entries of the key: the families that occur, and mechanisms without a family by name. The last one explains
+    /// hollow and dashed if they occur.
     fn entries(&self) -> Vec<(Look, String)> {
         let looks: Vec<(Look, &str)> =
             self.subjects.iter().map(|subject| (self.palette.look(subject), subject.mechanism.as_str())).collect();
@@ -115,7 +116,7 @@ fn key_rows(entries: &[(Look, String)], width: f64) -> usize {
     rows
 }
 
-/// `text`, cut with an ellipsis where it would be wider than `room`.
+/// `text`, cut with an ellipsis if it is wider than `room`.
 pub(crate) fn fit(text: &str, size: f64, room: f64) -> String {
     if text_width(text, size) <= room {
         return text.to_owned();

@@ -1,8 +1,8 @@
-//! Which colour and marker a mechanism has, the same in every chart.
+//! Colour and marker of each mechanism, the same in every chart.
 //!
 //! Hues are those of Okabe and Ito (*Color Universal Design*, 2008), which colour-blind readers can tell apart. A hue
-//! stands for a family. Within a family mechanisms differ by marker, and in-place access by a hollow marker and a dashed line.
-//! A mechanism of no known family has a hue that is made from its name, and an entry of its own in the key.
+//! stands for a family. Mechanisms of a family differ by marker. In-place access has a hollow marker and a dashed line.
+//! A mechanism of no known family has a hue computed from its name, and its own entry in the key.
 
 use crate::model::Subject;
 use bench_record::cell::Access;
@@ -14,12 +14,12 @@ use plotters::style::{Color, HSLColor, RGBColor};
 pub struct Hue {
     /// The colour of lines and markers.
     pub color: RGBColor,
-    /// The colour of text: darker, so that small letters keep a contrast of 4.5 to white.
+    /// The colour of text. It is darker, so that small letters keep a contrast of 4.5 to white.
     pub text: RGBColor,
 }
 
 impl Hue {
-    /// What belongs to no mechanism, and the family of those without a family.
+    /// The hue of things that belong to no mechanism, and of the family of mechanisms without a family.
     pub const GREY: Self = Self { color: RGBColor(70, 70, 70), text: RGBColor(70, 70, 70) };
 
     const fn new((r, g, b): (u8, u8, u8), (text_r, text_g, text_b): (u8, u8, u8)) -> Self {
@@ -39,7 +39,7 @@ impl Hue {
         }
     }
 
-    /// A hue made of a name: the same for the same name, everywhere.
+    /// A hue computed from a name. The same name always has the same hue.
     fn made_of(name: &str) -> Self {
         let angle = f64::from(hash(name) % 360) / 360.0;
         let shade = |lightness| {
@@ -50,7 +50,7 @@ impl Hue {
     }
 }
 
-/// FNV-1a.
+/// The FNV-1a hash of `name`.
 fn hash(name: &str) -> u32 {
     name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
@@ -88,32 +88,32 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// Every shape, in the order in which the mechanisms of a family get them.
+    /// All shapes, in the order in which the mechanisms of a family get them.
     const ALL: [Self; 7] =
         [Self::Circle, Self::Square, Self::Triangle, Self::Diamond, Self::Wedge, Self::Bar, Self::Pillar];
 }
 
-/// How a subject is drawn.
+/// How to draw a subject.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
-    /// The family that it belongs to in keys.
+    /// The subject's family in keys.
     pub family: Family,
-    /// Its colour.
+    /// The subject's colour.
     pub hue: Hue,
-    /// Its marker.
+    /// The subject's marker.
     pub shape: Shape,
-    /// Hollow marker, dashed line.
+    /// Whether the marker is hollow and the line dashed.
     pub in_place: bool,
 }
 
 impl Look {
-    /// The sign of a family in keys.
+    /// The look of a family in keys.
     pub fn of(family: Family, in_place: bool) -> Self {
         Self { family, hue: Hue::of(family), shape: Shape::Circle, in_place }
     }
 }
 
-/// Facts of mechanisms, by which each has its look. Those of one family get their markers in this order.
+/// Facts of mechanisms that determine their looks. Mechanisms of one family get their markers in this order.
 #[derive(Clone, Copy, Debug)]
 pub struct Palette<'a>(pub &'a [Spec]);
 
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn text_keeps_its_contrast_to_white() {
-        // WCAG 2, relative luminance.
+        // Relative luminance as defined by WCAG 2.
         let part = |value: u8| match f64::from(value) / 255.0 {
             value if value <= 0.04045 => value / 12.92,
             value => ((value + 0.055) / 1.055).powf(2.4),

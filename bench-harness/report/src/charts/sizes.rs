@@ -1,4 +1,4 @@
-//! Latency and throughput over message size.
+//! Charts of latency and throughput over message size.
 
 use super::{
     Chart, Header,
@@ -11,7 +11,7 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// The round trip over message size.
+/// The chart of round trips over message size.
 pub fn latency(results: &Results) -> Chart {
     let points: Vec<Point> = results.rows.latency.iter().map(Point::from).collect();
     let title = "Round trip over message size".to_owned();
@@ -33,7 +33,7 @@ pub fn latency(results: &Results) -> Chart {
     }
 }
 
-/// Payload bytes per second over message size.
+/// The chart of payload bytes per second over message size.
 pub fn throughput(results: &Results) -> Chart {
     let rows = results.rows.throughput.iter();
     let points: Vec<Point> = rows.map(|row| Point::of_throughput(row, Quantity::Bytes)).collect();

@@ -1,4 +1,4 @@
-//! Copies against throughput: a panel per placement and wait strategy, a column per number of copies.
+//! Chart of throughput over copies: a panel per placement and wait policy, a column per number of copies.
 
 use crate::charts::{
     Chart, Header, MARGIN,
@@ -15,14 +15,14 @@ use crate::{
 };
 use bench_record::rows::CopiesRow;
 
-/// The length that is drawn, in bytes.
+/// The message length that is drawn, in bytes.
 const SIZE: usize = 64 << 10;
 const HEAD: f64 = 52.0;
 const FOOT: f64 = 44.0;
 const LEFT: f64 = 64.0;
 const LABEL_SIZE: f64 = 11.0;
 const LABEL_GAP: f64 = 13.5;
-/// From a column's left edge to its markers, and from these to their labels.
+/// Space from a column's left edge to its markers, in pixels. `LEADER` is the space from the markers to their labels.
 const INSET: f64 = 26.0;
 const LEADER: f64 = 22.0;
 
@@ -34,7 +34,7 @@ struct Dot<'a> {
     interval: Option<(f64, f64)>,
 }
 
-/// Draws the throughput of 64 KiB messages over the copies that each was measured to make.
+/// Draws the throughput of 64 KiB messages over the measured number of copies.
 pub fn throughput(results: &Results) -> Chart {
     let title = "Copies and throughput of a 64 KiB message".to_owned();
     Chart {
@@ -104,7 +104,7 @@ fn draw(results: &Results, title: &str) -> Result<String, String> {
     }))
 }
 
-/// What the axis has to show of a dot; of an interval no more than this factor about its figure.
+/// The figures of a dot that the axis must show. Interval ends are limited to a factor of `FURTHEST` around the figure.
 fn ends(dot: &Dot<'_>) -> [f64; 3] {
     const FURTHEST: f64 = 4.0;
     let (value, (lo, hi)) = (dot.bytes_per_s, dot.interval.unwrap_or((dot.bytes_per_s, dot.bytes_per_s)));

@@ -1,4 +1,4 @@
-//! The table of copies: one line a mechanism, access and size, with the declared figure beside the measured one.
+//! The table of copies: a line per mechanism, access and size. The declared figure stands beside the measured one.
 
 mod chart;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 use bench_record::rows::{CopiesRow, Row as _};
 
-/// The table, with how its figures were had and why others are missing below.
+/// The table of copies. The notes below it say how figures were obtained, and why others are missing.
 pub fn table(rows: &[CopiesRow]) -> Table {
     let name = |row: &CopiesRow| format!("{}/{}/{}", row.mechanism, row.size, row.access);
     let failed = rows.iter().filter(|row| !row.error.is_empty());

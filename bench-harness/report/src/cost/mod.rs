@@ -1,4 +1,4 @@
-//! The cost tables: what a message takes beside its time, the cheapest in processor time first.
+//! The cost tables: what a message takes besides its time, in ascending order of processor time.
 
 mod pareto;
 
@@ -18,7 +18,7 @@ use bench_record::{
     rows::{CostRow, Row as _},
 };
 
-/// So many lines of each wait strategy are shown on a terminal, the cheapest.
+/// Number of lines per wait policy on a terminal: the cheapest ones.
 pub const LEADERS: usize = 3;
 
 const EXPLANATION: &str = "messages sent one way at saturation, sender/receiver: system calls, context switches of both \
@@ -27,7 +27,8 @@ const EXPLANATION: &str = "messages sent one way at saturation, sender/receiver:
                            trip, the processor time of both in it. Per message or round trip, medians over pairs; ranked \
                            among those that wait alike";
 
-/// A table for each size and placement, the cheapest in processor time first; of each wait strategy at most `most` lines.
+/// A table for each size and placement, in ascending order of processor time. Each wait policy has at most `most`
+/// lines.
 pub fn tables(rows: &[CostRow], most: usize) -> Vec<Table> {
     let mut groups: Vec<(usize, Placement)> = rows.iter().map(|row| (row.size, row.placement)).collect();
     groups.sort();
@@ -73,7 +74,7 @@ fn columns() -> Vec<Column> {
     ]
 }
 
-/// The first `most` of each wait strategy, in the order given.
+/// The first `most` rows of each wait policy, in the given order.
 fn leaders<'a>(rows: &[&'a CostRow], most: usize) -> Vec<&'a CostRow> {
     let place = |index: usize| rows[..index].iter().filter(|row| row.wait == rows[index].wait).count();
     (0..rows.len()).filter(|&index| place(index) < most).map(|index| rows[index]).collect()
@@ -167,7 +168,7 @@ mod tests {
     fn the_cheapest_come_first_and_the_rest_is_pointed_to() {
         let mut rows: Vec<CostRow> =
             (1..=5).rev().map(|n| row("pipe", 64, Wait::Block, 1000.0 * f64::from(n))).collect();
-        // A cell has one row; its access tells these apart.
+        // A cell has one row; the access makes these rows differ.
         rows[0].access = Access::InPlace;
         rows.push(row("memfd", 64, Wait::Spin, 9000.0));
         rows.push(row("memfd", 65536, Wait::Spin, 9000.0));

@@ -1,4 +1,4 @@
-//! Processor time against latency: a panel per placement and wait strategy, the Pareto front marked.
+//! Chart of processor time over latency: a panel per placement and wait policy, with the Pareto front marked.
 
 use crate::charts::{
     Chart, Header, MARGIN,
@@ -25,10 +25,10 @@ const LABEL_SIZE: f64 = 11.0;
 const LABEL_GAP: f64 = 14.0;
 const LEADER: f64 = 30.0;
 
-/// Bars are shown this far about their figure, as a factor; what reaches further ends at the edge of the panel.
+/// Bars reach at most this factor away from their figure. Longer ones end at the edge of the panel.
 const FURTHEST: f64 = 4.0;
 
-/// One cell.
+/// One cell in the chart.
 struct Dot {
     subject: Subject,
     round_trip_ns: f64,
@@ -38,14 +38,14 @@ struct Dot {
 }
 
 impl Dot {
-    /// Whether it is as good in both respects, and better in one.
+    /// Whether this cell is as good in both respects, and better in at least one.
     fn beats(&self, other: &Self) -> bool {
         (self.round_trip_ns <= other.round_trip_ns && self.cpu_ns <= other.cpu_ns)
             && (self.round_trip_ns < other.round_trip_ns || self.cpu_ns < other.cpu_ns)
     }
 }
 
-/// Draws the smallest measured size.
+/// Draws the chart for the smallest measured size.
 pub fn cpu(results: &Results) -> Chart {
     let size = results.rows.cost.iter().filter(|row| row.round_trip_ns.is_some()).map(|row| row.size).min();
     let of = size.map_or(String::new(), |size| format!(" of a {} message", units::size(size)));
@@ -155,7 +155,7 @@ fn grid(canvas: &Canvas<'_>, x_axis: &LogAxis, y_axis: &LogAxis, (left, top): Sp
     canvas.text(((left + right) / 2.0, bottom + 31.0), "round trip, mean", 11.0, QUIET, Align::Middle);
 }
 
-/// The lines on which one processor and two processors are busy all the time.
+/// Draws the lines on which one processor and two processors are always busy.
 fn busy(canvas: &Canvas<'_>, x_axis: &LogAxis, y_axis: &LogAxis, x: (f64, f64), y: (f64, f64)) {
     for (processors, name) in [(1.0, "1 CPU busy"), (2.0, "2 CPUs busy")] {
         let (from, to) = (x.0.max(y.0 / processors), x.1.min(y.1 / processors));
@@ -164,7 +164,7 @@ fn busy(canvas: &Canvas<'_>, x_axis: &LogAxis, y_axis: &LogAxis, x: (f64, f64), 
         }
         let spots = [from, to].map(|ns| (x_axis.at(ns), y_axis.at(ns * processors)));
         canvas.dashed(&spots, QUIET, 0.75, (2.0, 3.0));
-        // Beside the line's upper end, to the left for the upper line and to the right for the lower one.
+        // The label stands at the line's upper end: left of the upper line, right of the lower line.
         let (end, align) = if processors > 1.0 { (-5.0, Align::End) } else { (5.0, Align::Start) };
         canvas.text(
             (spots[1].0 + end, spots[1].1 + if processors > 1.0 { 2.0 } else { 12.0 }),
@@ -188,7 +188,7 @@ fn draw_dots(
     let spot = |dot: &Dot| (x_axis.at(dot.round_trip_ns), y_axis.at(dot.cpu_ns));
     let mut steps: Vec<Spot> = front.iter().map(|&index| spot(&dots[index])).collect();
     steps.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // What the front beats lies right of and above it: a staircase.
+    // Cells that the front beats lie right of it and above it, so the front is drawn as a staircase.
     let corners: Vec<Spot> = steps.windows(2).flat_map(|pair| [pair[0], (pair[1].0, pair[0].1)]).collect();
     let stairs: Vec<Spot> = corners.into_iter().chain(steps.last().copied()).collect();
     canvas.line(&stairs, INK, 1.0);
@@ -210,7 +210,7 @@ fn draw_dots(
         let dot = &dots[index];
         let (look, from) = (palette.look(&dot.subject), spot(dot));
         let label = left + PLOT.0 + LEADER;
-        // Dotted: a line would pass for a bar.
+        // The leader is dotted: a solid line would look like a bar.
         let leader = [(from.0 + 6.0, from.1), (left + PLOT.0 + 6.0, from.1), (label - 14.0, y)];
         canvas.dashed(&leader, look.hue.color, 0.5, (1.0, 4.0));
         canvas.marker((label - 8.0, y), look, 4.0);

@@ -1,4 +1,4 @@
-//! The fault tables: what a death, a close or a stop of one process does to the other, one line a mechanism.
+//! The fault tables: how the death, close or stop of one process affects the other, a line per mechanism.
 
 use crate::{
     Results,
@@ -13,7 +13,7 @@ use bench_record::{
     rows::{FaultRow, Row as _},
 };
 
-/// The columns of both tables that say how something was learned and after how long.
+/// The columns that both tables share: how a fault was learned, and after how long.
 const LEARNED: [Column; 7] = [
     Column::Words("mechanism"),
     Column::Words("receiver learns by"),
@@ -28,7 +28,7 @@ fn columns(more: &[&'static str]) -> Vec<Column> {
     LEARNED.into_iter().chain(more.iter().map(|&head| Column::Figures(head))).collect()
 }
 
-/// Both tables; none where nothing was measured.
+/// Both fault tables. Empty if nothing was measured.
 pub fn tables(rows: &[FaultRow]) -> Vec<Table> {
     let mut mechanisms: Vec<&str> = Vec::new();
     for row in rows {
@@ -114,7 +114,7 @@ impl<'a> Of<'a> {
     }
 }
 
-/// The signs, without their numbers, and the two times.
+/// The signs of a fault, without their numbers of trials, and the two times.
 fn learned(row: Option<&FaultRow>) -> [Field; 3] {
     let Some(row) = row else { return [NO_FIGURE; 3].map(Field::from) };
     let signs = row.learned.split("; ").map(|sign| sign.rsplit_once(' ').map_or(sign, |(name, _)| name));
@@ -148,12 +148,12 @@ pub fn terminal(rows: &[FaultRow], width: usize) -> String {
     text
 }
 
-/// What all rows together say.
+/// The verdict over all rows.
 pub fn summary(rows: &[FaultRow]) -> String {
     let sum = |of: fn(&FaultRow) -> u32| rows.iter().map(of).sum::<u32>();
     let kills = rows.iter().filter(|row| matches!(row.fault, Fault::KillSender | Fault::KillReceiver));
     let kills: Vec<&FaultRow> = kills.collect();
-    // The kernel tells where no trial needed the socket beside the channel.
+    // If no trial needed the socket beside the channel, the kernel reports the death.
     let (other, kernel): (Vec<&FaultRow>, Vec<_>) = kills.iter().partition(|row| row.learned.contains("hang-up"));
     let slowest = |rows: Vec<&FaultRow>, whose: &str| {
         let slowest = rows.into_iter().max_by(|a, b| a.p99_ns.unwrap_or(0.0).total_cmp(&b.p99_ns.unwrap_or(0.0)));
@@ -188,7 +188,7 @@ impl Shown for FaultRow {
         tables(rows)
     }
 
-    /// When and where they were measured: perhaps in another run, and so on another machine.
+    /// When and where the rows were measured. They may be from another run, and so from another machine.
     fn measured_by(results: &Results) -> Option<(&'static str, String)> {
         let here = results.host.as_ref().map(Host::title);
         let elsewhere = here.is_some_and(|here| results.rows.faults.iter().any(|row| row.machine != here));

@@ -1,5 +1,5 @@
-//! Latency by mechanism: a panel per placement and wait strategy, a row per mechanism, a dot for the median, a whisker
-//! to the 99th percentile.
+//! Chart of latency by mechanism: a panel per placement and wait policy, a row per mechanism. A dot is the median, a
+//! whisker ends at the 99th percentile.
 
 use crate::charts::{
     Chart, Header, MARGIN,
@@ -21,10 +21,10 @@ const ROW: f64 = 21.0;
 const PANEL_HEAD: f64 = 46.0;
 const PANEL_FOOT: f64 = 34.0;
 const GAP: f64 = 18.0;
-/// Room behind the whiskers for the figures.
+/// Space behind the whiskers for the figures, in pixels.
 const FIGURE: f64 = 84.0;
 
-/// Draws the smallest measured size, 64 B in the default plan.
+/// Draws the chart for the smallest measured size, 64 B in the default plan.
 pub fn latency(results: &Results) -> Chart {
     let matrices = matrix::of_latency(&results.rows.latency);
     let table = matrices.iter().find(|t| t.lines.iter().any(|l| l.has_figure()));
@@ -131,7 +131,7 @@ fn draw_entry(canvas: &Canvas<'_>, axis: &LogAxis, entry: &Entry, look: Look, y:
     }
     canvas.marker((x, y), look, 4.5);
     let text = Quantity::Time.format_within(figure.value, figure.interval);
-    // A ground of its own keeps the grid from striking the figure out.
+    // A background of its own keeps the grid lines off the figure.
     let ground = (end + 4.0, end + 7.0 + text_width(&text, 11.0));
     canvas.rect((ground.0, y - 7.0), (ground.1, y + 7.0), if striped { STRIPE } else { WHITE });
     canvas.text((end + 6.0, y), &text, 11.0, look.hue.text, Align::Start);

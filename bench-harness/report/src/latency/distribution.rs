@@ -1,4 +1,4 @@
-//! The distribution of round trips: time over percentile, with the tail stretched by a 1/(1 − p) axis.
+//! Chart of the distribution of round trips: time over percentile. An axis of 1/(1 − p) stretches the tail.
 
 use crate::charts::{
     Chart, Header,
@@ -12,7 +12,7 @@ use crate::{
 use bench_record::rows::Distribution;
 use std::collections::BTreeMap;
 
-/// The distributions of the smallest measured size, 64 B in the default plan.
+/// Draws the distributions of the smallest measured size, 64 B in the default plan.
 pub fn latency(results: &Results) -> Chart {
     let drawable = |row: &&bench_record::rows::LatencyRow| {
         let distribution = results.distributions.get(&row.key().to_string());
@@ -63,14 +63,14 @@ pub fn latency(results: &Results) -> Chart {
     }
 }
 
-/// 1/(1 − p) and time; the last point is the maximum, at the number of round trips.
+/// Points of a curve: 1/(1 − p) and time. The last point is the maximum, at the number of round trips.
 fn curve_points(distribution: &Distribution) -> Vec<(f64, f64)> {
     let count = (distribution.count() as f64).max(2.0);
     let mut points: Vec<(f64, f64)> = Vec::new();
     for step in distribution.steps.iter().filter(|step| step.value_ns > 0.0) {
         let x = if step.quantile < 1.0 { (1.0 / (1.0 - step.quantile)).min(count) } else { count };
         match points.last_mut() {
-            // Several lines can round to the same place; the slowest stands for them.
+            // Several lines can round to the same position. The slowest one is kept.
             Some(last) if x - last.0 < 1e-9 => last.1 = step.value_ns,
             _ => points.push((x, step.value_ns)),
         }
@@ -78,7 +78,7 @@ fn curve_points(distribution: &Distribution) -> Vec<(f64, f64)> {
     points
 }
 
-/// The percentiles that people name, up to `longest` = 1/(1 − p). The axis begins at 0 %, whose name would run into that
+/// Labelled percentiles up to `longest` = 1/(1 − p). The axis begins at 0 %, which has no label: it would run into that
 /// of 50 %.
 fn percentiles(longest: f64) -> Vec<(f64, String)> {
     let mut ticks = vec![(1.0, String::new()), (2.0, "50 %".to_owned())];

@@ -1,4 +1,4 @@
-//! The measured block `relay` of a page: the table of ways and the conclusions that its figures allow.
+//! The measured block `relay` of a page: the table of ways, and the conclusions that its figures allow.
 
 use crate::{Results, overview::count, text::and};
 use bench_record::{
@@ -6,7 +6,7 @@ use bench_record::{
     rows::{RelayRow, Row as _},
 };
 
-/// The table and what follows from it.
+/// The text of the block: the table, and what follows from it.
 pub(crate) fn text(results: &Results, _: &str) -> Result<String, &'static str> {
     let rows = &results.rows.relay;
     let table =
@@ -16,7 +16,7 @@ pub(crate) fn text(results: &Results, _: &str) -> Result<String, &'static str> {
     Ok(format!("{}\nMeasured on {}. {}", table.markdown_lines(), results.source(), said.join(" ")))
 }
 
-/// How many of the books' figures hold.
+/// How many of the textbooks' figures hold.
 fn claims(rows: &[RelayRow]) -> Option<String> {
     let judged: Vec<(&RelayRow, bool)> = rows.iter().filter_map(|row| Some((row, super::holds(row)?))).collect();
     let wrong = judged.iter().filter(|(_, holds)| !holds);
@@ -34,7 +34,7 @@ fn claims(rows: &[RelayRow]) -> Option<String> {
     })
 }
 
-/// Whether fewer copies are faster: false as soon as some way with more copies beats one with fewer beyond doubt.
+/// Whether fewer copies are faster. They are not if a way with the most copies beats one with fewer beyond doubt.
 fn order(rows: &[RelayRow]) -> Option<String> {
     let known = || rows.iter().filter_map(|row| Some((row, row.total_copies?, row.bytes_per_s?)));
     let most = known().map(|(_, copies, _)| copies).max_by(f64::total_cmp)?;
@@ -57,7 +57,7 @@ fn order(rows: &[RelayRow]) -> Option<String> {
     })
 }
 
-/// What two copies less bring through shared memory.
+/// The gain from two copies fewer through shared memory.
 fn shared_memory(rows: &[RelayRow]) -> Option<String> {
     let of = |relay| rows.iter().find(|row| row.relay == relay);
     let (private, in_place) = (of(FileCopy::SharedMemoryPrivate)?, of(FileCopy::SharedMemoryInPlace)?);

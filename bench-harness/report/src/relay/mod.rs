@@ -1,4 +1,4 @@
-//! The relay table: one line a way from file to file, with the copies that textbooks give beside the measured ones.
+//! The relay table: a line per way from file to file. The copies that textbooks give stand beside the measured ones.
 
 pub(crate) mod block;
 
@@ -12,13 +12,14 @@ use crate::{
 };
 use bench_record::{file_copy::FileCopy, rows::RelayRow};
 
-/// What every ratio is to.
+/// The way that every ratio refers to.
 const BASE: FileCopy = FileCopy::ReadPipeWrite;
 
-/// How far a figure may lie from what books say: half of the last decimal shown, twice.
+/// How far a figure may lie from the textbooks' figure. The value is twice half a unit of the last decimal shown.
 const TOLERANCE: f64 = 0.01;
 
-/// The table, with how the copies were counted and why figures are missing below; `None` where nothing was measured.
+/// The relay table. Notes below it say how copies were counted and why figures are missing. `None` if nothing was
+/// measured.
 pub fn table(rows: &[RelayRow]) -> Option<Table> {
     let first = rows.first()?;
     let file = if rows.iter().all(|row| row.bytes == first.bytes) {
@@ -81,8 +82,8 @@ fn interval(row: &RelayRow) -> Option<(f64, f64)> {
     row.bytes_per_s_lo.zip(row.bytes_per_s_hi)
 }
 
-/// How many times as fast as `base` it is, with the interval that follows from both: the half widths of the logarithms add as
-/// those of independent figures do.
+/// The speed of `row` relative to `base`, with its interval. The half widths of the logarithms add as those of
+/// independent figures do.
 fn ratio(row: &RelayRow, base: &RelayRow) -> Option<(f64, Option<(f64, f64)>)> {
     let value = row.bytes_per_s? / base.bytes_per_s?;
     let half = |(lo, hi): (f64, f64)| (lo > 0.0).then(|| (hi / lo).ln() / 2.0);
@@ -91,7 +92,7 @@ fn ratio(row: &RelayRow, base: &RelayRow) -> Option<(f64, Option<(f64, f64)>)> {
     Some((value, both.map(|(a, b)| a.hypot(b)).map(|half| (value * (-half).exp(), value * half.exp()))))
 }
 
-/// A ratio, such as `1.08 ± 0.05`. That of something to itself has no doubt.
+/// A ratio as text, such as `1.08 ± 0.05`. The ratio of something to itself has no interval.
 fn times(value: f64, interval: Option<(f64, f64)>) -> String {
     let rounded = Rounded::of(value, interval);
     match rounded.doubt(1.0) {
@@ -101,13 +102,13 @@ fn times(value: f64, interval: Option<(f64, f64)>) -> String {
     }
 }
 
-/// Whether what books say is what was measured; `None` where one of the two is missing.
+/// Whether the measured copies are those that textbooks give. `None` if one of the two is missing.
 pub fn holds(row: &RelayRow) -> Option<bool> {
     let (total, claimed) = (row.total_copies?, row.claimed?);
     Some((total - f64::from(claimed)).abs() <= TOLERANCE)
 }
 
-/// Such as `2 + 2 = 4`; what is not known of it shows as such.
+/// The copies as text, such as `2 + 2 = 4`. An unknown part is shown as missing.
 fn copies(row: &RelayRow) -> Option<String> {
     let figure = |value: Option<f64>| value.map_or(NO_FIGURE.to_owned(), count);
     row.kernel_copies.or(row.user_copies)?;
@@ -115,7 +116,7 @@ fn copies(row: &RelayRow) -> Option<String> {
     Some(format!("{kernel} + {user} = {total}"))
 }
 
-/// Each text with the names of the rows that have it, in the order of the table; rows without one are left out.
+/// Each text with the names of the rows that have it, in the order of the table. Rows without text are left out.
 fn said(rows: &[RelayRow], of: fn(&RelayRow) -> &str) -> Vec<(&str, String)> {
     let some = rows.iter().filter(|row| !of(row).is_empty());
     let groups = grouped(some.map(|row| (of(row), row.relay.to_string()))).into_iter();
