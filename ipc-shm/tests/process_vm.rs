@@ -238,12 +238,13 @@ fn a_sender_that_may_not_be_read() -> Verdict {
         Err(Error::Unsupported { what: "process-vm", why }) if why.contains("dumpable") => {}
         other => return Err(format!("of a process that may not be read: {other:?}")),
     }
-    sleep(SHORT);
-    // The child is dumpable by the time that the second message is there.
-    while here.recv(&mut [0; 1]).is_err_and(|error| matches!(error, Error::Unsupported { .. })) {
-        sleep(SHORT);
+    // The child becomes dumpable some time after that has arrived.
+    loop {
+        match receive(&mut here, 5) {
+            Err(why) if why.contains("dumpable") => sleep(SHORT),
+            received => break received?,
+        }
     }
-    receive(&mut here, 5)?;
     receive(&mut here, 6)?;
     here.send(b"").map_err(text)?;
     child.wait(Duration::from_secs(10)).map_err(text).map(drop)
