@@ -1,9 +1,9 @@
-//! What this program was built by and from, found out by the package's build script, and the facts of its host.
+//! Facts of this program's build, found out by the package's build script, and the facts of its host.
 
 use bench_lab::gather;
 use bench_record::host::{Build, Host};
 
-/// What the program that runs was built by and from.
+/// How the running program was built: compiler, flags and source revision.
 pub fn current() -> Build {
     let known = |text: &str| (text != "unknown").then(|| text.to_owned());
     Build {

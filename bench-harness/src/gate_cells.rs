@@ -1,4 +1,4 @@
-//! Which cells the gate times, and the controls by which it shows that it can see.
+//! The cells that the gate times, and the controls that show whether the gate sees changes.
 
 use crate::registry::{GateCells, Mechanism, Registry};
 use bench_gate::{plan::Plan, report::Expectation};
@@ -6,7 +6,7 @@ use bench_lab::topology::Topology;
 use bench_record::cell::{Access, Cell, Placement, Workload};
 use ipc_core::Wait;
 
-/// Mechanisms of [`Plan::Smoke`] and of [`Plan::Twelve`] where none names a cell.
+/// Number of mechanisms in [`Plan::Smoke`] if none names a cell. `SOME` is the number in [`Plan::Twelve`].
 const FEW: usize = 4;
 const SOME: usize = 12;
 
@@ -30,8 +30,8 @@ pub fn cells(registry: &Registry, plan: Plan, topology: &Topology, notes: &mut V
     cells
 }
 
-/// What the mechanisms name by `named`. A mechanism that `registry` adds to another registry has a round trip where it names
-/// nothing. Where none names anything, the first `most` have one.
+/// The cells that mechanisms name in the list `named`. If `registry` adds a mechanism to another registry and it names
+/// no cell, its round trip is added. If no mechanism names a cell, the first `most` mechanisms have a round trip.
 fn few(registry: &Registry, most: usize, named: impl Fn(&Mechanism) -> Vec<Cell>) -> Vec<Cell> {
     if registry.iter().all(|mechanism| named(mechanism).is_empty()) {
         return registry.iter().take(most).map(round_trip).collect();
@@ -40,13 +40,13 @@ fn few(registry: &Registry, most: usize, named: impl Fn(&Mechanism) -> Vec<Cell>
     added.chain(registry.iter().flat_map(&named)).collect()
 }
 
-/// The cells in one of the lists that `mechanism` names.
+/// The cells that `mechanism` names in `list`.
 fn named(mechanism: &Mechanism, list: fn(&GateCells) -> &'static [&'static str]) -> Vec<Cell> {
     let cell = |name: &&str| mechanism.cell(name).expect("the registry was checked");
     list(mechanism.gate_cells()).iter().map(cell).collect()
 }
 
-/// The controls: some that must stay silent and some that are slowed down and must be found.
+/// The controls. Some must stay silent; the others are slowed down and must be found.
 pub fn controls(registry: &Registry) -> Vec<(Expectation, Cell)> {
     let all = |list| registry.iter().flat_map(move |mechanism| named(mechanism, list));
     let silent = all(|names| names.silent).map(|cell| (Expectation::Silent, cell));
@@ -55,7 +55,7 @@ pub fn controls(registry: &Registry) -> Vec<(Expectation, Cell)> {
     if controls.is_empty() { controls_of_ends(registry) } else { controls }
 }
 
-/// Controls where no mechanism names one: of the last mechanism, and of the first.
+/// Default controls if no mechanism names one. They are cells of the last mechanism and of the first.
 fn controls_of_ends(registry: &Registry) -> Vec<(Expectation, Cell)> {
     let all: Vec<&Mechanism> = registry.iter().collect();
     let (Some(first), Some(last)) = (all.first(), all.last()) else { return Vec::new() };
@@ -80,7 +80,7 @@ fn one_way(mechanism: &Mechanism) -> Cell {
     on_core(mechanism, Workload::Throughput, 4096, Access::Copy)
 }
 
-/// Latency and throughput of one mechanism on one core; throughput also in place, where it has that.
+/// Latency and throughput of one mechanism on one core. Throughput also in place if the mechanism has that.
 fn on_one_core(mechanism: &Mechanism) -> impl Iterator<Item = Cell> {
     let in_place = mechanism.accesses().any(|access| access == Access::InPlace);
     let in_place = in_place.then(|| on_core(mechanism, Workload::Throughput, 4096, Access::InPlace));
@@ -121,7 +121,7 @@ mod tests {
         }
     }
 
-    /// `ipc-bench gate --help`, README.md and docs/gate.md say so.
+    /// `ipc-bench gate --help`, README.md and docs/gate.md say this.
     #[test]
     fn only_what_is_said_is_timed() {
         let all: Vec<Cell> = Plan::ALL.iter().flat_map(|&plan| cells(plan, 2).0).collect();

@@ -1,4 +1,4 @@
-//! The program `ipc-bench`; everything it does is in the library.
+//! The program `ipc-bench`. The library does everything.
 
 use std::process::ExitCode;
 

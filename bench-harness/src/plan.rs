@@ -1,4 +1,4 @@
-//! What a run measures: the experiments with their subjects.
+//! The plan of a run: its experiments with their subjects.
 
 use crate::{
     experiments::{self, Choice, Measurable, cells},
@@ -12,31 +12,31 @@ use bench_record::{
 };
 use std::time::Duration;
 
-/// The stretch of a run from which on the anchors, 0.15 s in three turns, are a twentieth of it at most.
+/// Minimum duration of a partial run with baselines. Three baselines take 0.15 s: a twentieth of it at most.
 const ANCHORED: Duration = Duration::from_secs(5);
 
-/// A plan.
+/// The experiments of a run, with their subjects.
 pub struct Plan {
-    /// The mechanisms of the cells, and others.
+    /// The registry with the mechanisms of the cells.
     pub registry: &'static Registry,
-    /// What is measured, in the order of the tables.
+    /// The experiments, in the order of the tables.
     pub experiments: Vec<Box<dyn Measurable>>,
     /// What was left out, and why.
     pub notes: Vec<String>,
 }
 
-/// Why there is nothing to run.
+/// The reason why there is nothing to run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// A placement was asked for that this machine, or this process's affinity, does not allow.
+    /// The selected placement is not possible on this machine, or with this process's CPU affinity.
     #[error("no placement '{wanted}' here: this process can use {here}")]
     NoPlacement {
-        /// What was asked for.
+        /// The selected placement.
         wanted: Placement,
-        /// What there is.
+        /// The possible placements.
         here: String,
     },
-    /// The filter leaves nothing.
+    /// The filter matches nothing.
     #[error("no cell matches '{filter}': names look like {example} (see `ipc-bench list`)")]
     NoMatch {
         /// The filter.
@@ -44,13 +44,13 @@ pub enum PlanError {
         /// A cell of the plan without the filter.
         example: String,
     },
-    /// The options leave nothing.
+    /// The options leave nothing to measure.
     #[error("nothing to measure: {0}")]
     Nothing(String),
 }
 
 impl<'a> Choice<'a> {
-    /// What `selection` means on this machine. What is left out goes into `notes`.
+    /// The choice that `selection` means on this machine. What is left out goes into `notes`.
     ///
     /// # Errors
     /// [`PlanError::NoPlacement`].
@@ -75,7 +75,7 @@ impl<'a> Choice<'a> {
 }
 
 impl Plan {
-    /// Expands `selection` on this machine.
+    /// Makes the plan for `selection` on this machine.
     ///
     /// # Errors
     /// [`PlanError`].
@@ -97,30 +97,30 @@ impl Plan {
         Ok(Self { registry, experiments, notes })
     }
 
-    /// What is measured, each once.
+    /// The kinds of rows that are measured, each once.
     pub fn kinds(&self) -> Vec<Kind> {
         let some = self.experiments.iter().filter(|planned| !planned.names().is_empty());
         some.map(|planned| planned.kind()).collect()
     }
 
-    /// The cells, in the order of the tables.
+    /// The cells of the plan, in the order of the tables.
     pub fn cells(&self) -> Vec<Cell> {
         self.experiments.iter().flat_map(|planned| planned.cells()).collect()
     }
 
-    /// The visits to the subjects of all experiments together.
+    /// The number of visits in all experiments together.
     pub fn steps(&self) -> u64 {
         self.experiments.iter().flat_map(|planned| planned.visits()).map(u64::from).sum()
     }
 
-    /// The passes over the timed experiments: the visits to the subject that has most.
+    /// The number of passes over the timed experiments: the most visits of any of their subjects.
     pub fn passes(&self) -> u32 {
         let timed = self.experiments.iter().filter(|planned| planned.is_timed());
         timed.flat_map(|planned| planned.visits()).max().unwrap_or(0)
     }
 
-    /// Whether the [baseline](bench_lab::baseline) is taken as well: in every complete run, and in partial ones that take long
-    /// enough for it not to be noticed.
+    /// Whether the [baseline](bench_lab::baseline) of the machine is taken. It is in every complete run, and in partial
+    /// runs that are long enough.
     pub fn has_anchors(&self) -> bool {
         self.experiments.iter().map(|planned| planned.least()).sum::<Duration>() >= ANCHORED
     }
@@ -130,7 +130,7 @@ fn is_empty(experiments: &[Box<dyn Measurable>]) -> bool {
     experiments.iter().all(|planned| planned.names().is_empty())
 }
 
-/// Why `choice` leaves nothing. The machine's `notes` count only where no experiment has `left_out` anything.
+/// The reason why `choice` leaves nothing. The machine's `notes` count only if no experiment has `left_out` anything.
 fn why_nothing(choice: &Choice<'_>, notes: &[String], left_out: &[String]) -> String {
     let asked = &choice.selection.accesses;
     if !asked.is_empty() && choice.mechanisms().into_iter().all(|mechanism| choice.accesses(mechanism).next().is_none())
@@ -158,7 +158,7 @@ fn placements(
     if !missing.is_empty() {
         notes.push(format!("not on this machine, or not allowed to this process: {}", missing.join(", ")));
     }
-    // Where the scheduler puts a pair says more about the scheduler than about the mechanism.
+    // Unpinned pairs say more about the scheduler than about the mechanism.
     Ok(here.into_iter().filter(|&p| p != Placement::Unpinned || selection.depth == Depth::Full).collect())
 }
 
@@ -186,7 +186,7 @@ mod tests {
         vec![STANDARD.named("pipe").unwrap()]
     }
 
-    /// How many subjects of each kind `plan` has.
+    /// The number of subjects of each kind in `plan`.
     fn counts(plan: &Plan, kinds: &[Kind]) -> Vec<usize> {
         let of = |kind: &Kind| plan.experiments.iter().filter(|e| e.kind() == *kind).map(|e| e.names().len()).sum();
         kinds.iter().map(of).collect()
@@ -194,7 +194,7 @@ mod tests {
 
     const BESIDE: [Kind; 3] = [Kind::Copies, Kind::Lifecycle, Kind::Relay];
 
-    /// Accesses of all mechanisms together.
+    /// The number of accesses of all mechanisms together.
     fn ways() -> usize {
         STANDARD.iter().map(|mechanism| mechanism.accesses().count()).sum()
     }
@@ -203,7 +203,7 @@ mod tests {
     fn the_default_plan_has_every_mechanism_once_per_combination() {
         let plan = expand(&Selection::default());
         let cells = plan.cells();
-        // All copying and some in place, at same-core/block, cross-core/block and cross-core/spin, for 3, 4 and 2 sizes.
+        // All accesses, at same-core/block, cross-core/block and cross-core/spin, for 3, 4 and 2 sizes.
         assert!(ways() > STANDARD.iter().count());
         assert_eq!(cells.len(), ways() * 3 * (3 + 4 + 2));
         assert_eq!(cells.iter().collect::<BTreeSet<_>>().len(), cells.len());

@@ -1,18 +1,20 @@
-//! The settings of the cargo profile that a program is built with. The build script reads them; the tests are the program's.
+//! Settings of the cargo profile that a program is built with. The build script reads them; the tests are the
+//! program's.
 
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
-/// Settings that a debugger notices, and the compiled code does not.
+/// Settings that affect a debugger, but not the compiled code.
 const WITHOUT_EFFECT: [&str; 3] = ["debug", "strip", "split-debuginfo"];
 
-/// What is set for `profile`, by name, with what it inherits: `codegen-units = 1; lto = thin`. Defaults are not among them.
+/// The settings of `profile` by name, with inherited ones, such as `codegen-units = 1; lto = thin`. Defaults are left
+/// out.
 ///
-/// Of `documents`, a manifest and files of cargo's configuration, a later one wins; `variables` are cargo's
-/// `CARGO_PROFILE_NAME_SETTING`, and win over all. What the command line of cargo says is not known here.
+/// `documents` are a manifest and files of cargo's configuration; a later one wins. `variables` are cargo's
+/// `CARGO_PROFILE_NAME_SETTING`, and win over all documents. Settings on cargo's command line are not known here.
 ///
 /// # Errors
-/// A document that is no TOML.
+/// A document that is not TOML.
 pub fn settings(
     profile: &str,
     documents: &[String],
@@ -49,7 +51,7 @@ pub fn settings(
     Ok(all.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join("; "))
 }
 
-/// Enters what `value` holds, each setting by its name from `name` on.
+/// Enters all settings in `value` into `into`. Their names begin with `name`.
 fn flatten(value: &Value, name: &str, into: &mut BTreeMap<String, String>) {
     match value {
         Value::Table(table) => {

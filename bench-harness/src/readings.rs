@@ -1,4 +1,4 @@
-//! The readings that the gate asks of a program: one pair, timed ([`time`]) or counted ([`count`]).
+//! Readings that the gate asks of a program: one pair, timed ([`time`]) or counted ([`count`]).
 
 use crate::{Mechanism, Registry, built};
 use bench_gate::{
@@ -23,24 +23,27 @@ use nix::sys::resource::{UsageWho, getrusage};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
-/// What this program says of itself where it has the mechanisms of `registry`.
+/// How this program identifies itself, with the mechanisms of `registry`.
 pub fn identity(registry: &Registry) -> Identity {
     let of =
         |mechanism: &'static Mechanism| mechanism.accesses().map(|access| format!("{}/{access}", mechanism.spec.name));
     Identity::new(built::current(), registry.iter().flat_map(of).collect())
 }
 
-/// How long a pair may take beside its stretch: it needs a hundredth of a second, and a build that hangs is asked often.
+/// Time limit of a pair besides its window. A pair needs a hundredth of a second, and a build that hangs is asked
+/// often.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// When the pair that only keeps its ledger is given up.
+/// Time limit of the pair that only keeps its ledger.
 const LIMIT: Duration = Duration::from_secs(10);
-/// The shortest message whose kernel copies can be told: what is said about one is less than 40 bytes.
+/// The shortest message in bytes whose kernel copies can be told from those of a note about it. Such a note has less
+/// than 40 bytes.
 const TOLD: usize = 64;
 
-/// Forks one pair of `cell`, a timed one, and measures it; `slow_by` slows it down on purpose (see [`inject`](bench_lab::inject)).
+/// Forks one timed pair of `cell` and measures it. `slow_by` slows it down on purpose (see
+/// [`inject`](bench_lab::inject)).
 ///
 /// # Errors
-/// A cell that cannot be measured on this machine, or is not timed. What befalls the pair is in the reading.
+/// The cell cannot be measured on this machine, or is not timed. A failure of the pair is in the reading.
 pub fn time(
     mechanism: &Mechanism,
     cell: &Cell,
@@ -99,7 +102,7 @@ fn untimed(cell: &Cell, error: &PairError) -> Reading {
     }
 }
 
-/// Counts what a message of `subject` takes, in a pair of its own. Whatever befalls it is in the reading.
+/// Counts the cost of a message of `subject` in a pair of its own. A failure of the pair is in the reading.
 pub fn count(mechanism: &Mechanism, subject: &CopyCell) -> ExactReading {
     let Some(trial) = mechanism.copies(subject.access) else {
         let why = format!("{} has no access {}", subject.mechanism, subject.access);
@@ -160,7 +163,7 @@ fn by_ledger(subject: &CopyCell, trial: &Trial, refusal: &Untraced) -> ExactRead
     }
 }
 
-/// What a process that has both ends enters and faults for [`MESSAGES`] messages.
+/// Calls, copied bytes and page faults of a process that has both ends, for [`MESSAGES`] messages.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     calls: u64,
@@ -168,7 +171,8 @@ struct Kept {
     faults: u64,
 }
 
-/// Moves messages in a child, and as many more, so that what the channel costs before and after them falls out.
+/// Moves messages in a child, twice. The second time there are [`MESSAGES`] more. The difference excludes what the
+/// channel costs before and after its messages.
 fn keep(size: usize, trial: &Trial) -> Result<Kept, String> {
     let exchange = trial.exchange;
     let kept = worker::crew(&[Post::of("pair", None, 0)], LIMIT, |_| {
@@ -180,7 +184,7 @@ fn keep(size: usize, trial: &Trial) -> Result<Kept, String> {
             })?;
             Ok((ledger::entries().since(entries), minor_faults()? - faults))
         };
-        // What the process itself does once.
+        // The first use includes what the process itself does once.
         used(WARM_UP)?;
         let (few, few_faults) = used(WARM_UP)?;
         let (many, many_faults) = used(WARM_UP + MESSAGES)?;

@@ -1,8 +1,8 @@
 //! Mechanisms, and the registry of them that a program is made of.
 //!
-//! A [`Mechanism`] is a row of function pointers made for a channel's type: a run costs one indirect call and a message none. A
-//! [`Registry`] is a value. [`STANDARD`] holds the mechanisms of this workspace; a program with a channel of its own hands
-//! [`main`](crate::main) a registry of its own:
+//! A [`Mechanism`] is a row of function pointers made for a channel's type. A run costs one indirect call, a message
+//! none. A [`Registry`] is a value. [`STANDARD`] holds the mechanisms of this workspace. A program with a channel of
+//! its own passes its own registry to [`main`](crate::main):
 //!
 //! ```no_run
 //! # use ipc_pipe::Pipe as MyChannel;
@@ -31,21 +31,22 @@ use bench_record::{
 use ipc_core::{Channel, Error, InPlace, Options, Reach, Rendezvous, SendInPlace, Spec};
 use std::collections::BTreeSet;
 
-/// By their names, which are unique.
+/// Mechanisms are equal if their names are, which are unique.
 impl PartialEq for Mechanism {
     fn eq(&self, other: &Self) -> bool {
         self.spec.name == other.spec.name
     }
 }
 
-/// The cells that a mechanism names for the gate. Each is a cell's name without the mechanism: `latency/64/same-core/block/copy`.
+/// The cells that a mechanism names for the gate. Each is a cell's name without the mechanism, such as
+/// `latency/64/same-core/block/copy`.
 #[derive(Clone, Copy, Debug)]
 pub struct GateCells {
     /// The cells of `--plan smoke`.
     pub smoke: &'static [&'static str],
-    /// What `--plan twelve` adds to them.
+    /// The cells that `--plan twelve` adds to those of `--plan smoke`.
     pub twelve: &'static [&'static str],
-    /// What `--plan full` adds to the cells of every mechanism on one core.
+    /// The cells that `--plan full` adds to the cells of every mechanism on one core.
     pub across: &'static [&'static str],
     /// Controls that must stay silent. A control is a quiet cell on one core, which every machine has.
     pub silent: &'static [&'static str],
@@ -54,7 +55,7 @@ pub struct GateCells {
 }
 
 impl GateCells {
-    /// No cells.
+    /// Names no cell.
     pub const NONE: Self = Self { smoke: &[], twelve: &[], across: &[], silent: &[], found: &[] };
 
     fn all(&self) -> impl Iterator<Item = &'static str> + use<> {
@@ -68,13 +69,13 @@ type Run = fn(&Job) -> Result<Sample, PairError>;
 /// A mechanism that can be measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Mechanism {
-    /// What it is.
+    /// The facts of the mechanism.
     pub spec: Spec,
     copying: Run,
     in_place: Option<Run>,
-    /// By access, in the order of [`Access::ALL`].
+    /// The copy trials by access, in the order of [`Access::ALL`].
     copies: [Option<Trial>; 2],
-    /// Links made before the fork, the same in place, links by name.
+    /// The fault trials: links made before the fork, the same with in-place access, links by name.
     faults: [Option<Inflict>; 3],
     lifecycle: Probes,
     max_message: fn() -> Result<usize, Error>,
@@ -82,7 +83,7 @@ pub struct Mechanism {
 }
 
 impl Mechanism {
-    /// The channel `C`.
+    /// The mechanism of the channel `C`.
     pub const fn of<C: Channel>() -> Self {
         Self {
             spec: C::SPEC,
@@ -96,7 +97,7 @@ impl Mechanism {
         }
     }
 
-    /// `C` again, whose payload can be produced and consumed in place.
+    /// Adds access in place: the payload of `C` can be produced and consumed in place.
     pub const fn in_place<C: Channel<Endpoint: InPlace>>(mut self) -> Self {
         self.in_place = Some(pair::run::<C, Direct<C::Endpoint>>);
         self.copies[1] = Some(Trial::of::<C, Direct<C::Endpoint>>());
@@ -104,7 +105,7 @@ impl Mechanism {
         self
     }
 
-    /// `C` again, whose payload can be produced in place, but not consumed.
+    /// Adds access in place for sending: the payload of `C` can be produced in place, but not consumed.
     pub const fn send_in_place<C: Channel<Endpoint: SendInPlace>>(mut self) -> Self {
         self.in_place = Some(pair::run::<C, Lent<C::Endpoint>>);
         self.copies[1] = Some(Trial::of::<C, Lent<C::Endpoint>>());
@@ -112,21 +113,21 @@ impl Mechanism {
         self
     }
 
-    /// `C` again, which has names.
+    /// Adds links by name.
     pub const fn by_name<C: Rendezvous>(mut self) -> Self {
         self.faults[2] = Some(faults::named::<C, Copying<C::Endpoint>>);
         self.lifecycle = self.lifecycle.by_name::<C>();
         self
     }
 
-    /// It again, with `cells` for the gate to time.
+    /// Adds `cells` for the gate to time.
     #[must_use]
     pub const fn gated_by(mut self, cells: GateCells) -> Self {
         self.gate = cells;
         self
     }
 
-    /// Whether its `SPEC` says what was registered.
+    /// Checks that the mechanism's `SPEC` agrees with what was registered.
     fn check(&self) -> Result<(), &'static str> {
         match (self.spec.declared_copies.in_place, self.in_place) {
             (Some(_), None) => {
@@ -144,15 +145,15 @@ impl Mechanism {
         }
     }
 
-    /// The cells that it names for the gate.
+    /// The cells that the mechanism names for the gate.
     pub(crate) fn gate_cells(&self) -> &GateCells {
         &self.gate
     }
 
-    /// Its cell that is called `short`, a cell's name without the mechanism.
+    /// The mechanism's cell with the name `short`, a cell's name without the mechanism.
     ///
     /// # Errors
-    /// There is no such cell; in words that a user understands.
+    /// There is no such cell. The text is for users.
     pub(crate) fn cell(&self, short: &str) -> Result<Cell, String> {
         let (workload, rest) = short.split_once('/').unwrap_or((short, ""));
         let cell: Cell = format!("{workload}/{}/{rest}", self.spec.name).parse()?;
@@ -162,7 +163,7 @@ impl Mechanism {
         }
     }
 
-    /// The ways to reach its payload.
+    /// The ways to reach the mechanism's payload.
     pub fn accesses(&self) -> impl Iterator<Item = Access> {
         [Some(Access::Copy), self.in_place.map(|_| Access::InPlace)].into_iter().flatten()
     }
@@ -182,27 +183,27 @@ impl Mechanism {
         }
     }
 
-    /// What counts the copies of one message by this access, where there is it.
+    /// The trial that counts the copies of a message with `access`. `None` if the mechanism lacks that access.
     pub fn copies(&self, access: Access) -> Option<Trial> {
         self.copies[access as usize]
     }
 
-    /// The ways in which `fault` can be inflicted; none where it has none, as a binder's death where there are no names.
+    /// The ways to inflict `fault`. Empty if there is none: without names, no binder can die.
     pub fn faults(&self, fault: Fault) -> Vec<Inflict> {
         let of_transfers = fault.strikes().1.is_some();
         let [forked, in_place, named] = self.faults;
         [forked.filter(|_| of_transfers), in_place.filter(|_| of_transfers), named].into_iter().flatten().collect()
     }
 
-    /// What measures how its channels come and go.
+    /// The probes that measure how channels are made and closed.
     pub fn lifecycle(&self) -> &Probes {
         &self.lifecycle
     }
 
-    /// The longest message in bytes with default options, on this kernel; `usize::MAX` for byte streams that have no limit.
+    /// The longest message in bytes with default options on this kernel. `usize::MAX` for byte streams without a limit.
     ///
     /// # Errors
-    /// As [`Channel::pair`].
+    /// The errors of [`Channel::pair`].
     pub fn max_message(&self) -> Result<usize, Error> {
         (self.max_message)()
     }
@@ -220,30 +221,30 @@ pub struct Registry {
     own: &'static [Mechanism],
 }
 
-/// Why a registry cannot be used.
+/// The reason why a registry cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
-    /// It holds nothing.
+    /// The registry has no mechanism.
     #[error("the registry holds no mechanism: add one with Mechanism::of::<YourChannel>()")]
     Empty,
-    /// A name is no word.
+    /// A mechanism's name has wrong characters or a wrong length.
     #[error("'{0}' is no name of a mechanism: use letters, digits and hyphens, 1 to 32 of them")]
     Name(&'static str),
-    /// Two mechanisms have one name.
+    /// Two mechanisms have the same name.
     #[error("two mechanisms are called '{0}': give each a SPEC.name of its own")]
     Twice(&'static str),
-    /// A `SPEC` says what the registered traits do not.
+    /// A `SPEC` contradicts the registered traits.
     #[error("'{name}': its SPEC and its traits differ: {why}")]
     Contradiction {
-        /// The mechanism.
+        /// The mechanism's name.
         name: &'static str,
         /// What differs, and what would be right.
         why: &'static str,
     },
-    /// A mechanism names a cell for the gate that it does not have.
+    /// A mechanism names a gate cell that it does not have.
     #[error("'{name}': GateCells names no cell of it: {why}; use WORKLOAD/SIZE/PLACEMENT/WAIT/ACCESS")]
     GateCell {
-        /// The mechanism.
+        /// The mechanism's name.
         name: &'static str,
         /// What is wrong with the cell.
         why: String,
@@ -251,17 +252,17 @@ pub enum RegistryError {
 }
 
 impl Registry {
-    /// Of `mechanisms`, in the order lists show them.
+    /// A registry of `mechanisms`, in the order of lists.
     pub const fn new(mechanisms: &'static [Mechanism]) -> Self {
         Self { base: None, own: mechanisms }
     }
 
-    /// This one and `more`, which lists show first.
+    /// This registry with `more` mechanisms, which come first in lists.
     pub const fn with(&'static self, more: &'static [Mechanism]) -> Self {
         Self { base: Some(self), own: more }
     }
 
-    /// All mechanisms, in the order lists show them.
+    /// All mechanisms, in the order of lists.
     pub fn iter(&self) -> impl Iterator<Item = &'static Mechanism> + use<> {
         let mut parts = vec![self.own];
         let mut base = self.base;
@@ -277,28 +278,28 @@ impl Registry {
         self.iter().map(|mechanism| mechanism.spec).collect()
     }
 
-    /// The mechanisms that this registry adds to the one it is made from; none, where it is made from none.
+    /// The mechanisms that this registry adds to the one it is made from. Empty if it is made from none.
     pub(crate) fn own(&self) -> impl Iterator<Item = &'static Mechanism> + use<> {
         self.base.map(|_| self.own).into_iter().flatten()
     }
 
-    /// The mechanism called `name`.
+    /// The mechanism with the name `name`.
     pub fn named(&self, name: &str) -> Option<&'static Mechanism> {
         self.iter().find(|mechanism| mechanism.spec.name == name)
     }
 
-    /// The mechanism called `name`.
+    /// The mechanism with the name `name`.
     ///
     /// # Errors
-    /// There is none; in words that a user understands.
+    /// There is no such mechanism. The text is for users.
     pub fn known(&self, name: &str) -> Result<&'static Mechanism, String> {
         self.named(name).ok_or_else(|| format!("no mechanism '{name}' (see `ipc-bench list`)"))
     }
 
-    /// Whether everything in it fits together. [`main`](crate::main) asks before it does anything.
+    /// Checks that everything in the registry fits together. [`main`](crate::main) does this first.
     ///
     /// # Errors
-    /// [`RegistryError`], of the first thing that does not.
+    /// [`RegistryError`] for the first fault.
     pub fn check(&self) -> Result<(), RegistryError> {
         let mut seen = BTreeSet::new();
         for mechanism in self.iter() {

@@ -1,4 +1,4 @@
-//! One whole run: every cell of a plan, pair by pair, and what is written of it.
+//! One whole run: measures every cell of a plan, pair by pair, and writes the results.
 
 use crate::{
     experiments::{self, Found, Lab},
@@ -24,19 +24,19 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-/// What a run has measured.
+/// The results of a run.
 pub struct Results {
-    /// Rows, histograms and what is wrong with them.
+    /// Rows and histograms, and what is wrong with them.
     pub found: Found,
     /// The machine and the run.
     pub host: Host,
-    /// Whether the user stopped it; it then holds what was measured until then.
+    /// Whether the user stopped the run. The results are then those until the stop.
     pub interrupted: bool,
     started: SystemTime,
     specs: Vec<Spec>,
 }
 
-/// Measures all of `plan`. `command` is how it was called, for the record.
+/// Measures all of `plan`. `command` is the command line, for the record.
 pub fn measure(mut plan: Plan, topology: &Topology, command: String) -> Results {
     let (started, clock) = (SystemTime::now(), Instant::now());
     let mut null_syscalls = Vec::new();
@@ -76,7 +76,7 @@ pub fn measure(mut plan: Plan, topology: &Topology, command: String) -> Results 
     Results { found, host, interrupted: interrupt::requested(), started, specs: plan.registry.specs() }
 }
 
-/// What a reader must know who compares a run that the scheduler treated so with others.
+/// A note for readers who compare this run with others. `None` for an ordinary schedule.
 fn schedule_note(own: Schedule) -> Option<String> {
     let pairs = own.of_children();
     let note = match own.policy.is_real_time() {
@@ -87,19 +87,21 @@ fn schedule_note(own: Schedule) -> Option<String> {
 }
 
 impl Results {
-    /// Writes rows, histograms, host and everything that `bench-report` makes of them to `dir`, all together or not at all, and returns
-    /// the paths of all of it, of the histograms that of their log. Files of an earlier run that this one has nothing for are removed. Files of others stay, and so does
-    /// `faults.csv`, which says itself when and where it was measured.
+    /// Writes rows, histograms, host and everything that `bench-report` makes of them to `dir`, all together or not at
+    /// all. Returns the paths of all files; for the histograms, only the path of their log.
+    ///
+    /// Files of an earlier run that this run has nothing for are removed. Files of others stay. `faults.csv` stays as
+    /// well: it says when and where it was measured.
     ///
     /// # Errors
-    /// [`rows::Error`] naming the file. The folder is then as it was.
+    /// [`rows::Error`] with the file's name. The folder is then unchanged.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, rows::Error> {
         folder::replace(dir, OWNED, |draft| {
             let rows = self.found.rows.write(draft)?;
             histograms::write(draft, self.started, &self.found.histograms)?;
             self.host.write(draft)?;
             let mut results = bench_report::Results::of_run(draft, &self.specs)?;
-            // What is wrong with the faults is no reason to lose the run: `report` says it.
+            // An error in `faults.csv` must not lose the run. `report` shows the error.
             results.rows.faults = rows::read_any(dir).unwrap_or_default();
             let others = [draft.join(histograms::LOG), draft.join(host::FILE)];
             Ok(rows.into_iter().chain(others).chain(results.write(draft)?).collect())
@@ -121,9 +123,10 @@ fn owns(name: &Path) -> bool {
         || bench_report::owns(name)
 }
 
-/// A file in `dir` that has the name of one that a run writes and is none, if there is one.
+/// A file in `dir` that a run would replace, but that no run wrote. `None` if there is no such file.
 pub fn foreign(dir: &Path) -> Option<PathBuf> {
-    // Each with words near its beginning. Columns are added at the end, so the first ones are in every version.
+    // Each file has certain words near its beginning. Columns are added at the end, so the first ones are in every
+    // version.
     let csv = of_a_run().map(|kind| (kind.file(), kind.columns()[..2].join(",")));
     let others = [
         (host::FILE, "\"cpu\":"),

@@ -1,4 +1,4 @@
-//! What a user chose to measure, and how thoroughly.
+//! The user's selection: what to measure, and how thoroughly.
 
 use crate::Mechanism;
 use bench_record::cell::{Access, Placement, Workload};
@@ -7,9 +7,9 @@ use ipc_core::Wait;
 /// How thorough a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Depth {
-    /// A look around: under 30 seconds.
+    /// A quick look: under 30 seconds.
     Quick,
-    /// What `cargo bench` does: about three minutes.
+    /// The plan of `cargo bench`: about three minutes.
     #[default]
     Default,
     /// More sizes, hybrid waiting, unpinned pairs, three times the pairs.
@@ -25,25 +25,25 @@ impl Depth {
     }
 }
 
-/// What the user chose; an empty list is "whatever the depth says".
+/// What the user selected. An empty list means the default of the depth.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// How thorough.
     pub depth: Depth,
-    /// Substring of the cell names.
+    /// Substring of the cell names to select.
     pub filter: Option<String>,
-    /// Mechanisms by name.
+    /// The selected mechanisms.
     pub mechanisms: Vec<&'static Mechanism>,
-    /// Workloads.
+    /// The selected workloads.
     pub workloads: Vec<Workload>,
-    /// Message lengths in bytes.
+    /// The selected message lengths, in bytes.
     pub sizes: Vec<usize>,
-    /// Placements.
+    /// The selected placements.
     pub placements: Vec<Placement>,
-    /// Wait strategies.
+    /// The selected wait policies.
     pub waits: Vec<Wait>,
-    /// Accesses.
+    /// The selected accesses.
     pub accesses: Vec<Access>,
-    /// Pairs a cell.
+    /// Number of pairs per cell.
     pub pairs: Option<u32>,
 }

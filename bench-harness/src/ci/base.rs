@@ -1,8 +1,8 @@
-//! Which revisions are compared.
+//! Choice of the revisions to compare.
 //!
-//! Head is the one that is given, else `HEAD` with all uncommitted changes. Base is the one that is given, else where head left
-//! the main branch. On the main branch itself it is `HEAD` where there are uncommitted changes, else the commit before. What a
-//! shallow clone lacks is fetched.
+//! Head is the given revision, or else `HEAD` with all uncommitted changes. Base is the given revision, or else the
+//! commit where head left the main branch. On the main branch itself, base is `HEAD` if there are uncommitted changes,
+//! else the commit before. Commits that a shallow clone lacks are fetched.
 
 use super::{
     Request, Stop,
@@ -10,25 +10,25 @@ use super::{
 };
 use bench_lab::say;
 
-/// The names of the sides, of equal length.
+/// The names of the sides. They have equal length.
 pub(super) const SIDES: [&str; 2] = ["base", "head"];
-/// The main branch is the first of these that there is.
+/// Names of the main branch. The first one that exists is taken.
 const MAIN: [&str; 5] = ["origin/HEAD", "origin/main", "main", "origin/master", "master"];
 
-/// Two commits, and what they are.
+/// The commits of both sides, and how they were chosen.
 pub(super) struct Sides {
     pub(super) base: String,
     pub(super) base_is: String,
     pub(super) head: String,
     pub(super) head_is: String,
-    /// Whether head has changes that are not committed.
+    /// Whether head has uncommitted changes.
     pub(super) changed: bool,
-    /// Whether there are such changes that are no part of the head.
+    /// Whether there are uncommitted changes that are no part of the head.
     pub(super) overlooked: bool,
 }
 
 impl Sides {
-    /// Chooses both. What has to be fetched comes into `reference`.
+    /// Chooses base and head. Fetched commits are stored in `reference`.
     pub(super) fn choose(git: &Git, reference: &str, request: &Request, paths: &Paths) -> Result<Self, Stop> {
         let (head, head_is, changed) = head(git, request, paths)?;
         let (base, base_is) = match &request.base {
@@ -48,7 +48,7 @@ fn unknown(name: &str) -> Stop {
     Stop::new(2, format!("unknown revision '{name}'"))
 }
 
-/// The commit, what it is, and whether there are changes on top of it.
+/// The commit of the head, its description, and whether there are changes on top of it.
 fn head(git: &Git, request: &Request, paths: &Paths) -> Result<(String, String, bool), Stop> {
     if let Some(name) = &request.head {
         return Ok((git.commit(name)?.ok_or_else(|| unknown(name))?, name.clone(), false));
@@ -59,7 +59,7 @@ fn head(git: &Git, request: &Request, paths: &Paths) -> Result<(String, String, 
     Ok((head, if changed { "HEAD with uncommitted changes" } else { "HEAD" }.to_owned(), changed))
 }
 
-/// Where `head` left the main branch; on that branch `HEAD` or the commit before.
+/// The base if none is given: where `head` left the main branch. On that branch, `HEAD` or the commit before.
 fn default(git: &Git, reference: &str, head: &str, changed: bool) -> Result<(String, String), Stop> {
     match main_branch(git)? {
         Some(main) => {
@@ -103,7 +103,7 @@ fn fork(git: &Git, head: &str, main: &str) -> Result<String, Stop> {
     fork.ok_or_else(|| no_base(format!("HEAD and {main} have no commit in common{cut_off}")))
 }
 
-/// The commit that the user calls `name`.
+/// The commit that the user calls `name`. It is fetched if necessary.
 fn given(git: &Git, reference: &str, head: &str, name: &str) -> Result<String, Stop> {
     if let Some(base) = git.commit(name)? {
         return Ok(base);
@@ -125,13 +125,13 @@ fn given(git: &Git, reference: &str, head: &str, name: &str) -> Result<String, S
     found(git, looked_for, &format!("'{name}'"))
 }
 
-/// What was looked for, or that it is not here.
+/// The commit in `looked_for`, or an error that says it is not in this clone.
 fn found(git: &Git, looked_for: Result<String, Missing>, what: &str) -> Result<String, Stop> {
     let cut_off = git.cut_off()?;
     looked_for.map_err(|missing| no_base(format!("{what} is not in this clone{cut_off}{}", missing.why())))
 }
 
-/// Whether `steps` lead from a commit to its first parents alone, as `~2` and `^` do.
+/// Whether `steps` follow first parents only, as `~2` and `^` do.
 fn is_ancestry(steps: &str) -> bool {
     let Some(rest) = steps.strip_prefix(['~', '^']) else { return false };
     let len = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
@@ -139,7 +139,7 @@ fn is_ancestry(steps: &str) -> bool {
     (steps.starts_with('~') || ["", "1"].contains(&number)) && (rest.is_empty() || is_ancestry(rest))
 }
 
-/// Whether `name` is the full name of an object.
+/// Whether `name` is the full name of a git object.
 fn is_object(name: &str) -> bool {
     [40, 64].contains(&name.len()) && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

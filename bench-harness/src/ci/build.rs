@@ -1,4 +1,4 @@
-//! Builds both sides.
+//! Builds of both sides.
 
 use super::{
     Stop, TARGET, What,
@@ -16,16 +16,16 @@ use std::{
     time::Duration,
 };
 
-/// A build that takes longer is given up.
+/// Time limit of a build.
 const LONGEST: Duration = Duration::from_secs(2 * 3600);
-/// So many lines of a build that failed are shown.
+/// Number of lines that are shown of a failed build.
 const SHOWN: usize = 25;
 
 /// What the gate measures.
 pub(super) enum Builds {
     /// Builds of this program.
     Programs {
-        /// The one that judges.
+        /// The program that judges.
         gate: PathBuf,
         base: Vec<PathBuf>,
         head: Vec<PathBuf>,
@@ -34,7 +34,7 @@ pub(super) enum Builds {
     Commands { measure: String },
 }
 
-/// Builds both sides. Head first: what keeps both from building is not the base's fault.
+/// Builds both sides, the head first. A fault that stops both builds is then not blamed on the base.
 pub(super) fn both(git: &Git, work: &Work<'_>, sides: &Sides, what: &What) -> Result<Builds, Stop> {
     let builder = Builder { git, work };
     match what {
@@ -65,7 +65,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Builds each side, or says what is wrong with it.
+    /// Builds each side. The error says which side does not build.
     fn each(&self, sides: &Sides, build: impl Fn(&str) -> Result<bool, Stop>) -> Result<(), Stop> {
         for (side, commit, code) in [(SIDES[1], &sides.head, 2), (SIDES[0], &sides.base, 4)] {
             say!("building {side}");
@@ -77,7 +77,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// The programs of both sides, their functions in as many orders; one of each where the linker cannot do that.
+    /// The programs of both sides, each in `builds` orders of its functions. One of each if the linker cannot shuffle.
     fn shuffled(&self, builds: u32) -> Result<[Vec<PathBuf>; 2], Stop> {
         for side in [SIDES[1], SIDES[0]] {
             for seed in 1..=builds {
@@ -85,7 +85,7 @@ impl Builder<'_> {
                     return Ok(self.unshuffled());
                 }
             }
-            // A linker may take the option and do nothing.
+            // A linker may accept the option and do nothing.
             if builds > 1 && self.is_same(side)? {
                 return Ok(self.unshuffled());
             }
@@ -105,15 +105,16 @@ impl Builder<'_> {
         Ok(read(1)? == read(2)?)
     }
 
-    /// The copy of a build.
+    /// The path of the copy of a build.
     fn file(&self, side: &str, seed: u32) -> PathBuf {
         self.work.join(&format!("{side}-{seed}"))
     }
 
-    /// Builds this program as its source in `side` is; 0 is the order of functions that the compiler gives.
+    /// Builds this program from the source in `side`. Seed 0 is the order of functions that the compiler gives.
     ///
-    /// Debug information is not loaded, but the gate copies the programs into memory. Flags after `--` are those of the last crate
-    /// alone, so each further build only links anew, all crates' functions in another order.
+    /// Debug information is left out: it is not loaded, but the gate copies the programs into memory. Flags after `--`
+    /// are for the last crate only. So each further build only links anew, with the functions of all crates in another
+    /// order.
     fn program(&self, side: &str, seed: u32) -> Result<bool, Stop> {
         let target = self.work.tree(side).join("target");
         let mut cargo = self.git.unset(Command::new("cargo"));
@@ -129,10 +130,10 @@ impl Builder<'_> {
         Ok(copied.is_some_and(|copied| copied.is_ok()))
     }
 
-    /// Runs a build command in the tree of `side`.
+    /// Runs the build command `line` in the tree of `side`.
     fn by_command(&self, side: &str, line: &str) -> Result<bool, Stop> {
         let mut shell = self.git.unset(Command::new("sh"));
-        // It would be the folder of both.
+        // Both sides would share this target folder.
         shell.args(["-c", line]).env_remove(TARGET);
         self.build(side, shell)
     }
@@ -156,7 +157,8 @@ impl Builder<'_> {
     }
 }
 
-/// The program below the target folder. With a target in its configuration cargo builds in a folder of that name.
+/// The program below the folder `target`. If cargo's configuration names a target, cargo builds in a folder of that
+/// name.
 fn program_in(target: &Path) -> Option<PathBuf> {
     let inner = fs::read_dir(target).ok()?.flatten().map(|entry| entry.path());
     let folders = std::iter::once(target.to_owned()).chain(inner);

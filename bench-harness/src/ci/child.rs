@@ -1,5 +1,5 @@
-//! Runs a command as a child in a process group of its own. A signal reaches this process first, which passes it on and waits, so
-//! that it can clean up afterwards.
+//! Runs commands as children in process groups of their own. A signal reaches this process first. It passes the signal
+//! on and waits for the child, so that it can clean up afterwards.
 
 use super::Stop;
 use bench_lab::{interrupt, say};
@@ -17,22 +17,22 @@ use std::{
     time::Duration,
 };
 
-/// How long a child may take to end when it was asked to. A gate that counts needs half of it.
+/// How long a child may take to end after it was asked to. A gate that is counting needs half of it.
 const GRACE: Duration = Duration::from_secs(60);
 /// The exit code of a child that could not be started.
 const NOT_STARTED: i32 = 127;
 
-/// What a command said.
+/// The exit code and the output of a command.
 pub(super) struct Said {
     pub(super) code: Option<i32>,
     pub(super) out: String,
     pub(super) err: String,
 }
 
-/// Runs it to its end.
+/// Runs `command` until it ends.
 ///
 /// # Errors
-/// [`Stop`] where it takes longer than `limit`, or this process was asked to stop meanwhile.
+/// [`Stop`] if the command takes longer than `limit`, or if this process was asked to stop meanwhile.
 pub(super) fn run(mut command: Command, limit: Duration) -> Result<Exit, Stop> {
     command.stdin(Stdio::null()).process_group(0);
     let name = command.get_program().display().to_string();
@@ -54,7 +54,7 @@ pub(super) fn run(mut command: Command, limit: Duration) -> Result<Exit, Stop> {
             };
         }
         if interrupt::requested() && !asked {
-            // Not SIGINT, which children of a script in the background ignore.
+            // SIGINT is not used: children of a script in the background ignore it.
             signal(&child, Signal::SIGTERM);
             (asked, deadline) = (true, Deadline::after(GRACE));
         }
@@ -66,15 +66,15 @@ pub(super) fn run(mut command: Command, limit: Duration) -> Result<Exit, Stop> {
     }
 }
 
-/// Sends `signal` to the group of `child`, which it may not have made yet.
+/// Sends `signal` to the process group of `child`, or to the child if it has not made the group yet.
 fn signal(child: &Child, signal: Signal) {
     let _ = killpg(child.pid(), signal).or_else(|_| kill(child.pid(), signal));
 }
 
-/// Runs it to its end and returns what it said.
+/// Runs `command` until it ends, and returns its output.
 ///
 /// # Errors
-/// As [`run`].
+/// The errors of [`run`].
 pub(super) fn ask(mut command: Command, limit: Duration) -> Result<Said, Stop> {
     let failed = |error: io::Error| Stop::new(2, format!("a temporary file: {error}"));
     let [mut out, mut err] = [tempfile::tempfile().map_err(failed)?, tempfile::tempfile().map_err(failed)?];

@@ -1,4 +1,4 @@
-//! What is asked of git.
+//! Queries to git.
 
 use super::{
     Stop,
@@ -12,21 +12,22 @@ use std::{
     time::Duration,
 };
 
-/// Git answers at once, or fetches.
+/// Time limit of a git command. Git answers at once, or fetches.
 const LIMIT: Duration = Duration::from_secs(600);
-/// So much more of a shallow history is fetched, one step after the other.
+/// Steps by which a shallow history is deepened, one after the other.
 const DEEPEN: [&str; 2] = ["--deepen=50", "--deepen=1000"];
 
-/// A repository.
+/// A git repository.
 pub(super) struct Git {
-    /// Its top folder.
+    /// The repository's top folder.
     pub(super) top: PathBuf,
-    /// What git tells its hooks about the repository, which would hold for the worktrees, too.
+    /// Names of the variables by which git tells its hooks about the repository. They would apply to the worktrees as
+    /// well.
     variables: Vec<String>,
 }
 
 impl Git {
-    /// The repository whose top folder is `top`.
+    /// Opens the repository whose top folder is `top`.
     pub(super) fn open(top: &Path) -> Result<Self, Stop> {
         let unusable = |why: &str| Stop::new(2, format!("'{}' is no folder to be used: {why}", top.display()));
         let top = fs::canonicalize(top).map_err(|error| unusable(&error.to_string()))?;
@@ -53,13 +54,13 @@ impl Git {
         Ok(git)
     }
 
-    /// `command` without what git tells its hooks.
+    /// Removes from `command` the variables that git sets for its hooks.
     pub(super) fn unset(&self, mut command: Command) -> Command {
         self.variables.iter().for_each(|name| _ = command.env_remove(name));
         command
     }
 
-    /// Git in `folder`.
+    /// A git command in `folder`.
     pub(super) fn command_in(&self, folder: &Path, words: &[&str]) -> Command {
         let mut command = self.unset(Command::new("git"));
         command.current_dir(folder).args(words);
@@ -70,29 +71,29 @@ impl Git {
         child::ask(self.command_in(&self.top, words), LIMIT)
     }
 
-    /// What another call of git says, where it ends well.
+    /// The output of `command`, or its complaint if it fails.
     pub(super) fn answer(&self, command: Command) -> Result<Result<String, String>, Stop> {
         let said = child::ask(command, LIMIT)?;
         Ok(if said.code == Some(0) { Ok(said.out.trim().to_owned()) } else { Err(last_lines(&said.err)) })
     }
 
-    /// What git says where it ends well.
+    /// The output of git. `None` if it fails.
     pub(super) fn line(&self, words: &[&str]) -> Result<Option<String>, Stop> {
         let said = self.ask(words)?;
         Ok((said.code == Some(0)).then(|| said.out.trim().to_owned()).filter(|text| !text.is_empty()))
     }
 
-    /// Whether git ends well.
+    /// Whether git succeeds.
     pub(super) fn succeeds(&self, words: &[&str]) -> Result<bool, Stop> {
         Ok(self.ask(words)?.code == Some(0))
     }
 
-    /// The commit that `name` names, if it is here.
+    /// The commit that `name` stands for. `None` if it is not here.
     pub(super) fn commit(&self, name: &str) -> Result<Option<String>, Stop> {
         self.line(&["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{name}^{{commit}}")])
     }
 
-    /// A commit's short name.
+    /// The short name of a commit.
     pub(super) fn short(&self, commit: &str) -> Result<String, Stop> {
         Ok(self.line(&["rev-parse", "--short", commit])?.unwrap_or_else(|| commit.to_owned()))
     }
@@ -101,32 +102,33 @@ impl Git {
         Ok(self.line(&["rev-parse", "--is-shallow-repository"])?.as_deref() == Some("true"))
     }
 
-    /// `, which is shallow`, or nothing.
+    /// `, which is shallow`, or an empty text.
     pub(super) fn cut_off(&self) -> Result<&'static str, Stop> {
         Ok(if self.is_shallow()? { ", which is shallow" } else { "" })
     }
 
-    /// The parents of `commit`, as it says itself: a shallow clone knows no others.
+    /// The parents of `commit`, as the commit itself names them. A shallow clone knows no others.
     pub(super) fn parents(&self, commit: &str) -> Result<Vec<String>, Stop> {
         let text = self.ask(&["cat-file", "commit", commit])?.out;
         let header = text.lines().take_while(|line| !line.is_empty());
         Ok(header.filter_map(|line| line.strip_prefix("parent ")).map(str::to_owned).collect())
     }
 
-    /// `origin`, or the first remote.
+    /// The remote to fetch from: `origin`, or the first remote.
     fn remote(&self) -> Result<Option<String>, Stop> {
         let all = self.ask(&["remote"])?.out;
         let mut all = all.lines();
         Ok(all.clone().find(|name| *name == "origin").or_else(|| all.next()).map(str::to_owned))
     }
 
-    /// Fetches `name`, an object or a branch, from the remote into `reference`, and returns its commit. A full clone stays one.
+    /// Fetches `name`, an object or a branch, from the remote into `reference`. Returns its commit. A full clone stays
+    /// full.
     pub(super) fn fetch(&self, reference: &str, name: &str) -> Result<Result<String, Missing>, Stop> {
         let Some(remote) = self.remote()? else { return Ok(Err(Missing::NoRemote)) };
         let branch = name.strip_prefix(&format!("{remote}/")).unwrap_or(name);
         let mut words = Vec::new();
         if self.is_shallow()? {
-            // `--depth` would cut off what lies here already.
+            // `--depth` would cut off commits that are here already.
             let listed = self.line(&["ls-remote", &remote, &format!("refs/heads/{branch}")])?;
             let tip = listed.as_deref().and_then(|line| line.split_whitespace().next());
             if let Some(tip) = tip.map(|tip| self.commit(tip)).transpose()?.flatten() {
@@ -143,7 +145,7 @@ impl Git {
         Ok(self.commit(reference)?.ok_or_else(|| Missing::Fetch(format!("{name} is no commit"))))
     }
 
-    /// Fetches more of the history until `look` finds in it what it looks for.
+    /// Deepens the history until `look` finds what it looks for.
     pub(super) fn deepen(
         &self,
         head: &str,
@@ -152,7 +154,7 @@ impl Git {
         let Some(remote) = self.remote()? else { return Ok(Err(Missing::NoRemote)) };
         say!("fetching more of the history from {remote}");
         for more in DEEPEN {
-            // What lies here need not be on a branch of the remote's, as the merge of a pull request is not.
+            // A local commit need not be on a branch of the remote. The merge commit of a pull request is not.
             let _ = self.get(&[more, &remote, head])?;
             if let Err(why) = self.get(&[more, &remote])? {
                 return Ok(Err(Missing::Fetch(why)));
@@ -169,12 +171,13 @@ impl Git {
         Ok(if said.code == Some(0) { Ok(()) } else { Err(last_lines(&said.err)) })
     }
 
-    /// The paths whose changes count: all but the folders that a run writes to, and `figures`, which holds no source.
+    /// The paths whose changes count. The folders that a run writes to are left out, and `figures`, which holds no
+    /// source.
     pub(super) fn paths(&self, written: &[&Path], figures: Option<&str>) -> Result<Paths, Stop> {
         let mut all = vec![".".to_owned()];
         for folder in written {
             let Some(inside) = folder.strip_prefix(&self.top).ok().and_then(Path::to_str) else { continue };
-            // What is ignored is no change anyhow, and `git add` objects to its name.
+            // An ignored path is no change anyway, and `git add` refuses its name.
             if !inside.is_empty() && !self.succeeds(&["check-ignore", "--quiet", "--", inside])? {
                 all.push(format!(":(exclude,literal){inside}"));
             }
@@ -182,7 +185,7 @@ impl Git {
         Ok(Paths { all, figures: figures.map(|folder| format!(":(exclude){folder}")) })
     }
 
-    /// Whether there are changes that are not committed.
+    /// Whether there are uncommitted changes.
     pub(super) fn is_changed(&self, paths: &Paths) -> Result<bool, Stop> {
         let words = ["--no-optional-locks", "status", "--porcelain", "--untracked-files=normal", "--"];
         let paths: Vec<&str> = paths.all.iter().chain(&paths.figures).map(String::as_str).collect();
@@ -196,13 +199,13 @@ impl Git {
 
 /// Path specifications.
 pub(super) struct Paths {
-    /// What belongs to the head.
+    /// The paths that belong to the head.
     pub(super) all: Vec<String>,
-    /// What makes no change by itself.
+    /// A path that makes no change by itself.
     figures: Option<String>,
 }
 
-/// Why a commit could not be had.
+/// The reason why a commit is missing.
 pub(super) enum Missing {
     NoRemote,
     Fetch(String),
@@ -210,7 +213,7 @@ pub(super) enum Missing {
 }
 
 impl Missing {
-    /// The end of a sentence that says what is missing.
+    /// The end of a sentence about a missing commit: the reason.
     pub(super) fn why(&self) -> String {
         match self {
             Self::NoRemote => "; there is no remote to fetch it from".to_owned(),
@@ -220,7 +223,7 @@ impl Missing {
     }
 }
 
-/// The last two lines of a complaint.
+/// The last two lines of an error text.
 fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(2)..].join(" ")

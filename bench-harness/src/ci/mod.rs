@@ -1,9 +1,9 @@
-//! Compares a change with what it came from: chooses base and head in a git repository, builds both, and lets the gate measure
+//! Compares a change with its base: chooses base and head in a git repository, builds both, and lets the gate measure
 //! them in turns.
 //!
-//! The checkout and the index stay as they are. The builds lie in worktrees below the target folder, in a `work` folder that goes
-//! when this ends. `base` is the choice of the two revisions by `git`, `build` makes the programs, `child` runs what
-//! is needed for all of that.
+//! The checkout and the index are not changed. The builds are in worktrees below the target folder, in a `work` folder
+//! that is removed at the end. `base` chooses the two revisions by `git`. `build` makes the programs. `child` runs the
+//! commands for all of that.
 
 mod base;
 mod build;
@@ -26,21 +26,21 @@ use std::{
 };
 use work::Work;
 
-/// What is to be compared, and where.
+/// The comparison that the user asks for.
 pub struct Request {
     /// The top folder of the repository.
     pub repository: PathBuf,
-    /// The revision of the base, where it is not chosen.
+    /// The base's revision. `None` if it is to be chosen.
     pub base: Option<String>,
-    /// The revision of the head, where it is not the working tree.
+    /// The head's revision. `None` for the working tree.
     pub head: Option<String>,
     /// How the sides are built and measured.
     pub what: What,
-    /// Only cells or figures whose name contains this.
+    /// Only cells or figures whose name contains this text are measured.
     pub filter: Option<String>,
     /// The folder of the reports.
     pub out: Option<PathBuf>,
-    /// What else the gate is told.
+    /// Further options for the gate.
     pub gate_options: Vec<OsString>,
 }
 
@@ -48,26 +48,26 @@ pub struct Request {
 pub enum What {
     /// The workspace of this program.
     Workspace {
-        /// What is measured.
+        /// The cells to measure.
         plan: Plan,
-        /// Builds of each side.
+        /// Number of builds per side.
         builds: u32,
     },
-    /// Any repository, by commands for `sh -c` in the top folder of a side.
+    /// Any repository. The commands are for `sh -c` in the top folder of a side.
     Commands {
-        /// Builds a side.
+        /// The command that builds a side.
         build: Option<String>,
-        /// Prints the figures of a side.
+        /// The command that prints the figures of a side.
         measure: String,
     },
 }
 
-/// Why there is no verdict, and the exit code that says so.
+/// Why there is no verdict, with the exit code.
 #[derive(Debug)]
 pub struct Stop {
     /// 2 usage or environment, 3 inconclusive, 4 no base.
     pub code: u8,
-    /// What to tell.
+    /// The text for the user.
     pub why: String,
 }
 
@@ -77,15 +77,15 @@ impl Stop {
     }
 }
 
-/// The gate of a whole plan takes ten minutes. Commands may take longer.
+/// Time limit of the gate. A whole plan takes ten minutes; commands may take longer.
 const LONGEST_GATE: Duration = Duration::from_secs(12 * 3600);
-/// What a report says when nothing was found.
+/// The text in a report of a gate that passed.
 const PASSED: &str = "\"outcome\":\"passed\"";
 
-/// Compares, and returns the gate's exit code: 0 to 4.
+/// Compares both sides, and returns the gate's exit code: 0 to 4.
 ///
 /// # Errors
-/// [`Stop`], where the gate gave no verdict.
+/// [`Stop`] if the gate gave no verdict.
 pub fn compare(request: &Request) -> Result<u8, Stop> {
     let git = Git::open(&request.repository)?;
     let target = target(&git.top)?;
@@ -111,7 +111,7 @@ pub fn compare(request: &Request) -> Result<u8, Stop> {
         _ => {}
     }
     let code = verdict(child::run(gate, LONGEST_GATE)?)?;
-    // The program that judges is of the head, too: that it ends with 0 does not yet show that it measured.
+    // The judging program also comes from the head, so an exit code of 0 does not prove that it measured.
     if code == 0 && !fs::read_to_string(&report).is_ok_and(|text| text.contains(PASSED)) {
         let head = git.short(&sides.head)?;
         return Err(Stop::new(
@@ -125,7 +125,7 @@ pub fn compare(request: &Request) -> Result<u8, Stop> {
     Ok(code)
 }
 
-/// The call of the gate.
+/// The command line of the gate.
 fn gate(request: &Request, git: &Git, work: &Work, builds: &Builds, out: &Path) -> Result<Command, Stop> {
     let mut gate = match builds {
         Builds::Programs { gate, base, head } => {
@@ -144,7 +144,7 @@ fn gate(request: &Request, git: &Git, work: &Work, builds: &Builds, out: &Path) 
                 command.arg(format!("--{side}-command")).arg(measure);
                 command.arg(format!("--{side}-directory")).arg(work.tree(side));
             }
-            // It would be the folder of both.
+            // Both sides would share this target folder.
             command.env_remove(TARGET);
             command
         }
@@ -165,7 +165,7 @@ fn verdict(exit: Exit) -> Result<u8, Stop> {
     }
 }
 
-/// The variable in which cargo is told its target folder.
+/// The variable that tells cargo its target folder.
 const TARGET: &str = "CARGO_TARGET_DIR";
 
 /// The target folder of the repository at `top`.
@@ -174,7 +174,7 @@ fn target(top: &Path) -> Result<PathBuf, Stop> {
     resolved(&top.join(asked.unwrap_or_else(|| "target".into())))
 }
 
-/// `path` from the root on, without links as far as it exists.
+/// The absolute form of `path`, without symbolic links as far as the path exists.
 fn resolved(path: &Path) -> Result<PathBuf, Stop> {
     let path = std::path::absolute(path).map_err(|error| Stop::new(2, format!("'{}': {error}", path.display())))?;
     let existing = path.ancestors().find_map(|folder| Some((folder, fs::canonicalize(folder).ok()?)));
@@ -183,7 +183,7 @@ fn resolved(path: &Path) -> Result<PathBuf, Stop> {
 }
 
 impl Sides {
-    /// Says what is compared.
+    /// Tells the user which revisions are compared.
     fn announce(&self, git: &Git) -> Result<(), Stop> {
         say!("base {} ({})", git.short(&self.base)?, self.base_is);
         say!("head {} ({})", git.short(&self.head)?, self.head_is);

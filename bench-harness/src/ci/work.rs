@@ -1,5 +1,5 @@
-//! The folder of a run: locked for as long as it or a child of it lives, removed when it ends. What killed runs left is removed by
-//! the next.
+//! The folder of a run. It is locked as long as the run or one of its children lives, and removed at the end. Folders
+//! of killed runs are removed by the next run.
 
 use super::{
     Stop,
@@ -18,19 +18,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The names of the folders of runs begin like this.
+/// Prefix of the names of run folders.
 const PREFIX: &str = "ci-latency.";
-/// In the folder of a run: who holds it is the run.
+/// The lock file in a run's folder. Its holder is the run.
 const LOCK: &str = "lock";
-/// Held while the folder of a run is made, or looked for.
+/// The lock that is held while run folders are made or searched.
 const MAKING: &str = "ci-latency.lock";
-/// Held while something is measured: two runs would measure each other.
+/// The lock that is held while something is measured. Two runs at once would disturb each other.
 const MEASURING: &str = "ci-latency.measuring";
-/// Making a folder takes milliseconds.
+/// Time limit for making a folder, which takes milliseconds.
 const LONGEST_MAKING: Duration = Duration::from_secs(60);
-/// Another gate may take its whole time.
+/// Time limit for another run's measurement. It may take its whole time.
 const LONGEST_MEASURING: Duration = Duration::from_secs(12 * 3600);
-/// How often a lock is tried.
+/// Interval between two attempts to take a lock.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The folder of a run.
@@ -43,7 +43,7 @@ pub(super) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// Makes it in `all`, and removes what killed runs left there.
+    /// Makes a run's folder in `all`, and removes what killed runs left there.
     pub(super) fn start(git: &'a Git, all: &Path) -> Result<Self, Stop> {
         let failed = |why: String| Stop::new(2, format!("cannot write to '{}': {why}", all.display()));
         fs::create_dir_all(all).map_err(|error| failed(error.to_string()))?;
@@ -60,22 +60,22 @@ impl<'a> Work<'a> {
         Ok(Self { git, all: all.to_owned(), path: path.keep(), _lock: held })
     }
 
-    /// A file or folder of the run.
+    /// The path of a file or folder of the run.
     pub(super) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// The worktree of a side. Both have paths of one length, for they are part of a program and of its stack.
+    /// The worktree of a side. Both paths have the same length, because they are part of a program and of its stack.
     pub(super) fn tree(&self, side: &str) -> PathBuf {
         self.join(side)
     }
 
-    /// The reference for what is fetched.
+    /// The git reference for fetched commits.
     pub(super) fn reference(&self) -> String {
         reference(&self.path)
     }
 
-    /// Checks out both sides, head with its uncommitted changes.
+    /// Checks out both sides. The head gets its uncommitted changes.
     pub(super) fn check_out(&self, sides: &Sides, paths: &Paths) -> Result<(), Stop> {
         let git = self.git;
         for (side, commit) in SIDES.into_iter().zip([&sides.base, &sides.head]) {
@@ -88,7 +88,8 @@ impl<'a> Work<'a> {
         if sides.changed { self.add_changes(paths) } else { Ok(()) }
     }
 
-    /// By an index of its own: the user's may have half of the changes staged, and stays as it is.
+    /// Adds the uncommitted changes to the head's worktree. It uses an index of its own: the user's may have half of
+    /// the changes staged, and must not change.
     fn add_changes(&self, paths: &Paths) -> Result<(), Stop> {
         let git = self.git;
         let index = self.join("index");
@@ -126,7 +127,7 @@ fn reference(run: &Path) -> String {
     format!("refs/ci-latency/{}", name.trim_start_matches(PREFIX))
 }
 
-/// Removes the folder of a run, and what git knows of it.
+/// Removes the folder of a run, and git's entries for it.
 fn discard(git: &Git, run: &Path) {
     if let Err(error) = fs::remove_dir_all(run) {
         say!("note: cannot remove '{}': {error}", run.display());
@@ -140,7 +141,7 @@ fn discard(git: &Git, run: &Path) {
     let _ = git.succeeds(&["update-ref", "-d", &reference(run)]);
 }
 
-/// Locks the file at `path`, if nobody has it. Children inherit the lock, so that it lasts as long as any of them.
+/// Locks the file at `path` if nobody holds it. Children inherit the lock, so it lasts as long as any of them.
 fn try_lock(path: &Path) -> Result<Option<Flock<File>>, Stop> {
     let failed = |why: &dyn std::fmt::Display| Stop::new(2, format!("cannot lock '{}': {why}", path.display()));
     let file = File::options().create(true).append(true).open(path).map_err(|error| failed(&error))?;
@@ -152,7 +153,7 @@ fn try_lock(path: &Path) -> Result<Option<Flock<File>>, Stop> {
     }
 }
 
-/// Locks it once nobody else has it; says `waiting` where that is not at once.
+/// Waits for the lock on the file at `path`. Prints `waiting` if the lock is not free at once.
 fn lock(path: &Path, limit: Duration, waiting: Option<&str>) -> Result<Flock<File>, Stop> {
     let start = Instant::now();
     let mut waiting = waiting;

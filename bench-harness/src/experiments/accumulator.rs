@@ -1,4 +1,4 @@
-//! What the pairs of one cell have shown so far, and the row that comes of it.
+//! The accumulator of a cell: the results of its pairs so far, and the row made from them.
 
 use bench_lab::{
     sample::{Sample, is_relocated, proximity},
@@ -13,44 +13,44 @@ use bench_record::{
 use hdrhistogram::Histogram;
 use ipc_core::process::Schedule;
 
-/// More involuntary switches than this a second, and a pinned pair on two threads was not alone there.
+/// Limit of involuntary switches per second. Above it, a pinned pair on two threads shared them with others.
 const PREEMPTIONS_PER_S: f64 = 200.0;
 
-/// The pairs of one cell that play one pattern.
+/// The results of the pairs of one cell with one pattern.
 #[derive(Clone, Debug)]
 pub struct Accumulator {
     /// The cell.
     pub cell: Cell,
-    /// How its messages follow each other.
+    /// The order of messages in these pairs.
     pub pattern: Pattern,
     planned: u32,
     lossy: bool,
     samples: Vec<Sample>,
     errors: Vec<PairError>,
-    /// A pair moved between its two probes, and no repetition stayed.
+    /// Whether a pair moved between its two probes, and in every repetition as well.
     relocated: bool,
 }
 
 impl Accumulator {
-    /// An empty one, for `planned` pairs of a mechanism that may be `lossy`.
+    /// An empty accumulator for `planned` pairs. `lossy` says whether the mechanism may lose messages.
     pub fn new(cell: Cell, pattern: Pattern, planned: u32, lossy: bool) -> Self {
         Self { cell, pattern, planned, lossy, samples: Vec::new(), errors: Vec::new(), relocated: false }
     }
 
-    /// Takes a pair's outcome.
+    /// Adds the outcome of a pair.
     pub fn add(&mut self, outcome: Result<Sample, PairError>) {
         match outcome {
             Ok(sample) => {
                 self.relocated |= is_relocated(&sample);
                 self.samples.push(sample);
             }
-            // Stopping is no fault of the cell.
+            // An interruption is no fault of the cell.
             Err(PairError::Interrupted) => {}
             Err(error) => self.errors.push(error),
         }
     }
 
-    /// Whether more pairs would only fail again.
+    /// Whether further pairs would only fail again.
     pub fn is_hopeless(&self) -> bool {
         let fatal = |error: &PairError| {
             matches!(
@@ -61,12 +61,12 @@ impl Accumulator {
         self.errors.iter().any(fatal)
     }
 
-    /// Whether a payload was wrong: the run's verdict is then negative.
+    /// Whether a payload was wrong. The run's verdict is then negative.
     pub fn has_wrong_payload(&self) -> bool {
         self.errors.iter().any(|error| matches!(error, PairError::WrongPayload(_)))
     }
 
-    /// All stamped round trips of the pairs that count; `None` where there are none.
+    /// The timed round trips of all counted pairs. `None` if there are none.
     pub fn histogram(&self) -> Option<Histogram<u64>> {
         let mut all = histogram();
         for sample in self.counted() {
@@ -75,9 +75,9 @@ impl Accumulator {
         (!all.is_empty()).then_some(all)
     }
 
-    /// The samples of the proximity class that has more of them: figures taken at different distances are not mixed.
+    /// The samples of the larger proximity class. Figures of different distances are not mixed.
     pub(crate) fn counted(&self) -> Vec<&Sample> {
-        // What moves wrong bytes has no speed.
+        // A mechanism that delivers wrong bytes has no speed.
         if self.has_wrong_payload() {
             return Vec::new();
         }
@@ -89,11 +89,11 @@ impl Accumulator {
         self.samples.iter().filter(|sample| proximity(sample) == Some(Proximity::Far)).collect()
     }
 
-    /// Doubts about the pairs that are `counted` and about their `figures`, of which `figure` was made.
+    /// Doubts about the pairs in `counted`, their `figures`, and the `figure` made from them.
     pub(crate) fn flags(&self, counted: &[&Sample], figures: &[f64], figure: Option<&Figure>) -> Vec<Flag> {
         let observed_s = counted.iter().map(|sample| sample.observed_ns).sum::<u64>() as f64 * 1e-9;
         let preemptions = counted.iter().map(|sample| sample.preemptions).sum::<u64>() as f64;
-        // On one thread the two processes displace each other; that is the mechanism and not a disturbance.
+        // On one thread the two processes displace each other. That belongs to the mechanism and is no disturbance.
         let alone = !matches!(self.cell.placement, Placement::SameCore | Placement::Unpinned);
         [
             (Flag::Unpinned, self.cell.placement == Placement::Unpinned),
@@ -115,7 +115,7 @@ impl Accumulator {
         .collect()
     }
 
-    /// Why there are no figures, or why there are fewer than planned.
+    /// Why there are no figures, or fewer than planned.
     pub(crate) fn error(&self) -> String {
         let wrong = self.errors.iter().find(|error| matches!(error, PairError::WrongPayload(_)));
         match wrong.or(self.errors.first()) {
@@ -169,7 +169,7 @@ impl Accumulator {
     pub fn throughput_row(&self) -> ThroughputRow {
         debug_assert_eq!(self.cell.workload, Workload::Throughput);
         let counted = self.counted();
-        // Lost messages were not moved.
+        // Lost messages do not count as moved.
         let rates: Vec<f64> = counted.iter().map(|sample| sample.msgs_per_s()).collect();
         let figure = Figure::of(&rates);
         let bytes = |rate: f64| rate * self.cell.size as f64;
@@ -189,14 +189,14 @@ impl Accumulator {
         }
     }
 
-    /// The probes of its pairs, and what the clock cost them.
+    /// The probes of all pairs, and the costs of their clock readings.
     pub fn floors(&self) -> (impl Iterator<Item = f64>, impl Iterator<Item = f64>) {
         let probes = self.samples.iter().flat_map(|sample| sample.probe_ns).flatten();
         (probes, self.samples.iter().filter_map(|sample| sample.clock_read_ns))
     }
 }
 
-/// The class that all `counted` pairs share.
+/// The proximity class of the `counted` pairs, which all have the same.
 pub(crate) fn common_proximity(counted: &[&Sample]) -> Option<Proximity> {
     counted.first().and_then(|sample| proximity(sample))
 }

@@ -1,4 +1,4 @@
-//! What the experiments on cells share: which cells there are, and how a pair of one is measured.
+//! What experiments on cells share: the list of cells, and the measurement of a cell's pairs.
 
 use super::{Choice, Lab, Part, accumulator::Accumulator};
 use crate::selection::Depth;
@@ -12,26 +12,26 @@ use bench_record::cell::{Cell, Placement, Workload};
 use ipc_core::{Reliability, Wait};
 use std::{fmt, time::Duration};
 
-/// By what cells are chosen: all parts of their names.
+/// The parts by which cells are chosen: all parts of their names.
 pub const PARTS: &[Part] = &[Part::Mechanism, Part::Size, Part::Access, Part::Placement, Part::Wait];
 
 /// How often a pair that moved between its probes is measured again.
 const REPETITIONS: u32 = 2;
 
-/// How much is measured of one cell.
+/// The amount of measurement per cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
-    /// Pairs, for each pattern that the cell has.
+    /// Number of pairs for each pattern of the cell.
     pub pairs: u32,
-    /// What each of them measures.
+    /// The budget of each pair.
     pub budget: Budget,
 }
 
-/// Every length of a full run.
+/// All message lengths of a full run, in bytes.
 pub const ALL_SIZES: &[usize] = &[8, 64, 512, 4 << 10, 8 << 10, 64 << 10, 256 << 10, 1 << 20];
 
 impl Effort {
-    /// What goes into each timed cell.
+    /// The effort for each timed cell.
     pub fn timed(choice: &Choice<'_>) -> Self {
         let (pairs, warm_up, measure) = match choice.depth() {
             Depth::Quick => (3, 3, 8),
@@ -42,8 +42,8 @@ impl Effort {
         Self::of(choice, pairs, Budget::Time { warm_up, measure })
     }
 
-    /// What goes into each pattern of a cost cell: as many pairs as a timed cell has, because the pairs differ as much, and
-    /// shorter stretches, because nothing within one is kept but the sums.
+    /// The effort for each pattern of a cost cell. It has as many pairs as a timed cell, because pairs differ as much.
+    /// Its windows are shorter, because only sums are kept of a window.
     pub fn metered(choice: &Choice<'_>) -> Self {
         let (warm_up, measure) = match choice.depth() {
             Depth::Quick => (2, 4),
@@ -54,12 +54,12 @@ impl Effort {
         Self { budget: Budget::Metered { warm_up, measure }, ..Self::timed(choice) }
     }
 
-    /// As many pairs as `choice` asks for, or else `pairs`.
+    /// The number of pairs that `choice` asks for, or else `pairs`, with `budget`.
     fn of(choice: &Choice<'_>, pairs: u32, budget: Budget) -> Self {
         Self { pairs: choice.selection.pairs.unwrap_or(pairs), budget }
     }
 
-    /// The time that a visit to a cell takes at least.
+    /// The minimum duration of a visit to a cell.
     pub fn least(&self, workload: Workload) -> Duration {
         let patterns = workload.patterns().len() as u32;
         match self.budget {
@@ -69,11 +69,11 @@ impl Effort {
     }
 }
 
-/// A cell, and its pairs so far.
+/// A cell with its pairs so far.
 pub struct Subject {
     /// The cell.
     pub cell: Cell,
-    /// The pairs of each of its patterns.
+    /// The accumulator of each pattern of the cell.
     pub accumulators: Vec<Accumulator>,
 }
 
@@ -83,7 +83,7 @@ impl fmt::Display for Subject {
     }
 }
 
-/// The cells of `workload` that `choice` asks for, at the `usual` sizes unless it names some.
+/// The cells of `workload` that `choice` asks for. Their sizes are the `usual` ones unless it names others.
 pub fn subjects(choice: &Choice<'_>, workload: Workload, usual: &[usize], effort: Effort) -> Vec<Subject> {
     let mut subjects = Vec::new();
     for &size in choice.sizes(usual) {
@@ -104,7 +104,8 @@ pub fn subjects(choice: &Choice<'_>, workload: Workload, usual: &[usize], effort
     subjects
 }
 
-/// Whether the user has not asked for both parts of what one core cannot do: spin and answer.
+/// Whether a cell is pointless: one core cannot spin and answer at once. It is measured only if the user names both
+/// parts.
 pub(crate) fn is_pointless(choice: &Choice<'_>, placement: Placement, wait: Wait) -> bool {
     let asked = !choice.selection.waits.is_empty() && !choice.selection.placements.is_empty();
     wait == Wait::Spin && placement == Placement::SameCore && !asked
@@ -125,7 +126,7 @@ pub fn visit(lab: &mut Lab<'_>, subject: &mut Subject, budget: Budget) {
     }
 }
 
-/// Measures one pair; one that the hypervisor moved meanwhile is measured again, and the last one counts.
+/// Measures one pair. If the hypervisor moved it meanwhile, it is measured again, and the last measurement counts.
 fn measure_steady(lab: &Lab<'_>, accumulator: &Accumulator, budget: Budget) -> Result<Sample, PairError> {
     let cell = accumulator.cell;
     let job = Job {

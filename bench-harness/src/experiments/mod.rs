@@ -1,7 +1,8 @@
-//! What a run measures, a folder an experiment, and the engine that measures them.
+//! The experiments, one folder each, and the engine that measures them.
 //!
-//! An [`Experiment`] has subjects and makes a row of each. It is measured in visits, so that drift of the machine spreads over all
-//! subjects alike: [`measure`] goes over them pass by pass, each pass in an order of its own. [`of_a_run`] is the one list.
+//! An [`Experiment`] has subjects and makes a row of each. It is measured in visits, so that drift of the machine
+//! spreads over all subjects alike. [`measure`] goes over the subjects pass by pass, each pass in its own order.
+//! [`of_a_run`] is the one list of experiments.
 
 pub mod accumulator;
 pub mod cells;
@@ -26,27 +27,28 @@ use hdrhistogram::Histogram;
 use ipc_core::Wait;
 use std::{fmt::Display, time::Duration};
 
-/// Something that can be measured of many subjects, one row each.
+/// A measurement of many subjects, one row each.
 pub trait Experiment: Sized {
-    /// The row of a subject. Its kind names the experiment.
+    /// The type of a subject's row. Its kind names the experiment.
     type Row: Member;
 
-    /// What is measured, and what has been found of it so far. Shown by its name, WORKLOAD/… of the row.
+    /// The type of a subject, with its results so far. It is displayed as the name of its row, WORKLOAD/….
     type Subject: Display;
 
-    /// By what a user can choose among its subjects.
+    /// The parts of a name by which a user can choose among the subjects.
     const PARTS: &'static [Part];
 
-    /// Whether its figures are times. Those experiments are interleaved; the others are measured afterwards, each in one go.
+    /// Whether the figures are times. Timed experiments are interleaved. The others are measured afterwards, one by
+    /// one.
     const TIMED: bool;
 
-    /// What `choice` asks of it. What it has to leave out goes into `notes`.
+    /// The experiment and the subjects that `choice` asks for. What is left out goes into `notes`.
     fn plan(choice: &Choice<'_>, notes: &mut Vec<String>) -> (Self, Vec<Self::Subject>);
 
-    /// How often `subject` is visited.
+    /// The number of visits to `subject`.
     fn visits(&self, subject: &Self::Subject) -> u32;
 
-    /// The time that one visit takes at least.
+    /// The minimum duration of one visit.
     fn least(&self) -> Duration {
         Duration::ZERO
     }
@@ -54,21 +56,21 @@ pub trait Experiment: Sized {
     /// Measures `subject` once more. `visit` counts from 0.
     fn visit(&mut self, lab: &mut Lab<'_>, subject: &mut Self::Subject, visit: u32);
 
-    /// The row of what was found of `subject`; `None` where it has not been visited and such a row would say nothing.
+    /// The row of `subject`. `None` if it was not visited and a row would say nothing.
     fn row(&self, subject: &Self::Subject, found: &mut Found) -> Option<Self::Row>;
 
-    /// What is wrong with what `row` says: a negative verdict.
+    /// What is wrong with the figures in `row`: a negative verdict. `None` if nothing is.
     fn verdict(_row: &Self::Row) -> Option<String> {
         None
     }
 
-    /// The cell that `subject` is, where it is one.
+    /// The cell of `subject`. `None` if the subject is no cell.
     fn cell(_subject: &Self::Subject) -> Option<Cell> {
         None
     }
 }
 
-/// A part of a name by which a user chooses.
+/// A part of a name by which a user can choose subjects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// `--mechanism`.
@@ -107,27 +109,27 @@ impl Part {
     }
 }
 
-/// What an experiment finds its subjects by: what the user chose, and on which machine.
+/// What determines an experiment's subjects: the user's selection and the machine.
 pub struct Choice<'a> {
-    /// The mechanisms that there are.
+    /// All mechanisms of the program.
     pub registry: &'static Registry,
-    /// What the user chose.
+    /// The user's selection.
     pub selection: &'a Selection,
-    /// The CPUs that can be used.
+    /// The usable CPUs.
     pub topology: &'a Topology,
-    /// The placements of this machine that are asked for.
+    /// The selected placements that this machine has.
     pub placements: Vec<Placement>,
-    /// The ways of waiting that are asked for.
+    /// The selected wait policies.
     pub waits: &'a [Wait],
 }
 
 impl Choice<'_> {
-    /// How thorough.
+    /// How thorough the run is.
     pub fn depth(&self) -> Depth {
         self.selection.depth
     }
 
-    /// The mechanisms that are asked for.
+    /// The selected mechanisms.
     pub fn mechanisms(&self) -> Vec<&'static Mechanism> {
         match &self.selection.mechanisms[..] {
             [] => self.registry.iter().collect(),
@@ -135,60 +137,61 @@ impl Choice<'_> {
         }
     }
 
-    /// The accesses of `mechanism` that are asked for.
+    /// The selected accesses of `mechanism`.
     pub fn accesses(&self, mechanism: &'static Mechanism) -> impl Iterator<Item = Access> {
         let asked = &self.selection.accesses;
         mechanism.accesses().filter(move |access| asked.is_empty() || asked.contains(access))
     }
 
-    /// The message lengths that are asked for, or else the `usual` ones.
+    /// The selected message lengths, or else the `usual` ones.
     pub fn sizes<'s>(&'s self, usual: &'s [usize]) -> &'s [usize] {
         if self.selection.sizes.is_empty() { usual } else { &self.selection.sizes }
     }
 }
 
-/// Where experiments are carried out, and what they note of the machine meanwhile.
+/// The environment of experiments, and what they note about the machine.
 pub struct Lab<'a> {
-    /// The mechanisms that are measured.
+    /// The registry with the measured mechanisms.
     pub registry: &'static Registry,
-    /// The CPUs.
+    /// The usable CPUs.
     pub topology: &'a Topology,
     /// Round trips of a bare cache line, in nanoseconds, taken beside the pairs.
     pub probes: Vec<f64>,
-    /// What one reading of the clock took, in nanoseconds.
+    /// Costs of one clock reading, in nanoseconds.
     pub clock_reads: Vec<f64>,
 }
 
 impl<'a> Lab<'a> {
-    /// A lab in which nothing has been measured.
+    /// A lab before any measurement.
     pub fn new(registry: &'static Registry, topology: &'a Topology) -> Self {
         Self { registry, topology, probes: Vec::new(), clock_reads: Vec::new() }
     }
 }
 
-/// What has been found.
+/// The results of experiments.
 #[derive(Default)]
 pub struct Found {
     /// The rows.
     pub rows: Rows,
-    /// The stamped round trips of every latency cell that has some.
+    /// The histograms of timed round trips, for every latency cell that has some.
     pub histograms: Vec<(String, Histogram<u64>)>,
     /// Whether any payload arrived wrong.
     pub wrong_payload: bool,
-    /// What is wrong with rows, each by its name.
+    /// What is wrong with rows. Each text begins with the row's name.
     pub verdicts: Vec<String>,
 }
 
 /// An experiment with its subjects.
 pub struct Planned<E: Experiment> {
-    /// How it is measured.
+    /// The experiment.
     pub experiment: E,
-    /// What it is measured of.
+    /// The experiment's subjects.
     pub subjects: Vec<E::Subject>,
 }
 
 impl<E: Experiment> Planned<E> {
-    /// Measures it alone. Returns what was found, and whether the user stopped it. `pieces` is what its subjects are called.
+    /// Measures this experiment alone. Returns the results, and whether the user stopped it. `pieces` names the
+    /// subjects in the progress display.
     pub fn measure(&mut self, lab: &mut Lab<'_>, pieces: &'static str) -> (Found, bool) {
         let mut progress = Progress::new(self.visits().into_iter().map(u64::from).sum(), pieces);
         measure_together(&mut [self], lab, &mut progress, &mut |_| {});
@@ -199,25 +202,25 @@ impl<E: Experiment> Planned<E> {
     }
 }
 
-/// An experiment with its subjects, whatever they are.
+/// An experiment with its subjects, independent of its type.
 pub trait Measurable {
-    /// What its rows are.
+    /// The kind of its rows.
     fn kind(&self) -> Kind;
-    /// See [`Experiment::TIMED`].
+    /// Whether the experiment is timed; see [`Experiment::TIMED`].
     fn is_timed(&self) -> bool;
-    /// The names of its subjects.
+    /// The names of the subjects.
     fn names(&self) -> Vec<String>;
-    /// The cells among its subjects.
+    /// The cells among the subjects.
     fn cells(&self) -> Vec<Cell>;
-    /// Leaves out the subjects whose names do not contain `filter`.
+    /// Removes the subjects whose names do not contain `filter`.
     fn retain(&mut self, filter: &str);
-    /// How often each subject is visited.
+    /// The number of visits to each subject.
     fn visits(&self) -> Vec<u32>;
-    /// The time that all visits take at least.
+    /// The minimum duration of all visits.
     fn least(&self) -> Duration;
-    /// Visits a subject.
+    /// Measures the subject with index `subject`. `visit` counts from 0.
     fn visit(&mut self, lab: &mut Lab<'_>, subject: usize, visit: u32);
-    /// Adds what was found.
+    /// Adds the results to `found`.
     fn finish(&self, found: &mut Found);
 }
 
@@ -263,7 +266,7 @@ impl<E: Experiment> Measurable for Planned<E> {
     }
 }
 
-/// The experiments of `ipc-bench run`, those that `choice` asks for. What is left out goes into `notes`.
+/// The experiments of `ipc-bench run` that `choice` asks for. What is left out goes into `notes`.
 pub fn of_a_run(choice: &Choice<'_>, notes: &mut Vec<String>) -> Vec<Box<dyn Measurable>> {
     let all = [
         planned::<latency::Latency>,
@@ -276,7 +279,8 @@ pub fn of_a_run(choice: &Choice<'_>, notes: &mut Vec<String>) -> Vec<Box<dyn Mea
     all.into_iter().filter_map(|planned| planned(choice, notes)).collect()
 }
 
-/// The experiment `E`, if it is asked for. Without a size, say, it is left out where a size is asked for.
+/// The experiment `E`, if it is selected. An experiment that lacks a selected part is left out. For example,
+/// experiments without a size are skipped when a size is selected.
 fn planned<E: Experiment + 'static>(choice: &Choice<'_>, notes: &mut Vec<String>) -> Option<Box<dyn Measurable>> {
     let (kind, workloads) = (E::Row::KIND, &choice.selection.workloads);
     let named = workloads.iter().any(|workload| workload.name() == kind.name());
@@ -294,9 +298,9 @@ fn planned<E: Experiment + 'static>(choice: &Choice<'_>, notes: &mut Vec<String>
     Some(Box::new(Planned { experiment, subjects }))
 }
 
-/// Visits every subject of `all` as often as it is to be visited: the timed experiments together, then each of the others. `before`
-/// is told of each pass over the timed ones, which counts from 0. Ends early where the user asks for it
-/// ([`interrupt::requested`]).
+/// Measures every subject of `all` as often as it is to be visited: the timed experiments together, then the others one
+/// by one. `before` is called before each pass over the timed ones, with the number of the pass from 0. Ends early if
+/// the user asks for it ([`interrupt::requested`]).
 pub fn measure(
     all: &mut [Box<dyn Measurable>],
     lab: &mut Lab<'_>,
@@ -311,7 +315,7 @@ pub fn measure(
     }
 }
 
-/// Visits the subjects of `group`, interleaved.
+/// Measures the subjects of `group`, interleaved.
 fn measure_together(
     group: &mut [&mut dyn Measurable],
     lab: &mut Lab<'_>,
@@ -336,8 +340,8 @@ fn measure_together(
     }
 }
 
-/// The order in which a pass visits the subjects that it visits: shuffled, so that drift does not become a difference, and the same
-/// in every run.
+/// The order of visits in a pass. It is shuffled, so that drift does not look like a difference between subjects. It is
+/// the same in every run.
 fn order(visits: &[Vec<u32>], pass: u32) -> Vec<(usize, usize)> {
     let of = |(planned, visits): (usize, &Vec<u32>)| (0..visits.len()).map(move |subject| (planned, subject));
     let mut order: Vec<(usize, usize)> = visits.iter().enumerate().flat_map(of).collect();

@@ -51,7 +51,7 @@ impl LogAxis {
     }
 }
 
-/// Widens `range` on both sides to the next 1, 2 or 5 times a power of ten, so that an axis begins and ends at a tick.
+/// Widens `range` on both sides to the next 1, 2 or 5 times a power of ten. So an axis begins and ends at a tick.
 /// The result spans a factor of five at least, so that small differences look small.
 pub fn widened((low, high): (f64, f64)) -> (f64, f64) {
     let spare = (5.0 / (high / low)).sqrt().max(1.0);

@@ -1,4 +1,4 @@
-//! The row that comes of what a traced pair shows.
+//! Rows from traced pairs.
 
 use crate::registry::Mechanism;
 use bench_lab::copies::{
@@ -10,10 +10,10 @@ use bench_record::{
     rows::{CopiesRow, copies::TOLERANCE},
 };
 
-/// The lengths that are measured unless others are asked for: a page, and sixteen.
+/// The default message lengths: one page, and sixteen pages.
 pub const SIZES: [usize; 2] = [4 << 10, 64 << 10];
 
-/// `mechanism` by each of `accesses`, at `sizes`.
+/// The cells of `mechanism` with each of `accesses`, at `sizes`.
 pub fn cells(
     mechanism: &Mechanism,
     accesses: impl Iterator<Item = Access>,
@@ -23,12 +23,12 @@ pub fn cells(
     accesses.flat_map(move |access| sizes.iter().map(move |&size| CopyCell { mechanism, size, access }))
 }
 
-/// Counts the copies that `mechanism` makes of messages of `size` bytes by `access`.
+/// Counts the copies that `mechanism` makes of a message of `size` bytes with `access`.
 pub fn measure(mechanism: &Mechanism, size: usize, access: Access) -> CopiesRow {
     measure_by(mechanism, size, access, rules::TABLE)
 }
 
-/// Counts by another table than [`rules::TABLE`].
+/// Counts copies like `measure`, by another table than [`rules::TABLE`].
 pub fn measure_by(mechanism: &Mechanism, size: usize, access: Access, table: &'static [Rule]) -> CopiesRow {
     let mut row = CopiesRow::empty(mechanism.spec.name.to_owned(), size, access);
     row.declared = match access {
@@ -46,7 +46,7 @@ pub fn measure_by(mechanism: &Mechanism, size: usize, access: Access, table: &'s
     row
 }
 
-/// Turns findings into figures.
+/// Enters the findings into the row as figures.
 fn enter(row: &mut CopiesRow, findings: &Findings) {
     let each = |sum: u64| sum as f64 / findings.messages as f64;
     let mut evidence = vec![format!("system calls of {} messages traced", findings.messages)];

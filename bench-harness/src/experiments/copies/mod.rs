@@ -10,10 +10,10 @@ use std::fmt;
 
 pub use measure::{SIZES, cells, measure, measure_by};
 
-/// Copies counted by a tracer, at the lengths that are long enough for it.
+/// The experiment that counts copies with a tracer. Messages are long enough for it.
 pub struct Copies;
 
-/// A mechanism, a length and an access, and the row of them.
+/// A mechanism with a length and an access, and its row.
 pub struct Subject {
     cell: CopyCell,
     row: Option<CopiesRow>,
@@ -31,7 +31,7 @@ impl fmt::Display for Subject {
     }
 }
 
-/// The message lengths, unless others are asked for.
+/// The default message lengths.
 fn sizes(depth: Depth) -> &'static [usize] {
     match depth {
         Depth::Quick => &SIZES[..1],

@@ -1,4 +1,4 @@
-//! Cost: what a message takes beside its time.
+//! Cost: what a message takes besides its time.
 
 mod row;
 
@@ -13,10 +13,10 @@ use bench_record::{
 };
 use std::time::Duration;
 
-/// Processor time, system calls, context switches, page faults and energy of a message.
+/// The experiment that measures processor time, system calls, context switches, page faults and energy of a message.
 pub struct Cost(Effort);
 
-/// The message lengths, unless others are asked for.
+/// The default message lengths.
 fn sizes(depth: Depth) -> &'static [usize] {
     match depth {
         Depth::Quick => &[64],

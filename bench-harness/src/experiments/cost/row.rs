@@ -1,9 +1,9 @@
-//! What a message costs beside its time: the row of a cost cell, from the pairs that went one way and those that played
-//! ping-pong.
+//! The row of a cost cell, from pairs that sent one way and pairs that played ping-pong.
 //!
-//! Both kinds are pairs of their own, whose budget is [metered](bench_lab::sample::Budget::Metered); timed pairs are not. A figure is the
-//! median over the pairs of what one pair used in its measured stretch, by the messages that arrived in it. The three that are
-//! compared have an interval over the pairs and flags, by the rules of latency.
+//! Both kinds are pairs of their own with a [metered](bench_lab::sample::Budget::Metered) budget; timed pairs have
+//! another. A figure is a median over the pairs. For each pair it divides what the pair used in its measured window by
+//! the messages that arrived in it. The three figures that are compared have a confidence interval over the pairs and
+//! flags, by the same rules as latency.
 
 use crate::experiments::accumulator::{Accumulator, common_proximity};
 use bench_lab::{sample::Sample, usage::Usage};
@@ -12,7 +12,7 @@ use bench_record::{
     stats::{self, Figure},
 };
 
-/// What one pair used that sent one way.
+/// What one pair that sent one way used in its window.
 struct Stretch {
     messages: u64,
     sender: Usage,
@@ -20,7 +20,7 @@ struct Stretch {
 }
 
 impl Stretch {
-    /// `None` where nothing arrived.
+    /// The window of `sample`. `None` if nothing arrived.
     fn of(sample: &Sample) -> Option<Self> {
         let messages = sample.messages.saturating_sub(sample.lost);
         let (sender, receiver) = (sample.usage?, sample.responder_usage?);
@@ -32,10 +32,10 @@ impl Stretch {
     }
 }
 
-/// The row of the cell of both accumulators.
+/// The row of the cell that both accumulators belong to.
 pub fn of(one_way: &Accumulator, round_trip: &Accumulator) -> CostRow {
     let cell = &one_way.cell;
-    // What moves wrong bytes costs nothing that is worth knowing.
+    // The cost of delivering wrong bytes is not worth knowing.
     if let Some(wrong) = [one_way, round_trip].into_iter().find(|accumulator| accumulator.has_wrong_payload()) {
         return CostRow::failed(cell, wrong.error());
     }
@@ -47,7 +47,7 @@ pub fn of(one_way: &Accumulator, round_trip: &Accumulator) -> CostRow {
     let energy = |stretch: &Stretch| Some(stretch.per_message(stretch.sender.energy_uj?) * 1e3);
 
     let trips = round_trip.counted();
-    // A trip that was lost took a whole deadline, which a mean cannot leave out.
+    // A lost round trip took a whole deadline, and the mean cannot leave it out.
     let whole: Vec<_> = trips.iter().filter(|sample| sample.lost == 0 && sample.messages > 0).collect();
     let trip = |of: fn(&Sample) -> Option<u64>| -> Vec<f64> {
         whole.iter().filter_map(|sample| Some(of(sample)? as f64 / sample.messages as f64)).collect()
@@ -132,7 +132,7 @@ mod tests {
         Accumulator::new(cell, pattern, 3, true)
     }
 
-    /// A pair that moved `messages` in 1000 ns each, for which its sender made a call each and its receiver two.
+    /// A pair that moved `messages` in 1000 ns each. Per message its sender made one call, its receiver two.
     fn sample(messages: u64, lost: u64) -> Sample {
         let moved = messages - lost;
         let usage = Usage {
@@ -212,7 +212,7 @@ mod tests {
         assert!(steady.flags.is_empty() && steady.round_trip_flags.is_empty(), "{steady:?}");
         assert_eq!(steady.round_trip_pairs, Some(3));
 
-        // Fewer than planned one way, far apart from each other there and back.
+        // Fewer pairs than planned one way; figures that are far apart in a round trip.
         let doubtful =
             of(&filled(Pattern::OneWay, [at(1000)]), &filled(Pattern::RoundTrip, [900, 1000, 2000, 2100].map(at)));
         assert_eq!((doubtful.cpu_ns, doubtful.cpu_lo_ns), (Some(1000.0), None));

@@ -1,8 +1,8 @@
-//! Faults: what becomes of a process whose peer dies, closes or stops in the middle of a transfer. Guaranteed by tests, and
-//! measured here as figures that help to choose.
+//! Faults: what becomes of a process whose peer dies, closes or stops in the middle of a transfer. Tests guarantee the
+//! behaviour. This experiment measures it in figures that help to choose.
 //!
-//! A [`Fault`] strikes one process of a pair in a [`Trial`](bench_lab::faults::Trial). The trials of one fault on one mechanism become
-//! a [`FaultRow`]. `ipc-bench faults` measures them; they are no part of a run.
+//! A [`Fault`] strikes one process of a pair in a [`Trial`](bench_lab::faults::Trial). The trials of one fault on one
+//! mechanism become a [`FaultRow`]. `ipc-bench faults` measures them; they are no part of a run.
 
 mod series;
 
@@ -24,21 +24,21 @@ use std::{
     time::SystemTime,
 };
 
-/// Kills of a mechanism where none are asked for.
+/// The default number of kills per mechanism.
 pub const KILLS: u32 = 50;
 
-/// Every fault on every mechanism, in trials whose details are left to chance.
+/// The experiment that inflicts every fault on every mechanism. Details of the trials are left to chance.
 pub struct Faults {
     kills: u32,
-    /// The two processes run on two cores, where the machine has them: on one, a survivor that polls would keep the victim from
-    /// dying for a time slice, and that would be measured.
+    /// The CPUs of the two processes: two cores if the machine has them. On one core, a survivor that polls would delay
+    /// the victim's death by a time slice, and that would be measured.
     cpus: Cpus,
     started: SystemTime,
     machine: String,
 }
 
 impl Faults {
-    /// As many SIGKILLs of each mechanism as `kills`; the other faults in proportion.
+    /// An experiment with `kills` SIGKILLs per mechanism, and other faults in proportion. Returns it with its series.
     pub fn of(choice: &Choice<'_>, kills: u32) -> (Self, Vec<Series>) {
         let of = |mechanism| Fault::ALL.iter().filter_map(move |&fault| Series::new(mechanism, fault));
         let faults = Self {
@@ -78,13 +78,13 @@ impl Experiment for Faults {
     }
 }
 
-/// Writes `rows` to `dir`, and where a run lies there its report with these faults, together or not at all. `specs` are the facts of
-/// the mechanisms. Returns the files of the report.
+/// Writes `rows` to `dir`. If `dir` has a run, its report with these faults is written as well, together or not at all.
+/// `specs` are the facts of the mechanisms. Returns the files of the report.
 ///
 /// # Errors
-/// [`rows::Error`] naming the file. The folder is then as it was.
+/// [`rows::Error`] with the file's name. The folder is then unchanged.
 pub fn write(rows: &[FaultRow], dir: &Path, specs: &[Spec]) -> Result<Vec<PathBuf>, rows::Error> {
-    // Without a run there is no report, so a README.md that lies there is somebody else's.
+    // Without a run there is no report. A README.md in the folder then belongs to somebody else.
     let has_run = rows::has_run(dir);
     folder::replace(dir, if has_run { bench_report::OWNED } else { Owned::NOTHING }, |draft| {
         rows::write(draft, rows)?;

@@ -1,4 +1,4 @@
-//! The trials of one fault on one mechanism, and the row that comes of them.
+//! The series of trials of one fault on one mechanism, and the row made from it.
 
 use crate::registry::Mechanism;
 use bench_lab::{
@@ -10,14 +10,15 @@ use ipc_core::{Custody, Reliability, Spec, Wait};
 use nix::sys::prctl;
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-/// Message lengths, as far as the mechanism carries them.
+/// Message lengths in bytes. Lengths that the mechanism cannot carry are skipped.
 const SIZES: [usize; 3] = [64, 4 << 10, 64 << 10];
-/// The strike comes after this, in seconds: spread evenly over the logarithm, so that all phases of a transfer are hit.
+/// Range of the delay before the strike, in seconds. Its logarithm is uniform, so that strikes hit all phases of a
+/// transfer.
 const DELAY_S: [f64; 2] = [10e-6, 5e-3];
-/// How long a stopped process stays so.
+/// Range of the time for which a process is stopped, in milliseconds.
 const PAUSE_MS: [u64; 2] = [5, 25];
 
-/// The trials of one fault on one mechanism, and what became of them so far.
+/// The trials of one fault on one mechanism, with their results so far.
 pub struct Series {
     mechanism: &'static Mechanism,
     pub(super) fault: Fault,
@@ -33,12 +34,12 @@ impl fmt::Display for Series {
     }
 }
 
-/// One of `all`, whichever; `None` where there is none.
+/// A random element of `all`. `None` if it is empty.
 fn any<T: Copy>(all: &[T]) -> Option<T> {
     fastrand::choice(all).copied()
 }
 
-/// Runs `play` with timers that are as exact as they can be, so that a strike after 10 µs is one: a sleep otherwise lasts 50 µs
+/// Runs `play` with the most exact timers, so that a strike after 10 µs comes in time. A sleep otherwise lasts 50 µs
 /// longer (PR_SET_TIMERSLACK(2const)).
 fn with_exact_timers<T>(play: impl FnOnce() -> T) -> T {
     let slack = prctl::get_timerslack();
@@ -50,8 +51,8 @@ fn with_exact_timers<T>(play: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// Whether messages that were sent may be lost where `fault` strikes a mechanism: what was on its way to a receiver that went, and what a
-/// killed sender had in its custody.
+/// Whether `fault` may lose sent messages. A receiver that is gone loses what was on its way to it. A killed sender
+/// loses what it had in its custody.
 fn may_lose(spec: &Spec, fault: Fault) -> bool {
     match fault {
         Fault::KillReceiver | Fault::CloseReceiver => true,
@@ -61,7 +62,7 @@ fn may_lose(spec: &Spec, fault: Fault) -> bool {
 }
 
 impl Series {
-    /// None played yet; `None` where the mechanism cannot suffer the fault.
+    /// An empty series. `None` if the mechanism cannot suffer the fault.
     pub(super) fn new(mechanism: &'static Mechanism, fault: Fault) -> Option<Self> {
         let ways = mechanism.faults(fault);
         if ways.is_empty() {
@@ -79,7 +80,7 @@ impl Series {
         Some(Self { mechanism, fault, ways, sizes, outcomes: Vec::new(), error })
     }
 
-    /// Plays a trial; how is left to chance.
+    /// Plays a trial. Its details are left to chance.
     pub(super) fn play(&mut self, cpus: Option<[usize; 2]>) {
         let [shortest, longest] = DELAY_S.map(f64::ln);
         let peers =
@@ -105,7 +106,7 @@ impl Series {
         let count = |holds: fn(&Outcome) -> bool| outcomes().filter(|outcome| holds(outcome)).count() as u32;
         let mut reactions: Vec<u64> = outcomes().filter_map(|outcome| outcome.reaction_ns).collect();
         reactions.sort_unstable();
-        // The smallest that is not exceeded by more than the rest.
+        // The nearest-rank quantile: the smallest reaction time that a share `q` of the trials does not exceed.
         let quantile = |q: f64| {
             let rank = (q * reactions.len() as f64).ceil() as usize;
             reactions.get(rank.saturating_sub(1)).map(|&ns| ns as f64)
@@ -137,7 +138,7 @@ impl Series {
         }
     }
 
-    /// The first thing that no column has and that should not be.
+    /// The first fault in the results that no column shows.
     fn wrong(&self) -> Option<String> {
         let may_lose = may_lose(&self.mechanism.spec, self.fault);
         let of = |outcome: &Outcome| {

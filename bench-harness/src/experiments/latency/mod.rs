@@ -11,10 +11,10 @@ use bench_record::{
 };
 use std::time::Duration;
 
-/// Round trips of messages, stamped one by one.
+/// The experiment that times round trips of messages one by one.
 pub struct Latency(Effort);
 
-/// The message lengths, unless others are asked for.
+/// The default message lengths.
 fn sizes(depth: Depth) -> &'static [usize] {
     const KIB: usize = 1 << 10;
     match depth {

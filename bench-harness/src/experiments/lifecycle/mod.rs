@@ -5,10 +5,10 @@ use crate::registry::Mechanism;
 use bench_record::{cell::Workload, rows::LifecycleRow};
 use std::fmt;
 
-/// Creation, connection, the first message, closing, and what an idle channel holds.
+/// The experiment that measures creation, connection, the first message, closing, and what an idle channel holds.
 pub struct Lifecycle;
 
-/// A mechanism, and the row of it.
+/// A mechanism, and its row.
 pub struct Subject {
     mechanism: &'static Mechanism,
     row: Option<LifecycleRow>,

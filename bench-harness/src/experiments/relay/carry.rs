@@ -1,4 +1,4 @@
-//! One relay, round by round, and the row that comes of it.
+//! One way of copying the file, round by round, and the row made from it.
 
 use super::{Carried, Crew, FileCopy, Files, Load, Traced, Uncounted, trace_once};
 use bench_lab::{
@@ -15,27 +15,28 @@ use ipc_core::Error;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use std::{fmt, path::PathBuf, time::Duration};
 
-/// What is carried, how, and how often.
+/// The plan of file copies: what is copied, how, and how often.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The ways, each once.
+    /// The ways of copying, each once.
     pub relays: Vec<FileCopy>,
-    /// The folder whose file system the files lie in.
+    /// The folder on whose file system the files are made.
     pub dir: PathBuf,
-    /// Length of the file.
+    /// Length of the file in bytes.
     pub bytes: u64,
-    /// Bytes at a time, where the mechanism takes as many.
+    /// Bytes per chunk, if the mechanism takes that many.
     pub chunk: usize,
-    /// Timed runs of every way.
+    /// Timed runs per way.
     pub runs: u32,
-    /// Where the sender and the receiver run; a process that is alone runs where the sender would.
+    /// CPUs of the sender and the receiver. A process that is alone runs on the sender's.
     pub cpus: Cpus,
-    /// When a run is given up.
+    /// Time limit of a run.
     pub deadline: Duration,
 }
 
 impl Plan {
-    /// Every way, 64 MiB in chunks of 64 KiB, in the temporary folder; on two cores where there are two.
+    /// The default plan: all ways, 64 MiB in chunks of 64 KiB, in the temporary folder. It uses two cores if there are
+    /// two.
     pub fn new(topology: &Topology) -> Self {
         const BY_CHOICE: [Placement; 4] =
             [Placement::CrossCore, Placement::CrossSocket, Placement::Smt, Placement::SameCore];
@@ -51,13 +52,13 @@ impl Plan {
     }
 }
 
-/// Rounds before the timed ones.
+/// Number of rounds before the timed ones.
 pub(super) const UNTIMED: u32 = 2;
 
 /// Makes the files of `plan`.
 ///
 /// # Errors
-/// A plan that measures nothing, or no room for them.
+/// The plan measures nothing, or there is no room for the files.
 pub(super) fn lay_out(plan: &Plan) -> Result<Files, PairError> {
     for (what, bytes) in [("chunk", plan.chunk as u64), ("file", plan.bytes)] {
         if bytes == 0 {
@@ -71,18 +72,18 @@ pub(super) fn lay_out(plan: &Plan) -> Result<Files, PairError> {
     Files::new(&plan.dir, plan.bytes).map_err(PairError::Process)
 }
 
-/// Carries the file once by `relay` and compares it afterwards.
+/// Copies the file once by `relay`, and compares it afterwards.
 ///
 /// # Errors
-/// As [`carry_by`].
+/// The errors of [`carry_by`].
 pub fn carry_once(relay: FileCopy, plan: &Plan, files: &mut Files) -> Result<Carried, PairError> {
     carry_by(plan, files, |load| Crew::of(relay, load))
 }
 
-/// Carries the file once with the crew that `gather` makes, and compares it afterwards.
+/// Copies the file once with the crew that `gather` makes, and compares it afterwards.
 ///
 /// # Errors
-/// [`PairError`]; [`PairError::WrongPayload`] where the destination is not what the source is.
+/// [`PairError`]. It is [`PairError::WrongPayload`] if the destination differs from the source.
 pub fn carry_by(
     plan: &Plan,
     files: &mut Files,
@@ -103,7 +104,7 @@ fn carry(
     Ok(carried)
 }
 
-/// A way, and what it has shown so far.
+/// A way of copying, with its results so far.
 #[derive(Debug)]
 pub struct Way {
     relay: FileCopy,
@@ -119,7 +120,7 @@ impl fmt::Display for Way {
 }
 
 impl Way {
-    /// Nothing carried yet.
+    /// A way without results.
     pub fn new(relay: FileCopy) -> Self {
         Self { relay, traced: None, runs: Vec::new(), error: None }
     }
@@ -129,8 +130,8 @@ impl Way {
         matches!(self.error, Some(PairError::WrongPayload(_)))
     }
 
-    /// Carries the file as the round asks for: once with a tracer, once untimed, so that whatever is used for the first time has
-    /// been used, then timed.
+    /// Copies the file as the round asks for. The first round has a tracer. The next is untimed, so that everything has
+    /// been used once. Later rounds are timed.
     pub(super) fn step(&mut self, round: u32, plan: &Plan, files: &mut Result<Files, PairError>) {
         let files = match files {
             Ok(files) if self.error.is_none() => files,
@@ -147,13 +148,13 @@ impl Way {
         }
         match carry_once(self.relay, plan, files) {
             Ok(carried) if round >= UNTIMED => self.runs.push(carried),
-            // Stopping is no fault of the way.
+            // An interruption is no fault of the way.
             Ok(_) | Err(PairError::Interrupted) => {}
             Err(error) => self.error = Some(error),
         }
     }
 
-    /// A way that failed once has no figures: what it would do to a file is not known.
+    /// The row of this way. After a failure it has no figures: what the way would do to a file is not known.
     pub(super) fn row(&self, plan: &Plan, files_share_blocks: bool) -> RelayRow {
         let mut row = RelayRow::of(self.relay, plan.bytes, plan.chunk);
         if let Some(error) = &self.error {

@@ -1,4 +1,4 @@
-//! The processes of one relay: forked for one run, timed from a barrier to the last byte, reaped.
+//! The processes of one relay. They are forked for one run, timed from a barrier to the last byte, and reaped.
 
 use super::files::Files;
 use bench_lab::{
@@ -18,47 +18,47 @@ use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::{sync::atomic::Ordering, time::Duration};
 
-/// What is to be carried, and how much of it at a time.
+/// What a crew copies, and its chunk size.
 #[derive(Clone, Copy, Debug)]
 pub struct Load<'a> {
-    /// From where to where.
+    /// The source and the destination.
     pub files: &'a Files,
-    /// The first bytes of the source, as many as are carried.
+    /// Number of bytes to copy, from the start of the source.
     pub bytes: u64,
     /// Bytes that are read, sent and written at a time.
     pub chunk: usize,
 }
 
 impl Load<'_> {
-    /// The length of every chunk; the last may be shorter.
+    /// The lengths of all chunks. The last chunk may be shorter.
     pub(super) fn chunks(&self) -> impl Iterator<Item = usize> + use<> {
         let (chunk, rest) = (self.chunk, self.rest());
         (0..self.bytes / chunk as u64).map(move |_| chunk).chain((rest > 0).then_some(rest))
     }
 
-    /// The length of a last chunk that is shorter than the others, else 0.
+    /// The length of the last chunk if it is shorter than the others, else 0.
     pub(super) fn rest(&self) -> usize {
         (self.bytes % self.chunk as u64) as usize
     }
 }
 
-/// The work of one process: sets up what it needs, then carries within [`Stage::timed`].
+/// The work of one process. It sets up what it needs, then copies within [`Stage::timed`].
 pub(super) type Work<'a> = Box<dyn FnMut(&mut Stage<'_>) -> Result<Lap> + 'a>;
 
-/// The processes that carry a file once: one, or a sender and a receiver.
+/// The processes that copy a file once: one process, or a sender and a receiver.
 pub struct Crew<'a> {
     chunk: usize,
     members: Vec<(&'static str, Work<'a>)>,
 }
 
-/// Where the processes of a crew meet.
+/// The point where the processes of a crew meet.
 pub(super) struct Stage<'a> {
     barrier: Barrier<'a>,
-    /// Whether a tracer is to be told what counts.
+    /// Whether to tell a tracer which calls count.
     traced: bool,
 }
 
-/// What one process saw of its part.
+/// The measurements of one process.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Lap {
     start_ns: u64,
@@ -68,21 +68,21 @@ pub(super) struct Lap {
     copied_bytes: u64,
 }
 
-/// What carrying the file once took.
+/// The cost of copying the file once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Carried {
-    /// Bytes that were carried at a time.
+    /// Bytes per chunk.
     pub chunk: usize,
-    /// From the barrier to the last byte in the destination.
+    /// Time from the barrier to the last byte in the destination.
     pub elapsed_ns: u64,
-    /// Processor time of all processes, user and system, in that time.
+    /// User and system time of all processes in that period.
     pub cpu_ns: u64,
     /// Bytes that the processes copied themselves.
     pub copied_bytes: u64,
 }
 
 impl Stage<'_> {
-    /// Waits for the other processes and times `work`.
+    /// Waits for the other processes, then times `work`.
     pub(super) fn timed(&mut self, work: impl FnOnce() -> Result<()>) -> Result<Lap> {
         self.barrier.meet()?;
         let (before, cpu_before, start_ns) = (ledger::entries(), cpu_ns()?, clock::now_ns());
@@ -100,33 +100,33 @@ impl Stage<'_> {
     }
 }
 
-/// Processor time of this process, all threads, user and system, in nanoseconds.
+/// User and system time of all threads of this process, in nanoseconds.
 fn cpu_ns() -> Result<u64> {
     let used = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_err(|e| Error::os("clock_gettime", e))?;
     Ok(used.tv_sec().cast_unsigned() * 1_000_000_000 + used.tv_nsec().cast_unsigned())
 }
 
 impl<'a> Crew<'a> {
-    /// One process, which needs no other.
+    /// A crew of one process.
     pub(super) fn alone(chunk: usize, work: Work<'a>) -> Self {
         Self { chunk, members: vec![("carrier", work)] }
     }
 
-    /// Two processes.
+    /// A crew of a sender and a receiver.
     pub(super) fn pair(chunk: usize, sender: Work<'a>, receiver: Work<'a>) -> Self {
         Self { chunk, members: vec![("sender", sender), ("receiver", receiver)] }
     }
 
-    /// Bytes that it carries at a time: what was asked for, or what its mechanism takes.
+    /// Bytes per chunk: the number that was asked for, or the one that the mechanism takes.
     pub fn chunk(&self) -> usize {
         self.chunk
     }
 
-    /// Forks the processes onto `cpus`, lets them carry, and reaps them. Whatever was opened for them stays open here until
-    /// then, so that what a killed process could not remove is removed by dropping it.
+    /// Forks the processes onto `cpus`, lets them copy, and reaps them. What was opened for them stays open here until
+    /// then. Dropping it removes what a killed process could not remove.
     ///
     /// # Errors
-    /// [`PairError`]; whatever happens, the children are reaped.
+    /// [`PairError`]. The children are reaped in any case.
     pub fn carry(mut self, cpus: Cpus, deadline: Duration) -> std::result::Result<Carried, PairError> {
         let page = SharedPage::new().map_err(PairError::Process)?;
         let parties = &page[..self.members.len()];
@@ -147,11 +147,11 @@ impl<'a> Crew<'a> {
         })
     }
 
-    /// Forks the processes, lets them carry under a tracer, and reaps them; returns what each called and how many calls it
-    /// has entered in its ledger.
+    /// Forks the processes, lets them copy under a tracer, and reaps them. Returns the calls of each, and the number of
+    /// calls that each has entered in its ledger.
     ///
     /// # Errors
-    /// [`Untraced`]; whatever happens, the children are reaped.
+    /// [`Untraced`]. The children are reaped in any case.
     pub(super) fn trace(mut self, deadline: Duration) -> std::result::Result<Vec<(Counts, u64)>, Untraced> {
         let page = SharedPage::new()?;
         let counts = trace::trace_all(self.fork_traced(&page)?, deadline)?;
@@ -159,11 +159,12 @@ impl<'a> Crew<'a> {
         Ok(counts.into_iter().enumerate().map(|(index, counts)| (counts, entered(index))).collect())
     }
 
-    /// As [`trace`](Self::trace), but behind the first call of the kind `of` that the first process makes, the first byte that it
-    /// has taken is changed before another process comes to it. Returns what was changed, if anything.
+    /// Traces like [`trace`](Self::trace), and changes a byte. After the first call of kind `of` by the first process,
+    /// the first byte that the call took is changed. No other process has reached it by then. Returns the change, if
+    /// there was any.
     ///
     /// # Errors
-    /// As [`trace`](Self::trace).
+    /// The errors of [`trace`](Self::trace).
     pub(super) fn trace_changing(
         mut self,
         of: LineOf,
@@ -183,7 +184,7 @@ impl<'a> Crew<'a> {
                     page[index].word.store(lap.calls, Ordering::Release);
                     0
                 }
-                // The same will be said in words where the file is carried without a tracer.
+                // The run without a tracer reports the same error in words.
                 Err(_) => 1,
             })?);
         }

@@ -1,4 +1,4 @@
-//! The two files of a relay: made without names, filled, scribbled over before every run, compared after it.
+//! The two files of a relay. They are made without names, filled, overwritten before every run, and compared after it.
 
 use super::sys;
 use bench_lab::worker::PairError;
@@ -15,13 +15,13 @@ use std::{
     path::Path,
 };
 
-/// A source, whose content is random and nowhere the same, and a destination of the same length. Both are in the page
-/// cache, have all their blocks, and no name: they go with their last descriptor, however the processes end.
+/// A source with random content that repeats nowhere, and a destination of the same length. Both are in the page cache
+/// and have all their blocks. They have no name, so they vanish with their last descriptor, however the processes end.
 #[derive(Debug)]
 pub struct Files {
-    /// What is read. Its offset is where the next [`read`](std::io::Read) begins.
+    /// The file that is read. The next [`read`](std::io::Read) begins at its offset.
     pub source: File,
-    /// What is written, from its offset on.
+    /// The file that is written, from its offset on.
     pub destination: File,
     bytes: u64,
     clones: bool,
@@ -29,14 +29,14 @@ pub struct Files {
 
 /// Bytes that are filled or compared at a time.
 const BLOCK: usize = 256 << 10;
-/// Where the source's content starts.
+/// The seed of the source's content.
 const SEED: u64 = 4;
 
 impl Files {
     /// Makes both files, of `bytes` each, in the folder `dir`.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] naming the folder, the room that is needed and what the system said, such as `ENOSPC`.
+    /// [`Error::Unsupported`] with the folder, the room that is needed, and the system's error, such as `ENOSPC`.
     pub fn new(dir: &Path, bytes: u64) -> Result<Self> {
         let make = || {
             let files = Self { source: nameless(dir)?, destination: nameless(dir)?, bytes, clones: clones(dir)? };
@@ -51,17 +51,17 @@ impl Files {
         })
     }
 
-    /// The length of either file.
+    /// The length of each file in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Whether the file system can let two files share their blocks: copy_file_range(2) then copies nothing.
+    /// Whether the file system can share blocks between two files. copy_file_range(2) then copies nothing.
     pub fn can_share_blocks(&self) -> bool {
         self.clones
     }
 
-    /// Makes both ready to be carried: offsets at the beginning, and nothing in the destination that was carried before.
+    /// Prepares both files for a run: offsets at the beginning, and no copied byte in the destination.
     pub(super) fn prepare(&mut self) -> Result<()> {
         self.scribble()?;
         for file in [&mut self.source, &mut self.destination] {
@@ -70,7 +70,7 @@ impl Files {
         Ok(())
     }
 
-    /// Writes the opposite of every byte of the source, so that none is right before it has been carried.
+    /// Writes the complement of every source byte to the destination, so that no byte is right before it is copied.
     fn scribble(&self) -> Result<()> {
         let mut random = fastrand::Rng::with_seed(SEED);
         write_blocks(&self.destination, self.bytes, |block| {
@@ -79,10 +79,10 @@ impl Files {
         })
     }
 
-    /// Compares the first `bytes` of the two, byte for byte, and their lengths.
+    /// Compares the first `bytes` of both files, byte for byte, and their lengths.
     ///
     /// # Errors
-    /// [`PairError::WrongPayload`] naming the first byte that differs; [`PairError::Process`] where a file cannot be read.
+    /// [`PairError::WrongPayload`] with the first byte that differs. [`PairError::Process`] if a file cannot be read.
     pub fn compare(&self, bytes: u64) -> std::result::Result<(), PairError> {
         let length = |file: &File| file.metadata().map_err(|e| PairError::Process(Error::io("fstat", &e)));
         for (name, file) in [("source", &self.source), ("destination", &self.destination)] {
@@ -109,7 +109,7 @@ impl Files {
     }
 }
 
-/// Offset and length of every block.
+/// Offset and length of each block.
 fn blocks(bytes: u64) -> impl Iterator<Item = (u64, usize)> {
     (0..bytes).step_by(BLOCK).map(move |offset| (offset, (bytes - offset).min(BLOCK as u64) as usize))
 }
@@ -122,19 +122,19 @@ fn write_blocks(file: &File, bytes: u64, mut fill: impl FnMut(&mut [u8])) -> Res
     })
 }
 
-/// A file in `dir` that has no name, mode 0600: `O_TMPFILE` (open(2)), or, where the file system has not got that, one whose
-/// name is gone at once.
+/// A file in `dir` without a name, mode 0600, made with `O_TMPFILE` (open(2)). If the file system lacks that, the
+/// file's name is removed at once.
 fn nameless(dir: &Path) -> Result<File> {
     let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
     match open(dir, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
         Ok(file) => Ok(file.into()),
-        // EISDIR: a kernel that does not know the flag.
+        // EISDIR comes from a kernel that does not know the flag.
         Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL) => unlinked(dir),
         Err(errno) => Err(Error::os("open", errno)),
     }
 }
 
-/// A file whose name, which nothing had before, is removed as soon as it is open.
+/// A file under a new name, which is removed as soon as the file is open.
 fn unlinked(dir: &Path) -> Result<File> {
     let path = dir.join(format!(".ipc-bench-relay-{}", Name::unique()));
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -143,7 +143,7 @@ fn unlinked(dir: &Path) -> Result<File> {
     Ok(file.into())
 }
 
-/// Whether files in `dir` can share blocks, tried on two that are a block long.
+/// Whether files in `dir` can share blocks. It is tried on two files of one block.
 fn clones(dir: &Path) -> Result<bool> {
     let [from, to] = [nameless(dir)?, nameless(dir)?];
     from.write_all_at(&[1; 4096], 0).map_err(|e| Error::io("pwrite64", &e))?;

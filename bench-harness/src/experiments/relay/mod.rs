@@ -1,10 +1,10 @@
-//! Carries a file into another file over each way there is, and counts what that costs.
+//! Copies a file into another file in each way there is, and counts what that costs.
 //!
-//! This is the example by which textbooks compare mechanisms: a process reads a file and sends it, another receives and
-//! writes it; pipes and queues are said to copy four times on the way, shared memory twice. [`Relay`] carries one source
-//! by every [`FileCopy`] in turn, over and over, compares every byte afterwards, and makes a [`RelayRow`] of each.
+//! Textbooks compare mechanisms by this example: one process reads a file and sends it, another receives and writes it.
+//! They say that pipes and queues copy four times on the way, and shared memory twice. [`Relay`] carries one source by
+//! every [`FileCopy`] in turn, over and over. It compares every byte afterwards, and makes a [`RelayRow`] of each.
 //!
-//! [`Files`] are the source and the destination, a [`Crew`] is the one or two processes of a relay.
+//! [`Files`] are the source and the destination. A [`Crew`] is the one or two processes of a relay.
 
 use super::{Choice, Experiment, Found, Lab, Part};
 use crate::selection::Depth;
@@ -23,15 +23,15 @@ pub use crew::{Carried, Crew, Load};
 pub use files::Files;
 pub use traced::{Traced, Uncounted, trace_once};
 
-/// A file carried into another file.
+/// The experiment that copies a file into another file.
 pub struct Relay {
     plan: Plan,
-    /// Made before the first of them is carried.
+    /// The two files, made before the first way is measured.
     files: Option<Result<Files, PairError>>,
 }
 
 impl Relay {
-    /// As `plan` says. Its ways are the subjects.
+    /// The experiment that `plan` describes. Its ways are the subjects.
     pub fn of(plan: Plan) -> (Self, Vec<Way>) {
         let ways = plan.relays.iter().map(|&relay| Way::new(relay)).collect();
         (Self { plan, files: None }, ways)

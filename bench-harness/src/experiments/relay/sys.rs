@@ -1,4 +1,4 @@
-//! System calls on files that have no safe wrapper: a file as memory, and whether a file system shares blocks.
+//! System calls on files that have no safe wrapper: mapping a file, and sharing blocks between files.
 
 #![allow(unsafe_code)]
 
@@ -25,7 +25,7 @@ struct Mapping {
 
 impl Mapping {
     fn of(file: &File, len: usize, protection: ProtFlags) -> Result<Self> {
-        // Nothing cannot be mapped (EINVAL).
+        // An empty range cannot be mapped (EINVAL).
         let Some(bytes) = NonZero::new(len) else { return Ok(Self { start: NonNull::dangling(), len }) };
         // SAFETY: a fresh mapping at an address of the kernel's choice overlaps nothing.
         let start = unsafe { mmap(None, bytes, protection, MapFlags::MAP_SHARED, file, 0) };
@@ -42,15 +42,15 @@ impl Drop for Mapping {
     }
 }
 
-/// A file that is read as memory.
+/// A mapped file for reading.
 #[derive(Debug)]
 pub struct MappedSource(Mapping);
 
 impl MappedSource {
-    /// Maps the first `len` bytes of `file`, which nobody may write or cut meanwhile. System call: `mmap`.
+    /// Maps the first `len` bytes of `file`. Nobody may write or cut the file meanwhile. System call: `mmap`.
     ///
     /// # Errors
-    /// [`Error::Os`], such as `ENODEV` where the file system cannot map.
+    /// [`Error::Os`], such as `ENODEV` if the file system cannot map.
     pub fn new(file: &File, len: usize) -> Result<Self> {
         Mapping::of(file, len, ProtFlags::PROT_READ).map(Self)
     }
@@ -66,15 +66,15 @@ impl Deref for MappedSource {
     }
 }
 
-/// A file that is written as memory.
+/// A mapped file for writing.
 #[derive(Debug)]
 pub struct MappedDestination(Mapping);
 
 impl MappedDestination {
-    /// Maps the first `len` bytes of `file`, which nobody else may use or cut meanwhile. System call: `mmap`.
+    /// Maps the first `len` bytes of `file`. Nobody else may use or cut the file meanwhile. System call: `mmap`.
     ///
     /// # Errors
-    /// As [`MappedSource::new`].
+    /// The errors of [`MappedSource::new`].
     pub fn new(file: &File, len: usize) -> Result<Self> {
         Mapping::of(file, len, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE).map(Self)
     }
@@ -97,15 +97,15 @@ impl DerefMut for MappedDestination {
     }
 }
 
-/// Makes `to` share all blocks of `from` (ioctl_ficlone(2)); `false` where the file system cannot. System call: `ioctl`.
+/// Makes `to` share all blocks of `from` (ioctl_ficlone(2)). `false` if the file system cannot. System call: `ioctl`.
 ///
 /// # Errors
-/// [`Error::Os`] where it could and failed, such as `ENOSPC`.
+/// [`Error::Os`] if the file system can and failed, such as `ENOSPC`.
 pub fn clone(from: &File, to: &File) -> Result<bool> {
     // SAFETY: FICLONE takes a descriptor by value; both are live.
     match unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONE, from.as_raw_fd()) } {
         -1 => match Errno::last() {
-            // What file systems and kernels without it say.
+            // Errors of file systems and kernels without FICLONE.
             Errno::EOPNOTSUPP | Errno::ENOTTY | Errno::EINVAL | Errno::ENOSYS | Errno::EPERM | Errno::EXDEV => {
                 Ok(false)
             }

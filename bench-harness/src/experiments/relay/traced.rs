@@ -1,5 +1,7 @@
-//! What a relay costs in system calls and in copies by the kernel: one run with a tracer, which nobody times, and one of the first
-//! chunk for each kind of call that is said to take a reference to the file's pages, to see whether it does.
+//! System calls and kernel copies of a relay, counted by a tracer in a run that is not timed.
+//!
+//! Some kinds of call are said to take a reference to the file's pages. A further run copies the first chunk for each
+//! such kind, to see whether it does.
 
 use super::{
     FileCopy, Files, Plan,
@@ -25,45 +27,45 @@ use std::{
     sync::atomic::Ordering,
 };
 
-/// As much of the file is carried under the tracer, at most: a call that is followed takes several context switches.
+/// Limit of bytes that are copied under the tracer. A traced call takes several context switches.
 const TRACED_BYTES: u64 = 4 << 20;
 
-/// What the tracer saw of one run, of all processes together.
+/// The tracer's results of one run, for all processes together.
 #[derive(Clone, Debug)]
 pub struct Traced {
-    /// Bytes that were carried.
+    /// Bytes that were copied.
     pub bytes: u64,
-    /// Bytes that were carried at a time.
+    /// Bytes per chunk.
     pub chunk: usize,
     /// The calls of each process.
     pub counts: Vec<Counts>,
-    /// How many calls each has entered in its ledger meanwhile.
+    /// The number of calls that each process entered in its ledger meanwhile.
     pub entered: Vec<u64>,
-    /// What came of the calls whose rule rests on a reference.
+    /// The results for calls whose rule claims a reference.
     pub claims: Vec<Claim>,
 }
 
-/// A kind of call whose rule rests on a reference.
+/// A kind of call whose rule claims a reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// The calls.
+    /// The kind of call.
     pub of: LineOf,
-    /// Bytes that they moved.
+    /// Bytes that these calls moved.
     pub bytes: u64,
-    /// The calls that were tried: the same, or such as take the pages of the file alike.
+    /// The kind of call that was tried: the same, or one that takes the file's pages in the same way.
     pub tried: LineOf,
-    /// Whether a change behind one of those arrived.
+    /// Whether a change after such a call reached the destination.
     pub confirmed: bool,
 }
 
-/// sendfile(2) into a pipe: takes the pages of a file as a call from file to file does within itself (fs/splice.c, `do_splice_read`),
-/// but leaves a moment to change them.
+/// sendfile(2) into a pipe. It takes the pages of a file as a call from file to file does inside (fs/splice.c,
+/// `do_splice_read`). Unlike that, it leaves a moment to change them.
 const INTO_A_PIPE: LineOf = ("sendfile", Place::File, Place::Pipe);
 
-/// Why there are no counts.
+/// The reason why there are no counts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Uncounted {
-    /// The file could not be carried, traced or not, or arrived wrong.
+    /// The file could not be copied, traced or not, or it arrived wrong.
     #[error(transparent)]
     Uncarried(#[from] PairError),
     /// The processes could not be traced.
@@ -71,7 +73,7 @@ pub enum Uncounted {
     Untraced(#[from] Untraced),
 }
 
-/// Carries the first bytes of the file once by `relay` under a tracer, and compares them afterwards.
+/// Copies the first bytes of the file once by `relay` under a tracer, and compares them afterwards.
 ///
 /// # Errors
 /// [`Uncounted`].
@@ -93,8 +95,8 @@ pub fn trace_once(relay: FileCopy, plan: &Plan, files: &mut Files) -> Result<Tra
     Ok(Traced { bytes, chunk, counts, entered, claims })
 }
 
-/// Carries the first chunk by `relay`, changes the source behind the call of the kind `of`, and looks whether the destination has
-/// the change.
+/// Whether a call of kind `of` takes a reference. Copies the first chunk by `relay`, changes the source after the call,
+/// and looks for the change in the destination.
 fn is_reference(relay: FileCopy, of: LineOf, plan: &Plan, files: &mut Files) -> Result<bool, Uncounted> {
     files.prepare().map_err(PairError::Process)?;
     let bytes = plan.bytes.min(plan.chunk as u64);
@@ -105,7 +107,8 @@ fn is_reference(relay: FileCopy, of: LineOf, plan: &Plan, files: &mut Files) -> 
     Ok(arrived == changed.new)
 }
 
-/// Lets a process put a page of the source into a pipe, changes it there, and looks whether it comes out changed.
+/// Whether a pipe takes pages of a file. A process puts a page of the source into a pipe; the page is changed there.
+/// Then the process looks whether it comes out changed.
 fn takes_pages(plan: &Plan, files: &mut Files) -> Result<bool, Uncounted> {
     files.prepare().map_err(PairError::Process)?;
     let page = SharedPage::new().map_err(PairError::Process)?;
@@ -132,7 +135,7 @@ fn byte(file: &File, offset: u64) -> Result<u8, PairError> {
     Ok(byte[0])
 }
 
-/// Makes the source again what it was.
+/// Restores the content of the source.
 fn restore(files: &Files, changed: Changed) -> Result<(), PairError> {
     let written = files.source.write_all_at(&[changed.old], changed.offset);
     written.map_err(|e| PairError::Process(Error::io("pwrite64", &e)))
@@ -151,20 +154,20 @@ impl fmt::Display for Claim {
 }
 
 impl Traced {
-    /// System calls of all processes for each chunk.
+    /// System calls of all processes per chunk.
     pub fn calls_per_chunk(&self) -> f64 {
         self.sum(Counts::calls) as f64 / self.bytes.div_ceil(self.chunk as u64) as f64
     }
 
-    /// Bytes that passed through system calls, for each byte of the file.
+    /// Bytes that passed through system calls, per byte of the file.
     pub fn moved(&self) -> f64 {
         self.sum(Counts::moved) as f64 / self.bytes as f64
     }
 
-    /// How often the kernel copied each byte.
+    /// Kernel copies per byte of the file.
     ///
     /// # Errors
-    /// Why that is not known: a call has no rule, or the calls do not add up to the file.
+    /// Why the number is not known: a call has no rule, or the calls do not add up to the file.
     pub fn kernel_copies(&self) -> Result<f64, String> {
         let copied = self.counts.iter().map(Counts::copied).sum::<Result<u64, _>>().map_err(|call| call.to_string())?;
         self.check_bytes()?;
@@ -173,8 +176,8 @@ impl Traced {
         Ok(copied as f64 / self.bytes as f64)
     }
 
-    /// Checks that the calls, as the table reads them, carried the file: every place was given all of it or nothing, and what was
-    /// put into a channel was taken out of it.
+    /// Checks that the calls, as the table reads them, copied the file. Every place must have been given all of it or
+    /// nothing. What was put into a channel must have been taken out.
     fn check_bytes(&self) -> Result<(), String> {
         for place in Place::CHANNELS.into_iter().chain([Place::File]) {
             let (put, taken) = self
@@ -183,7 +186,7 @@ impl Traced {
                 .map(|counts| counts.through(place))
                 .fold((0, 0), |sum, through| (sum.0 + through.0, sum.1 + through.1));
             let whole = [put, taken].iter().all(|&bytes| bytes == 0 || bytes == self.bytes);
-            // A file that is mapped is read or written without a call.
+            // A mapped file is read or written without a call.
             if !whole || (put != taken && place != Place::File) {
                 let file = self.bytes;
                 return Err(format!(
@@ -194,7 +197,7 @@ impl Traced {
         Ok(())
     }
 
-    /// Enters the figures into a row.
+    /// Enters the figures into `row`.
     pub(super) fn enter(&self, row: &mut RelayRow, files_share_blocks: bool) {
         row.syscalls = Some(self.calls_per_chunk());
         row.moved = Some(self.moved());

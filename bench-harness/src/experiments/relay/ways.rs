@@ -1,4 +1,4 @@
-//! How each relay carries: what its processes do with every chunk.
+//! The ways of copying a file: what the processes do with every chunk.
 
 use super::{
     FileCopy,
@@ -24,11 +24,11 @@ use std::{
 };
 
 impl<'a> Crew<'a> {
-    /// The processes that carry `load` by `relay`. Where its mechanism does not take messages of a whole chunk, the chunk
-    /// is what it takes.
+    /// The processes that copy `load` by `relay`. If the mechanism does not take messages of a whole chunk, the chunk
+    /// is reduced to what it takes.
     ///
     /// # Errors
-    /// As [`Channel::pair`], where the channel cannot be opened.
+    /// The errors of [`Channel::pair`], if the channel cannot be opened.
     pub fn of(relay: FileCopy, load: Load<'a>) -> Result<Self> {
         match relay {
             FileCopy::ReadPipeWrite => Self::buffered::<Pipe>(load),
@@ -49,10 +49,11 @@ impl<'a> Crew<'a> {
         }
     }
 
-    /// Reads into a buffer and sends that; receives into a buffer and writes that.
+    /// A crew with buffers. The sender reads into a buffer and sends it. The receiver receives into a buffer and writes
+    /// it.
     ///
     /// # Errors
-    /// As [`Crew::of`].
+    /// The errors of [`Crew::of`].
     pub fn buffered<C: Channel<Endpoint: 'a>>(load: Load<'a>) -> Result<Self> {
         let (load, (mut near, mut far)) = open::<C>(load)?;
         let send = move |stage: &mut Stage<'_>| {
@@ -68,7 +69,7 @@ impl<'a> Crew<'a> {
         };
         let receive = move |stage: &mut Stage<'_>| {
             far.prefault();
-            // Where boundaries are kept, a buffer may be longer than the message, and must be for some.
+            // With message boundaries, a buffer may be longer than the message. Some mechanisms require it.
             let mut buffers = Buffers::new(&load, if is_stream::<C>() { load.rest() } else { load.chunk });
             stage.timed(|| {
                 load.chunks().try_for_each(|len| {
@@ -81,17 +82,17 @@ impl<'a> Crew<'a> {
         Ok(Self::pair(load.chunk, Box::new(send), Box::new(receive)))
     }
 
-    /// Reads straight into the channel and writes straight from it.
+    /// A crew without buffers: the sender reads straight into the channel, and the receiver writes straight from it.
     ///
     /// # Errors
-    /// As [`Crew::of`].
+    /// The errors of [`Crew::of`].
     pub fn in_place<C: Channel<Endpoint: InPlace + 'a>>(load: Load<'a>) -> Result<Self> {
         let (load, (mut near, mut far)) = open::<C>(load)?;
         let send = move |stage: &mut Stage<'_>| {
             near.prefault();
             stage.timed(|| {
                 load.chunks().try_for_each(|len| {
-                    // A message that could not be read is sent all the same; whoever gets it is stopped by this error.
+                    // A message is sent even if reading into it failed. This error then stops the receiver.
                     let mut filled = Ok(());
                     near.send_with(len, |slot| filled = read_exact(&load.files.source, slot))?;
                     filled
@@ -112,10 +113,11 @@ impl<'a> Crew<'a> {
         Ok(Self::pair(load.chunk, Box::new(send), Box::new(receive)))
     }
 
-    /// Sends out of the mapped source and receives into the mapped destination.
+    /// A crew with mapped files: the sender sends from the mapped source, and the receiver receives into the mapped
+    /// destination.
     ///
     /// # Errors
-    /// As [`Crew::of`].
+    /// The errors of [`Crew::of`].
     pub fn mapped<C: Channel<Endpoint: 'a>>(load: Load<'a>) -> Result<Self> {
         let (load, (mut near, mut far)) = open::<C>(load)?;
         let send = move |stage: &mut Stage<'_>| {
@@ -131,7 +133,8 @@ impl<'a> Crew<'a> {
         Ok(Self::pair(load.chunk, Box::new(send), Box::new(receive)))
     }
 
-    /// Moves pages of the source into a pipe and from there into the destination (splice(2)).
+    /// A crew of one process that moves pages of the source into a pipe, and from there into the destination
+    /// (splice(2)).
     fn spliced(load: Load<'a>) -> Result<Self> {
         let (reader, writer) = pipe().map_err(|e| Error::io("pipe2", &e))?;
         enlarge(&writer, room(&load))?;
@@ -154,7 +157,8 @@ impl<'a> Crew<'a> {
         Ok(Self::pair(load.chunk, Box::new(send), Box::new(receive)))
     }
 
-    /// Lets the kernel copy from file to file: `attempt` is one system call, named `call`, for a number of bytes.
+    /// A crew of one process in which the kernel copies from file to file. `attempt` is one system call, named `call`,
+    /// for a number of bytes.
     fn in_kernel(
         load: Load<'a>,
         call: &'static str,
@@ -170,7 +174,7 @@ impl<'a> Crew<'a> {
         Self::alone(load.chunk, Box::new(carry))
     }
 
-    /// Copies from mapping to mapping.
+    /// A crew of one process that copies from mapping to mapping.
     fn mapped_alone(load: Load<'a>) -> Self {
         let carry = move |stage: &mut Stage<'_>| {
             let (source, mut destination) = (map_source(&load)?, map_destination(&load)?);
@@ -184,7 +188,7 @@ impl<'a> Crew<'a> {
     }
 }
 
-/// What a channel is asked to hold: as many chunks as a ring holds by default, and no less than a pipe does.
+/// The capacity to ask for in bytes: as many chunks as a ring holds by default, and at least as much as a pipe.
 fn room(load: &Load<'_>) -> usize {
     load.chunk.saturating_mul(8).max(64 << 10)
 }
@@ -192,7 +196,8 @@ fn room(load: &Load<'_>) -> usize {
 /// Both ends of a channel.
 type Ends<C> = (<C as Channel>::Endpoint, <C as Channel>::Endpoint);
 
-/// Both ends of a channel, and the load with a chunk that it takes. Of the room it gets as much as the system grants.
+/// Opens a channel. Returns its ends, and the load with a chunk that the channel takes. The channel gets as much
+/// capacity as the system grants.
 fn open<C: Channel>(mut load: Load<'_>) -> Result<(Load<'_>, Ends<C>)> {
     let mut options =
         Options { wait: Wait::Block, max_message: Some(load.chunk), capacity: Some(room(&load)), ..Options::default() };
@@ -214,14 +219,14 @@ fn is_stream<C: Channel>() -> bool {
     C::SPEC.framing == Framing::Stream
 }
 
-/// Gives `pipe` the room that [`open`] asks for, or as much as an ordinary user may have (pipe(7)).
+/// Sets the capacity of `pipe` to that which [`open`] asks for, or to the limit of an ordinary user (pipe(7)).
 fn enlarge(pipe: &PipeWriter, bytes: usize) -> Result<()> {
     let most = kernel_limit("/proc/sys/fs/pipe-max-size", 1 << 20);
     let size = i32::try_from(bytes.min(most)).map_err(|_| Error::TooLarge { len: bytes, max: most })?;
     fcntl(pipe, FcntlArg::F_SETPIPE_SZ(size)).map_err(|e| Error::os("fcntl", e)).map(drop)
 }
 
-/// Buffers whose pages are there already: one for a whole chunk, one for the last.
+/// Buffers with pages that are already present: one for a whole chunk, one for the last chunk.
 struct Buffers {
     whole: Buffer,
     last: Buffer,
@@ -252,18 +257,19 @@ fn mappable(load: &Load<'_>) -> Result<usize> {
     usize::try_from(load.bytes).map_err(|_| Error::os("mmap", Errno::EOVERFLOW))
 }
 
-/// Fills `buffer` from the offset of `file` on.
+/// Fills `buffer` from `file`, starting at the file's offset.
 fn read_exact(file: &File, buffer: &mut [u8]) -> Result<()> {
     let mut done = 0;
     move_all("read", buffer.len(), |_| read(file, &mut buffer[done..]).inspect(|n| done += n))
 }
 
-/// Writes `bytes` from the offset of `file` on.
+/// Writes `bytes` to `file`, starting at the file's offset.
 fn write_all(file: &File, bytes: &[u8]) -> Result<()> {
     move_all("write", bytes.len(), |left| write(file, &bytes[bytes.len() - left..]))
 }
 
-/// Repeats `attempt`, one system call named `call` that is told how much is left, until it has moved `len` bytes.
+/// Repeats `attempt` until it has moved `len` bytes. It is one system call, named `call`, and is told how many are
+/// left.
 fn move_all(call: &'static str, len: usize, mut attempt: impl FnMut(usize) -> nix::Result<usize>) -> Result<()> {
     let mut left = len;
     while left > 0 {

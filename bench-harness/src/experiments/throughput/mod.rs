@@ -1,4 +1,4 @@
-//! Throughput: messages moved one way in a time.
+//! Throughput: messages moved one way per second.
 
 use super::{
     Choice, Experiment, Found, Lab, Part,
@@ -11,10 +11,10 @@ use bench_record::{
 };
 use std::time::Duration;
 
-/// Messages sent one way as fast as they go.
+/// The experiment that sends messages one way as fast as possible.
 pub struct Throughput(Effort);
 
-/// The message lengths, unless others are asked for.
+/// The default message lengths.
 fn sizes(depth: Depth) -> &'static [usize] {
     const KIB: usize = 1 << 10;
     match depth {
