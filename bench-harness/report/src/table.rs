@@ -103,26 +103,26 @@ impl Column {
 pub enum Field {
     /// Words or a count. Its text is the key for sorting.
     Text(String),
-    /// A number with what it says.
+    /// A number for sorting, and the text that is shown.
     Number(f64, String),
     /// A measured figure.
     Figure(Shown),
-    /// Nothing, because of this.
+    /// No figure, for this reason.
     Missing(String),
 }
 
 /// A measured figure with its doubts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
-    /// What kind of figure it is.
+    /// The quantity of the figure.
     pub quantity: Quantity,
     /// The figure.
     pub value: f64,
-    /// Its 95 % interval.
+    /// The 95 % confidence interval of the figure.
     pub interval: Option<(f64, f64)>,
-    /// Its rank in the column.
+    /// The figure's rank in the column.
     pub rank: Option<usize>,
-    /// What makes it doubtful.
+    /// The marks of the figure's doubts.
     pub marks: Vec<Mark>,
     /// Further figures of the same cell.
     pub beside: Vec<Beside>,
@@ -131,25 +131,25 @@ pub struct Shown {
 /// A figure that is shown beside another one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Beside {
-    /// What it is called.
+    /// The name of the figure.
     pub name: &'static str,
     /// The figure.
     pub value: f64,
-    /// Its 95 % interval.
+    /// The 95 % confidence interval of the figure.
     pub interval: Option<(f64, f64)>,
 }
 
-/// A doubt, as tables show it.
+/// A doubt, as shown in tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
     /// A flag of the row.
     Flag(Flag),
-    /// A distance that the rest of the column does not share.
+    /// A proximity that differs from that of most of the column.
     Odd(Odd),
 }
 
 impl Mark {
-    /// The character that stands for it.
+    /// The character that stands for the mark.
     pub const fn sign(self) -> char {
         match self {
             Mark::Flag(flag) => flag.mark(),
@@ -157,7 +157,7 @@ impl Mark {
         }
     }
 
-    /// The name.
+    /// The name of the mark.
     pub fn name(self) -> &'static str {
         match self {
             Mark::Flag(flag) => flag.name(),
@@ -165,7 +165,7 @@ impl Mark {
         }
     }
 
-    /// What a reader has to know who meets it.
+    /// What a reader who meets the mark must know.
     pub const fn meaning(self) -> &'static str {
         match self {
             Mark::Flag(flag) => flag.meaning(),
@@ -186,29 +186,29 @@ impl From<&str> for Field {
     }
 }
 
-/// Lines of text alone.
+/// Converts lines of text into lines of fields.
 pub fn texts(lines: impl IntoIterator<Item = Vec<String>>) -> Vec<Vec<Field>> {
     lines.into_iter().map(|line| line.into_iter().map(Field::Text).collect()).collect()
 }
 
 impl Field {
-    /// A figure without flags and rank; a dash where there is none.
+    /// A figure without flags and rank. It is a dash if there is no value.
     pub fn of(quantity: Quantity, value: Option<f64>, interval: Option<(f64, f64)>) -> Self {
         let shown = |value| Shown { quantity, value, interval, rank: None, marks: Vec::new(), beside: Vec::new() };
         value.map_or(Field::Missing(String::new()), |value| Field::Figure(shown(value)))
     }
 
-    /// A time without an interval; a dash where there is none.
+    /// A time without an interval. It is a dash if there is no value.
     pub fn time(ns: Option<f64>) -> Self {
         Self::of(Quantity::Time, ns, None)
     }
 
-    /// A number, or a dash.
+    /// A number. It is a dash if there is no value.
     pub fn number(value: Option<f64>, text: impl FnOnce(f64) -> String) -> Self {
         value.map_or(Field::Missing(String::new()), |value| Field::Number(value, text(value)))
     }
 
-    /// Without the figures beside it.
+    /// Removes the figures that are shown beside this one.
     pub fn alone(mut self) -> Self {
         if let Field::Figure(shown) = &mut self {
             shown.beside.clear();
@@ -223,7 +223,7 @@ impl Field {
         }
     }
 
-    /// What it says, the rank apart.
+    /// The text of the field, without the rank.
     pub fn text(&self) -> String {
         match self {
             Field::Text(text) | Field::Number(_, text) => text.clone(),
@@ -246,7 +246,7 @@ impl Field {
         format!("{rank}{}{beside}", escape_markdown(&self.text()))
     }
 
-    /// What HTML is sorted by.
+    /// The key by which the HTML table is sorted. `None` if the text itself is the key.
     fn key(&self) -> Option<String> {
         match self {
             Field::Text(_) => None,
@@ -268,8 +268,8 @@ impl Field {
         format!("<td{class}{key}>{content}</td>")
     }
 
-    /// On a terminal: rank, number, doubt, unit and marks, or a text alone. Figures are in `unit` where that is given, and do
-    /// not show it.
+    /// The parts of the field on a terminal: rank, number, doubt, unit and marks, or a text alone. If `unit` is given,
+    /// figures are in that unit and do not show it.
     fn parts(&self, unit: Option<f64>) -> Parts {
         let Field::Figure(shown) = self else { return Parts::Text(self.text()) };
         let rounded = Rounded::of(shown.value, shown.interval);
@@ -325,12 +325,12 @@ struct Laid {
     parts: Vec<Parts>,
 }
 
-/// The columns of a terminal that `text` takes.
+/// The number of terminal columns that `text` takes.
 fn columns_of(text: &str) -> usize {
     textwrap::core::display_width(text)
 }
 
-/// `text` with spaces behind it, or before it where it is to stand `right`, so that it takes `width` columns.
+/// `text` padded with spaces to `width` columns: in front if `right`, else behind.
 fn padded(text: &str, width: usize, right: bool) -> String {
     let space = " ".repeat(width.saturating_sub(columns_of(text)));
     if right { space + text } else { text.to_owned() + &space }
@@ -366,7 +366,7 @@ impl Laid {
 
     fn field(&self, line: usize) -> String {
         match &self.parts[line] {
-            // Below figures a dash stands where their numbers end.
+            // Below figures, a dash stands where their numbers end.
             Parts::Text(text) if self.widths[1] > 0 => {
                 let [rank, number, ..] = self.widths;
                 let lead = rank + usize::from(rank > 0) + number;
@@ -386,25 +386,25 @@ impl Laid {
     }
 }
 
-/// A table with what explains it above and what remains to be said below.
+/// A table with an explanation above and notes below.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
-    /// What it shows.
+    /// The title: what the table shows.
     pub title: String,
-    /// How to read it.
+    /// How to read the table.
     pub explanation: String,
     /// The columns.
     pub columns: Vec<Column>,
-    /// The lines, each with a field a column.
+    /// The lines. Each has one field per column.
     pub lines: Vec<Vec<Field>>,
-    /// What stands below.
+    /// Notes below the table.
     pub notes: Vec<String>,
 }
 
-/// Between two columns on a terminal.
+/// The gap between two columns on a terminal.
 const GAP: &str = "  ";
 
-/// The width of `columns` beside each other.
+/// The width of `columns` beside each other, in terminal columns.
 fn total(columns: &[Laid]) -> usize {
     columns.iter().map(|column| column.width + GAP.len()).sum::<usize>().saturating_sub(GAP.len())
 }
@@ -415,7 +415,7 @@ impl Table {
         self.shown().any(|shown| shown.rank.is_some())
     }
 
-    /// The doubts of all its figures.
+    /// The doubts of all figures.
     pub fn marks(&self) -> impl Iterator<Item = Mark> + '_ {
         self.shown().flat_map(|shown| shown.marks.iter().copied())
     }
@@ -424,19 +424,20 @@ impl Table {
         self.lines.iter().flatten().filter_map(Field::shown)
     }
 
-    /// Aligned text of at most `width` columns, as far as the first column and one other fit into them. Where figures with
-    /// their units do not fit beside each other the units move into the headings; where that is not enough, the columns that
-    /// are left stand below, behind the first column again.
+    /// Aligned text of at most `width` columns, if the first column and one other fit into them. If figures with their
+    /// units do not fit, the units move into the headings. If that is not enough, the remaining columns follow below,
+    /// after the first column again.
     pub fn terminal(&self, width: usize) -> String {
         self.laid_out(width, width)
     }
 
-    /// Aligned text whose lines are whole however wide, for logs that are searched; only the words around them wrap at `width`.
+    /// Aligned text with unbroken lines, however wide, for logs that are searched. Only the text around the lines wraps
+    /// at `width`.
     pub fn unbroken(&self, width: usize) -> String {
         self.laid_out(width, usize::MAX)
     }
 
-    /// Columns that a terminal needs to show the table in one piece.
+    /// The number of terminal columns needed to show the table in one piece.
     pub fn width(&self) -> usize {
         total(&self.laid(|_| None)).min(total(&self.laid(|column| self.unit(column))))
     }
@@ -488,12 +489,12 @@ impl Table {
         Some(figures().next()?.quantity.unit(median))
     }
 
-    /// The same in Markdown, under a heading of the third level.
+    /// The table in Markdown, under a heading of the third level.
     pub fn markdown(&self) -> String {
         format!("### {}\n\n{}", self.title, self.markdown_body())
     }
 
-    /// Without the heading.
+    /// The table in Markdown, without the heading.
     pub fn markdown_body(&self) -> String {
         let mut text = format!("{}\n\n{}", escape_markdown(&self.explanation), self.markdown_lines());
         for note in &self.notes {
@@ -503,7 +504,7 @@ impl Table {
         text
     }
 
-    /// Headings and lines alone.
+    /// The table's column headings and lines in Markdown.
     pub fn markdown_lines(&self) -> String {
         let heads: Vec<&str> = self.columns.iter().map(|column| column.head()).collect();
         let rule: Vec<&str> =
@@ -516,13 +517,13 @@ impl Table {
         text
     }
 
-    /// The same in HTML, under a heading of the third level that links can name by `id`.
+    /// The table in HTML, under a heading of the third level. Links can refer to the heading by `id`.
     pub fn html(&self, id: Option<&str>) -> String {
         let id = id.map_or(String::new(), |id| format!(" id=\"{id}\""));
         format!("<h3{id}>{}</h3>\n{}", escape(&self.title), self.html_body())
     }
 
-    /// Without the heading.
+    /// The table in HTML, without the heading.
     pub fn html_body(&self) -> String {
         let explanation = escape(&self.explanation);
         let mut html = format!(
@@ -585,7 +586,7 @@ mod tests {
 
     #[test]
     fn columns_are_those_of_a_terminal() {
-        // Wide letters take two columns each, a combining accent none.
+        // A wide letter takes two columns, a combining accent none.
         let lines = vec![vec!["管道".into(), "1".into()], vec!["e\u{301}".into(), "22".into()]];
         let table = table(vec![Column::Words("name"), Column::Figures("n")], lines);
         assert_eq!(table.terminal(80), "T – e\n\nname   n\n管道   1\ne\u{301}     22\nbelow\n");

@@ -1,4 +1,4 @@
-//! The ranking tables, and what tables say alike: ranks, marks, reasons.
+//! Ranking tables, and what all tables share: ranks, marks, reasons.
 
 use super::{
     matrix::{Line, Matrix},
@@ -9,14 +9,14 @@ use super::{
 use bench_record::cell::Workload;
 use std::collections::BTreeSet;
 
-/// Of tables that are not shown whole, lines are shown that have at least this rank in some column.
+/// A shortened table shows the lines that have at least this rank in some column.
 const BRIEF_RANK: usize = 3;
 
-/// Such a table is brief only if that leaves out more lines than this; a gap for less would save nothing.
+/// A table is shortened only if more lines than this are left out. A gap for fewer would save nothing.
 const BRIEF_SAVING: usize = 3;
 
 impl Matrix {
-    /// What the table shows, in a few words.
+    /// The title of the table, in a few words.
     pub fn title(&self) -> String {
         let what = match self.workload {
             Workload::Throughput => "Throughput",
@@ -25,7 +25,7 @@ impl Matrix {
         format!("{what}, {}", units::size(self.size))
     }
 
-    /// What its figures are.
+    /// What the table's figures are.
     pub fn explanation(&self) -> &'static str {
         match (self.workload, self.quantity) {
             (Workload::Latency, _) => "time there and back, median; less is better",
@@ -34,12 +34,12 @@ impl Matrix {
         }
     }
 
-    /// All lines that have a figure.
+    /// The table of all lines that have a figure.
     pub fn table(&self) -> Table {
         self.with(self.lines.iter().filter(|line| line.has_figure()).collect())
     }
 
-    /// The lines that lead in some column, where that saves enough lines.
+    /// The table of the lines that lead in some column, if that saves enough lines. Otherwise the whole table.
     fn leaders(&self) -> Table {
         let all: Vec<&Line> = self.lines.iter().filter(|line| line.has_figure()).collect();
         let brief = |line: &&&Line| line.best_rank().is_some_and(|rank| rank <= BRIEF_RANK);
@@ -79,7 +79,7 @@ impl Matrix {
         }
     }
 
-    /// Why figures are missing: each reason with the lines it holds for, in the order of the table.
+    /// Why figures are missing: each reason with the lines that have it, in the order of the table.
     pub fn failures(&self) -> Vec<(String, String)> {
         let mut reasons: Vec<(&str, String)> = Vec::new();
         for line in &self.lines {
@@ -104,7 +104,7 @@ impl Matrix {
     }
 }
 
-/// Each text once, in the order of their first appearance, with the names of all that have it.
+/// Groups `named` by text. The texts are in the order of first appearance, each with the names that have it.
 pub fn grouped<'a>(named: impl IntoIterator<Item = (&'a str, String)>) -> Vec<(&'a str, Vec<String>)> {
     let mut groups: Vec<(&str, Vec<String>)> = Vec::new();
     for (text, name) in named {
@@ -116,7 +116,7 @@ pub fn grouped<'a>(named: impl IntoIterator<Item = (&'a str, String)>) -> Vec<(&
     groups
 }
 
-/// What ranks mean, for text under tables that have some.
+/// The meaning of ranks, for text under tables that have some.
 pub const RANKS: &str =
     "equal ranks mean that the 95 % intervals overlap, so that this run cannot tell the figures apart";
 
@@ -130,14 +130,14 @@ pub fn marks(tables: &[Table]) -> BTreeSet<Mark> {
     tables.iter().flat_map(Table::marks).collect()
 }
 
-/// The ranking tables of one workload for a terminal, the smallest size last. Only that is whole; of the others the leaders of every
-/// column are shown.
+/// The ranking tables of one workload for a terminal, the smallest size last. That one is whole; the others show the
+/// leaders of every column.
 pub fn brief(matrices: &[Matrix]) -> Vec<Table> {
     let table = |(index, matrix): (usize, &Matrix)| if index == 0 { matrix.table() } else { matrix.leaders() };
     matrices.iter().enumerate().map(table).rev().collect()
 }
 
-/// What the ranks and the marks of `tables` mean, for a terminal of `width` columns; nothing where there are none.
+/// The meaning of the ranks and marks in `tables`, for a terminal of `width` columns. Empty if there are none.
 pub fn legend(tables: &[Table], width: usize) -> String {
     let mut text = String::new();
     if have_ranks(tables) {

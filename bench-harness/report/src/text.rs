@@ -1,9 +1,9 @@
-//! Text as readers of several kinds take it: broken into lines, or escaped.
+//! Text for several kinds of readers: broken into lines, or escaped.
 
-/// What stands where nothing could be measured.
+/// The sign for a figure that could not be measured.
 pub const NO_FIGURE: &str = "–";
 
-/// Appends `sentence`, broken at spaces into lines of `width`; the second and later lines are indented.
+/// Appends `sentence` to `text`, broken at spaces into lines of `width`. The second and later lines are indented.
 pub fn wrap(text: &mut String, sentence: &str, indent: &str, width: usize) {
     let deeper = format!("{indent}  ");
     let options = textwrap::Options::new(width)
@@ -16,7 +16,7 @@ pub fn wrap(text: &mut String, sentence: &str, indent: &str, width: usize) {
     text.push('\n');
 }
 
-/// Text that is to be read as it stands in Markdown.
+/// Escapes `text` so that Markdown shows it unchanged.
 pub fn escape_markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -28,7 +28,7 @@ pub fn escape_markdown(text: &str) -> String {
     escaped
 }
 
-/// Text as content of XML or HTML.
+/// Escapes `text` as content of XML or HTML.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -38,7 +38,7 @@ pub fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            // XML has no way to say these, not even escaped.
+            // XML cannot express control characters, not even escaped.
             c if c.is_control() && c != '\n' && c != '\t' => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
@@ -46,7 +46,7 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// `a`, `b` and `c`.
+/// Joins names: `a`, `b` and `c`.
 pub fn and(names: &[String]) -> String {
     match names {
         [] => String::new(),

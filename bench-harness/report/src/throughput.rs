@@ -1,4 +1,4 @@
-//! Throughput: ranking tables of what is moved one way, and their chart.
+//! Throughput: ranking tables of messages that are moved one way, and their chart.
 
 use crate::{
     Results,

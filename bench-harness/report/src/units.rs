@@ -1,8 +1,8 @@
 //! Figures as text: as many digits as the interval supports, and a unit that keeps the number between 1 and 1000.
 //!
-//! Tables and charts round by [`Rounded`] and by nothing else.
+//! Tables and charts round with [`Rounded`] and with nothing else.
 
-/// What kind of figure is shown.
+/// The quantity of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantity {
     /// Nanoseconds; less is better.
@@ -27,13 +27,13 @@ impl Quantity {
         }
     }
 
-    /// The divisor and unit that suit `value`; 999.6 rounds to 1000 and takes the next unit.
+    /// The divisor and unit that suit `value`. 999.6 rounds to 1000 and takes the next unit.
     pub fn unit(self, value: f64) -> (f64, &'static str) {
         let units = self.units();
         units.iter().copied().find(|(divisor, _)| value.abs() / divisor < 999.5).unwrap_or(units[units.len() - 1])
     }
 
-    /// `value` without an interval, such as `4.2 µs`: two digits, because nobody knows whether a third would be true.
+    /// `value` without an interval, such as `4.2 µs`. It has two digits, because nobody knows whether a third is true.
     pub fn format(self, value: f64) -> String {
         self.format_within(value, None)
     }
@@ -46,21 +46,23 @@ impl Quantity {
         format!("{}{doubt} {}", rounded.number(unit.0), unit.1)
     }
 
-    /// The figure of [`format_within`](Self::format_within) without the doubt: a label beside which the interval is drawn.
+    /// The figure of [`format_within`](Self::format_within) without its interval: a label for charts that draw the
+    /// interval.
     pub fn format_label(self, value: f64, interval: Option<(f64, f64)>) -> String {
         let rounded = Rounded::of(value, interval);
         let (divisor, unit) = self.unit(rounded.value);
         format!("{} {unit}", rounded.number(divisor))
     }
 
-    /// `value` in three digits: for tables where a change with an interval of its own stands beside it, which is often smaller
-    /// than the second digit.
+    /// `value` in three digits, for tables that show a change with its own interval beside it. Such a change is often
+    /// smaller than the second digit.
     pub fn format_side(self, value: f64) -> String {
         let (divisor, unit) = self.unit(value);
         format!("{:.*} {unit}", decimals(value / divisor), value / divisor)
     }
 
-    /// Two values in the unit that suits the larger, such as `5.21 → 5.67 µs`, as [`format_side`](Self::format_side).
+    /// Two values in the unit that suits the larger, such as `5.21 → 5.67 µs`. The digits are those of
+    /// [`format_side`](Self::format_side).
     pub fn format_step(self, from: f64, to: f64) -> String {
         let (divisor, unit) = self.unit(from.abs().max(to.abs()));
         let number = |value: f64| format!("{:.*}", decimals(value / divisor), value / divisor);
@@ -75,20 +77,20 @@ impl Quantity {
     }
 }
 
-/// A figure without more digits than are known of it.
+/// A figure with no more digits than are known.
 ///
-/// Half the interval is rounded to one digit, to two where the first is a 1; the value ends at the same decimal place, with
-/// one digit at least and three at most. Without an interval it has two. Of an interval that is many times as wide as the figure
-/// only that is shown, such as `± >40`: its ends say nothing.
+/// Half the interval is rounded to one digit, or to two if the first is a 1. The value ends at the same decimal place,
+/// with one to three digits. Without an interval it has two. If the interval is many times as wide as the figure, a
+/// bound is shown instead, such as `± >40`: the ends of such an interval say nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rounded {
-    /// The figure.
+    /// The rounded figure.
     pub value: f64,
-    /// Half of its interval, at least one unit of the last place; `None` where there is no interval.
+    /// Half of the interval, at least one unit of the last place. `None` if there is no interval.
     pub half: Option<f64>,
-    /// The power of ten of the last digit.
+    /// The power of ten of the figure's last digit.
     place: i32,
-    /// Whether half of the interval is more than [`half`](Self::half) says.
+    /// Whether half of the interval is more than [`half`](Self::half).
     more: bool,
 }
 
@@ -117,7 +119,7 @@ impl Rounded {
         format!("{:.*}", self.decimals(divisor), self.value / divisor)
     }
 
-    /// Half the interval in units of `divisor`.
+    /// Half the interval in units of `divisor`, a power of ten.
     pub fn doubt(&self, divisor: f64) -> Option<String> {
         let more = if self.more { ">" } else { "" };
         Some(format!("{more}{:.*}", self.decimals(divisor), self.half? / divisor))
@@ -128,7 +130,8 @@ impl Rounded {
     }
 }
 
-/// The power of ten of the first of two digits of `value`: 996 is 1000, and its first digit stands for thousands.
+/// The power of ten of the first digit of `value`, rounded to two digits. 996 rounds to 1000, so its first digit stands
+/// for thousands.
 fn first_digit(value: f64) -> i32 {
     if value == 0.0 {
         return 0;
@@ -138,13 +141,13 @@ fn first_digit(value: f64) -> i32 {
     power((value.abs() / unit).round() * unit * (1.0 + 1e-12))
 }
 
-/// The power of ten of the last digit that a doubt of `half` is shown with.
+/// The power of ten of the last digit in which the half interval `half` is shown.
 fn last_of_doubt(half: f64) -> i32 {
     let first = first_digit(half);
     if (half / 10f64.powi(first)).round() < 2.0 { first - 1 } else { first }
 }
 
-/// Decimals for three significant digits.
+/// The number of decimals for three significant digits.
 fn decimals(value: f64) -> usize {
     match value.abs() {
         v if v >= 99.95 => 0,
@@ -177,7 +180,7 @@ mod tests {
             (3_390.0, 96.0, "3.39 ± 0.10 µs"),
             (996.0, 31.0, "1.00 ± 0.03 µs"),
             (84.04, 0.8, "84.0 ± 0.8 ns"),
-            // Three digits are the most, and what lies below the last of them is not nothing.
+            // Three digits are the most. A doubt below the last of them is not shown as zero.
             (4_213.0, 0.2, "4.21 ± 0.01 µs"),
             // One digit is the least, however wide the interval.
             (4.0, 39.0, "4 ± 40 ns"),
