@@ -1,4 +1,4 @@
-//! `ipc-bench ci`: compares a change with what it came from, by the gate.
+//! `ipc-bench ci`: compares a change with its base, by the gate.
 
 use super::Verdict;
 use crate::ci::{self, Request, Stop, What};
@@ -7,7 +7,7 @@ use bench_gate::plan::Plan;
 use bench_lab::{interrupt, say, streams::print};
 use std::{ffi::OsString, io::Write, path::PathBuf};
 
-/// What `ci --help` ends with.
+/// The text at the end of `ci --help`.
 pub const AFTER_HELP: &str = "\
 Head is HEAD_REV. Without it, it is HEAD with all uncommitted changes, new files that are not ignored included.
 Base is BASE_REV. Without it, it is where head left the main branch (origin/HEAD, origin/main, main, origin/master or master,
@@ -60,10 +60,10 @@ pub struct CiArgs {
     gate_options: Vec<OsString>,
 }
 
-/// Compares.
+/// Runs the comparison.
 ///
 /// # Errors
-/// What ends with exit code 2.
+/// Errors with exit code 2.
 pub fn main(args: &CiArgs) -> anyhow::Result<Verdict> {
     interrupt::install().context("sigaction")?;
     let what = match &args.measure {
@@ -90,11 +90,11 @@ pub fn main(args: &CiArgs) -> anyhow::Result<Verdict> {
     end(code, args.soft)
 }
 
-/// Shows where a CI shows it why there is no verdict.
+/// Shows in the CI's summary why there is no verdict.
 fn summarize(why: &str) {
     let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else { return };
     let file = std::fs::File::options().create(true).append(true).open(path);
-    // The reason is told in any case.
+    // The reason is printed in any case.
     let _ = file.and_then(|mut file| writeln!(file, "**Latency gate**: {why}"));
 }
 

@@ -1,4 +1,4 @@
-//! `ipc-bench copies`: counts how often each mechanism copies a payload, and compares that with what it declares.
+//! `ipc-bench copies`: counts how often each mechanism copies a payload, and compares that with its declaration.
 
 use super::{Format, Verdict, distinct, output, run};
 use crate::{
@@ -39,13 +39,14 @@ fn size(text: &str) -> Result<usize, String> {
     Err(format!("'{text}' is too short to count copies by: use {} bytes or more; {why}", SHORTEST))
 }
 
-/// Counts, writes, prints. A figure that differs from the declared one is a negative verdict, and so is a wrong payload.
+/// Counts copies, writes and prints them. A figure that differs from the declared one is a negative verdict, and so is
+/// a wrong payload.
 ///
 /// # Errors
-/// A filter that leaves nothing, a folder that cannot be written.
+/// A filter that leaves nothing, or a folder that cannot be written.
 pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict> {
     let out = args.out.as_deref().map(|out| run::folder(Some(out), false)).transpose()?;
-    // Beside the other figures of a run these would look like its own.
+    // Beside the other figures of a run, these figures would look like the run's own.
     if let Some(out) = out.as_ref().filter(|out| out.join(host::FILE).exists()) {
         bail!(
             "'{0}' holds a run, whose copies these are not: choose another folder, or `ipc-bench run --workload copies --out {0}`",
@@ -86,7 +87,7 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict>
     })
 }
 
-/// What was counted, and whether the user stopped it.
+/// The counted rows, and whether the user stopped the count.
 fn measured(args: &Args, registry: &'static Registry, topology: &Topology) -> anyhow::Result<(Found, bool)> {
     let selection = Selection { sizes: distinct(&args.size), ..Selection::default() };
     let choice = Choice::of(registry, &selection, topology, &mut Vec::new())?;

@@ -1,4 +1,4 @@
-//! `ipc-bench doctor`: what of this machine limits or bends a run, and what to do about it.
+//! `ipc-bench doctor`: shows what on this machine limits or distorts a run, and what to do about it.
 
 use super::{Format, output};
 use crate::{
@@ -16,10 +16,10 @@ pub struct Args {
     format: Format,
 }
 
-/// Examines and prints. A problem is a negative verdict; notes do not count.
+/// Examines the machine and prints the findings. A problem is a negative verdict; notes do not count.
 ///
 /// # Errors
-/// Where signals cannot be handled, or a document cannot be made.
+/// Signals cannot be handled, or a document cannot be made.
 pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<super::Verdict> {
     interrupt::install().context("sigaction")?;
     let findings = doctor::examine(registry);
@@ -35,8 +35,7 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<super::V
     Ok(if problems { super::Verdict::Negative } else { super::Verdict::Done })
 }
 
-/// One line for each finding under the heading of its group; below it what it does, and what to do where there is something
-/// amiss.
+/// One line per finding, under the heading of its group. Below it are the effect, and the advice if something is wrong.
 fn table(findings: &[Finding], width: usize) -> String {
     let mut text = String::new();
     for group in findings.chunk_by(|a, b| a.group == b.group) {
@@ -62,11 +61,11 @@ fn table(findings: &[Finding], width: usize) -> String {
 }
 
 fn entry(text: &mut String, finding: &Finding, width: usize) {
-    /// Where values begin, and what is said about them.
+    /// The terminal column where values and the text about them begin.
     const COLUMN: usize = 36;
     let mut line = |first: &str, words: &str| {
         let indent = " ".repeat(COLUMN);
-        // Names and commands stay whole.
+        // Names and commands are not broken.
         let options = textwrap::Options::new(width)
             .initial_indent(first)
             .subsequent_indent(&indent)

@@ -1,4 +1,4 @@
-//! `ipc-bench export FORMAT [DIR]`: the figures of a run, for tools that keep a history of benchmarks.
+//! `ipc-bench export FORMAT [DIR]`: prints the figures of a run for tools that keep a history of benchmarks.
 
 use super::{Verdict, folders, output};
 use anyhow::bail;
@@ -34,10 +34,11 @@ pub struct Args {
     dir: Option<PathBuf>,
 }
 
-/// Prints one JSON document; rows without a figure are named on stderr.
+/// Prints one JSON document. Rows without a figure are named on stderr.
 ///
 /// # Errors
-/// A missing or broken file, by name and line; files without a single figure, which the tools would take for an error of their own.
+/// A missing or broken file, by name and line. Files without a single figure: the tools would take that for an error of
+/// their own.
 pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let dir = args.dir.clone().unwrap_or_else(|| folders::LATEST.into());
     let latency = |dir| measurements(dir, Measurement::of_latency, |row: &LatencyRow| &row.error);
@@ -45,7 +46,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let measurements = match args.format {
         Format::GithubLatency => latency(&dir)?,
         Format::GithubThroughput => throughput(&dir)?,
-        // A run may have measured one of the two.
+        // A run may have measured only one of the two.
         Format::Bencher => match (latency(&dir), throughput(&dir)) {
             (Err(Error::Missing { .. }), Err(Error::Missing { .. })) => bail!(Error::NoResults { dir }),
             (one, Err(Error::Missing { .. })) | (Err(Error::Missing { .. }), one) => one?,
@@ -64,7 +65,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     Ok(Verdict::Done)
 }
 
-/// The figures of a file's rows.
+/// The figures in the rows of a file.
 fn measurements<R: Row>(
     dir: &Path,
     of: fn(&R) -> Option<Measurement>,

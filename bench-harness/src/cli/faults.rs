@@ -27,10 +27,11 @@ pub struct Args {
     format: Format,
 }
 
-/// Inflicts, writes, prints. A broken contract (a hang, a wrong or lost message, something that stays) is a negative verdict.
+/// Inflicts the faults, writes and prints the rows. A broken contract is a negative verdict: a hang, a wrong or lost
+/// message, or something left behind.
 ///
 /// # Errors
-/// A filter that leaves nothing, a folder that cannot be written.
+/// A filter that leaves nothing, or a folder that cannot be written.
 pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict> {
     let complete = args.filter.is_none() && args.kills >= faults::KILLS;
     run::folder(args.out.as_deref(), complete)?;
@@ -66,7 +67,7 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict>
     })
 }
 
-/// What the trials have shown, and whether the user stopped them.
+/// The rows of the trials, and whether the user stopped them.
 fn measured(args: &Args, registry: &'static Registry, topology: &Topology) -> anyhow::Result<(Found, bool)> {
     let selection = Selection::default();
     let choice = Choice::of(registry, &selection, topology, &mut Vec::new())?;

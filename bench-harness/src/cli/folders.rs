@@ -1,4 +1,4 @@
-//! Where things are by default: relative to the folder that the program runs in, wherever it was compiled.
+//! Default folders, relative to the folder that the program runs in, wherever it was compiled.
 
 use anyhow::Context;
 use std::{
@@ -6,31 +6,31 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The last complete run.
+/// The results of the last complete run.
 pub const LATEST: &str = "results/latest";
-/// The last run of a part.
+/// The results of the last partial run.
 pub const PARTIAL: &str = "results/partial";
 /// The reference runs.
 pub const MACHINES: &str = "results/machines";
-/// What the gate found last.
+/// The last reports of the gate.
 pub const GATE: &str = "results/gate";
 /// The history.
 pub const HISTORY: &str = "results/history.csv";
-/// Its charts.
+/// The charts of the history.
 pub const HISTORY_CHARTS: &str = "results/history";
 
-/// Makes the workspace the current folder of a bench target, which cargo starts in the folder of its package.
+/// Makes the workspace the current folder of a bench target. Cargo starts bench targets in the folder of their package.
 ///
 /// # Errors
-/// Why it cannot be entered.
+/// The reason why the folder cannot be entered.
 pub fn enter_workspace() -> anyhow::Result<()> {
-    // Set by cargo when it starts a program, so a copy of this one stays where it is.
+    // Cargo sets this variable when it starts a program. So a copy of the program stays where it is.
     let Some(package) = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) else { return Ok(()) };
     let workspace = workspace_of(&package);
     env::set_current_dir(workspace).with_context(|| format!("cannot enter '{}'", workspace.display()))
 }
 
-/// The nearest folder above that has the lock file of a workspace; `package` itself where there is none.
+/// The nearest folder upwards with the lock file of a workspace. `package` itself if there is none.
 fn workspace_of(package: &Path) -> &Path {
     package.ancestors().find(|folder| folder.join("Cargo.lock").exists()).unwrap_or(package)
 }

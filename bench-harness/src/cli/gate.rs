@@ -1,4 +1,4 @@
-//! `ipc-bench gate`: compares two builds of this program or two commands, and says whether the second is slower.
+//! `ipc-bench gate`: compares two builds of this program, or two commands, and says whether the second is slower.
 
 mod commands;
 
@@ -27,7 +27,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What `gate --help` ends with.
+/// The text at the end of `gate --help`.
 pub const AFTER_HELP: &str = "\
 Two commands: each prints a number, or JSON lines such as {\"name\":\"parse\",\"value\":12.5,\"unit\":\"ms\"}, or leaves \
 results of criterion or hyperfine. They take turns in random order. The base command is also compared with itself, as a control.
@@ -113,11 +113,11 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Compares, writes, prints.
+/// Compares, writes and prints.
 ///
 /// # Errors
-/// A head that is not there or cannot be measured, other flags, files that are the same, a filter that leaves nothing, a folder
-/// that cannot be written.
+/// A head that is missing or cannot be measured, other flags, or identical files. A filter that leaves nothing, or a
+/// folder that cannot be written.
 pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
     let Some(comparison) = args.commands.comparison(args.filter.as_ref(), seed) else {
@@ -148,7 +148,7 @@ fn builds(args: &Args, seed: u64, registry: &Registry) -> anyhow::Result<Verdict
     }
     refuse_itself(&args.base, &args.head)?;
     let out = args.folder()?;
-    // First: without a base a CI may stay green, without a head it may not.
+    // The head is loaded first. Without a base a CI may stay green, without a head it may not.
     let head = load(&args.head).map_err(|unfit| anyhow!("head: {unfit}"))?;
     let base = match load(&args.base) {
         Ok(base) => base,
@@ -201,14 +201,14 @@ fn builds(args: &Args, seed: u64, registry: &Registry) -> anyhow::Result<Verdict
 }
 
 impl Args {
-    /// The folder of the reports, made.
+    /// Creates the folder of the reports, and returns it.
     fn folder(&self) -> anyhow::Result<PathBuf> {
         run::folder(Some(self.out.as_deref().unwrap_or(Path::new(folders::GATE))), false)
     }
 
-    /// Prints and writes `report`.
+    /// Prints `report`, and writes it to `out`.
     fn show(&self, report: &Report, out: &Path) -> anyhow::Result<Verdict> {
-        // First of all, so that what was found is known whatever becomes of the files.
+        // The result is printed first, so that it is known whatever becomes of the files.
         let printed = output::print(&match self.format {
             Format::Table => print::text(report),
             Format::Csv => output::csv(report.cells.iter().map(Row::of))?,
@@ -231,13 +231,13 @@ impl Args {
 }
 
 fn load(paths: &[PathBuf]) -> Result<Vec<Program>, Unfit> {
-    // A build that is given twice, by whatever path, is one.
+    // A build that is given twice, by whatever paths, is one build.
     let mut seen = HashSet::new();
     let mut is_new = |path: &PathBuf| seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
     paths.iter().filter(|path| is_new(path)).map(|path| Program::load(path)).collect()
 }
 
-/// A file compared with itself would pass, and say nothing.
+/// Refuses to compare a file with itself. It would pass, and say nothing.
 fn refuse_itself(base: &[PathBuf], head: &[PathBuf]) -> anyhow::Result<()> {
     let file = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
     for path in head {
@@ -249,8 +249,8 @@ fn refuse_itself(base: &[PathBuf], head: &[PathBuf]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// In what the builds differ from the first of the base beside their source. What that does not say of itself, as it was built
-/// before programs did, is no difference.
+/// The flags in which builds differ from the first base, apart from their source. A base that is older than the record
+/// of flags does not know them, and that is no difference.
 fn other_flags(base: &[Program], head: &[Program]) -> Vec<String> {
     let first = &base[0];
     let others = base[1..].iter().chain(head).flat_map(|program| {

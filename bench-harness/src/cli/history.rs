@@ -1,4 +1,5 @@
-//! `ipc-bench history`: keeps the figures of run after run, shows them, draws them. It advises, and never ends with a verdict.
+//! `ipc-bench history`: keeps the figures of run after run, shows them and draws them. It advises, and never gives a
+//! verdict.
 
 use super::{Format, Verdict, folders, output};
 use crate::Registry;
@@ -67,10 +68,10 @@ struct Choice {
     history: Option<PathBuf>,
 }
 
-/// Appends, shows or draws.
+/// Appends, shows or draws, as the verb says.
 ///
 /// # Errors
-/// What is wrong with the results or with the history, by file and line.
+/// The fault in the results or in the history, by file and line.
 pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     match &args.verb {
         Verb::Add(args) => add(args),
@@ -97,7 +98,7 @@ fn add(args: &Add) -> anyhow::Result<Verdict> {
 }
 
 impl Choice {
-    /// The whole history of the chosen cells.
+    /// Reads the history of the chosen cells, with all runs.
     fn read(&self) -> anyhow::Result<Book> {
         let book = Book::read(&file(self.history.as_deref()))?;
         let chosen = book.narrowed(self.filter.as_deref(), None);
@@ -113,12 +114,12 @@ impl Choice {
     }
 }
 
-/// Runs that a table has beside each other, unless another number is asked for.
+/// The default number of runs beside each other in a table.
 const BESIDE: usize = 5;
 
 fn show(args: &Show) -> anyhow::Result<Verdict> {
     let whole = args.choice.read()?;
-    // What changed is judged by all runs, however few are shown.
+    // All runs are used to judge changes, however few are shown.
     let warnings = whole.warnings();
     let last = args.choice.last();
     match args.format {

@@ -1,4 +1,4 @@
-//! `ipc-bench list`: the mechanisms and their facts, with the limits of this kernel.
+//! `ipc-bench list`: shows the mechanisms and their facts, with the limits of this kernel.
 
 use super::{Format, Verdict, output};
 use crate::registry::{Mechanism, Registry};
@@ -12,7 +12,7 @@ pub struct Args {
     format: Format,
 }
 
-/// One mechanism, as CSV and JSON show it.
+/// One mechanism, as shown in CSV and JSON.
 #[derive(Serialize)]
 struct Row {
     name: &'static str,
@@ -23,7 +23,8 @@ struct Row {
     in_place: bool,
     objects: &'static str,
     limit: &'static str,
-    /// On this kernel with default options; absent where there is no limit, or where it cannot be opened.
+    /// The longest message on this kernel with default options. `None` if there is no limit, or if the channel cannot
+    /// be opened.
     max_message_bytes: Option<usize>,
     declared_copies: u32,
     declared_copies_in_place: Option<u32>,
@@ -35,12 +36,12 @@ struct Row {
     trust: &'static str,
     custody: &'static str,
     family: &'static str,
-    /// Whether epoll takes an end's descriptor.
+    /// Whether epoll accepts the descriptor of an end.
     pollable: bool,
     attested_sender: &'static str,
-    /// The interface that tells the sender; absent where there is none.
+    /// The interface that reports the sender. `None` if there is none.
     attested_by: Option<&'static str>,
-    /// What is limited by what, one after the other.
+    /// The limits and what they bound, one after the other.
     limits: String,
 }
 
@@ -84,7 +85,7 @@ impl Row {
 /// Prints the list.
 ///
 /// # Errors
-/// Where stdout cannot be written.
+/// Stdout cannot be written.
 pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     let rows: Vec<Row> = registry.iter().map(Row::of).collect();
     match args.format {
@@ -95,12 +96,13 @@ pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     Ok(Verdict::Done)
 }
 
-/// Where the last column begins.
+/// The terminal column where the last table column begins.
 const COLUMN: usize = 67;
-/// Room that the last column needs to stand beside the others.
+/// The width that the last column needs to stand beside the others.
 const ROOM: usize = 30;
 
-/// A line for each mechanism; what it is good for wraps within its column, or below the others where the terminal is narrow.
+/// One line per mechanism. The last column says what it is good for. It wraps within its column, or goes below the
+/// others on a narrow terminal.
 fn table(rows: &[Row], width: usize) -> String {
     let mut text = String::new();
     let is_narrow = width < COLUMN + ROOM;

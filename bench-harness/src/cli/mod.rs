@@ -1,7 +1,7 @@
-//! The command line of `ipc-bench`: one file a verb.
+//! The command line of `ipc-bench`: one file per verb.
 //!
-//! Exit codes: 0 done; 1 a measured verdict is negative; 2 usage or environment; 3 the gate cannot tell; 4 the gate has nothing to
-//! compare with; 130 stopped by a signal.
+//! Exit codes: 0 done; 1 a measured verdict is negative; 2 usage or environment; 3 the gate cannot tell; 4 the gate has
+//! nothing to compare with; 130 stopped by a signal.
 
 mod ci;
 mod copies;
@@ -28,7 +28,7 @@ use bench_lab::{interrupt, say, streams};
 use clap::{Command, CommandFactory, Parser, Subcommand, builder::PossibleValuesParser};
 use std::{ffi::OsString, process::ExitCode};
 
-/// What `--help` ends with.
+/// The text at the end of `--help`.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 a measured verdict is negative, 2 usage or environment, \
                           130 stopped by a signal; for those of the gate see `ipc-bench gate --help`";
 
@@ -74,17 +74,17 @@ enum Verb {
     Man(shell::Manual),
 }
 
-/// How a verb ended; errors end with code 2.
+/// The outcome of a verb. Errors end with code 2.
 pub enum Verdict {
-    /// 0
+    /// Exit code 0.
     Done,
-    /// 1
+    /// Exit code 1.
     Negative,
-    /// 3
+    /// Exit code 3.
     Inconclusive,
-    /// 4; what is not comparable has been said.
+    /// Exit code 4. The verb has said what is not comparable.
     Incomparable,
-    /// 130: a signal asked to stop.
+    /// Exit code 130: a signal asked to stop.
     Interrupted,
 }
 
@@ -114,7 +114,7 @@ fn run_verb(registry: &'static Registry) -> anyhow::Result<Verdict> {
     }
 }
 
-/// The command line's description; `--mechanism` takes the names of `registry`.
+/// The description of the command line. `--mechanism` takes the names in `registry`.
 fn command<P: CommandFactory>(registry: &Registry) -> Command {
     let names: Vec<&'static str> = registry.iter().map(|mechanism| mechanism.spec.name).collect();
     let named = |command: Command| {
@@ -126,7 +126,8 @@ fn command<P: CommandFactory>(registry: &Registry) -> Command {
     }
 }
 
-/// Parses the command line. Ends the process where there is nothing to do: with 0 after help or version, with 2 after an error.
+/// Parses the command line. Ends the process if there is nothing to do: with 0 after help or version, with 2 after an
+/// error.
 fn parse<P: Parser>(registry: &Registry, words: impl IntoIterator<Item = OsString>) -> P {
     let parsed = command::<P>(registry).try_get_matches_from(words);
     parsed.and_then(|found| P::from_arg_matches(&found)).unwrap_or_else(|message| {
@@ -143,7 +144,7 @@ fn parse<P: Parser>(registry: &Registry, words: impl IntoIterator<Item = OsStrin
     })
 }
 
-/// What `list` names, each once: what is given twice is meant once.
+/// The elements of `list`, each once.
 fn distinct<T: PartialEq + Clone>(list: &[T]) -> Vec<T> {
     let mut kept: Vec<T> = Vec::new();
     for value in list {
@@ -154,7 +155,7 @@ fn distinct<T: PartialEq + Clone>(list: &[T]) -> Vec<T> {
     kept
 }
 
-/// Turns a verb's outcome into an exit code; an error is one line on stderr.
+/// Turns a verb's outcome into an exit code. An error is printed as one line on stderr.
 pub fn finish(outcome: anyhow::Result<Verdict>) -> ExitCode {
     match outcome {
         Ok(Verdict::Done) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! What all verbs print alike: a table, CSV or one JSON document.
+//! Output that all verbs share: a table, CSV or one JSON document.
 
 use bench_record::{
     host::Host,
@@ -27,7 +27,7 @@ pub enum Format {
     Json,
 }
 
-/// Prints records as CSV: all of one type, field names as the header.
+/// Formats records as CSV. All are of one type; the header has the field names.
 pub fn csv(records: impl IntoIterator<Item = impl Serialize>) -> anyhow::Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for record in records {
@@ -36,17 +36,17 @@ pub fn csv(records: impl IntoIterator<Item = impl Serialize>) -> anyhow::Result<
     Ok(String::from_utf8(writer.into_inner()?)?)
 }
 
-/// Prints a value as an indented JSON document.
+/// Formats a value as an indented JSON document.
 pub fn json(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
-/// The version of the JSON of `run`, `report` and `history show`. Keys may be added to it; where one goes or means something else, it
-/// is raised.
+/// The version of the JSON of `run`, `report` and `history show`. New keys do not raise it. It is raised if a key is
+/// removed or changes its meaning.
 pub const SCHEMA: u32 = 1;
 
-/// The facts of the host and the rows of all kinds as one JSON value. In the CSV files a figure is text with fixed decimals, or
-/// empty; here it is a number, or null.
+/// The facts of the host and the rows of all kinds as one JSON value. In CSV a figure is text with fixed decimals, or
+/// empty. In JSON it is a number, or null.
 fn document(host: Option<&Host>, rows: &Rows) -> anyhow::Result<Value> {
     let mut all = Map::new();
     all.insert("schema".into(), SCHEMA.into());
@@ -57,17 +57,17 @@ fn document(host: Option<&Host>, rows: &Rows) -> anyhow::Result<Value> {
     Ok(Value::Object(all))
 }
 
-/// Columns of the terminal, as far as lines of text can be read; of a file 100.
+/// The width of the terminal in columns, limited to what is readable: 40 to 120. It is 100 for a file.
 pub fn width() -> usize {
     if io::stdout().is_terminal() { textwrap::termwidth().clamp(40, 120) } else { 100 }
 }
 
-/// Rows as a JSON array, figures as numbers.
+/// Rows as a JSON array, with figures as numbers.
 pub fn records<R: Row>(rows: &[R]) -> anyhow::Result<Value> {
     Ok(numbers(rows.iter().map(serde_json::to_value).collect::<Result<_, _>>()?))
 }
 
-/// The same of rows whose figures are text.
+/// Turns the figures of `rows` from text into numbers.
 fn numbers(mut rows: Vec<Value>) -> Value {
     for (column, field) in rows.iter_mut().filter_map(Value::as_object_mut).flatten() {
         if column.ends_with("flags") {
@@ -82,8 +82,8 @@ fn numbers(mut rows: Vec<Value>) -> Value {
     rows.into()
 }
 
-/// Prints the rows of a run or of a folder: of `table` alone, where one was chosen. Of all tables the last one, which is returned, is
-/// still to be [printed](answer): what else there is to say comes before it.
+/// Prints the rows of a run or of a folder, or only those of `table` if it is given. Returns the last of several
+/// tables. The caller [prints](answer) it after its other remarks.
 pub fn tables(format: Format, table: Option<Kind>, host: Option<&Host>, rows: &Rows) -> anyhow::Result<String> {
     match (format, table) {
         (_, Some(table)) => print(&rows.of(table).csv())?,
@@ -97,12 +97,13 @@ pub fn tables(format: Format, table: Option<Kind>, host: Option<&Host>, rows: &R
     Ok(String::new())
 }
 
-/// Prints the table that answers, last.
+/// Prints the most important table, which comes last.
 pub fn answer(table: &str) -> anyhow::Result<()> {
     if table.is_empty() { Ok(()) } else { print(&format!("\n{table}")) }
 }
 
-/// Prints where everything was written, the page last: what there is one of by its name, the rest by its number.
+/// Prints where everything was written, the page last. Kinds with one file are shown by name, the others by their
+/// number.
 pub fn paths(dir: &Path, written: &[PathBuf]) -> anyhow::Result<()> {
     let kind = |extension: &str, one: &str| {
         let of_kind = |path: &&PathBuf| path.extension().is_some_and(|it| it == extension);

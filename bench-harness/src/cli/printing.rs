@@ -1,4 +1,4 @@
-//! How `run` and `report` print what they have: tables, one table as CSV, or one JSON document.
+//! Options by which `run` and `report` print: tables, one table as CSV, or one JSON document.
 
 use super::Format;
 use anyhow::bail;
@@ -16,10 +16,10 @@ pub struct Printing {
 }
 
 impl Printing {
-    /// Chooses the table to be printed as CSV, one of `there`; none in other formats.
+    /// The table to print as CSV, one of `there`. `None` for other formats.
     ///
     /// # Errors
-    /// A table that is not there, several of which none is named, a table named for another format.
+    /// A table that is not there, several tables without a choice, or a choice for another format.
     pub fn choose(self, there: &[Kind]) -> anyhow::Result<Option<Kind>> {
         let names = || there.iter().map(|table| table.name()).collect::<Vec<_>>().join(", ");
         match (self.format, self.table, there) {

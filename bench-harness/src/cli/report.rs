@@ -22,13 +22,13 @@ pub struct Args {
     printing: Printing,
 }
 
-/// Rebuilds and prints the tables.
+/// Rebuilds the report and prints the tables.
 ///
 /// # Errors
-/// A missing or broken file, by name and line; CSV of several tables without the name of one.
+/// A missing or broken file, by name and line. CSV of several tables without a choice.
 pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     let dir = args.dir.clone().unwrap_or_else(|| folders::LATEST.into());
-    // What cannot be printed is said before anything is written.
+    // A wrong choice of the table is reported before anything is written.
     let table = args.printing.choose(&Results::read(&dir, &registry.specs())?.rows.kinds())?;
     let (results, written) = bench_report::rebuild(&dir, &registry.specs())?;
     if let Some(why) = results.rows.why_nothing() {
@@ -46,7 +46,7 @@ pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     Ok(Verdict::Done)
 }
 
-/// Makes the blocks of `page` anew. Its links are relative, so the results must lie below its folder.
+/// Generates the blocks of `page` anew. Its links are relative, so the results must lie below its folder.
 fn rewrite(page: &Path, results: &Results, dir: &Path) -> anyhow::Result<()> {
     let real = |path: &Path| path.canonicalize().with_context(|| path.display().to_string());
     let (whole, from) = (real(dir)?, real(page)?);

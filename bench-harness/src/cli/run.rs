@@ -69,13 +69,14 @@ fn wait() -> impl TypedValueParser<Value = Wait> {
     PossibleValuesParser::new(Wait::ALL.map(Wait::name)).map(|name| name.parse().expect("one of the possible values"))
 }
 
-/// The longest message that can be asked for: rings have room for eight, twice (see [`ipc_shm`]).
+/// The longest message that can be asked for, in bytes. Rings have room for eight messages, in each direction (see
+/// [`ipc_shm`]).
 const MAX_SIZE: usize = 64 << 20;
 
-/// Reads a message length.
+/// Parses a message length.
 ///
 /// # Errors
-/// What is wrong with it, and what would be right.
+/// A text that says what is wrong, and what would be right.
 pub fn size(text: &str) -> Result<usize, String> {
     let (digits, unit) = match text.strip_suffix(['K', 'k']).map(|d| (d, 1 << 10)) {
         Some(found) => found,
@@ -115,7 +116,7 @@ impl Args {
         }
     }
 
-    /// Whether the run measures all of the default plan or more: only such runs belong in `results/latest`.
+    /// Whether the run measures at least the whole default plan. Only such runs belong in `results/latest`.
     fn is_complete(&self) -> bool {
         let Self { filter, quick, full: _, mechanism, workload, size, placement, wait, access, forks, cpus, .. } = self;
         !quick
@@ -127,10 +128,11 @@ impl Args {
     }
 }
 
-/// The folder to write to, which can be written: the one `asked` for, else the one for complete or for partial runs.
+/// The folder to write to, checked to be writable. It is the one `asked` for, or else the default for complete or
+/// partial runs.
 ///
 /// # Errors
-/// Why it cannot be written.
+/// The reason why it cannot be written.
 pub fn folder(asked: Option<&Path>, complete: bool) -> anyhow::Result<PathBuf> {
     let default = if complete { folders::LATEST } else { folders::PARTIAL };
     let folder = asked.unwrap_or(Path::new(default)).to_owned();
@@ -138,7 +140,7 @@ pub fn folder(asked: Option<&Path>, complete: bool) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// The folder of a run, likewise. A file of somebody else's that the run would replace is no place for it.
+/// The folder of a run, chosen like `folder`. It must not have a foreign file that the run would replace.
 fn folder_of_run(asked: Option<&Path>, complete: bool) -> anyhow::Result<PathBuf> {
     let folder = folder(asked, complete)?;
     if let Some(foreign) = run::foreign(&folder) {
@@ -150,10 +152,10 @@ fn folder_of_run(asked: Option<&Path>, complete: bool) -> anyhow::Result<PathBuf
     Ok(folder)
 }
 
-/// Measures, writes, prints.
+/// Measures, writes and prints.
 ///
 /// # Errors
-/// Options that leave nothing to measure, CPUs that are not there, a folder that cannot be written.
+/// Options that leave nothing to measure, CPUs that do not exist, or a folder that cannot be written.
 pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict> {
     let topology = match args.cpus {
         Some(cpus) => Topology::of_two(cpus)?,
@@ -161,7 +163,7 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict>
     };
     let plan = Plan::expand(registry, &args.selection(registry), &topology)?;
     let table = args.printing.choose(&plan.kinds())?;
-    // Before measuring for minutes: can it be kept?
+    // The folder is checked before minutes of measurement.
     folder_of_run(args.out.as_deref(), args.is_complete())?;
     interrupt::install().context("sigaction")?;
 
@@ -176,7 +178,7 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict>
     }
     let out = folder_of_run(args.out.as_deref(), args.is_complete() && !results.interrupted)?;
     let written = results.write(&out);
-    // What was measured is shown whatever becomes of the files, and what is wrong with it whatever becomes of stdout.
+    // The results are shown whatever becomes of the files. What is wrong with them is shown whatever becomes of stdout.
     let mut printed = output::tables(args.printing.format, table, Some(&results.host), rows);
     if let (Format::Table, Ok(_), Ok(written)) = (args.printing.format, &printed, &written) {
         let complete = args.is_complete() && !results.interrupted;
@@ -213,7 +215,7 @@ fn ensure_writable(dir: &Path) -> anyhow::Result<()> {
     std::fs::remove_file(dir.join(".probe")).with_context(cannot)
 }
 
-/// How this process was called, with the program's file name only.
+/// The command line of this process, with the program's file name only.
 fn command() -> String {
     let mut words = std::env::args_os();
     let program = words.next().unwrap_or_default();
@@ -224,14 +226,14 @@ fn command() -> String {
     if rest.is_empty() { program.into() } else { format!("{program}{between}{}", rest.join(" ")) }
 }
 
-/// `word` as a shell takes it, whatever bytes it holds.
+/// Quotes `word` for a shell, whatever bytes it has.
 fn quoted(word: &OsStr) -> String {
     let bytes = word.as_bytes();
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_=+,./:@%".contains(byte);
     match word.to_str() {
         Some(text) if !bytes.is_empty() && bytes.iter().all(plain) => text.into(),
         Some(text) if !text.contains(char::is_control) => format!("'{}'", text.replace('\'', r"'\''")),
-        // As Bash and others read it: every byte that is not plain by its number.
+        // Bash and others read this form: every byte that is not plain is written as its number.
         _ => {
             let escaped = |byte: &u8| if plain(byte) { char::from(*byte).into() } else { format!("\\x{byte:02x}") };
             format!("$'{}'", bytes.iter().map(escaped).collect::<String>())
@@ -239,7 +241,8 @@ fn quoted(word: &OsStr) -> String {
     }
 }
 
-/// Options that `cargo bench` users give for criterion, with and without a value; `compare` passes over them.
+/// Criterion's options that users give to `cargo bench`; `compare` skips them. These have a value, `CRITERION_SWITCHES`
+/// have none.
 const CRITERION_VALUES: [&str; 17] = [
     "--save-baseline",
     "--baseline",
@@ -275,12 +278,13 @@ const CRITERION_SWITCHES: [&str; 13] = [
     "--show-output",
 ];
 
-/// The options among `words` that are ours, criterion's left out.
+/// `words` without criterion's options.
 pub fn without_criterion<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Vec<W> {
     without(words, &CRITERION_VALUES, &CRITERION_SWITCHES)
 }
 
-/// `words` without options called as one of `values` (and the word after, unless it is `--name=value`) or `switches`.
+/// `words` without the options in `values` and `switches`. An option in `values` also takes the next word, unless it is
+/// `--name=value`.
 fn without<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>, values: &[&str], switches: &[&str]) -> Vec<W> {
     let mut kept = Vec::new();
     let mut words = words.into_iter();
@@ -299,7 +303,7 @@ fn without<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>, values: &[&str],
     kept
 }
 
-/// The options of ours that criterion does not know, with and without a value.
+/// Our options that criterion does not know. These have a value, `OUR_SWITCHES` have none.
 const OUR_VALUES: [&str; 11] = [
     "--mechanism",
     "--workload",
@@ -315,7 +319,7 @@ const OUR_VALUES: [&str; 11] = [
 ];
 const OUR_SWITCHES: [&str; 1] = ["--full"];
 
-/// The options among `words` that criterion knows, ours left out.
+/// `words` without our options that criterion does not know.
 pub fn without_ours<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Vec<W> {
     without(words, &OUR_VALUES, &OUR_SWITCHES)
 }
@@ -328,11 +332,11 @@ struct Compare {
     args: Args,
 }
 
-/// Runs the bench target: as [`main`] under `cargo bench`; elsewhere (`cargo test --benches`, nextest) one quick cell, to
-/// show that it works.
+/// Runs the bench target. Under `cargo bench` it is the same as [`main`]. Elsewhere (`cargo test --benches`, nextest)
+/// it measures one quick cell, to show that it works.
 ///
 /// # Errors
-/// As [`main`].
+/// The errors of [`main`].
 pub fn compare(registry: &'static Registry) -> anyhow::Result<Verdict> {
     folders::enter_workspace()?;
     interrupt::prepare().context("sigaction")?;

@@ -1,4 +1,4 @@
-//! `ipc-bench sample NAME`: one pair, timed or counted, as one line of JSON. What the regression gate is made of.
+//! `ipc-bench sample NAME`: one pair, timed or counted, as one line of JSON. The regression gate is built on it.
 
 use super::{Verdict, output};
 use crate::{
@@ -34,7 +34,7 @@ pub struct Args {
 enum Wanted {
     /// A timed pair.
     Cell(Cell),
-    /// A counted one.
+    /// A counted pair.
     Copies(CopyCell),
 }
 
@@ -54,10 +54,10 @@ impl FromStr for Wanted {
     }
 }
 
-/// Measures and prints. Of what cannot be counted the line is printed as well.
+/// Measures and prints. The line is also printed if something cannot be counted.
 ///
 /// # Errors
-/// What cannot be measured or counted here.
+/// A pair that cannot be measured or counted here.
 pub fn main(args: &Args, registry: &Registry) -> anyhow::Result<Verdict> {
     let Some(wanted) = args.wanted.as_ref().filter(|_| !args.identify) else {
         output::print(&format!("{}\n", serde_json::to_string(&readings::identity(registry))?))?;

@@ -1,4 +1,4 @@
-//! `ipc-bench completions SHELL` and `ipc-bench man`: what clap makes of the command line's own description.
+//! `ipc-bench completions SHELL` and `ipc-bench man`: what clap generates from the description of the command line.
 
 use super::{Verdict, output};
 use bench_record::rows::Error;
@@ -27,13 +27,13 @@ pub struct Manual {
     out: Option<PathBuf>,
 }
 
-/// Prints the script for a shell.
+/// Prints the completion script for a shell.
 ///
 /// # Errors
-/// Where stdout cannot be written.
+/// Stdout cannot be written.
 pub fn completions(args: &Completions, mut program: Command) -> anyhow::Result<Verdict> {
     let mut script = Vec::new();
-    // As it was called: a program with channels of its own has another name.
+    // The name is the one under which the program was called: a program with its own channels has another name.
     let called = env::args().next().unwrap_or_default();
     let name = Path::new(&called).file_name().and_then(OsStr::to_str).unwrap_or(program.get_name()).to_owned();
     clap_complete::generate(args.shell, &mut program, name, &mut script);
@@ -41,10 +41,10 @@ pub fn completions(args: &Completions, mut program: Command) -> anyhow::Result<V
     Ok(Verdict::Done)
 }
 
-/// Prints the page of the program, or writes all of them.
+/// Prints the manual page of the program, or writes the pages of all verbs.
 ///
 /// # Errors
-/// Where stdout or the folder cannot be written.
+/// Stdout or the folder cannot be written.
 pub fn manual(args: &Manual, program: Command) -> anyhow::Result<Verdict> {
     let Some(out) = &args.out else {
         let mut page = Vec::new();

@@ -1,4 +1,4 @@
-//! `ipc-bench sweep`: removes what killed runs left, as the journal has it (see [`ipc_core::objects`]).
+//! `ipc-bench sweep`: removes what killed runs left behind, as recorded in the journal (see [`ipc_core::objects`]).
 
 use super::{Format, Verdict, output};
 use ipc_core::objects::{self, Fate, Leftover};
@@ -42,10 +42,10 @@ impl Row {
     }
 }
 
-/// Sweeps. An object that cannot be removed is a negative verdict; one that is kept in doubt is none.
+/// Sweeps. An object that cannot be removed is a negative verdict. An object that is kept in doubt is not.
 ///
 /// # Errors
-/// As [`objects::sweep`].
+/// The errors of [`objects::sweep`].
 pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     let sweep = if args.foreign { objects::sweep_foreign } else { objects::sweep };
     let rows: Vec<Row> = sweep(args.dry_run)?.iter().map(Row::of).collect();
@@ -57,7 +57,7 @@ pub fn main(args: &Args) -> anyhow::Result<Verdict> {
     Ok(if rows.iter().any(|row| row.error.is_some()) { Verdict::Negative } else { Verdict::Done })
 }
 
-/// One line for each object.
+/// A table with one line per object.
 fn table(rows: &[Row], foreign: bool) -> String {
     if rows.is_empty() {
         return "nothing left behind\n".into();

@@ -1,10 +1,11 @@
-//! One cause for many symptoms: what fails because of something that has a finding of its own says where to look.
+//! Causes and symptoms: a failure that another finding explains refers to that finding.
 
 use super::{Finding, Group, Verdict};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 
-/// What a cause shows in: failures whose text has this in it, of these findings, or of any where none is named.
+/// The failures that a cause explains: those of the findings in `of` whose text contains `text`. An empty `of` means
+/// all findings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Blame {
     pub of: Vec<&'static str>,
@@ -18,7 +19,7 @@ impl Blame {
     }
 }
 
-/// System calls that a kernel or a sandbox may lack, and the first Linux that has them.
+/// System calls that a kernel or a sandbox may lack, and the first Linux version that has them.
 const SINCE: &[(&str, &str)] = &[
     ("pidfd_open", "5.3"),
     ("pidfd_send_signal", "5.1"),
@@ -30,7 +31,8 @@ const SINCE: &[(&str, &str)] = &[
     ("ppoll", "2.6.16"),
 ];
 
-/// Makes symptoms of the failures that another finding explains, and gives those that none explains a finding to look at.
+/// Turns failures that another finding explains into symptoms. Unexplained failures of system calls get a finding of
+/// their own.
 pub(super) fn attribute(findings: &mut Vec<Finding>) {
     let unexplained: Vec<String> = findings
         .iter()
@@ -58,7 +60,7 @@ pub(super) fn attribute(findings: &mut Vec<Finding>) {
     }
 }
 
-/// The name of what explains the failure of `finding`.
+/// The name of the finding that explains the failure of `finding`.
 fn cause_of(findings: &[Finding], finding: &Finding) -> Option<String> {
     let failure = finding.failure.as_ref()?;
     let is_cause = |cause: &&Finding| {
@@ -69,7 +71,7 @@ fn cause_of(findings: &[Finding], finding: &Finding) -> Option<String> {
     findings.iter().find(is_cause).map(|cause| cause.what.clone())
 }
 
-/// A finding for each system call that is refused: a sandbox forbids it, or this kernel lacks it.
+/// A finding for each refused system call. A sandbox forbids it, or this kernel lacks it.
 fn refused_calls(failures: &[String]) -> Vec<Finding> {
     let mut calls: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for refused in failures.iter().filter_map(|failure| refused_call(failure)) {
@@ -90,7 +92,7 @@ fn refused_calls(failures: &[String]) -> Vec<Finding> {
     calls.into_iter().map(finding).collect()
 }
 
-/// The system call that a failure names as refused, and its errno.
+/// The system call that a failure reports as refused, and its errno.
 fn refused_call(failure: &str) -> Option<(&str, &str)> {
     [Errno::ENOSYS, Errno::EPERM, Errno::EACCES].into_iter().find_map(|errno| {
         let name: &'static str = match errno {
@@ -143,7 +145,7 @@ mod tests {
         assert_eq!(advice(&findings, "fifo"), (Verdict::Symptom, "see pidfd_open"));
         let (verdict, text) = advice(&findings, "pidfd_open");
         assert!(verdict == Verdict::Problem && text.contains("Linux 5.3"), "{text}");
-        // What nothing explains says what to do itself.
+        // An unexplained failure has its own advice.
         let (verdict, text) = advice(&findings, "udp");
         assert!(verdict == Verdict::Problem && text.contains("strace"), "{text}");
     }

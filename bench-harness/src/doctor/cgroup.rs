@@ -1,4 +1,4 @@
-//! What the control groups grant this process: processor time, memory, processes (cgroups(7)), of either version.
+//! The limits of this process's control groups: processor time, memory, processes (cgroups(7)), for both versions.
 
 use super::{Finding, Group, Trials, Verdict, files, limits::LONGEST_FILE, usage::SEGMENT_BYTES};
 use bench_lab::{
@@ -9,19 +9,19 @@ use bench_lab::{
 };
 use nix::errno::Errno;
 
-/// One resource, and the files that speak of it.
+/// A resource, and its files.
 struct Resource {
     controller: &'static str,
-    /// Limit and use, version 2 and version 1.
+    /// The files of limit and use, for version 2 and version 1.
     files: [[&'static str; 2]; 2],
-    /// What the limit is followed by, and what it does.
+    /// The unit of the limit. `effect` says what the limit does.
     unit: &'static str,
     effect: &'static str,
-    /// What a run needs beside what is in use.
+    /// The amount that a run needs beyond the current use.
     need: fn() -> u64,
-    /// How a pair fails beyond it.
+    /// The errno of a pair beyond the limit.
     errno: Errno,
-    /// What a pair says that is killed beyond it.
+    /// The error text of a pair that is killed beyond the limit.
     death: Option<&'static str>,
     advice: &'static str,
 }
@@ -49,14 +49,14 @@ const RESOURCES: &[Resource] = &[
     },
 ];
 
-/// Processors' worth of time, of `cpu.max` ("QUOTA PERIOD", where the quota may be `max`).
+/// The number of processors that `cpu.max` grants. The text is "QUOTA PERIOD", where the quota may be `max`.
 fn quota(text: &str) -> Option<f64> {
     let (quota, period) = text.split_once(' ')?;
     let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);
     (quota > 0.0 && period > 0.0).then(|| quota / period)
 }
 
-/// What the groups grant; a group that cannot be found is a finding with the reason.
+/// The findings on control groups. A group that cannot be found is a finding with the reason.
 pub(super) fn findings(trials: &Trials) -> Vec<Finding> {
     let files = || Ok((sysfs::read("/proc/self/cgroup")?, sysfs::read("/proc/self/mountinfo")?));
     let files: Result<(String, String), String> = files();
@@ -130,10 +130,10 @@ fn amount(resource: &Resource, place: Result<Place, String>, trials: &Trials) ->
     finding
 }
 
-/// Memory that the default plan needs at once, in bytes: the largest of a pair over rings of the longest message, the channels of a life
-/// cycle and the relay's two files, where these lie in memory; and what the program holds itself.
+/// Memory in bytes that the default plan needs at once, including the program's own. It is the largest of: a pair over
+/// rings of the longest message, the channels of a life cycle, the relay's two files if they are in memory.
 fn plan_bytes() -> u64 {
-    /// Of the program and two children, figures and charts included.
+    /// Memory of the program and two children, with figures and charts.
     const OWN: u64 = 32 << 20;
     let files = if files::are_in_memory(&std::env::temp_dir()) { 2 * LONGEST_FILE } else { 0 };
     OWN + [SEGMENT_BYTES, MAPPED, files].into_iter().max().unwrap_or(0)

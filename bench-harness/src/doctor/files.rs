@@ -1,4 +1,4 @@
-//! The file systems that hold what mechanisms make: `/dev/shm` and the temporary folder.
+//! The file systems on which mechanisms make their objects: `/dev/shm` and the temporary folder.
 
 use super::{Finding, Group, Trials, Verdict, limits};
 use bench_lab::{mounts, sysfs};
@@ -18,12 +18,12 @@ use nix::{
 };
 use std::path::Path;
 
-/// One finding for each of them.
+/// One finding per file system.
 pub(super) fn findings(trials: &Trials) -> Vec<Finding> {
     vec![shared_memory(trials), temporary(trials)]
 }
 
-/// What a folder stands on.
+/// The file system of a folder.
 struct Holder {
     kind: String,
     point: String,
@@ -111,7 +111,7 @@ fn temporary(trials: &Trials) -> Finding {
     let holder = Holder::of(&path);
     let value = holder.as_ref().map_err(Clone::clone).map(|h| format!("{}: {} on {}", path.display(), h.kind, h.point));
     let finding = Finding::new(Group::Memory, "TMPDIR", value).used(holder.as_ref().ok().map(Holder::used));
-    // Everything with a name is journaled there; `leftovers` removes the folder again.
+    // Every named object is journaled there. `leftovers` removes the folder again.
     let folder = match objects::directory() {
         Ok(folder) => folder,
         Err(error) => {
@@ -171,7 +171,7 @@ fn temporary(trials: &Trials) -> Finding {
     }
 }
 
-/// Writes a page to a file without a name in `folder`, where the file system has such files.
+/// Writes a page to a file without a name in `folder`, if the file system has such files.
 fn fill(folder: &Path) -> Result<(), Errno> {
     match open(folder, OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::S_IRUSR | Mode::S_IWUSR) {
         Ok(file) => write(&file, &[1; 4096]).map(drop),
@@ -180,7 +180,7 @@ fn fill(folder: &Path) -> Result<(), Errno> {
     }
 }
 
-/// Whether others may write to `folder` and remove what is not theirs: it has no sticky bit (unlink(2)).
+/// Whether others may write to `folder` and remove files of their neighbours: it has no sticky bit (unlink(2)).
 fn is_open_to_others(folder: &Path) -> bool {
     stat(folder).is_ok_and(|found| {
         let mode = Mode::from_bits_truncate(found.st_mode);

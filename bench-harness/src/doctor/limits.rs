@@ -1,5 +1,6 @@
-//! The kernel's limits that are numbers: one table of where each stands, what uses it, what it bounds and what raising it
-//! costs. Which mechanisms meet a limit is in their [`Spec`](ipc_core::Spec); a limit that only a `Spec` names has a row, too.
+//! Numeric limits of the kernel, in one table: where each stands, what uses it, what it bounds, and what raising it
+//! costs. The [`Spec`](ipc_core::Spec) of a mechanism names the limits that it meets. A limit that only a `Spec` names
+//! has a finding as well.
 
 use super::{Finding, Group, Trials, Verdict, trials::CUT, usage::Usage};
 use bench_lab::sysfs;
@@ -11,29 +12,29 @@ use nix::{
 };
 use std::io::pipe;
 
-/// Where a limit stands.
+/// The source of a limit.
 #[derive(Clone, Copy, Debug)]
 enum Source {
     /// A file under `/proc/sys`.
     Sys(&'static str),
-    /// The same, where 0 is no limit.
+    /// A file under `/proc/sys` in which 0 means no limit.
     SysUnlessZero(&'static str),
-    /// getrlimit(2): its name, and how the shell calls it and in which unit of so many of ours.
+    /// A limit of getrlimit(2): the resource, the shell's name for it, the shell's unit, and the size of that unit.
     Process(Resource, &'static str, &'static str, u64),
 }
 
 /// What a limit bounds.
 #[derive(Clone, Copy, Debug)]
 enum Bounds {
-    /// What the mechanisms say that meet it.
+    /// The mechanisms whose `Spec` names the limit. The `Spec` says what it bounds.
     Mechanisms,
-    /// How many or how much: beyond it any mechanism fails with this error.
+    /// A number or an amount. Beyond it any mechanism fails with this error.
     Anything(Errno),
-    /// Neither; what it does instead.
+    /// Something else. The text says what the limit does.
     Other(&'static str),
 }
 
-/// A row of the table.
+/// A row of the table of limits.
 #[derive(Clone, Copy, Debug)]
 struct Limit {
     group: Group,
@@ -41,7 +42,7 @@ struct Limit {
     unit: &'static str,
     bounds: Bounds,
     usage: Usage,
-    /// What raising it costs.
+    /// The cost of raising the limit.
     price: &'static str,
 }
 
@@ -50,7 +51,7 @@ pub(super) const LONGEST_FILE: u64 = 64 << 20;
 /// The longest complete run, in seconds.
 const LONGEST_RUN: u64 = 240;
 
-/// From here on a limit is none: RLIM_INFINITY, LONG_MAX (file-max) and ULONG_MAX less 16 MiB (SHMMAX, SHMALL) are such.
+/// From this value on there is no limit: RLIM_INFINITY, LONG_MAX (file-max) and ULONG_MAX less 16 MiB (SHMMAX, SHMALL).
 const UNLIMITED: u64 = 1 << 62;
 
 const LIMITS: &[Limit] = &[
@@ -203,7 +204,7 @@ const LIMITS: &[Limit] = &[
         source: Source::Process(Resource::RLIMIT_NOFILE, "RLIMIT_NOFILE", "ulimit -n", 1),
         unit: "descriptors",
         bounds: Bounds::Anything(Errno::EMFILE),
-        // One of them is the look itself.
+        // The check itself opens one of the descriptors.
         usage: Usage::Names("/proc/self/fd", 1),
         price: "costs nothing to speak of",
     },
@@ -227,7 +228,7 @@ const LIMITS: &[Limit] = &[
         group: Group::Process,
         source: Source::Process(Resource::RLIMIT_FSIZE, "RLIMIT_FSIZE", "ulimit -f", 1024),
         unit: "bytes",
-        // Of shared memory, too, which is a file to the kernel.
+        // It also bounds shared memory, which is a file to the kernel.
         bounds: Bounds::Anything(Errno::EFBIG),
         usage: Usage::Longest(LONGEST_FILE),
         price: "a program may fill the disk with one file",
@@ -266,7 +267,7 @@ const LIMITS: &[Limit] = &[
     },
 ];
 
-/// One finding for each limit, and for what stands beside them.
+/// One finding per limit, and the findings beside the table.
 pub(super) fn findings(trials: &Trials) -> Vec<Finding> {
     let mut findings: Vec<Finding> = LIMITS.iter().map(|limit| limit.finding(trials)).collect();
     findings.extend(unlisted(trials).into_iter().map(|(group, file)| unlisted_finding(trials, group, file)));
@@ -274,7 +275,8 @@ pub(super) fn findings(trials: &Trials) -> Vec<Finding> {
     findings
 }
 
-/// The mechanisms that meet the limit of `setting`, in the order of the registry: those that meet it in one way together.
+/// The mechanisms that meet the limit of `setting`, in the order of the registry. Those that meet it in the same way
+/// are grouped.
 fn met(trials: &Trials, setting: Setting) -> Vec<(Met, Vec<&'static str>)> {
     let mut groups: Vec<(Met, Vec<&'static str>)> = Vec::new();
     for spec in trials.specs() {
@@ -305,7 +307,7 @@ pub(super) fn on_length(spec: &Spec) -> Vec<String> {
     lengths.map(|limit| limit.setting.to_string()).collect()
 }
 
-/// The files under `/proc/sys` that a `Spec` names and that have no row of their own.
+/// The files under `/proc/sys` that a `Spec` names and that have no row in the table.
 fn unlisted(trials: &Trials) -> Vec<(Group, &'static str)> {
     let is_listed = |file| LIMITS.iter().any(|limit| limit.source.setting() == Setting::Sysctl(file));
     let mut files: Vec<(Group, &'static str)> = Vec::new();
@@ -332,7 +334,7 @@ fn group_of(family: Family) -> Group {
     }
 }
 
-/// The value as it stands in the file, which may be several numbers.
+/// A finding with the value as it stands in the file, which may be several numbers.
 fn unlisted_finding(trials: &Trials, group: Group, file: &'static str) -> Finding {
     let value = sysfs::read(format!("/proc/sys/{file}"));
     let value = value.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -362,7 +364,7 @@ impl Source {
         }
     }
 
-    /// How far an ordinary user can raise it.
+    /// How far an ordinary user can raise the limit.
     fn reserve(self) -> String {
         match self {
             Source::Sys(_) | Source::SysUnlessZero(_) => String::new(),
@@ -375,7 +377,7 @@ impl Source {
         }
     }
 
-    /// The command that makes it `wanted`.
+    /// The command that sets the limit to `wanted`.
     fn set(self, wanted: u64) -> String {
         match self {
             Source::Sys(_) | Source::SysUnlessZero(_) => format!("sysctl -w {}={wanted}", self.name()),
@@ -384,10 +386,10 @@ impl Source {
     }
 }
 
-/// How a process dies that does not look at this error, or does not get it.
+/// How a process dies that ignores this error or does not see it.
 fn death_of(errno: Errno) -> Option<&'static str> {
     match errno {
-        // Rust's answer to an allocation that fails.
+        // Rust aborts after a failed allocation.
         Errno::ENOMEM => Some("killed by SIGABRT"),
         Errno::EFBIG => Some("killed by SIGXFSZ"),
         _ => None,
@@ -416,7 +418,7 @@ impl Limit {
                 let failure =
                     trials.failing(&failing_with(trials, errno), errno).or_else(|| trials.failure_with(death?));
                 let failure = failure.filter(|_| value < UNLIMITED && !self.usage.has_room(value));
-                // Files that cannot be read say it in words.
+                // For files that cannot be read, the error is text.
                 let texts = [Some(format!("{errno:?}:")), Some(errno.desc().to_owned()), death.map(str::to_owned)];
                 let finding =
                     texts.into_iter().flatten().fold(finding.spent(failure), |finding, text| finding.blames([], text));
@@ -424,7 +426,7 @@ impl Limit {
             }
             Bounds::Other(effect) => (finding.effect(effect), self.more(value)),
         };
-        // What no mechanism meets need not be raised.
+        // A limit that no mechanism meets need not be raised.
         if wanted == 0 || wanted >= UNLIMITED {
             return finding;
         }
@@ -437,7 +439,7 @@ impl Limit {
         finding.advice(format!("{} ({})", self.source.set(wanted), self.price))
     }
 
-    /// What the limit does to mechanisms that meet it in one way, and what it would have to be.
+    /// The effect of the limit on mechanisms that meet it in one way, and the value that it would need.
     fn of_mechanisms(
         &self,
         finding: Finding,
@@ -467,14 +469,14 @@ impl Limit {
         }
     }
 
-    /// Enough, where `value` is too little.
+    /// A sufficient limit if `value` is too small.
     fn more(&self, value: u64) -> u64 {
         value.saturating_mul(2).max(self.usage.need()).max(64)
     }
 }
 
-/// The capacity of a new pipe: 16 pages, or two for a user over the soft limit, but no more than an ordinary user may ask for
-/// (`alloc_pipe_info`, `fs/pipe.c`).
+/// The capacity of a new pipe. It is 16 pages, or two for a user over the soft limit, but no more than an ordinary user
+/// may ask for (`alloc_pipe_info`, `fs/pipe.c`).
 fn pipe_capacity() -> Finding {
     const DEFAULT: i32 = 65_536;
     let capacity = pipe()
@@ -520,7 +522,7 @@ mod tests {
     use super::*;
     use crate::STANDARD;
 
-    /// Nothing was tried of the mechanisms of this workspace.
+    /// Trials of this workspace's mechanisms in which nothing was tried.
     fn standard() -> Trials {
         Trials::none(&STANDARD)
     }

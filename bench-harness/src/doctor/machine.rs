@@ -1,4 +1,4 @@
-//! What bends figures: frequency, SMT, clock, hypervisor, mitigations and what else runs.
+//! Facts that distort figures: frequency, SMT, clock, hypervisor, mitigations and other load.
 
 use super::{Finding, Group, Trials, Verdict, sandbox::version};
 use bench_lab::{clock, sysfs};
@@ -6,7 +6,7 @@ use bench_record::host::Host;
 use bench_report::units::Quantity;
 use ipc_core::process::{Policy, Schedule};
 
-/// One finding for each fact.
+/// One finding per fact.
 pub(super) fn findings(host: &Host, trials: &Trials) -> Vec<Finding> {
     let processors = host.cpu.threads.unwrap_or(1);
     vec![
@@ -26,14 +26,16 @@ fn fact(what: &str, value: Result<String, String>) -> Finding {
     Finding::new(Group::Machine, what, value)
 }
 
-/// A fact of the host, or where it is not.
+/// A fact of the host. If it is unknown, the error for `file`.
 fn known(fact: &Option<String>, file: &str) -> Result<String, String> {
     fact.clone().ok_or_else(|| sysfs::read(file).err().unwrap_or_else(|| format!("{file} is empty")))
 }
 
-/// The first kernel that has all that every run needs: pidfd_open(2), on which the supervisor waits for its children.
+/// The first kernel version with everything that a run needs: pidfd_open(2), with which the supervisor waits for
+/// children.
 pub const LEAST_KERNEL: (u32, u32) = (5, 3);
-/// The first that has close_range(2) with `CLOSE_RANGE_UNSHARE`, by which the threads that watch for a peer's death are not felt.
+/// The first kernel version that has close_range(2) with `CLOSE_RANGE_UNSHARE`. With it, the threads that watch for a
+/// peer's death do not affect figures.
 const NEWER_KERNEL: (u32, u32) = (5, 9);
 
 fn kernel(host: &Host) -> Finding {
@@ -99,7 +101,7 @@ fn clock_source(host: &Host) -> Finding {
     let [reading_text, call_text] = [reading, call].map(|ns| Quantity::Time.format(ns));
     let finding = fact("clock source", known(&host.kernel.clock_source, &format!("{FOLDER}/current_clocksource")))
         .used(format!("a reading takes {reading_text}, a system call that does nothing {call_text}"));
-    // Through the vDSO a reading makes no system call (vdso(7)).
+    // A clock reading through the vDSO makes no system call (vdso(7)).
     if reading < call {
         return finding;
     }
@@ -158,12 +160,12 @@ fn load(processors: u32) -> Finding {
     }
 }
 
-/// What `process::fork` says under a policy that children cannot have.
+/// The error text of `process::fork` under a policy that children cannot have.
 const CHILDLESS: &str = "a process of SCHED_DEADLINE";
-/// What is said of a pair that got no processor time.
+/// The error text of a pair that got no processor time.
 const STARVED: &str = "no result within";
 
-/// How the scheduler treats this program, which whoever started it may have set.
+/// The scheduling policy of this program. The parent process may have set it.
 fn scheduling(own: Schedule, trials: &Trials) -> Finding {
     let finding = fact("scheduling", Ok(own.to_string()));
     if own == Schedule::ORDINARY {
@@ -198,7 +200,7 @@ fn scheduling(own: Schedule, trials: &Trials) -> Finding {
     }
 }
 
-/// Whether fewer than two processors were free on average in the last minute, but for a little.
+/// Whether fewer than two processors were free on average in the last minute. A little load is tolerated.
 fn is_busy(load: f64, processors: u32) -> bool {
     load > f64::from(processors.saturating_sub(2)) + 0.5
 }

@@ -1,8 +1,9 @@
-//! What of this machine limits or bends a run: limits of the kernel and their use, processor, clock, sandbox, leftovers.
+//! The doctor: what on this machine limits or distorts a run. It looks at limits of the kernel and their use,
+//! processor, clock, sandbox and leftovers.
 //!
-//! What a limit cuts is not written down here but asked of the mechanisms: [`Trials`] moves one message of every length of the
-//! default plan over every mechanism. Each thing is a [`Finding`]; what cannot be read is one, too, with the reason. What fails because
-//! of a thing that has a finding is its symptom, so that one cause is one problem.
+//! The effect of a limit is not written down here but tried: [`Trials`] moves one message of every length of the
+//! default plan over every mechanism. Each result is a [`Finding`]. What cannot be read is a finding as well, with the
+//! reason. A failure that another finding explains is its symptom, so that one cause is one problem.
 
 mod causes;
 mod cgroup;
@@ -22,13 +23,13 @@ pub(crate) use causes::Blame;
 use ipc_core::objects;
 use serde::Serialize;
 
-/// What a finding is about; the order is that of the table.
+/// The subject of a finding. The order is that of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Group {
-    /// Whether each mechanism works, and what of the default plan it can carry.
+    /// Whether each mechanism works, and which lengths of the default plan it can carry.
     Mechanisms,
-    /// Whether each placement is here.
+    /// Whether each placement is possible here.
     Placements,
     /// System V and POSIX message queues.
     Queues,
@@ -38,13 +39,13 @@ pub enum Group {
     Memory,
     /// Sockets.
     Sockets,
-    /// Descriptors, and what a control group grants.
+    /// Descriptors, and limits of the control group.
     Process,
-    /// Processor, clock and what else runs.
+    /// Processor, clock and other load.
     Machine,
-    /// Container, namespaces and what watches system calls.
+    /// Container, namespaces, and what watches system calls.
     Sandbox,
-    /// What killed runs left.
+    /// Objects that killed runs left behind.
     Leftovers,
 }
 
@@ -66,15 +67,15 @@ impl Group {
     }
 }
 
-/// What a finding means for this suite.
+/// The meaning of a finding for this suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Nothing to do.
     Ok,
-    /// It cuts cells or bends figures, or cannot be told; the suite runs all the same.
+    /// It cuts cells or distorts figures, or it cannot be determined. The suite runs nevertheless.
     Note,
-    /// It does not work because of a problem that has a finding of its own.
+    /// It fails because of a problem that has its own finding.
     Symptom,
     /// The suite does not run correctly.
     Problem,
@@ -92,35 +93,35 @@ impl Verdict {
     }
 }
 
-/// One thing, and what it means here. Texts are for people.
+/// One finding: a thing, and its meaning here. Texts are for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Where it belongs.
+    /// The group of the finding.
     pub group: Group,
     /// The thing: a limit, a mechanism, a fact.
     pub what: String,
-    /// What it means for this suite.
+    /// The meaning for this suite.
     pub verdict: Verdict,
-    /// Its value with the unit; absent where it cannot be read.
+    /// The value with its unit. `None` if it cannot be read.
     pub value: Option<String>,
-    /// How much of it is in use, where that can be known.
+    /// How much of it is in use. `None` if that is not known.
     pub used: Option<String>,
-    /// What it does to the default plan.
+    /// The effect on the default plan.
     pub effect: Option<String>,
-    /// What to do, with the side effects.
+    /// The advice, with its side effects.
     pub advice: Option<String>,
     /// Why there is no value.
     pub error: Option<String>,
-    /// What failed here, for which there may be a cause elsewhere.
+    /// The failure, which may have its cause in another finding.
     #[serde(skip)]
     pub(crate) failure: Option<String>,
-    /// What this explains where it is a problem.
+    /// The failures that this finding explains if it is a problem.
     #[serde(skip)]
     pub(crate) blames: Vec<Blame>,
 }
 
 impl Finding {
-    /// A thing that is as it should be, or that cannot be read, which is a note.
+    /// A finding without a problem. A value that cannot be read makes it a note.
     pub(crate) fn new(group: Group, what: impl Into<String>, value: Result<String, String>) -> Self {
         let verdict = if value.is_ok() { Verdict::Ok } else { Verdict::Note };
         let (value, error) = value.map_or_else(|why| (None, Some(why)), |value| (Some(value), None));
@@ -138,13 +139,14 @@ impl Finding {
         }
     }
 
-    /// A problem: `failure`, which has its cause here or elsewhere.
+    /// Makes the finding a problem with the text `failure`. The cause may be here or in another finding.
     fn fails(mut self, failure: impl Into<String>) -> Self {
         self.failure = Some(failure.into());
         self.is(Verdict::Problem)
     }
 
-    /// As a problem, this explains failures whose text has `text` in it, of the findings in `of`, or of any where that is empty.
+    /// As a problem, this finding explains failures whose text contains `text`, in the findings `of`. An empty `of`
+    /// means all findings.
     fn blames(mut self, of: impl Into<Vec<&'static str>>, text: impl Into<String>) -> Self {
         self.blames.push(Blame { of: of.into(), text: text.into() });
         self
@@ -170,7 +172,7 @@ impl Finding {
         self
     }
 
-    /// A problem, where something fails for want of this.
+    /// Makes the finding a problem if something fails for lack of this.
     fn spent(self, failure: Option<String>) -> Self {
         match failure {
             Some(text) => self.is(Verdict::Problem).effect(text),
@@ -183,13 +185,13 @@ impl Finding {
     }
 }
 
-/// Examines the machine. Forks a pair for every mechanism and length of the default plan, which takes about a second; what
-/// they make in the kernel is gone afterwards.
+/// Examines the machine. Forks a pair for every mechanism and length of the default plan, which takes about a second.
+/// The pairs leave nothing in the kernel.
 pub fn examine(registry: &'static Registry) -> Vec<Finding> {
     examine_for(registry, &Selection::default())
 }
 
-/// [`examine`], for the plan that `selection` makes.
+/// Examines the machine like [`examine`], for the plan of `selection`.
 pub fn examine_for(registry: &'static Registry, selection: &Selection) -> Vec<Finding> {
     let host = crate::built::host();
     let mut findings = Vec::new();
@@ -208,7 +210,8 @@ pub fn examine_for(registry: &'static Registry, selection: &Selection) -> Vec<Fi
     findings.extend(sandbox::findings(&host, &trials));
     findings.push(leftovers());
     causes::attribute(&mut findings);
-    // The parts are by where facts come from, the table is by what they are about. The sort keeps the order within a group.
+    // Findings come in the order of their sources. The table is sorted by group; the sort keeps the order within a
+    // group.
     findings.sort_by_key(|finding| finding.group as u8);
     findings
 }

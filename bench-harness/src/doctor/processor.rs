@@ -1,4 +1,4 @@
-//! The placements: which are here, which are not and why, and how far apart their threads are.
+//! The placements: which are possible here, why the others are not, and how far apart their threads are.
 
 use super::{Finding, Group, Trials, Verdict};
 use bench_lab::{
@@ -9,7 +9,7 @@ use bench_lab::{
 use bench_record::cell::Placement;
 use bench_report::units::Quantity;
 
-/// The processors of this process, and one finding for each placement.
+/// The processors of this process, and one finding per placement.
 pub(super) fn placements(trials: &Trials, here: &Topology) -> Vec<Finding> {
     let machine = Topology::of_machine();
     let mut findings = vec![allowed()];
@@ -39,8 +39,8 @@ fn place(topology: &Topology, placement: Placement) -> String {
     }
 }
 
-/// A placement that is not here. Worth a note are one that the machine has and this process may not use, and a lack of a second
-/// core.
+/// The finding for a placement that is not possible here. It is a note in two cases: the machine has the placement but
+/// this process may not use it, or there is no second core.
 fn absent(placement: Placement, machine: &Topology, here: &Topology) -> Finding {
     let finding = |why: &str| Finding::new(Group::Placements, placement.name(), Ok(format!("not here: {why}")));
     if machine.cpus(placement).is_some() {
@@ -55,7 +55,7 @@ fn absent(placement: Placement, machine: &Topology, here: &Topology) -> Finding 
         Placement::CrossSocket => "this machine has one socket",
         Placement::SameCore | Placement::Unpinned => "no processor is allowed",
     };
-    // Where another placement has two threads, that takes its place.
+    // If another placement has two threads, it takes the place of this one.
     let is_alone = placement == Placement::CrossCore && here.placements().count() <= 2;
     finding(why).note_if(is_alone).effect("left out of the plan")
 }

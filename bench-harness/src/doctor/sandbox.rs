@@ -1,4 +1,4 @@
-//! What stands between this process and the kernel: container, namespaces, seccomp, Yama.
+//! The layers between this process and the kernel: container, namespaces, seccomp, Yama.
 
 use super::{Finding, Group, Trials, Verdict, limits};
 use bench_lab::sysfs;
@@ -7,11 +7,11 @@ use ipc_core::Setting;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::{fs, path::Path};
 
-/// The namespaces that matter: the name under `/proc/self/ns`, the inode number of the initial one, and what another one
-/// means.
+/// The relevant namespaces: the name under `/proc/self/ns`, the inode number of the initial one, and the effect of
+/// another one.
 ///
-/// The numbers are the kernel's (`include/linux/proc_ns.h`, later `include/uapi/linux/nsfs.h`); the last two are fixed since
-/// [`ALL_FIXED`] only.
+/// The numbers are the kernel's (`include/linux/proc_ns.h`, later `include/uapi/linux/nsfs.h`). The last two have been
+/// fixed only since [`ALL_FIXED`].
 const NAMESPACES: &[(&str, u32, &str)] = &[
     ("ipc", 0xEFFF_FFFF, "queues and segments of other namespaces are not seen, and the limits on them are its own"),
     ("pid", 0xEFFF_FFFC, "process ids are its own; signals and /proc reach no process outside"),
@@ -20,10 +20,10 @@ const NAMESPACES: &[(&str, u32, &str)] = &[
     ("mnt", 0xEFFF_FFF8, "/dev/shm and the temporary folder may be its own"),
 ];
 
-/// The first kernel, of those known, that gives every initial namespace a fixed number.
+/// The first known kernel version that gives every initial namespace a fixed number.
 const ALL_FIXED: (u32, u32) = (6, 18);
 
-/// One finding for each fact.
+/// One finding per fact.
 pub(super) fn findings(host: &Host, trials: &Trials) -> Vec<Finding> {
     let mut findings = vec![container(host), proc(), sys()];
     let all_fixed = host.kernel.release.as_deref().and_then(version).is_some_and(|version| version >= ALL_FIXED);
@@ -41,7 +41,7 @@ pub(super) fn findings(host: &Host, trials: &Trials) -> Vec<Finding> {
     findings
 }
 
-/// What `process::fork` says of a namespace of process ids without a first process.
+/// The error text of `process::fork` in a PID namespace without a first process.
 const ORPHANED: &str = "unshare --pid needs --fork";
 
 fn proc() -> Finding {
@@ -54,7 +54,7 @@ fn proc() -> Finding {
             )
             .advice("mount -t proc proc /proc, as root")
             .blames([], "/proc/")
-            // The journal says no more.
+            // The journal's error says no more than this.
             .blames([], "open: ENOENT:"),
     }
 }
@@ -69,7 +69,7 @@ fn sys() -> Finding {
     }
 }
 
-/// What may be run of files in memory, which the gate makes of the builds that it compares.
+/// Whether files in memory may be executed. The gate makes such files of the builds that it compares.
 fn memory_files() -> Finding {
     const FILE: &str = "vm/memfd_noexec";
     let what = "vm.memfd_noexec";
@@ -112,17 +112,18 @@ fn container(host: &Host) -> Finding {
     }
 }
 
-/// Whose namespace it is.
+/// The owner of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
     Initial,
     Another,
-    /// The first process has the same, which may itself be in a container.
+    /// The first process has the same namespace. It may itself be in a container.
     First,
     Unknown,
 }
 
-/// Judges by numbers: `initial` is fixed, `first` is what process 1 has, `fixed` whether this kernel numbers all namespaces so.
+/// Judges by inode numbers. `initial` is the fixed number, `first` is that of process 1. `fixed` says whether this
+/// kernel numbers all initial namespaces.
 fn whose(own: u32, initial: u32, first: Option<u32>, fixed: bool) -> Whose {
     match first {
         _ if own == initial => Whose::Initial,
@@ -186,7 +187,7 @@ fn seccomp(trials: &Trials) -> Finding {
             other => other.to_owned(),
         }),
     );
-    // What a child says that dies of one.
+    // The error text of a child that a filter killed.
     const KILLED: &str = "SIGSYS";
     if let Some(failure) = trials.failure_with(KILLED) {
         return finding

@@ -1,4 +1,5 @@
-//! One message of every length of the default plan over every mechanism: what works here, and what does not fit.
+//! Trials: one message of every length of the default plan over every mechanism. They show what works and what does not
+//! fit.
 
 use super::{Finding, Group, Verdict, limits};
 use crate::{
@@ -17,19 +18,19 @@ use bench_report::units::size;
 use ipc_core::{Error, Spec, Wait};
 use nix::errno::Errno;
 
-/// What became of one length over one mechanism.
+/// The result of one length over one mechanism.
 #[derive(Debug)]
 struct Trial {
     mechanism: &'static str,
     bytes: usize,
-    /// Cells of the default plan that stand and fall with it.
+    /// The cells of the default plan that depend on this trial.
     cells: usize,
-    /// What is wrong.
+    /// The failure, if there was one.
     failure: Option<PairError>,
 }
 
 impl Trial {
-    /// What is too long: the message, or the object that a pair needs for it.
+    /// The length that was too long: of the message, or of the object that a pair needs for it.
     fn too_long(&self) -> Option<usize> {
         match self.failure {
             Some(PairError::Channel(Error::TooLarge { len, .. })) => Some(len),
@@ -37,35 +38,35 @@ impl Trial {
         }
     }
 
-    /// The length and the failure, unless it is that the length does not pass.
+    /// The length and the failure, unless the failure is about the length.
     fn broken(&self) -> Option<(usize, &PairError)> {
         self.failure.as_ref().filter(|_| self.too_long().is_none()).map(|failure| (self.bytes, failure))
     }
 }
 
-/// What becomes of cells whose length does not pass, in words by which the limit is found again.
+/// The fate of cells whose length does not fit, in words by which the limit is recognised.
 pub(super) const CUT: &str = "are rows without figures";
 
-/// What a limit on lengths takes from the plan.
+/// The part of the plan that a limit on lengths cuts off.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// A problem where it leaves a mechanism nothing.
+    /// A problem if the limit leaves nothing for a mechanism.
     pub verdict: Verdict,
-    /// The mechanisms and lengths.
+    /// The mechanisms and lengths as text.
     pub text: String,
-    /// What the limit would have to be.
+    /// The limit that would be needed, in bytes.
     pub longest_bytes: usize,
 }
 
-/// The default plan, tried.
+/// The trials of the default plan.
 #[derive(Debug, Default)]
 pub struct Trials {
     /// The mechanisms of the plan.
     mechanisms: Vec<&'static Mechanism>,
     trials: Vec<Trial>,
-    /// Why there is no plan.
+    /// The reason why there is no plan.
     error: Option<String>,
-    /// One pair on each placement.
+    /// The result of one pair on each placement.
     placements: Vec<(Placement, Result<Sample, PairError>)>,
 }
 
@@ -98,13 +99,13 @@ impl Trials {
         Self { mechanisms, trials, error: None, placements }
     }
 
-    /// Nothing tried yet of the mechanisms of `registry`.
+    /// Trials of the mechanisms of `registry` in which nothing was tried.
     #[cfg(test)]
     pub(super) fn none(registry: &Registry) -> Self {
         Self { mechanisms: registry.iter().collect(), ..Self::default() }
     }
 
-    /// All mechanisms of `registry` fail with `failure`.
+    /// Trials in which all mechanisms of `registry` fail with `failure`.
     #[cfg(test)]
     pub(super) fn all_fail(registry: &Registry, failure: &PairError) -> Self {
         let trial = |mechanism: &Mechanism| Trial {
@@ -116,17 +117,17 @@ impl Trials {
         Self { trials: registry.iter().map(trial).collect(), ..Self::none(registry) }
     }
 
-    /// The facts of its mechanisms.
+    /// The facts of the mechanisms.
     pub fn specs(&self) -> impl Iterator<Item = &'static Spec> {
         self.mechanisms.iter().map(|mechanism| &mechanism.spec)
     }
 
-    /// What became of a pair on `placement`, if that is here.
+    /// The result of the pair on `placement`. `None` if the placement is not possible here.
     pub fn placement(&self, placement: Placement) -> Option<&Result<Sample, PairError>> {
         self.placements.iter().find(|(tried, _)| *tried == placement).map(|(_, outcome)| outcome)
     }
 
-    /// Which lengths of `mechanisms` do not fit into `bytes`: only what does not pass now.
+    /// The lengths of `mechanisms` that do not fit into `bytes`. Only lengths that fail now count.
     pub fn cut(&self, mechanisms: &[&str], bytes: u64) -> Option<Cut> {
         let is_cut = |trial: &&Trial| trial.too_long().is_some_and(|len| len as u64 > bytes);
         let of = |name| self.trials.iter().filter(move |trial| trial.mechanism == name);
@@ -143,8 +144,8 @@ impl Trials {
         Some(Cut { verdict, text, longest_bytes })
     }
 
-    /// What says that a thing is used up which only `mechanisms` need, the first of them always: that fails with `errno`, and
-    /// no mechanism beside them does.
+    /// The sign that a resource used only by `mechanisms` is exhausted. The first of them always uses it. It fails with
+    /// `errno`, and no other mechanism does.
     pub fn exhausted(&self, mechanisms: &[&str], errno: Errno) -> Option<String> {
         match self.failing(mechanisms, errno) {
             Some(_) => None,
@@ -152,18 +153,19 @@ impl Trials {
         }
     }
 
-    /// What says that a thing is used up which all mechanisms need: one that is not in `but` fails with `errno`.
+    /// The sign that a resource used by all mechanisms is exhausted: a mechanism that is not in `but` fails with
+    /// `errno`.
     pub fn failing(&self, but: &[&str], errno: Errno) -> Option<String> {
         self.failures(errno).find(|(name, _)| !but.contains(name)).map(|(_, text)| text)
     }
 
-    /// The failure of `mechanism`, if it has one that is not its length.
+    /// The failure of `mechanism`, unless it is about the length.
     pub fn failure(&self, mechanism: &str) -> Option<String> {
         let of = self.trials.iter().filter(|trial| trial.mechanism == mechanism);
         of.filter_map(Trial::broken).next().map(|(_, failure)| failure.to_string())
     }
 
-    /// A failure of any mechanism or placement that has `text` in it.
+    /// A failure of any mechanism or placement whose text contains `text`.
     pub fn failure_with(&self, text: &str) -> Option<String> {
         let of_mechanisms = self.trials.iter().filter_map(Trial::broken).map(|(_, failure)| failure);
         let of_placements = self.placements.iter().filter_map(|(_, outcome)| outcome.as_ref().err());
@@ -173,13 +175,13 @@ impl Trials {
     fn failures(&self, errno: Errno) -> impl Iterator<Item = (&'static str, String)> {
         self.trials.iter().filter_map(move |trial| {
             let failure = trial.failure.as_ref()?.to_string();
-            // A child's error comes home as text.
+            // A child's error arrives as text.
             let fits = failure.contains(&format!("{errno:?}:"));
             fits.then(|| (trial.mechanism, format!("{} does not work: {failure}", trial.mechanism)))
         })
     }
 
-    /// One finding for each mechanism.
+    /// One finding per mechanism.
     pub fn findings(&self) -> Vec<Finding> {
         if let Some(error) = &self.error {
             return vec![Finding::new(Group::Mechanisms, "plan", Err(error.clone())).is(Verdict::Problem)];
@@ -202,7 +204,7 @@ impl Trials {
             max => format!("messages up to {max} bytes"),
         });
         let max = max.map_err(|error| match error {
-            // There is no message yet: this is of the object that a pair needs.
+            // There is no message yet: the error is about the object that a pair needs.
             Error::TooLarge { len, max } => format!("a pair needs {len} bytes at once: the limit is {max} bytes"),
             error => error.to_string(),
         });
@@ -270,7 +272,7 @@ mod tests {
             tried.cut(&["posix-mq"], 8192),
             cut(Verdict::Note, "cuts 6 cells: posix-mq at 64 KiB, 1 MiB", 1 << 20)
         );
-        // A limit that would let 64 KiB pass has no part in cutting them.
+        // A limit that would let 64 KiB pass does not cut them.
         assert_eq!(tried.cut(&["posix-mq"], 65_536).unwrap().text, "cuts 3 cells: posix-mq at 1 MiB");
         assert_eq!(
             tried.cut(&["posix-mq", "udp"], 65_536).unwrap().verdict,

@@ -1,38 +1,38 @@
-//! How much of a limit is in use, as far as the kernel tells.
+//! The current use of limits, as far as the kernel reports it.
 
 use bench_lab::sysfs;
 use nix::unistd::{SysconfVar, getuid, sysconf};
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
-/// Where the use of a limit is read.
+/// The source of the current use of a limit.
 #[derive(Clone, Copy, Debug)]
 pub enum Usage {
-    /// It bounds single things; nothing is used up.
+    /// The limit bounds single things. Nothing is used up.
     None,
-    /// It is used up, and the kernel does not tell by how much.
+    /// The limit is used up by an amount that the kernel does not report.
     Untold,
-    /// As before; a pair of POSIX queues shows how much there is room for.
+    /// The use is not reported either; a pair of POSIX queues shows how much room is left.
     Queues,
-    /// Lines of a table of `/proc/sysvipc`.
+    /// The number of lines in a table of `/proc/sysvipc`.
     Lines(&'static str),
-    /// The sum of a column of such a table, and what of.
+    /// The sum of a column in a table of `/proc/sysvipc`: table, column, and what is summed.
     Sum(&'static str, &'static str, &'static str),
     /// Pages of all System V segments.
     Segments,
-    /// The largest number in such a column, and where that is.
+    /// The largest number in a column of a table of `/proc/sysvipc`: table, column, and where that is.
     Most(&'static str, &'static str, &'static str),
-    /// Names in a folder, less those that the look itself makes.
+    /// The number of names in a folder, less those that the check itself makes.
     Names(&'static str, usize),
     /// Processes and threads of this user.
     Processes,
-    /// It bounds single things, of which a complete run has one so long or large.
+    /// The limit bounds single things. A complete run has one of this length or size.
     Longest(u64),
-    /// The number or text that stands first in a file, or first after this name with a colon.
+    /// The first number or text in a file, or the first after this name and a colon.
     File(&'static str, Option<&'static str>),
 }
 
 impl Usage {
-    /// The use in words, or why it cannot be known.
+    /// The use in words, or the reason why it is not known. `None` for a limit that is not used up.
     pub fn text(self) -> Option<String> {
         let read = match self {
             Usage::None | Usage::Longest(_) => return None,
@@ -62,23 +62,24 @@ impl Usage {
         Some(read.unwrap_or_else(|why| format!("use unknown: {why}")))
     }
 
-    /// Whether there is room for what a pair makes, where that is known: of things counted one by one it makes one or two.
+    /// Whether there is room for what a pair makes, as far as that is known. A pair makes one or two of things that are
+    /// counted.
     pub fn has_room(self, limit: u64) -> bool {
         match self {
             Usage::Lines(table) => lines(table).is_ok_and(|count| count + 2 <= limit),
             Usage::Segments => self.need() <= limit,
-            // A pair, its supervisor, and a thread of each.
+            // The count is for a pair, its supervisor, and a thread of each.
             Usage::Processes => processes().is_ok_and(|count| count + 5 <= limit),
             _ => false,
         }
     }
 
-    /// Whether `limit` lets the default plan be tried, but not all of a complete run.
+    /// Whether `limit` is enough to try the default plan, but not for a complete run.
     pub fn is_short(self, limit: u64) -> bool {
         matches!(self, Usage::Longest(need) if limit < need)
     }
 
-    /// The least that lets this suite run, where that is known.
+    /// The least limit with which this suite runs, as far as that is known.
     pub fn need(self) -> u64 {
         let limit = |name| sysfs::limit(&format!("fs/mqueue/{name}")).unwrap_or(0);
         match self {
@@ -90,7 +91,7 @@ impl Usage {
     }
 }
 
-/// Processes and threads of this process's real user, which is what the kernel counts (getrlimit(2)).
+/// The number of processes and threads of this process's real user, as the kernel counts them (getrlimit(2)).
 fn processes() -> Result<u64, String> {
     let user = getuid().as_raw();
     let folder = fs::read_dir("/proc").map_err(|error| sysfs::reason(Path::new("/proc"), &error))?;
@@ -102,10 +103,11 @@ fn processes() -> Result<u64, String> {
     Ok(threads.sum())
 }
 
-/// The largest segment of the default plan: a header, and each way a ring of eight messages of 1 MiB (`ipc_shm::ring`).
+/// The largest segment of the default plan in bytes: a header, and a ring of eight messages of 1 MiB for each direction
+/// (`ipc_shm::ring`).
 pub(super) const SEGMENT_BYTES: u64 = 4096 + 2 * (8 << 20);
 
-/// What System V segments count towards kernel.shmall: whole pages of each (`newseg`, `ipc/shm.c`).
+/// The pages that System V segments count towards kernel.shmall: whole pages of each (`newseg`, `ipc/shm.c`).
 fn segment_pages() -> Result<u64, String> {
     sysvipc("shm").map(|table| column(&table, "size").map(|bytes| bytes.div_ceil(page_bytes())).sum())
 }
@@ -114,8 +116,8 @@ fn page_bytes() -> u64 {
     sysconf(SysconfVar::PAGE_SIZE).ok().flatten().map_or(4096, i64::cast_unsigned)
 }
 
-/// What a queue counts towards RLIMIT_MSGQUEUE (getrlimit(2)), with the two records of 48 bytes that a 64-bit kernel keeps for
-/// each message.
+/// The bytes that a queue counts towards RLIMIT_MSGQUEUE (getrlimit(2)). They include the two records of 48 bytes that
+/// a 64-bit kernel keeps for each message.
 fn queue_bytes(messages: u64, bytes: u64) -> u64 {
     messages.saturating_mul(bytes + 2 * 48)
 }
@@ -128,7 +130,7 @@ fn sysvipc(table: &str) -> Result<String, String> {
     sysfs::read(format!("/proc/sysvipc/{table}"))
 }
 
-/// The numbers under the heading `name` in a table of `/proc/sysvipc`.
+/// The numbers in the column `name` of a table of `/proc/sysvipc`.
 fn column<'a>(table: &'a str, name: &str) -> impl Iterator<Item = u64> + use<'a> {
     let mut lines = table.lines();
     let place = lines.next().and_then(|heading| heading.split_whitespace().position(|word| word == name));

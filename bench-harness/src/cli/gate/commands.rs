@@ -57,7 +57,7 @@ pub struct CommandArgs {
 }
 
 impl CommandArgs {
-    /// What is to be compared, where it is two commands.
+    /// The comparison of two commands. `None` if the options name no commands.
     pub fn comparison(&self, filter: Option<&String>, seed: u64) -> Option<Comparison> {
         let Self { unit, higher_is_better, name, command_format, rounds, threshold, timeout, .. } = self;
         Some(Comparison {
@@ -76,13 +76,13 @@ impl CommandArgs {
     }
 }
 
-/// A share in percent, which [`Comparison`] takes.
+/// Parses a percentage into a share for [`Comparison`].
 fn percent(text: &str) -> Result<f64, String> {
     let percent = text.parse().ok().filter(|percent| (0.1..=100.0).contains(percent));
     percent.ok_or_else(|| format!("'{text}' is no threshold: use 0.1 to 100 percent, such as 2"))
 }
 
-/// Compares; `None` where a signal came before there was anything to report.
+/// Compares the commands. `None` if a signal came before there was anything to report.
 ///
 /// # Errors
 /// A command that cannot be judged.
