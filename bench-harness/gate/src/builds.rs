@@ -1,4 +1,4 @@
-//! Two builds of this program as a source of figures: their pairs, their counts, and the controls that go with them.
+//! Two builds of this program as a source of figures: pairs, counts and controls.
 
 use super::{
     engine::{self, Setup},
@@ -16,33 +16,32 @@ use bench_lab::{interrupt, progress::Progress};
 use bench_record::cell::Cell;
 use std::time::Duration;
 
-/// What is to be compared.
+/// The builds and cells to compare.
 pub struct Request {
     /// Builds of the base.
     pub base: Vec<Program>,
     /// Builds of the head.
     pub head: Vec<Program>,
-    /// By whose rules it is judged.
+    /// The plan, whose rules apply.
     pub plan: Plan,
-    /// The cells.
+    /// The cells to compare.
     pub cells: Vec<Cell>,
-    /// Cells whose verdict is known beforehand: quiet ones, on one core, which every machine has.
+    /// Cells whose verdict is known in advance. They are quiet and on one core, which every machine has.
     pub controls: Vec<(Expectation, Cell)>,
-    /// What was left out of the plan and why.
+    /// What the plan leaves out, and why.
     pub notes: Vec<String>,
-    /// The seed of every random choice: order, which side first, which build.
+    /// The seed of every random choice: the order, the side that goes first, the build.
     pub seed: u64,
-    /// What slows down the head, as [`inject`](bench_lab::inject) reads it.
+    /// The slowdown of the head, in the format of [`inject`](bench_lab::inject).
     pub injection: Option<String>,
 }
 
-/// How long a pair is measured. A pair tells no more after three milliseconds than after fifteen: what differs, differs from
-/// pair to pair.
+/// The length of a pair's measurement. Fifteen milliseconds tell no more than three, because the differences are between pairs.
 const STRETCH: Stretch = Stretch { warm_up: Duration::from_millis(1), measure: Duration::from_millis(3) };
-/// Readings of each count, of each side.
+/// Readings of each count for each side.
 const COUNTINGS: usize = 2;
 
-/// Compares.
+/// Compares base and head.
 pub fn compare(request: &Request) -> Report {
     let has = |builds: &[Program], cell: &Cell| all_have(builds, cell.mechanism, cell.access);
     let (shared, lacking): (Vec<Cell>, Vec<Cell>) =
@@ -90,7 +89,7 @@ impl Source for Builds<'_> {
         [self.request.base.len(), self.request.head.len()]
     }
 
-    /// A control compares the base with itself, so that it says something about the run and nothing about the head.
+    /// Measures one pair. A control compares the base with itself, so it tests the run and not the head.
     fn measure(&self, call: &Call<'_>) -> Result<Vec<Measured>, Fault> {
         let [subject] = call.subjects else { unreachable!("a pair measures one cell") };
         let Request { base, head, injection, .. } = self.request;
@@ -112,10 +111,10 @@ impl Source for Builds<'_> {
         }
     }
 
-    /// The counts of every mechanism among the cells that work.
+    /// Counts every mechanism of the cells that work.
     fn count(&self, works: &dyn Fn(&str) -> bool, random: &mut fastrand::Rng) -> Vec<ExactReport> {
         let Request { base, head, .. } = self.request;
-        // What the head cannot do at all is found already, and counting it may take as long as its deadline.
+        // A cell that the head cannot run is already a finding, and counting it may take until its deadline.
         let cells: Vec<Cell> = self.shared.iter().copied().filter(|cell| works(&cell.to_string())).collect();
         let mut subjects = exact::subjects(&cells);
         subjects.retain(|subject| [base, head].iter().all(|side| all_have(side, subject.mechanism, subject.access)));
@@ -127,13 +126,13 @@ impl Source for Builds<'_> {
             }
             progress.begin(&name);
             let mut readings = [Vec::new(), Vec::new()];
-            // In turns: what depends on how busy the machine is must not befall one side only.
+            // The sides take turns, so that a busy machine affects both.
             for _ in 0..COUNTINGS {
                 for (side, builds) in readings.iter_mut().zip([base, head]) {
                     side.push(builds[random.usize(..builds.len())].count(&name));
                 }
             }
-            // A reading that was cut short has lost its counts, and that would be a finding.
+            // An interrupted reading has lost its counts, which would look like a finding.
             if interrupt::requested() {
                 break;
             }
@@ -161,7 +160,7 @@ impl From<Reading> for Measured {
     }
 }
 
-/// `CELL:PERCENT` with a percentage of nothing, and just as long: an environment of another length shifts the stack.
+/// Returns `CELL:PERCENT` with zero percent and the same length. An environment of another length would shift the stack.
 fn silenced(injection: &str) -> String {
     let at = injection.rfind(':').map_or(0, |at| at + 1);
     let (cell, percent) = injection.split_at(at);

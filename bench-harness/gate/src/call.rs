@@ -1,4 +1,4 @@
-//! Runs a program as a child of this process: a deadline, no input, both outputs read to their end.
+//! Runs a program as a child of this process, with a deadline, no input, and both outputs read to their end.
 
 use bench_lab::{interrupt, say};
 use ipc_core::{
@@ -21,25 +21,25 @@ use std::{
     time::Duration,
 };
 
-/// The most that is read of what a program prints; a reading has some 20 KiB.
+/// The most bytes read of a program's output. A reading has some 20 KiB.
 pub(super) const MOST_OUTPUT: usize = 4 << 20;
-/// The exit code of a child whose execve failed, and what it then says on stderr: an errno.
+/// The exit code of a child whose execve failed. The child then prints the errno to stderr.
 pub(super) const NOT_EXECUTED: i32 = 127;
 
-/// What is run.
+/// The program to run, and how to run it.
 pub(super) struct Invocation {
     /// The path of the program.
     pub(super) program: CString,
-    /// Its arguments, the name it is called by first.
+    /// The program's arguments. The first is the name that it is called by.
     pub(super) words: Vec<CString>,
     /// Its environment, as `NAME=VALUE`.
     pub(super) environment: Vec<CString>,
-    /// The folder that it starts in; this process's own where there is none.
+    /// The folder that the program starts in. `None` is this process's folder.
     pub(super) folder: Option<PathBuf>,
-    /// How long it may take.
+    /// The deadline.
     pub(super) limit: Duration,
-    /// Whether it leads a process group of its own. The group is killed when the program ends or takes too long, and when this
-    /// process is asked to stop.
+    /// Whether the program leads a process group of its own. The group is killed if the program ends or takes too long, or if
+    /// this process is asked to stop.
     pub(super) leads: bool,
 }
 
@@ -50,13 +50,13 @@ pub(super) struct Called {
     pub(super) complained: Vec<u8>,
 }
 
-/// Why a program that was started has no end to tell of.
+/// The reason why a program's end is unknown.
 pub(super) enum Failure {
-    /// It could not be started or listened to.
+    /// The program could not be started or listened to.
     System(Error),
-    /// It took too long.
+    /// The program took too long.
     Hung,
-    /// It printed more than [`MOST_OUTPUT`].
+    /// The program printed more than [`MOST_OUTPUT`] bytes.
     Wordy,
     /// This process was asked to stop.
     Interrupted,
@@ -68,7 +68,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// Runs it to its end.
+/// Runs the program to its end.
 pub(super) fn call(what: &Invocation) -> Result<Called, Failure> {
     let system = |call| move |error: io::Error| Error::io(call, &error);
     let null = File::open("/dev/null").map_err(system("open"))?;
@@ -84,7 +84,7 @@ pub(super) fn call(what: &Invocation) -> Result<Called, Failure> {
         NOT_EXECUTED
     })?;
     drop((stdout, stderr));
-    // Both sides set it, so that it is set before either goes on.
+    // Parent and child both set the group, so it is set before either goes on.
     let _ = what.leads.then(|| setpgid(child.pid(), child.pid()));
     let mut deadline = Deadline::after(what.limit);
     let texts = drain([printed, complained], what.leads.then_some(&child), &mut deadline);
@@ -96,12 +96,12 @@ pub(super) fn call(what: &Invocation) -> Result<Called, Failure> {
     Ok(Called { exit: exit.ok_or(Failure::Hung)?, printed, complained })
 }
 
-/// Kills the group of `leader`, which is not reaped yet: its id is still its own.
+/// Kills the group of `leader`. The leader is not reaped yet, so its id is still valid.
 fn kill_group(leader: &Child) {
     let _ = killpg(leader.pid(), Signal::SIGKILL);
 }
 
-/// Reads both to their end. Where there is a `leader`, its end is the end of its group, which may hold them open.
+/// Reads both pipes to their end. If there is a `leader`, its end also ends its group, which may hold the pipes open.
 fn drain(pipes: [PipeReader; 2], leader: Option<&Child>, deadline: &mut Deadline) -> Result<[Vec<u8>; 2], Failure> {
     let mut texts = [Vec::new(), Vec::new()];
     let mut open = [true; 2];
@@ -129,7 +129,7 @@ fn drain(pipes: [PipeReader; 2], leader: Option<&Child>, deadline: &mut Deadline
     Ok(texts)
 }
 
-/// Which of `fds` can be read, or are at their end.
+/// Tells which of `fds` are readable or at their end.
 fn readable(fds: &[BorrowedFd<'_>], limit: Duration) -> Result<Vec<bool>, Failure> {
     let mut fds: Vec<PollFd<'_>> = fds.iter().map(|&fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
     match poll(&mut fds, PollTimeout::try_from(limit).unwrap_or(PollTimeout::ZERO)) {
@@ -139,7 +139,7 @@ fn readable(fds: &[BorrowedFd<'_>], limit: Duration) -> Result<Vec<bool>, Failur
     }
 }
 
-/// Adds what is there to `text`; false at the end.
+/// Appends the available bytes to `text`. Returns false at the end.
 fn take(mut pipe: &PipeReader, text: &mut Vec<u8>) -> Result<bool, Failure> {
     let mut chunk = [0; 1 << 14];
     match pipe.read(&mut chunk) {

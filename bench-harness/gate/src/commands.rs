@@ -1,7 +1,7 @@
-//! Two commands as a source: each run of one prints its figures.
+//! Two commands as a source of figures. Each run of a command prints its figures.
 //!
-//! The control compares the base command with itself. Once its figures are taken as they are, and must be found unchanged; once
-//! the second side's are made worse by a known part, and must be found.
+//! The controls compare the base command with itself. In one control the figures are taken as they are, and must be found
+//! unchanged. In the other the second side's figures are made worse by a known part, which must be found.
 
 use super::{
     adapters::{self, Format, Printed},
@@ -24,54 +24,54 @@ use std::{
     time::Duration,
 };
 
-/// What is to be compared, and how.
+/// The commands to compare, and how.
 pub struct Comparison {
     /// The commands of base and head, for `sh -c`.
     pub commands: [String; 2],
-    /// The folders that they start in.
+    /// The folders that the commands start in.
     pub folders: [Option<PathBuf>; 2],
-    /// How they say their figures.
+    /// The format in which the commands print their figures.
     pub format: Format,
-    /// The unit of every figure, where the command does not say it.
+    /// The unit of every figure, if the command does not print it.
     pub unit: Option<String>,
-    /// More is better, whatever the unit is.
+    /// Whether more is better, whatever the unit is.
     pub higher_is_better: bool,
-    /// What a single figure is called.
+    /// The name of a single figure.
     pub name: Option<String>,
-    /// Only figures whose name contains this.
+    /// Only figures whose name contains this text are compared.
     pub filter: Option<String>,
-    /// Rounds of the first stage, and the least of the second.
+    /// Rounds of the first stage, and the minimum of the second.
     pub rounds: u32,
-    /// The least relative change that counts: 0.02 is 2 %.
+    /// The smallest relative change that counts: 0.02 is 2 %.
     pub threshold: f64,
-    /// How long a run may take.
+    /// The deadline of a run.
     pub timeout: Duration,
     /// The seed of every random choice.
     pub seed: u64,
 }
 
-/// The variable that names the run's folder, which is empty when the command starts and goes when it has been read.
+/// The variable that names the run's folder. The folder is empty when the command starts, and is removed after it has been
+/// read.
 pub const FOLDER: &str = "GATE_OUT";
-/// The variable by which criterion is told to write there.
+/// The variable that makes criterion write to the run's folder.
 const CRITERION_HOME: &str = "CRITERION_HOME";
-/// The figure of a command that gives it no name.
+/// The name of a figure that the command does not name.
 const NAMELESS: &str = "command";
-/// The second stage may take so many times the rounds of the first.
+/// The second stage takes at most this many times the rounds of the first.
 const MOST_FRESH: u32 = 4;
-/// A change of so many times the threshold is sought, as [`Rules`] does by default.
+/// The change to find, as a multiple of the threshold. The ratio is the same in the default of [`Rules`].
 const SOUGHT: f64 = 2.5;
-/// The change that a control must find is so many times the threshold, and at least [`LEAST_RESOLVED`].
+/// The change that a control must find, as a multiple of the threshold. It is at least [`LEAST_RESOLVED`].
 const RESOLVED: f64 = 5.0;
-/// The least change that a control must find: 10 %, as with builds.
+/// The smallest change that a control must find: 10 %, as with builds.
 const LEAST_RESOLVED: f64 = 0.10;
 /// The names of the sides.
 const SIDES: [&str; 2] = ["base", "head"];
 
-/// Compares.
+/// Compares two commands.
 ///
-/// # Errors
-/// A command that cannot be judged: it fails often, prints no number, more than one, or another unit. The text ends with its last
-/// line.
+/// # Errors The reason why a command cannot be judged: it fails often, or it prints no number, more than one, or another unit.
+/// The text ends with the command's last line.
 pub fn compare(what: &Comparison) -> Result<Report, String> {
     let commands = Commands { what, ran: RefCell::default() };
     let [base, head] = [commands.first(0)?, commands.first(1)?];
@@ -111,7 +111,7 @@ pub fn compare(what: &Comparison) -> Result<Report, String> {
 }
 
 impl Comparison {
-    /// The change that a control must find, and that a figure must exclude to be judged.
+    /// The relative change that a control must find. A figure must exclude it to be judged.
     fn resolved(&self) -> f64 {
         LEAST_RESOLVED.max(RESOLVED * self.threshold)
     }
@@ -137,10 +137,10 @@ struct Named {
     unit: Unit,
 }
 
-/// A figure that one command prints alone, and which of them does not.
+/// A figure that one command prints alone, and the name of the command that does not print it.
 type Alone = (Named, &'static str);
 
-/// The figures that both commands print, in the order of the base, and those of one alone.
+/// The figures that both commands print, in the order of the base, and those that only one prints.
 fn shared(base: Vec<Named>, head: Vec<Named>) -> Result<(Vec<Named>, Vec<Alone>), String> {
     let (mut shared, mut lacking) = (Vec::new(), Vec::new());
     for figure in base {
@@ -170,7 +170,7 @@ fn nothing_shared(what: &Comparison, lacking: &[Alone]) -> String {
     }
 }
 
-/// How often a command ran, and failed.
+/// How often a command ran, and how often it failed.
 #[derive(Default)]
 struct Ran {
     runs: u32,
@@ -183,7 +183,7 @@ struct Commands<'a> {
     ran: RefCell<[Ran; 2]>,
 }
 
-/// What a run said.
+/// The output of a run.
 #[derive(Default)]
 struct Said {
     printed: String,
@@ -191,7 +191,7 @@ struct Said {
 }
 
 impl Said {
-    /// A sentence with the last line: of what was printed, or of the complaints where `failed`.
+    /// A sentence with the last line of the standard output. If the run `failed`, the error output comes first.
     fn last_line(&self, failed: bool) -> String {
         let last = |text: &str| text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned);
         let texts = if failed { [&self.complained, &self.printed] } else { [&self.printed, &self.complained] };
@@ -203,7 +203,7 @@ impl Said {
 }
 
 impl Commands<'_> {
-    /// The figures of the first run of `side` that ends well.
+    /// The figures of the first successful run of `side`.
     fn first(&self, side: usize) -> Result<Vec<Named>, String> {
         loop {
             match self.run(side) {
@@ -232,7 +232,7 @@ impl Commands<'_> {
         Ok(figures)
     }
 
-    /// Counts a failed run. One that fails often ends the comparison.
+    /// Counts a failed run. Frequent failures end the comparison.
     fn failed(&self, side: usize, how: &str, said: &Said) -> Fault {
         let ran = &mut self.ran.borrow_mut()[side];
         *ran = Ran { runs: ran.runs + 1, failed: ran.failed + 1, in_a_row: ran.in_a_row + 1 };
@@ -246,7 +246,7 @@ impl Commands<'_> {
         Fault::Once { why, wrong_payload: false }
     }
 
-    /// What a run of `side` said, or how it failed.
+    /// The output of a run of `side`, or how it failed.
     fn call(&self, side: usize, folder: &Path) -> Result<Result<Said, (String, Said)>, Fault> {
         let string = |bytes: &[u8]| CString::new(bytes).map_err(|_| Fault::Fatal("a command holds a NUL".into()));
         let variable = |name: &str| [name.as_bytes(), b"=", folder.as_os_str().as_bytes()].concat();
@@ -284,7 +284,7 @@ impl Commands<'_> {
         })
     }
 
-    /// Names and units of what was printed.
+    /// Gives every printed figure its name and unit.
     fn settled(&self, printed: Vec<Printed>) -> Result<Vec<(Named, f64)>, String> {
         let Comparison { name, .. } = self.what;
         if let (Some(name), [_, _, ..]) = (name, printed.as_slice()) {
@@ -321,7 +321,7 @@ impl Source for Commands<'_> {
         [1, 1]
     }
 
-    /// Every figure that is compared must be there again, and no unit may have changed.
+    /// Every compared figure must be printed again, in the same unit.
     fn measure(&self, call: &Call<'_>) -> Result<Vec<Measured>, Fault> {
         let is_control = call.subjects.iter().any(|subject| subject.purpose != Purpose::Comparison);
         let side = if is_control { 0 } else { call.side };

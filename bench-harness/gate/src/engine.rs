@@ -1,4 +1,5 @@
-//! One run of the gate: every subject screened in turns, what looks slower measured again, counts compared, a verdict.
+//! One run of the gate. It screens every subject in turns, measures again what looks slower, compares counts and gives a
+//! verdict.
 
 use super::{
     judge::Rules,
@@ -13,27 +14,27 @@ use bench_lab::{interrupt, progress::Progress};
 use bench_record::host::rfc3339;
 use std::time::{Instant, SystemTime};
 
-/// What a run starts from.
+/// The input of a run.
 pub(super) struct Setup {
-    /// What is measured. Subjects of one task stand beside each other.
+    /// The subjects to measure. Subjects of one task are adjacent.
     pub(super) subjects: Vec<Subject>,
-    /// What one side has not got.
+    /// Reports of what only one side has.
     pub(super) lacking: Vec<CellReport>,
     /// Base and head.
     pub(super) sides: [Side; 2],
-    /// By which rules it is judged.
+    /// The rules of judgement.
     pub(super) rules: Rules,
     /// The plan's name.
     pub(super) plan: String,
-    /// The change that a control must find, and that a subject must exclude to be judged, in percent.
+    /// The change in percent that a control must find. A subject must exclude it to be judged.
     pub(super) resolved_percent: f64,
-    /// What the report says beside its findings.
+    /// Remarks that the report adds to its findings.
     pub(super) notes: Vec<String>,
     /// The seed of every random choice.
     pub(super) seed: u64,
 }
 
-/// How many paired samples a round may take: some are disturbed, some meet at two distances.
+/// The most paired samples of a round. Some are disturbed, some have two different distances.
 const TRIES: u32 = 3;
 
 struct Run<'a> {
@@ -42,10 +43,9 @@ struct Run<'a> {
     random: fastrand::Rng,
 }
 
-/// Compares.
+/// Compares base and head.
 ///
-/// # Errors
-/// What makes a verdict impossible, as the source says it.
+/// # Errors The reason why no verdict is possible, as the source states it.
 pub(super) fn compare(source: &dyn Source, setup: Setup) -> Result<Report, String> {
     let (started, clock) = (SystemTime::now(), Instant::now());
     let Setup { mut subjects, lacking, sides, rules, plan, resolved_percent, notes, seed } = setup;
@@ -57,7 +57,7 @@ pub(super) fn compare(source: &dyn Source, setup: Setup) -> Result<Report, Strin
         let works = |name: &str| !subjects.iter().any(|subject| subject.name == name && subject.is_broken());
         exact = source.count(&works, &mut run.random);
     } else {
-        // They have not had their rounds.
+        // The controls have not had their rounds.
         subjects.retain(|subject| subject.purpose == Purpose::Comparison);
     }
 
@@ -73,7 +73,8 @@ pub(super) fn compare(source: &dyn Source, setup: Setup) -> Result<Report, Strin
         side.pairs = compared.iter().map(|subject| subject.yielded[index]).sum();
     }
     let (outcome, mut reasons) = verdict(&compared, &cells, failed_controls, &exact, &terms);
-    // Beside a verdict nobody sees what failed now and then; a cell without one tells itself.
+    // A judged cell does not show its occasional failures, so the reasons list them. A cell without a verdict shows them
+    // itself.
     let judged = |name: &str| cells.iter().any(|report| report.cell == name && wording::unjudged(report).is_none());
     let troubled = compared.iter().filter(|subject| judged(&subject.name));
     reasons.extend(troubled.filter_map(|subject| Some(format!("{}: {}", subject.name, subject.trouble()?))));
@@ -93,7 +94,7 @@ pub(super) fn compare(source: &dyn Source, setup: Setup) -> Result<Report, Strin
     })
 }
 
-/// The tasks of `subjects`: what one run measures together.
+/// The tasks of `subjects`. One run measures one task.
 fn tasks(subjects: &mut [Subject]) -> Vec<&mut [Subject]> {
     subjects.chunk_by_mut(|one, next| one.task == next.task).collect()
 }
@@ -103,7 +104,7 @@ fn fresh_rounds(task: &[Subject]) -> u32 {
 }
 
 impl Run<'_> {
-    /// The first stage: the same number of rounds of every task, all tasks in each pass.
+    /// The first stage: every task gets the same number of rounds, and each pass covers all tasks.
     fn screen(&mut self, subjects: &mut Vec<Subject>) -> Result<(), String> {
         let rules = self.rules;
         let passes = rules.screen_rounds;
@@ -130,7 +131,7 @@ impl Run<'_> {
             return Ok(());
         }
         keep_quietest(subjects);
-        // Controls by themselves, as they are judged.
+        // Each control is chosen alone, as it is judged alone.
         let (mut compared, controls): (Vec<&mut Subject>, Vec<&mut Subject>) =
             subjects.iter_mut().partition(|subject| subject.purpose == Purpose::Comparison);
         choose(&mut compared, &rules);
@@ -160,7 +161,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// One round: paired samples until one is sound, or there were too many that are not.
+    /// One round: takes paired samples until one is sound, up to [`TRIES`].
     fn round(&mut self, task: &mut [Subject]) -> Result<(), String> {
         let builds = self.builds(task);
         for _ in 0..TRIES {
@@ -178,14 +179,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// One run of each side in random order; `None` where one failed.
+    /// Runs each side once, in random order. `None` if a run failed.
     fn paired(&mut self, task: &mut [Subject], builds: [usize; 2]) -> Result<Option<Vec<PairedSample>>, String> {
         let head_first = self.random.bool();
         let mut sides: [Option<Vec<Measured>>; 2] = [None, None];
         for side in if head_first { [1, 0] } else { [0, 1] } {
             task.iter_mut().for_each(|subject| subject.rounds.pairs += 1);
             let measured = self.source.measure(&Call { subjects: task, side, build: builds[side] });
-            // Stopping is no fault of the subject.
+            // An interruption is no failure of the subject.
             if interrupt::requested() {
                 return Ok(None);
             }

@@ -1,9 +1,9 @@
-//! The exact tier: system calls, copies, touches of the payload and minor faults per message of one mechanism, which hardly
-//! vary, so that an increase is a finding, whatever the timing says.
+//! The exact tier counts system calls, copies, touches of the payload and minor page faults per message of one mechanism. These
+//! hardly vary, so an increase is a finding, whatever the timing says.
 //!
-//! They are those of [`bench_lab::copies`]: a pair that is traced and moves one message at a time. Between two builds it
-//! is enough that the same code yields the same count, so messages are counted here that are too short for a table of
-//! copies: how often one byte of them is touched need not be the number of copies.
+//! The counts come from [`bench_lab::copies`], which traces a pair that moves one message at a time. The gate also counts
+//! messages that are too short for a table of copies. In those, the touches of one byte need not equal the number of copies.
+//! Between two builds it is enough that the same code yields the same count.
 
 use super::report::{Count, ExactReport};
 use bench_record::{
@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 named! {
-    /// What is counted, per message and of both processes together.
+    /// The quantities that are counted, per message and for both processes together.
     "count" Quantity {
         /// System calls.
         Syscalls = "syscalls",
-        /// Copies of the payload: by the kernel and, of messages of 1 KiB and more, by the processes.
+        /// Copies of the payload by the kernel. For messages of 1 KiB and more, also copies by the processes.
         Copies = "copies",
-        /// Writes and reads of one byte of the payload by the processes, whatever they are for.
+        /// Writes and reads of one byte of the payload by the processes, for any purpose.
         Touches = "touches",
         /// Minor page faults.
         Faults = "faults",
@@ -28,36 +28,36 @@ named! {
 }
 
 named! {
-    /// How counts were had. Only those that were had in the same way are compared.
+    /// How the counts were obtained. Only counts obtained in the same way are compared.
     "evidence" Evidence {
-        /// A pair was traced: nothing bypasses that.
+        /// A tracer followed a pair. Nothing bypasses that.
         Traced = "traced",
-        /// What the channel itself enters of its calls and copies, where nobody may trace: both ends in one process, which send
-        /// and receive in turn. Blind to what bypasses it, and to copies by the kernel.
+        /// The channel itself entered its calls and copies, because tracing is not allowed. One process has both ends and sends
+        /// and receives in turn. Blind to what bypasses the ledger, and to copies by the kernel.
         Ledger = "ledger",
     }
 }
 
-/// One pair. What was not counted is `null`.
+/// The counts of one pair. A count that was not taken is `null`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ExactReading {
-    /// What was counted: `copies/MECHANISM/SIZE/ACCESS`.
+    /// The name of what was counted: `copies/MECHANISM/SIZE/ACCESS`.
     pub name: String,
-    /// How; absent where nothing was.
+    /// How the counts were obtained. Absent if nothing was counted.
     pub evidence: Option<Evidence>,
-    /// See [`Quantity::Syscalls`].
+    /// System calls per message. See [`Quantity::Syscalls`].
     pub syscalls: Option<f64>,
-    /// See [`Quantity::Copies`].
+    /// Copies per message. See [`Quantity::Copies`].
     pub copies: Option<f64>,
-    /// See [`Quantity::Touches`].
+    /// Touches per message. See [`Quantity::Touches`].
     pub touches: Option<f64>,
-    /// See [`Quantity::Faults`].
+    /// Minor page faults per message. See [`Quantity::Faults`].
     pub faults: Option<f64>,
-    /// Why some of them are missing.
+    /// The reasons why some counts are missing.
     pub missing: BTreeMap<Quantity, String>,
-    /// Why all are.
+    /// The reason why all counts are missing.
     pub error: Option<String>,
-    /// Whether a payload arrived wrong: more than a missing count.
+    /// Whether a payload arrived wrong. That is worse than a missing count.
     pub wrong_payload: bool,
 }
 
@@ -72,18 +72,18 @@ impl ExactReading {
         }
     }
 
-    /// Why there is no count of `quantity`.
+    /// The reason why there is no count of `quantity`.
     fn why_not(&self, quantity: Quantity) -> Option<&str> {
         self.missing.get(&quantity).or(self.error.as_ref()).map(String::as_str)
     }
 }
 
-/// The lengths that are counted, whatever is timed: a short message, where a call or a copy weighs most, and a page, where what is
-/// done by length shows.
+/// The message lengths that are counted, whatever is timed. A call or a copy weighs most in a short message. A page shows work
+/// that depends on length.
 pub const SIZES: [usize; 2] = [64, 4 << 10];
 
-/// What is counted beside `cells`: each of their mechanisms by every access, whichever of them is timed. A build need not have all
-/// of it.
+/// The subjects to count besides `cells`: each of their mechanisms by every access, not only by those timed. A build need not
+/// have all of them.
 pub(super) fn subjects(cells: &[Cell]) -> Vec<CopyCell> {
     let mut mechanisms: Vec<&'static str> = Vec::new();
     for cell in cells {
@@ -98,11 +98,13 @@ pub(super) fn subjects(cells: &[Cell]) -> Vec<CopyCell> {
     mechanisms.into_iter().flat_map(of).collect()
 }
 
-/// How much larger a count may be, per message, and still be the same.
+/// The largest increase of a count, per message, that is no finding.
 ///
-/// From 50 readings of each of the 58 subjects on two busy cores: copies and touches never differed; calls did only where time
-/// decides (`process-vm` looks after its peer if the last message is 20 ms ago: up to 0.09 a message, and the more the busier
-/// the machine); faults were none, or two in 256 messages (0.008).
+/// The values come from 50 readings of each of the 58 subjects on two busy cores:
+/// - Copies and touches never differed.
+/// - Calls differed only if time decides. `process-vm` checks on its peer if the last message is 20 ms ago. That adds up to
+///   0.09 calls per message, more on a busier machine.
+/// - Faults were none, or two in 256 messages (0.008).
 const fn tolerance(quantity: Quantity) -> f64 {
     match quantity {
         Quantity::Syscalls => 0.15,
@@ -111,11 +113,14 @@ const fn tolerance(quantity: Quantity) -> f64 {
     }
 }
 
-/// What became of the counts of one subject from `base` to `head`, each read several times.
+/// Compares the counts of one subject between `base` and `head`, each read several times.
 ///
-/// A count is worse where the least of the head's is larger than the largest of the base's by more than is noise, and where the
-/// head has none any more, as where it makes a call that the rules do not know. Readings without a count are passed over where
-/// others of the same side have it. A wrong payload of the head alone is worse, whatever was counted.
+/// A count is worse in two cases:
+/// - The lowest of the head exceeds the highest of the base by more than noise.
+/// - The head has no count any more, for instance because it makes a call that the rules do not know.
+///
+/// A reading without a count is skipped if other readings of the same side have it. A wrong payload of the head alone is worse,
+/// whatever was counted.
 pub fn compare(base: &[ExactReading], head: &[ExactReading]) -> ExactReport {
     let name = base.iter().chain(head).next().map(|reading| reading.name.clone()).unwrap_or_default();
     let wrong = |side: &[ExactReading]| side.iter().position(|reading| reading.wrong_payload);
@@ -172,8 +177,8 @@ fn compare_one(quantity: Quantity, base: &[ExactReading], head: &[ExactReading])
             count(Some(base), Some(head), false, Some(note))
         }
         (Some((before, value)), None) => {
-            // Without any reading the head has not lost anything, nor where what took it away may have met the base as well,
-            // or the two were not read in the same way.
+            // A missing count of the head is a finding only in this case: the head was read, every reading of the base has the
+            // count, and both sides were read in the same way.
             let sure = base.iter().all(|reading| reading.count(quantity).is_some());
             let alike = head.iter().all(|reading| reading.evidence.is_none_or(|after| after == before));
             count(Some(value), None, !head.is_empty() && sure && alike, Some(why(head)))
@@ -228,7 +233,7 @@ mod tests {
 
     #[test]
     fn noise_is_not_worse() {
-        // The head's least is judged by the base's most.
+        // The lowest count of the head is compared with the highest of the base.
         let [base, head] = [[1.0, 1.02, 1.09], [1.04, 3.0, 5.0]].map(|counts| counts.map(traced));
         let count = find(Quantity::Syscalls, &base, &head);
         assert_eq!((count.worse, count.base, count.head), (false, Some(1.02), Some(3.0)));
@@ -253,15 +258,15 @@ mod tests {
         assert_eq!((count.worse, count.base, count.head), (true, Some(2.0), None));
         assert_eq!(count.note.as_deref(), Some("unknown call io_uring_enter"));
         assert!(!find(Quantity::Syscalls, &[traced(2.0)], std::slice::from_ref(&lost)).worse);
-        // One reading that has it is enough.
+        // One reading with a count is enough.
         assert!(!find(Quantity::Copies, &[traced(2.0)], &[lost.clone(), traced(2.0)]).worse);
-        // The head has won it.
+        // The head has a count and the base has none.
         let won = find(Quantity::Copies, &[lost.clone()], &[traced(2.0)]);
         assert_eq!((won.worse, won.base, won.head), (false, None, Some(2.0)));
         assert!(won.note.is_some_and(|note| note.contains("base") && note.contains("io_uring_enter")));
-        // It comes and goes on either side.
+        // The count comes and goes on either side.
         assert!(!find(Quantity::Copies, &[lost.clone(), traced(2.0)], std::slice::from_ref(&lost)).worse);
-        // Nobody has it.
+        // Neither side has the count.
         let none = find(Quantity::Copies, &[lost.clone()], &[lost]);
         assert_eq!((none.worse, none.note.as_deref()), (false, Some("unknown call io_uring_enter")));
     }
@@ -279,7 +284,7 @@ mod tests {
         assert_eq!(compare(&[], &[]).name, "");
     }
 
-    /// However many right ones there were beside it.
+    /// A wrong payload counts, however many right ones were read.
     #[test]
     fn a_wrong_payload_of_the_head_alone_is_worse() {
         let wrong = ExactReading { wrong_payload: true, ..failed("wrong payload: byte 3") };
@@ -306,7 +311,7 @@ mod tests {
         let blind = ExactReading { touches: None, ..ledger(2.0) };
         assert!(!find(Quantity::Touches, &[traced(2.0)], &[blind]).worse);
         assert!(find(Quantity::Syscalls, &[ledger(2.0)], &[ledger(3.0)]).worse);
-        // Among others those that are alike count.
+        // Of several readings, only those with the same evidence are compared.
         let count = find(Quantity::Syscalls, &[ledger(1.0), traced(2.0)], &[traced(2.0), ledger(1.0)]);
         assert_eq!((count.worse, count.base, count.note), (false, Some(2.0), None));
     }

@@ -1,4 +1,4 @@
-//! A plausible report with every status in it, for the tests of everything that shows one.
+//! A plausible report that contains every status, for the tests of all output formats.
 
 use super::{
     reading::{Identity, PROGRAM, SCHEMA},
@@ -9,10 +9,10 @@ use bench_record::{
     packed::{Packed, histogram},
 };
 
-/// What an error may hold that some format must escape.
+/// An error text with characters that some format must escape.
 pub const NASTY: &str = "the child said <\"a|b\" & 'c'>\n`pipe_2` *died* ]]> [x](y) \u{1b}[31m~#\\";
 
-/// A cell of `status`, with what goes with it.
+/// A cell of `status`, with matching figures.
 pub fn cell(name: &str, status: Status) -> CellReport {
     let metric = if name.starts_with("throughput") { Metric::Rate } else { Metric::P50 };
     let by = match status {
@@ -47,7 +47,7 @@ pub fn cell(name: &str, status: Status) -> CellReport {
     }
 }
 
-/// Figures that are `times` as slow as some.
+/// Example figures, `times` times as slow.
 fn figures(metric: Metric, times: f64) -> Figures {
     if metric == Metric::Rate {
         let rate = 352_000.0 / times;
@@ -138,7 +138,7 @@ pub fn empty() -> Report {
     }
 }
 
-/// A run in which nothing could be measured.
+/// A run in which no cell could be measured.
 pub fn failures() -> Report {
     Report {
         reasons: vec!["no cell could be measured".into()],
@@ -150,7 +150,7 @@ pub fn failures() -> Report {
     }
 }
 
-/// A run whose engine divided zero by zero wherever it could.
+/// A run whose engine divided zero by zero wherever possible.
 pub fn not_numbers() -> Report {
     let mut report = report();
     for cell in report.cells.iter_mut().chain(report.controls.iter_mut().map(|control| &mut control.report)) {

@@ -1,8 +1,8 @@
-//! The copy of a program's file that the gate runs.
+//! Makes the copy of a program's file that the gate runs.
 //!
-//! It lies in memory (memfd_create(2), sealed), so that neither the place of the file nor the length of its path matters, and
-//! nobody changes it while it is measured. Where the kernel runs nothing from memory (`vm.memfd_noexec` = 2), it is a file
-//! without a name in `TMPDIR`.
+//! The copy lies in memory (memfd_create(2), sealed). So neither the file's location nor the length of its path matters, and
+//! nobody can change it during the measurement. If the kernel runs no program from memory (`vm.memfd_noexec` = 2), the copy is
+//! a file without a name in `TMPDIR`.
 
 use nix::{
     errno::Errno,
@@ -24,38 +24,38 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Why a file cannot take part.
+/// The reason why a file cannot take part.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
-    /// There is no such file, or it cannot be read.
+    /// The file does not exist or cannot be read.
     #[error("cannot read '{}': {source}", path.display())]
     Missing {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
-    /// It is no build of this program, or one that cannot be compared with another.
+    /// The file is no build of this program, or a build that cannot be compared.
     #[error("'{}' cannot be measured: {why}", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What it is instead.
+        /// What the file is instead.
         why: String,
     },
-    /// The gate itself could not go on.
+    /// The gate itself failed.
     #[error("'{}' cannot be run: {why}", path.display())]
     System {
         /// The file.
         path: PathBuf,
-        /// What failed, and what to do about it.
+        /// What failed, and how to fix it.
         why: String,
     },
 }
 
-/// A longer file is no build of this program: with full debug information one has some 100 MiB.
+/// The longest file that can be a build, in bytes. A build with full debug information has some 100 MiB.
 const LONGEST: u64 = 1 << 30;
-/// How an executable file begins (elf(5)).
+/// The first bytes of an executable file (elf(5)).
 const ELF: &[u8; 4] = b"\x7fELF";
 
 /// Copies the program at `path`.
@@ -81,7 +81,7 @@ pub fn copy(path: &Path) -> Result<OwnedFd, Unfit> {
     })
 }
 
-/// What a copy failed by.
+/// The step at which a copy failed.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
     #[error("{0}: {1}")]
@@ -94,13 +94,13 @@ enum Failed {
     NoExec(PathBuf),
 }
 
-/// The file at `path`, if it may be a program.
+/// Opens the file at `path` if it may be a program.
 fn open(path: &Path) -> Result<File, Unfit> {
     let missing = |source| Unfit::Missing { path: path.into(), source };
     let foreign = |why: &str| Err(Unfit::Foreign { path: path.into(), why: why.into() });
-    // Looked at before it is opened: opening a device may do something.
+    // Check the file type before opening, because opening a device may have effects.
     refuse_special(path, fs::metadata(path).map_err(missing)?.file_type())?;
-    // A FIFO that has come in its place meanwhile would let its opener wait for a writer.
+    // If a FIFO has replaced the file meanwhile, a blocking open would wait for a writer.
     let mut file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(missing)?;
     let facts = file.metadata().map_err(missing)?;
     refuse_special(path, facts.file_type())?;
@@ -132,7 +132,7 @@ fn refuse_special(path: &Path, kind: fs::FileType) -> Result<(), Unfit> {
 fn in_memory(source: &mut File) -> Result<OwnedFd, Failed> {
     let call = |name| move |errno| Failed::Call(name, errno);
     let (name, flags) = (c"ipc-bench-build", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING);
-    // Asked for, as vm.memfd_noexec = 1 takes the permission from who does not ask. Unknown before Linux 6.3.
+    // Request MFD_EXEC: with vm.memfd_noexec = 1 a memfd without that flag may not run. The flag is unknown before Linux 6.3.
     let file = match memfd_create(name, flags | MFdFlags::from_bits_retain(libc::MFD_EXEC)) {
         Err(Errno::EINVAL) => memfd_create(name, flags),
         made => made,
@@ -145,7 +145,7 @@ fn in_memory(source: &mut File) -> Result<OwnedFd, Failed> {
     Ok(file.into())
 }
 
-/// A file without a name in `dir`, open for reading alone: one that is open for writing cannot be run (`ETXTBSY`).
+/// A file without a name in `dir`, open for reading only. A file that is open for writing cannot be run (`ETXTBSY`).
 fn on_disk(source: &mut File, dir: &Path) -> Result<OwnedFd, Failed> {
     let call = |name| move |errno| Failed::Call(name, errno);
     let cannot = |error| Failed::File(dir.into(), error);

@@ -1,44 +1,44 @@
-//! From differences to verdicts: the gate's two stages, without a clock or a process.
+//! Derives verdicts from differences, in the gate's two stages. Uses neither a clock nor a process.
 //!
-//! The screen looks at all cells for a short time and is easily alarmed; what it finds suspicious is measured again, and judged by
-//! the fresh rounds *alone*. A screen that picks the worst of many cells has picked noise as well, and rounds that were
-//! picked for being high must not testify that they are.
+//! The screen measures all cells for a short time and raises alarms easily. Suspicious cells are measured again and judged by
+//! the fresh rounds *alone*, to avoid selection bias: the worst of many screened cells are partly picked by noise.
 
 use super::{
     report::Change,
     stats::{Estimate, Noise, Test, benjamini_hochberg, hodges_lehmann, signed_rank},
 };
 
-/// What a run of the gate goes by.
+/// The rules of a gate run.
 ///
-/// [`Default`] was fitted to pairs of two identical programs on a shared virtual machine of two cores, resampled in blocks. A round is
-/// one paired sample of short pairs, as in the same time several short rounds tell more than one long, or the median of a few. How often
-/// it is right is not a matter of simulation: `docs/gate.md` has the runs of `scripts/gate-trials.sh`.
+/// The [`Default`] was fitted to pairs of two identical programs on a shared virtual machine of two cores, resampled in blocks.
+/// A round is one paired sample of short pairs. In the same time, several short rounds tell more than one long round or the
+/// median of a few. Simulation does not show how often the gate is right: `docs/gate.md` has the runs of
+/// `scripts/gate-trials.sh`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
     /// Rounds of each cell in the screen.
     pub screen_rounds: u32,
-    /// A cell becomes a candidate below this one-sided p of being slower at all.
+    /// A cell becomes a candidate if its one-sided p of being slower at all is below this.
     pub screen_p: f64,
-    /// Fresh rounds of a candidate, at least.
+    /// Minimum number of fresh rounds of a candidate.
     pub confirm_min: u32,
-    /// And at most.
+    /// Maximum number of fresh rounds of a candidate.
     pub confirm_max: u32,
-    /// The change that the fresh rounds are planned to find …
+    /// The relative change that the fresh rounds are planned to find.
     pub effect: f64,
-    /// … this often.
+    /// The probability with which the fresh rounds must find `effect`.
     pub power: f64,
-    /// So many times the rounds planned are taken, as the screen has seen little of the noise.
+    /// Factor on the planned rounds, because the screen has seen little of the noise.
     pub reserve: f64,
-    /// The part of the confirmed cells that may be false.
+    /// The allowed share of false findings among the confirmed cells (false discovery rate).
     pub q: f64,
-    /// The least relative change that counts.
+    /// The smallest relative change that counts.
     pub margin: f64,
-    /// The margin is at least so many times the cell's spread over differently laid out builds of one source.
+    /// The margin is at least this multiple of the cell's spread over builds of one source with different layouts.
     pub layouts: f64,
-    /// The least change in nanoseconds that counts.
+    /// The smallest change in nanoseconds that counts.
     pub floor_ns: f64,
-    /// A change of this size that cannot be excluded leaves a cell unresolved.
+    /// If a change of this size cannot be excluded, the cell is unresolved.
     pub resolved: f64,
 }
 
@@ -61,50 +61,51 @@ impl Default for Rules {
     }
 }
 
-/// The rounds of one cell: what a stage judges.
+/// The rounds of one cell, as a stage judges them.
 #[derive(Clone, Copy, Debug)]
 pub struct Rounds<'a> {
-    /// ln(head / base) of each round; above zero is slower, for a rate as well.
+    /// ln(head / base) of each round. Above zero is slower, for a rate as well.
     pub differences: &'a [f64],
-    /// The cell's margin, see [`Rules::margin`].
+    /// The cell's margin. See [`Rules::margin`].
     pub margin: f64,
 }
 
-/// What the screen says of a cell.
+/// The screen's result for a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Screened {
-    /// One-sided p of its being slower at all.
+    /// One-sided p of the cell being slower at all.
     pub p: f64,
-    /// Fresh rounds to take, where it is a candidate.
+    /// Number of fresh rounds to take. `None` if the cell is no candidate.
     pub candidate: Option<u32>,
-    /// The change, with six rounds or more.
+    /// The change. `None` with fewer than six rounds.
     pub change: Option<Change>,
-    /// The least change that both stages together find 19 times in 20.
+    /// The smallest change that both stages together find 19 times in 20.
     pub detectable: Option<f64>,
 }
 
-/// What the fresh rounds say of a candidate.
+/// The result of the fresh rounds for a candidate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Confirmed {
-    /// Whether it is slower by more than its margin.
+    /// Whether the cell is slower by more than its margin.
     pub regressed: bool,
-    /// One-sided p of that.
+    /// One-sided p of the cell being slower by more than its margin.
     pub p: f64,
-    /// The change, with six rounds or more.
+    /// The change. `None` with fewer than six rounds.
     pub change: Option<Change>,
 }
 
-/// How often a change of the size called detectable is found, and how often each of two stages must then find it.
+/// The probability of finding a change of the detectable size. Each of two stages needs the square root of it.
 const DETECTED: f64 = 0.95;
 
 impl Rules {
-    /// The margin of a cell that takes `base_ns`, and whose builds of one source scatter by `layout_spread` (relative).
+    /// The margin of a cell that takes `base_ns` nanoseconds, and whose builds of one source scatter by `layout_spread`
+    /// (relative).
     pub fn margin(&self, base_ns: f64, layout_spread: f64) -> f64 {
         self.margin.max(self.layouts * layout_spread).max(self.floor_ns / base_ns)
     }
 
-    /// Stage 1: which cells are suspicious, and how many fresh rounds each of them needs. All cells of the run at once, as
-    /// the more candidates there are the surer each has to be.
+    /// Stage 1: finds suspicious cells and the number of fresh rounds that each needs. Takes all cells of the run at once,
+    /// because more candidates require more certainty for each.
     pub fn screen(&self, cells: &[Rounds]) -> Vec<Screened> {
         let tested: Vec<_> = cells.iter().map(|cell| signed_rank(cell.differences)).collect();
         let candidates = tested.iter().filter(|p| **p < self.screen_p).count();
@@ -130,7 +131,7 @@ impl Rules {
             .collect()
     }
 
-    /// Stage 2: which candidates are slower, from fresh rounds and no others. All candidates of the run at once.
+    /// Stage 2: decides which candidates are slower, from fresh rounds only. Takes all candidates of the run at once.
     pub fn confirm(&self, candidates: &[Rounds]) -> Vec<Confirmed> {
         let tested: Vec<_> = candidates
             .iter()
@@ -151,25 +152,26 @@ impl Rules {
             .collect()
     }
 
-    /// The least change that both stages together find 19 times in 20 in one of so many candidates, of which the screen took
-    /// `screened` rounds and `fresh` are all that the second stage took.
+    /// The smallest change that both stages together find 19 times in 20, in one of `candidates` candidates. The screen took
+    /// `screened` rounds, and `fresh` holds all rounds of the second stage.
     pub fn detectable_by(&self, screened: usize, fresh: &Rounds, candidates: usize) -> Option<f64> {
         let taken = [screened as u32, fresh.differences.len() as u32];
         self.detectable(&Noise::of(fresh.differences)?, fresh.margin, taken, candidates)
     }
 
-    /// The change that fresh rounds are planned to find in a cell: where its margin is wide, one that lies well beyond.
+    /// The change that fresh rounds are planned to find in a cell. A wider margin raises it in proportion.
     fn sought(&self, margin: f64) -> f64 {
         self.effect.max(margin * self.effect / self.margin.max(f64::MIN_POSITIVE))
     }
 
-    /// What the fresh rounds have to show in one of so many candidates, by Benjamini and Hochberg if it is the only one to.
+    /// The test of one candidate's fresh rounds. Its alpha is Benjamini and Hochberg's limit for a single rejection among
+    /// `candidates`.
     fn confirmation(&self, margin: f64, candidates: usize, power: f64) -> Test {
         Test { margin, alpha: self.q / candidates.max(1) as f64, power }
     }
 
-    /// What both stages find by so many rounds of each: the larger of what each finds, each so often that both do as often as
-    /// wanted.
+    /// The smallest change that both stages find with `rounds` rounds each: the larger of the two stages' changes. Each stage
+    /// must find it so often that both together reach [`DETECTED`].
     fn detectable(&self, noise: &Noise, margin: f64, rounds: [u32; 2], candidates: usize) -> Option<f64> {
         let power = DETECTED.sqrt();
         let screen = Test { margin: 0.0, alpha: self.screen_p, power };
@@ -178,7 +180,7 @@ impl Rules {
     }
 }
 
-/// From logarithms to parts.
+/// Converts logarithms to relative changes.
 fn relative(estimate: Estimate) -> Change {
     Change { by: estimate.by.exp_m1(), lo: estimate.lo.exp_m1(), hi: estimate.hi.exp_m1() }
 }
@@ -209,7 +211,7 @@ mod tests {
         assert!(!confirm(&around(-0.05, 0.04, 100), 0.02).regressed);
     }
 
-    /// However sure it is that a cell is slower by 1.5 %: that is within its margin. Its interval says so.
+    /// A cell that is surely slower by 1.5 % is within its margin. Its interval shows that.
     #[test]
     fn within_the_margin_is_none() {
         let slight = confirm(&around(0.015, 0.004, 600), 0.02);
@@ -239,12 +241,12 @@ mod tests {
         let rounds = |width| screen(&around(0.02, width, 80)).candidate.unwrap();
         assert_eq!(rounds(0.03), rules.confirm_min);
         assert!((rules.confirm_min + 1..rules.confirm_max).contains(&rounds(0.12)), "{}", rounds(0.12));
-        // A median beyond the noise it has: two groups far apart.
+        // A median beyond its own noise: two groups far apart.
         let torn: Vec<f64> = around(0.05, 0.5, 80);
         assert_eq!(screen(&torn).candidate, Some(rules.confirm_max));
     }
 
-    /// A margin of 20 % asks for a change of half as much again and more, not for all the rounds there are.
+    /// A margin of 20 % plans for a change of half as much again and more, not for all rounds there are.
     #[test]
     fn a_wide_margin_seeks_a_large_change() {
         let differences = around(0.3, 0.05, 80);
@@ -269,7 +271,7 @@ mod tests {
         assert!(confirm(&doubtful, 0.02).regressed && !rules.confirm(&many)[0].regressed);
     }
 
-    /// An interrupted screen has seen less than one that was not.
+    /// An interrupted screen detects less than a complete one.
     #[test]
     fn what_is_detectable_goes_by_the_rounds_that_were_taken() {
         let of = |n| screen(&around(0.0, 0.2, n)).detectable;

@@ -1,10 +1,13 @@
 //! The regression gate: did this change make anything slower?
 //!
-//! The engine measures base and head in turns in one run. Its figures come from two builds of this program ([`builds`], by a
-//! [`plan`] of cells, each a [`program`] run from an [`image`] of its file), or from any two [`commands`], whose output [`adapters`]
-//! read. [`rounds`] keep what was measured; [`exact`] counts what hardly varies. [`judge`] decides by the [`stats`] what the
-//! differences mean, and [`report`] holds all that was found. [`print`](mod@print) shows it to a person, [`export`] writes it for other
-//! tools, both in the words of [`wording`].
+//! The engine measures base and head in turns in one run. Its figures come from one of two sources:
+//! - Two builds of this program ([`builds`]), for a [`plan`] of cells. Each build is a [`program`] run from an [`image`] of its
+//!   file.
+//! - Any two [`commands`], whose output [`adapters`] read.
+//!
+//! [`rounds`] keep what was measured, and [`exact`] counts what hardly varies. [`judge`] decides with [`stats`] what the
+//! differences mean. [`report`] holds all findings. [`print`](mod@print) shows them to a person, and [`export`] writes them for
+//! other tools. Both use the words of [`wording`].
 
 pub mod adapters;
 pub mod builds;

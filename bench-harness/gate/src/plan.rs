@@ -1,4 +1,4 @@
-//! How much the gate compares, and by which rules.
+//! The plans of the gate: how much is compared, and by which rules.
 
 use super::judge::Rules;
 use bench_record::named;
@@ -15,14 +15,14 @@ named! {
     }
 }
 
-/// By how much those are slowed down that must be found.
+/// The slowdown, in percent, of the controls that must be found.
 pub const CONTROL_PERCENT: u32 = 10;
 
 impl Plan {
-    /// How it is judged.
+    /// The rules of this plan.
     pub fn rules(self) -> Rules {
         match self {
-            // Enough to find 15 % on a machine that is not too busy, and no more.
+            // Just enough to find 15 % on a machine that is not too busy.
             Plan::Smoke => Rules { screen_rounds: 30, confirm_min: 30, confirm_max: 120, ..Rules::default() },
             Plan::Twelve | Plan::Full => Rules::default(),
         }

@@ -1,4 +1,4 @@
-//! What the gate found, for a terminal: findings first, the verdict last, where it stays on the screen.
+//! Prints the findings of the gate to a terminal: findings first, and the verdict last, so that it stays on the screen.
 
 use super::{
     report::{CellReport, Control, Expectation, Report, Status},
@@ -10,7 +10,7 @@ use bench_report::{
 };
 use std::fmt::Write as _;
 
-/// The width that everything but the table of all cells keeps to.
+/// The width limit, in columns, of everything except the table of all cells.
 const WIDTH: usize = 100;
 
 /// The whole report. Its last line is the verdict.
@@ -29,7 +29,7 @@ pub fn text(report: &Report) -> String {
     blocks.join("\n")
 }
 
-/// A line for everything that became worse.
+/// One line for each cell and count that became worse.
 fn findings(report: &Report) -> String {
     let mut text = String::new();
     for cell in report.cells.iter().filter(|cell| cell.status == Status::Regressed) {
@@ -49,7 +49,7 @@ fn findings(report: &Report) -> String {
     text
 }
 
-/// A line for every cell that has no verdict, and for every control that did not hold.
+/// One line for each cell without a verdict, and for each control that failed.
 fn unjudged(report: &Report) -> String {
     let mut text = String::new();
     for cell in &report.cells {
@@ -63,7 +63,7 @@ fn unjudged(report: &Report) -> String {
     text
 }
 
-/// What a control did that it must not.
+/// Describes how a control failed.
 pub(super) fn failed_control(control: &Control, report: &Report) -> String {
     let name = wording::name(&control.report);
     let what = match control.expectation {
@@ -74,12 +74,12 @@ pub(super) fn failed_control(control: &Control, report: &Report) -> String {
     format!("{name}: {what}: {} {finding}", control.report.status).trim_end().to_owned()
 }
 
-/// What a side is a run of.
+/// The word for what a side runs.
 fn measured(report: &Report) -> &'static str {
     if report.is_of_commands() { "command" } else { "binary" }
 }
 
-/// Every cell.
+/// The table of all cells.
 pub(super) fn cells(report: &Report) -> Table {
     Table {
         title: format!("All {} {}", report.cells.len(), report.subjects()),
@@ -101,7 +101,7 @@ pub(super) fn cells(report: &Report) -> Table {
     }
 }
 
-/// What a change is of, and which sign is the bad one.
+/// What a change refers to, and which sign is bad.
 pub(super) fn meaning(report: &Report) -> &'static str {
     if report.is_of_commands() { "change, plus is worse" } else { "change in time, plus is slower" }
 }
@@ -119,7 +119,7 @@ fn cell_line(cell: &CellReport) -> Vec<String> {
     ]
 }
 
-/// How many controls held; those that did not are named [elsewhere](unjudged).
+/// The number of controls that held. Those that failed are named [elsewhere](unjudged).
 pub(super) fn controls(report: &Report) -> String {
     let mut kinds = Vec::new();
     let silent = format!("the same {} twice: silent", measured(report));
@@ -134,7 +134,7 @@ pub(super) fn controls(report: &Report) -> String {
     if kinds.is_empty() { String::new() } else { format!("Controls: {}\n", kinds.join("; ")) }
 }
 
-/// The counts that are not the same on both sides; the others are a number in the explanation.
+/// The counts that differ between the sides. The explanation gives the number of the others.
 pub(super) fn counts(report: &Report) -> Table {
     let counts = || report.exact.iter().flat_map(|exact| exact.counts.iter().map(move |count| (exact, count)));
     let lines = counts().filter(|(_, count)| wording::differs(count)).map(|(exact, count)| {
@@ -174,13 +174,12 @@ fn verdict(report: &Report) -> String {
     text
 }
 
-/// How a line begins, so that it is found by eye and by grep.
+/// The first word of a line, easy to find by eye and by grep.
 fn word(status: Status) -> String {
     status.name().to_uppercase()
 }
 
-/// Appends `parts`, two spaces between them. One that would pass [`WIDTH`] begins another line, further to the right; none is
-/// broken.
+/// Appends `parts`, separated by two spaces. A part that would exceed [`WIDTH`] starts an indented new line. No part is broken.
 fn line(text: &mut String, parts: &[String]) {
     let mut used = 0;
     for part in parts {

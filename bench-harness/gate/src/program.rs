@@ -1,4 +1,4 @@
-//! A build of this program that the gate runs, over and over: a [copy](super::image) of its file.
+//! A build of this program that the gate runs many times, from a [copy](super::image) of its file.
 
 use super::{
     call::{self, Called, Failure, Invocation, MOST_OUTPUT, NOT_EXECUTED},
@@ -22,61 +22,61 @@ use std::{
     time::Duration,
 };
 
-/// A program that does not say what it is, or what a pair took, is given up after this. A pair gives itself up after three seconds.
+/// The deadline of a program that identifies itself or measures a pair. A pair gives itself up after three seconds.
 const ANSWER: Duration = Duration::from_secs(5);
-/// A program that counts is given up after this. A traced pair gives itself up after twenty seconds.
+/// The deadline of a program that counts. A traced pair gives itself up after twenty seconds.
 const COUNT: Duration = Duration::from_secs(30);
-/// A build that has not answered so often is not asked again, so that one that always hangs ends the run in bounded time.
+/// The number of missing answers after which a build is not asked again. So a build that always hangs ends the run in bounded
+/// time.
 const SILENCES: u32 = 3;
 
 /// A build of this program.
 #[derive(Debug)]
 pub struct Program {
-    /// Where it came from.
+    /// The path of the original file.
     pub path: PathBuf,
-    /// What it says of itself.
+    /// The identity that the build reports.
     pub identity: Identity,
     file: OwnedFd,
-    /// Calls without an answer.
+    /// Number of calls without an answer.
     silences: Mutable<u32>,
 }
 
-/// Why a call of a program yielded nothing.
+/// The reason why a call of a program yielded nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// It could not be started or listened to.
+    /// The program could not be started or listened to.
     #[error("{0}")]
     System(Error),
-    /// The kernel does not run it.
+    /// The kernel refuses to run the program.
     #[error("it cannot be run here: {0}")]
     NoProgram(Errno),
-    /// It ended otherwise than with a figure; with what it said.
+    /// The program ended without a figure. Holds how it ended and what it printed.
     #[error("{0}: {1}")]
     Ended(String, String),
-    /// It printed something else than was asked for.
+    /// The program printed something other than what was asked for.
     #[error("it prints what is no line of {PROGRAM}: {0}")]
     Garbled(String),
-    /// It hung.
+    /// The program hung. Holds the deadline.
     #[error("no answer within {0:?}")]
     Hung(Duration),
-    /// It hung too often before.
+    /// The program hung too often before.
     #[error("not asked again, as {SILENCES} calls had no answer")]
     GivenUp,
-    /// It answered another question.
+    /// The program answered for another subject.
     #[error("it answers for {0:?}, which it was not asked for")]
     Mistaken(String),
 }
 
-/// Whether every one of `builds` has `mechanism` by `access`.
+/// Whether each of `builds` can measure `mechanism` by `access`.
 pub fn all_have(builds: &[Program], mechanism: &str, access: Access) -> bool {
     builds.iter().all(|build| build.identity.has(mechanism, access))
 }
 
 impl Program {
-    /// Copies the file at `path` and asks it what it is.
+    /// Copies the file at `path` and asks the copy for its identity.
     ///
-    /// # Errors
-    /// [`Unfit`].
+    /// # Errors [`Unfit`].
     pub fn load(path: &Path) -> Result<Self, Unfit> {
         let file = image::copy(path)?;
         let foreign = |why: String| Unfit::Foreign { path: path.into(), why };
@@ -104,10 +104,9 @@ impl Program {
         Ok(Self { path: path.into(), identity, file, silences: Mutable::new(0) })
     }
 
-    /// Measures one pair of `cell`, with `injection` as what [`inject`] reads.
+    /// Measures one pair of `cell`. The program gets `injection` in the format that [`inject`] reads.
     ///
-    /// # Errors
-    /// [`CallError`].
+    /// # Errors [`CallError`].
     pub fn sample(&self, cell: &Cell, stretch: Stretch, injection: Option<&str>) -> Result<Reading, CallError> {
         let milliseconds = |time: Duration| time.as_millis().to_string();
         let (warm_up, measure) = (milliseconds(stretch.warm_up), milliseconds(stretch.measure));
@@ -117,7 +116,7 @@ impl Program {
         if reading.cell == name { Ok(reading) } else { Err(CallError::Mistaken(reading.cell)) }
     }
 
-    /// Counts what a message of `subject` takes; whatever befalls it is in the reading.
+    /// Counts the costs of a message of `subject`. Any failure is in the reading.
     pub fn count(&self, subject: &str) -> ExactReading {
         let reading = self.ask(&["sample", subject], None, COUNT).and_then(|reading: ExactReading| {
             if reading.name == subject { Ok(reading) } else { Err(CallError::Mistaken(reading.name)) }
@@ -146,7 +145,7 @@ impl Program {
     }
 }
 
-/// Runs the program in `file` with `words`, and reads the one line of JSON that it prints.
+/// Runs the program in `file` with the arguments `words`, and reads the one line of JSON that it prints.
 fn ask<T: DeserializeOwned>(
     file: &OwnedFd,
     words: &[&str],
@@ -161,7 +160,7 @@ fn ask<T: DeserializeOwned>(
     match called.exit {
         Exit::Code(0 | 1) => {}
         Exit::Code(code) => {
-            // What a shell that finds nothing says is no number.
+            // A shell that finds no program also exits with this code, but prints no number.
             if let (NOT_EXECUTED, Ok(errno)) = (code, said().parse()) {
                 return Err(CallError::NoProgram(Errno::from_raw(errno)));
             }
@@ -193,7 +192,7 @@ fn call(file: &OwnedFd, words: &[&str], injection: Option<&str>, limit: Duration
     })
 }
 
-/// This process's environment, with `injection` in place of its own.
+/// This process's environment, with `injection` in place of its own injection.
 fn environment(injection: Option<&str>) -> Vec<CString> {
     let own = std::env::vars_os().filter(|(name, _)| name != inject::VARIABLE);
     let pairs = own.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());

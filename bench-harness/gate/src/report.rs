@@ -1,4 +1,4 @@
-//! What a run of the gate found, in types: printed, exported and written by others as they need it.
+//! The findings of a gate run, as types. Other modules print and export them.
 
 pub use super::unit::Unit;
 
@@ -9,15 +9,16 @@ use serde::{Deserialize, Serialize};
 named! {
     /// The verdict of a run.
     "verdict" Outcome {
-        /// Nothing became slower by more than what each cell says could have been seen. Exit code 0.
+        /// Nothing became slower by more than what each cell says was detectable. Exit code 0.
         Passed = "passed",
-        /// At least one cell did, by time or by a count, or the head fails where the base does not. Exit code 1.
+        /// At least one cell became slower, by time or by a count, or the head fails in a cell that works in the base. Exit
+        /// code 1.
         Regressed = "regressed",
         /// No pair of the head yielded a figure. Exit code 2.
         HeadUnmeasured = "head-unmeasured",
-        /// The run cannot tell: interrupted, its controls failed, or too much could not be excluded. Exit code 3.
+        /// The run is inconclusive: it was interrupted, its controls failed, or too many cells were unresolved. Exit code 3.
         Inconclusive = "inconclusive",
-        /// No pair of the base yielded a figure, though pairs of the head did. Exit code 4.
+        /// No pair of the base yielded a figure, but pairs of the head did. Exit code 4.
         BaseUnmeasured = "base-unmeasured",
     }
 }
@@ -25,86 +26,86 @@ named! {
 named! {
     /// The verdict on one cell.
     "status" Status {
-        /// Not slower by more than its minimum detectable effect.
+        /// Not slower by more than the minimum detectable effect.
         Unchanged = "unchanged",
         /// Slower by more than its margin, confirmed on fresh rounds.
         Regressed = "regressed",
-        /// The interval lies below zero by more than the margin: faster. Reported, never a verdict.
+        /// Faster: the confidence interval lies below zero by more than the margin. Reported, but never a verdict.
         Improved = "improved",
-        /// So noisy that a change of 10 % cannot be excluded.
+        /// Too noisy: a change of 10 % cannot be excluded.
         Unresolved = "unresolved",
-        /// One side lacks it: a mechanism that was added or removed.
+        /// One side lacks the cell, because a mechanism was added or removed.
         Lacking = "lacking",
-        /// A side could not measure it.
+        /// A side could not measure the cell.
         Failed = "failed",
     }
 }
 
 named! {
-    /// What of a cell is compared.
+    /// The metric of a cell that is compared.
     "metric" Metric {
         /// The median round trip (latency).
         P50 = "p50",
-        /// The round trip that 99 % did not exceed (latency); judged by a wide margin.
+        /// The 99th percentile of the round trip (latency). Judged by a wide margin.
         P99 = "p99",
         /// Time per message (throughput).
         Rate = "rate",
-        /// What a command printed, in its own unit.
+        /// The figure that a command printed, in its own unit.
         Value = "value",
     }
 }
 
-/// A relative change from base to head: 0.088 is 8.8 % slower, be it a longer round trip or fewer messages a second.
+/// A relative change from base to head. 0.088 is 8.8 % slower, either a longer round trip or fewer messages per second.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// The Hodges–Lehmann estimate over the rounds.
     pub by: f64,
-    /// Lower end of its 95 % interval.
+    /// Lower end of the 95 % confidence interval.
     pub lo: f64,
-    /// Upper end.
+    /// Upper end of the 95 % confidence interval.
     pub hi: f64,
 }
 
-/// One side's figures of a cell: medians over its rounds.
+/// The figures of one side of a cell: medians over its rounds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Median round trip in nanoseconds, with a 95 % interval over rounds.
+    /// Median round trip in nanoseconds.
     pub p50_ns: Option<f64>,
-    /// Lower end.
+    /// Lower end of the 95 % confidence interval of `p50_ns`, over rounds.
     pub p50_lo_ns: Option<f64>,
-    /// Upper end.
+    /// Upper end of the 95 % confidence interval of `p50_ns`, over rounds.
     pub p50_hi_ns: Option<f64>,
-    /// 99 % of round trips took no longer.
+    /// The 99th percentile of round trips, in nanoseconds.
     pub p99_ns: Option<f64>,
-    /// 99.9 %.
+    /// The 99.9th percentile of round trips, in nanoseconds.
     pub p999_ns: Option<f64>,
-    /// The longest of all.
+    /// The longest of all round trips, in nanoseconds.
     pub max_ns: Option<f64>,
-    /// Messages a second.
+    /// Messages per second.
     pub msgs_per_s: Option<f64>,
-    /// Lower end of its 95 % interval.
+    /// Lower end of the 95 % confidence interval of `msgs_per_s`.
     pub msgs_per_s_lo: Option<f64>,
-    /// Upper end.
+    /// Upper end of the 95 % confidence interval of `msgs_per_s`.
     pub msgs_per_s_hi: Option<f64>,
-    /// What a command printed, in the unit of its report.
+    /// The figure that a command printed, in the unit of its report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
-    /// Lower end of its 95 % interval.
+    /// Lower end of the 95 % confidence interval of `value`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_lo: Option<f64>,
-    /// Upper end.
+    /// Upper end of the 95 % confidence interval of `value`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_hi: Option<f64>,
-    /// All stamped round trips together.
+    /// Histogram of all stamped round trips.
     pub histogram: Option<Packed>,
 }
 
-/// What was found of one cell, or of one figure of a command, by one metric.
+/// The findings on one cell, or on one figure of a command, by one metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellReport {
     /// The cell's name, or the figure's.
     pub cell: String,
-    /// What was compared.
+    /// The metric that was compared.
     pub metric: Metric,
     /// The unit of [`Metric::Value`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,68 +114,69 @@ pub struct CellReport {
     pub status: Status,
     /// The base's figures.
     pub base: Figures,
-    /// The head's.
+    /// The head's figures.
     pub head: Figures,
-    /// The change, where there are rounds enough.
+    /// The change. `None` if there are too few rounds.
     pub change: Option<Change>,
-    /// The one-sided signed-rank p: of a change beyond the margin, on fresh rounds, where it was a candidate; else of any.
+    /// The one-sided signed-rank p. For a candidate it tests a change beyond the margin, on fresh rounds. Otherwise it tests
+    /// any change.
     pub p: Option<f64>,
-    /// Rounds that the change rests on.
+    /// The number of rounds behind the change.
     pub rounds: u32,
-    /// Whether the screen made it a candidate, so that it was measured again.
+    /// Whether the screen made the cell a candidate, so that it was measured again.
     pub candidate: bool,
-    /// A change up to here is none: 0.02 is 2 %.
+    /// The largest relative change that does not count: 0.02 is 2 %.
     pub margin: f64,
-    /// The least change that this run would have found in this cell, 19 times in 20.
+    /// The smallest relative change that this run would have found in this cell, 19 times in 20.
     pub detectable: Option<f64>,
-    /// The distance class that the rounds belong to, where there is one.
+    /// The distance class of most rounds, if there is one.
     pub proximity: Option<Proximity>,
-    /// Pairs or runs of both sides that were measured, those that were taken again included.
+    /// Pairs or runs of both sides that were measured, including repeated ones.
     pub pairs: u32,
-    /// What failed, or why there is no verdict.
+    /// The failures, or the reason why there is no verdict.
     pub error: Option<String>,
 }
 
 named! {
-    /// What a control must do.
+    /// The required result of a control.
     "expectation" Expectation {
-        /// The same binary twice: must stay silent.
+        /// Nothing is found. The control runs the same binary twice.
         Silent = "silent",
-        /// Slowed down on purpose: must be found.
+        /// The slowdown is found. The control is slowed down on purpose.
         Found = "found",
     }
 }
 
-/// A cell whose verdict is known beforehand.
+/// A cell whose verdict is known in advance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Control {
-    /// What it must do.
+    /// The required result.
     pub expectation: Expectation,
-    /// Whether it did.
+    /// Whether the control had the required result.
     pub held: bool,
-    /// What was found.
+    /// The findings on the control.
     pub report: CellReport,
 }
 
-/// A count that hardly varies, per message.
+/// A count per message that hardly varies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Count {
-    /// What is counted: `syscalls`, `copies`, `touches`, `faults`; `payload`, without counts, where the head's arrived wrong.
+    /// What is counted: `syscalls`, `copies`, `touches`, `faults`. `right payloads` if a payload of the head arrived wrong.
     pub what: String,
     /// The base's count per message.
     pub base: Option<f64>,
-    /// The head's.
+    /// The head's count per message.
     pub head: Option<f64>,
-    /// Whether the head's is larger by more than is noise, or is not known any more where the base's is: a finding.
+    /// Whether the head's count is a finding: larger by more than noise, or unknown although the base's is known.
     pub worse: bool,
-    /// Why a count is missing.
+    /// The reason why a count is missing.
     pub note: Option<String>,
 }
 
 /// The counts of one mechanism by one access at one size, `copies/MECHANISM/SIZE/ACCESS`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExactReport {
-    /// What was counted, as `ipc-bench copies` names it.
+    /// The name of what was counted, as in `ipc-bench copies`.
     pub name: String,
     /// The counts.
     pub counts: Vec<Count>,
@@ -183,25 +185,25 @@ pub struct ExactReport {
 /// One side of the comparison.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Side {
-    /// What its first build says of itself.
+    /// The identity that the side's first build reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
-    /// The command that yields its figures, where it is no build of this program.
+    /// The command that yields the side's figures, if the side is no build of this program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
-    /// Builds of it, each with its sections in another order.
+    /// Number of builds of the side. Each has its sections in another order.
     pub builds: u32,
-    /// Pairs or runs of it that yielded a figure and were not disturbed, controls aside.
+    /// Pairs or runs of the side that yielded a figure and were not disturbed, without controls.
     #[serde(default)]
     pub pairs: u32,
 }
 
-/// All that a run of the gate found.
+/// All findings of a gate run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The verdict.
     pub outcome: Outcome,
-    /// What it rests on, one sentence each; findings first.
+    /// The reasons of the verdict, one sentence each, findings first.
     pub reasons: Vec<String>,
     /// The base.
     pub base: Side,
@@ -209,32 +211,32 @@ pub struct Report {
     pub head: Side,
     /// The plan's name.
     pub plan: String,
-    /// The seed of its random choices.
+    /// The seed of the run's random choices.
     pub seed: u64,
-    /// When it started: RFC 3339, UTC.
+    /// The start of the run: RFC 3339, UTC.
     pub started: String,
-    /// How long it took.
+    /// The duration of the run in seconds.
     pub duration_s: f64,
-    /// What was timed.
+    /// The findings of the timed comparison.
     pub cells: Vec<CellReport>,
-    /// What had to come out as it was known beforehand.
+    /// The controls, whose results were known in advance.
     pub controls: Vec<Control>,
-    /// What was counted.
+    /// The findings of the exact counts.
     pub exact: Vec<ExactReport>,
 }
 
 impl Report {
-    /// Whether two commands were compared, and not two builds of this program.
+    /// Whether two commands were compared. `false` if two builds of this program were compared.
     pub fn is_of_commands(&self) -> bool {
         self.base.command.is_some()
     }
 
-    /// What one of its lines is about.
+    /// The word for the subject of one line, in the singular.
     pub fn subject(&self) -> &'static str {
         if self.is_of_commands() { "figure" } else { "cell" }
     }
 
-    /// The same, of several.
+    /// The word for the subjects of several lines, in the plural.
     pub fn subjects(&self) -> &'static str {
         if self.is_of_commands() { "figures" } else { "cells" }
     }

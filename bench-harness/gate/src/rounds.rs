@@ -1,4 +1,4 @@
-//! The rounds of one subject: base and head measured beside each other, and what that adds up to.
+//! The rounds of one subject: base and head measured next to each other, and the figures that follow.
 
 use super::{
     report::{Figures, Metric, Unit},
@@ -12,25 +12,25 @@ use bench_record::{
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 use std::f64::consts::FRAC_PI_2;
 
-/// What one run of one side yielded for one subject.
+/// The result of one run of one side for one subject.
 #[derive(Clone, Debug, Default)]
 pub struct Measured {
-    /// The figure that is judged, as a cost: nanoseconds a round trip or a message, or what a command printed. Where more is
-    /// better it is the reciprocal.
+    /// The figure that is judged, as a cost: nanoseconds per round trip or message, or the value that a command printed. If
+    /// more is better, it is the reciprocal.
     pub typical: f64,
-    /// The same without the weight of time stamps, where it is known.
+    /// The judged figure without the cost of time stamps, if it is known.
     pub unstamped: Option<f64>,
-    /// 99 % of the round trips took no longer, in nanoseconds.
+    /// The 99th percentile of the round trips, in nanoseconds.
     pub p99_ns: Option<f64>,
-    /// 99.9 % of them.
+    /// The 99.9th percentile of the round trips, in nanoseconds.
     pub p999_ns: Option<f64>,
-    /// The longest.
+    /// The longest round trip, in nanoseconds.
     pub max_ns: Option<f64>,
-    /// All stamped round trips.
+    /// Histogram of all stamped round trips.
     pub histogram: Option<Packed>,
-    /// How far apart the two hardware threads were, where there are two.
+    /// The distance class of the two hardware threads, if there are two.
     pub proximity: Option<Proximity>,
-    /// Whether something disturbed the run, so that it says nothing.
+    /// Whether something disturbed the run, so that it is void.
     pub disturbed: bool,
 }
 
@@ -42,22 +42,22 @@ pub struct PairedSample {
 }
 
 impl PairedSample {
-    /// Whether both say something, and about the same distance.
+    /// Whether both runs are valid and have the same distance class.
     pub fn is_sound(&self) -> bool {
         let [base, head] = &self.sides;
         !base.disturbed && !head.disturbed && base.proximity == head.proximity
     }
 
-    /// The distance class.
+    /// The distance class of both runs.
     pub fn proximity(&self) -> Option<Proximity> {
         self.sides[0].proximity
     }
 }
 
-/// What one side showed in one round.
+/// The figures of one side in one round.
 #[derive(Clone, Copy, Debug, Default)]
 struct Values {
-    /// Nanoseconds a round trip or a message, or the cost that a command printed.
+    /// Nanoseconds per round trip or message, or the cost that a command printed.
     typical: f64,
     p99_ns: Option<f64>,
     p999_ns: Option<f64>,
@@ -67,23 +67,23 @@ struct Values {
 #[derive(Default)]
 pub struct Rounds {
     values: [Vec<Values>; 2],
-    /// Which build of either side each round used.
+    /// The builds of base and head that each round used.
     builds: Vec<[usize; 2]>,
     classes: Vec<Option<Proximity>>,
     max_ns: [f64; 2],
-    /// Histograms that are not merged yet, the merged one first.
+    /// Histograms that are not merged yet. The merged one comes first.
     histograms: [Vec<Packed>; 2],
-    /// Runs of both sides, those of no use included.
+    /// Runs of both sides, including void ones.
     pub pairs: u32,
 }
 
-/// Packed histograms are merged when this many have come together: unpacking takes longer than a round trip.
+/// The number of packed histograms at which they are merged. Unpacking takes longer than a round trip.
 const MERGE: usize = 64;
 
 impl Rounds {
-    /// Takes a round: a sound paired sample, of these builds.
+    /// Adds a round: a sound paired sample of these builds.
     pub fn add(&mut self, sample: &PairedSample, builds: [usize; 2]) {
-        // Where a stamp weighs, both sides without: one with and one without would differ by it.
+        // Use the unstamped figures only if both sides have one. Otherwise the sides would differ by the cost of a stamp.
         let both = sample.sides.iter().all(|measured| measured.unstamped.is_some());
         for (side, measured) in sample.sides.iter().enumerate() {
             let typical = measured.unstamped.filter(|_| both).unwrap_or(measured.typical);
@@ -98,17 +98,17 @@ impl Rounds {
         self.classes.push(sample.proximity());
     }
 
-    /// How many there are.
+    /// Number of rounds.
     pub fn len(&self) -> usize {
         self.builds.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no round.
     pub fn is_empty(&self) -> bool {
         self.builds.is_empty()
     }
 
-    /// ln(head/base) of each round from number `from` on.
+    /// ln(head/base) of each round, starting with round number `from`.
     pub fn differences(&self, metric: Metric, from: usize) -> Vec<f64> {
         let [base, head] = &self.values;
         let of = |values: &Values| match metric {
@@ -118,12 +118,12 @@ impl Rounds {
         base.iter().zip(head).skip(from).filter_map(|(base, head)| Some((of(head)? / of(base)?).ln())).collect()
     }
 
-    /// The base's median: nanoseconds a round trip or a message, or the cost that a command printed.
+    /// The base's median: nanoseconds per round trip or message, or the cost that a command printed.
     pub fn base_cost(&self) -> Option<f64> {
         median(&mut self.values[0].iter().map(|values| values.typical).collect::<Vec<_>>())
     }
 
-    /// The class that most rounds belong to.
+    /// The distance class of most rounds. `None` if no round has one.
     pub fn proximity(&self) -> Option<Proximity> {
         let near = self.classes.iter().filter(|&&class| class == Some(Proximity::Near)).count();
         let far = self.classes.iter().filter(|&&class| class == Some(Proximity::Far)).count();
@@ -134,10 +134,10 @@ impl Rounds {
         }
     }
 
-    /// How far builds of one side lie apart whose sections have another order: a standard deviation of logarithms.
+    /// The spread between builds of one side that differ in the order of their sections: a standard deviation of logarithms.
     ///
-    /// The variance of the builds' medians, less what the rounds' own scatter puts into it; 0 with one build a side, and where
-    /// that scatter explains all (χ², 5 %).
+    /// The variance of the builds' medians is reduced by the part that the rounds' own scatter explains. The result is 0 with
+    /// one build per side, or if that scatter explains everything (χ², 5 %).
     pub fn layout_spread(&self) -> f64 {
         let differences = self.differences(Metric::P50, 0);
         let of_side = |side: usize| {
@@ -159,7 +159,7 @@ impl Rounds {
         if squares > explained * chance.inverse_cdf(0.95) { (between - explained).sqrt() } else { 0.0 }
     }
 
-    /// The figures of base (0) or head (1) of a subject whose own metric is `metric`, in `unit`.
+    /// The figures of base (0) or head (1), for a subject whose own metric is `metric`, in `unit`.
     pub fn figures(&self, metric: Metric, unit: Option<&Unit>, side: usize) -> Figures {
         let values = &self.values[side];
         let over = |of: fn(&Values) -> Option<f64>| median(&mut values.iter().filter_map(of).collect::<Vec<_>>());
@@ -189,9 +189,9 @@ impl Rounds {
     }
 }
 
-/// The figures of a side in `unit`, whose costs come to `cost`.
+/// The figures of a side in `unit`, from its costs `cost`.
 fn figures_in(unit: &Unit, cost: Option<Figure>) -> Figures {
-    // The cost of a cost is the figure. The lower end of a cost is the upper end of what is better when it is more.
+    // The cost of a cost is the figure. If more is better, the lower end of the cost is the upper end of the figure.
     let value = |cost: f64| unit.cost(cost);
     let ends = |figure: Figure| {
         let (lo, hi) = (figure.lo.map(value), figure.hi.map(value));
@@ -203,16 +203,16 @@ fn figures_in(unit: &Unit, cost: Option<Figure>) -> Figures {
 
 /// How far the medians of groups lie apart.
 struct Apart {
-    /// Squared distances of the medians from their mean, together.
+    /// The sum of the squared distances of the medians from their mean.
     squares: f64,
-    /// One less than there are groups.
+    /// The number of groups minus one (degrees of freedom).
     freedom: f64,
     /// The variance of a median that the scatter within the groups explains.
     explained: f64,
 }
 
 impl Apart {
-    /// `None` with fewer than two groups of three.
+    /// Compares the medians of `groups`. `None` with fewer than two groups of at least three values.
     fn of(groups: &[Vec<f64>]) -> Option<Self> {
         let groups: Vec<&Vec<f64>> = groups.iter().filter(|group| group.len() >= 3).collect();
         if groups.len() < 2 {
@@ -221,7 +221,7 @@ impl Apart {
         let count = groups.len() as f64;
         let medians: Vec<f64> = groups.iter().filter_map(|group| median(&mut group.to_vec())).collect();
         let mean = medians.iter().sum::<f64>() / count;
-        // The variance of a median of n normal values is π/2 times that of their mean.
+        // The variance of the median of n normal values is π/2 times the variance of their mean.
         let explained = groups.iter().map(|group| FRAC_PI_2 * spread(group).powi(2) / group.len() as f64);
         Some(Self {
             squares: medians.iter().map(|median| (median - mean).powi(2)).sum(),
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(head.histogram.unwrap().unpack().len(), 3);
     }
 
-    /// Near the length from which on stamps weigh, only one of two pairs may have found that they do.
+    /// Near the length from which stamps weigh, only one of two pairs may have measured without them.
     #[test]
     fn both_sides_are_taken_with_stamps_or_both_without() {
         let mut both = paired(480.0, 480.0);
@@ -316,7 +316,8 @@ mod tests {
         assert!(!moved.is_sound());
     }
 
-    /// Builds that differ by what scatter within explains have no spread; those that lie 6 % apart have about that.
+    /// Builds whose differences the scatter within explains have no spread. Builds that lie 6 % apart have a spread of about 6
+    /// %.
     #[test]
     fn layouts_spread_beyond_scatter() {
         let mut random = fastrand::Rng::with_seed(5);

@@ -1,4 +1,4 @@
-//! One subject of a run, and what was measured of it so far.
+//! A subject of a run, and what has been measured of it so far.
 
 use super::{
     report::{Expectation, Metric, Unit},
@@ -6,39 +6,39 @@ use super::{
 };
 use bench_record::cell::{Cell, Workload};
 
-/// A side that fails this often in a row cannot measure the subject.
+/// Failures in a row after which a side counts as unable to measure the subject.
 pub(super) const FAILURES: u32 = 3;
-/// A head that fails this often altogether, and a base that never does: that is no accident of the machine.
+/// Failures of the head in total, with none of the base, that count as a fault of the head and not of the machine.
 pub(super) const FLAWS: u32 = 6;
 
-/// What a subject is measured for.
+/// The purpose of measuring a subject.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Comparison,
     Control(Expectation),
 }
 
-/// A cell, or a figure of a command, and what was measured of it.
+/// A cell, or a figure of a command, and what has been measured of it.
 pub(super) struct Subject {
     pub(super) name: String,
-    /// What of it is judged; its own metric first.
+    /// The metrics that are judged. The subject's own metric comes first.
     pub(super) metrics: &'static [Metric],
     /// The unit of [`Metric::Value`].
     pub(super) unit: Option<Unit>,
     pub(super) purpose: Purpose,
-    /// Subjects of one task are measured by one run.
+    /// The task of the subject. One run measures all subjects of a task.
     pub(super) task: usize,
     pub(super) rounds: Rounds,
-    /// Rounds of the first stage.
+    /// Number of rounds in the first stage.
     pub(super) screened: usize,
-    /// What the first stage calls for: rounds more, by metric.
+    /// The metrics to confirm, each with the number of further rounds.
     pub(super) candidates: Vec<(Metric, u32)>,
-    /// Failures of base and head, in a row and altogether, and the last one's text.
+    /// Failures of base and head in a row and in total, and the text of the last one.
     pub(super) failures: [u32; 2],
     pub(super) failed: [u32; 2],
     pub(super) error: [Option<String>; 2],
     pub(super) wrong_payload: [bool; 2],
-    /// Runs of base and head that yielded a figure, and those whose figure says nothing, as they were disturbed.
+    /// Runs of base and head that yielded a valid figure, and runs whose figure is void because they were disturbed.
     pub(super) yielded: [u32; 2],
     pub(super) disturbed: [u32; 2],
 }
@@ -63,14 +63,14 @@ impl Subject {
         }
     }
 
-    /// Notes a run of `side` that yielded a figure.
+    /// Records a run of `side` that yielded a figure.
     pub(super) fn yields(&mut self, side: usize, disturbed: bool) {
         self.failures[side] = 0;
         let counted = if disturbed { &mut self.disturbed } else { &mut self.yielded };
         counted[side] += 1;
     }
 
-    /// Notes a run of `side` that failed.
+    /// Records a run of `side` that failed.
     pub(super) fn fails(&mut self, side: usize, why: &str, wrong_payload: bool) {
         self.failures[side] += 1;
         self.failed[side] += 1;
@@ -82,13 +82,13 @@ impl Subject {
         self.failures.iter().any(|&failures| failures >= FAILURES) || self.wrong_payload.contains(&true)
     }
 
-    /// Whether the head cannot do what the base can; a finding whatever its speed.
+    /// Whether the head cannot do what the base can. That is a finding at any speed.
     pub(super) fn is_broken(&self) -> bool {
         let often = self.failures[1] >= FAILURES || self.failed[1] >= FLAWS;
         (often && self.failed[0] == 0) || (self.wrong_payload[1] && !self.wrong_payload[0])
     }
 
-    /// What failed, of either side; also where there are figures enough.
+    /// A description of the failures of both sides, even if there are enough figures.
     pub(super) fn trouble(&self) -> Option<String> {
         let of = |side: usize, name| {
             let error = self.error[side].as_deref()?;
@@ -99,13 +99,13 @@ impl Subject {
         (!said.is_empty()).then(|| said.join("; "))
     }
 
-    /// Rounds that the second stage owes.
+    /// Rounds that the second stage still has to take.
     pub(super) fn fresh_rounds(&self) -> u32 {
         self.candidates.iter().map(|&(_, rounds)| rounds).max().unwrap_or(0)
     }
 }
 
-/// What is judged of a cell; its own metric first.
+/// The metrics of a cell that are judged. The cell's own metric comes first.
 pub(super) fn metrics(cell: &Cell) -> &'static [Metric] {
     match cell.workload {
         Workload::Throughput => &[Metric::Rate],
@@ -113,7 +113,7 @@ pub(super) fn metrics(cell: &Cell) -> &'static [Metric] {
     }
 }
 
-/// Whether anything can still be compared.
+/// Whether at least one subject can still be compared.
 pub(super) fn is_worthwhile(subjects: &[Subject]) -> bool {
     subjects.iter().any(|subject| subject.purpose == Purpose::Comparison && !subject.is_hopeless())
 }

@@ -1,4 +1,4 @@
-//! The unit of a figure that a command prints: its name, and whether more of it is better.
+//! The unit of a figure that a command prints: its name, and which direction is better.
 
 use bench_report::units::Quantity;
 use serde::{Deserialize, Serialize};
@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 /// The unit of a figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unit {
-    /// As it is written behind a number: `ns`, `MB/s`.
+    /// The unit as written after a number: `ns`, `MB/s`.
     pub name: String,
-    /// Whether a larger figure is the better one.
+    /// Whether a larger figure is better.
     pub higher_is_better: bool,
 }
 
@@ -24,15 +24,16 @@ const TIMES: [(&str, f64); 9] = [
     ("seconds", 1e9),
     ("min", 6e10),
 ];
-/// Rates that are written without "per".
+/// Rates whose name contains no "per".
 const RATES: [&str; 12] = ["bps", "kbps", "mbps", "gbps", "fps", "flops", "hz", "iops", "ops", "qps", "rps", "tps"];
-/// The ends of units that are rates.
+/// Endings of units that are rates.
 const PER_TIME: [&str; 5] = ["/s", "/sec", "/second", "/min", "/ms"];
-/// Digits of a figure whose unit has no larger one.
+/// Significant digits of a figure that is no time.
 const DIGITS: i32 = 4;
 
 impl Unit {
-    /// The unit called `name`. More is better where the name is that of a rate, such as `MB/s`, `ops` or `requests/sec`.
+    /// The unit called `name`. A larger figure is better if the name is that of a rate, such as `MB/s`, `ops` or
+    /// `requests/sec`.
     pub fn named(name: &str) -> Self {
         let lower = name.to_ascii_lowercase();
         let is_rate = PER_TIME.iter().any(|end| lower.ends_with(end)) || RATES.contains(&lower.as_str());
@@ -45,17 +46,17 @@ impl Unit {
         micro(&self.name) == micro(name)
     }
 
-    /// What a figure costs: it grows as the figure gets worse.
+    /// The cost of a figure. It grows as the figure gets worse.
     pub fn cost(&self, value: f64) -> f64 {
         if self.higher_is_better { 1.0 / value } else { value }
     }
 
-    /// How many nanoseconds one of it is, where it is a unit of time.
+    /// Nanoseconds per unit. `None` if it is no unit of time.
     pub fn nanoseconds(&self) -> Option<f64> {
         TIMES.iter().find(|(name, _)| *name == self.name).map(|(_, ns)| *ns)
     }
 
-    /// A figure with its unit. Times take the unit that suits them.
+    /// A figure with its unit. A time is shown in the unit that suits its size.
     pub fn format_side(&self, value: f64) -> String {
         match self.nanoseconds() {
             Some(ns) => Quantity::Time.format_side(value * ns),
@@ -72,7 +73,7 @@ impl Unit {
     }
 }
 
-/// `value` to four digits, without an exponent between a millionth and a million millions.
+/// `value` to four significant digits. Values from 1e-6 to 1e12 have no exponent.
 fn digits(value: f64) -> String {
     if value == 0.0 || !(1e-6..1e12).contains(&value.abs()) {
         return format!("{value:.*e}", DIGITS as usize - 1);

@@ -1,4 +1,4 @@
-//! From the rounds of all cells to the verdict of the run, and to what it rests on.
+//! Derives the verdict of the run, and its reasons, from the rounds of all cells.
 
 use super::{
     judge::{Confirmed, Rounds as Series, Rules, Screened},
@@ -9,22 +9,22 @@ use super::{
 use bench_lab::interrupt;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The tail may grow by a quarter before it counts: it moves by that much by itself.
+/// The growth of p99 that counts. The tail moves by up to a quarter by itself.
 const P99_MARGIN: f64 = 0.25;
-/// A run says nothing where it leaves more than a tenth of its cells open.
+/// A run is inconclusive if more than one in this many cells is unresolved.
 const UNRESOLVED_PART: usize = 10;
 
-/// The words for what was compared.
+/// The words for the subjects of a comparison.
 pub(super) struct Terms {
     /// What is judged, in the plural.
     subjects: &'static str,
-    /// What they are when they have regressed.
+    /// The word for subjects that have regressed.
     worse: &'static str,
-    /// What one run of a side is.
+    /// The word for one run of a side.
     run: &'static str,
     /// What a control is made from.
     control: &'static str,
-    /// The change that a control must find, and that a subject must exclude to be judged, in percent.
+    /// The change in percent that a control must find. A subject must exclude it to be judged.
     resolved_percent: f64,
 }
 
@@ -38,10 +38,10 @@ impl Terms {
     }
 }
 
-/// Keeps one control of each expectation of a task: the one that scatters least in the first stage.
+/// Keeps one control of each expectation for each task: the one that scatters least in the first stage.
 ///
-/// A command may print many figures. The control shows that the run finds a change and invents none; how well it sees each
-/// figure is what `detectable` tells.
+/// A command may print many figures. The control shows that the run finds a change and invents none. How small a change it sees
+/// in each figure is what `detectable` tells.
 pub(super) fn keep_quietest(subjects: &mut Vec<Subject>) {
     let scatter = |subject: &Subject| spread(&subject.rounds.differences(subject.metrics[0], 0));
     let mut kept: Vec<Subject> = Vec::new();
@@ -58,7 +58,7 @@ pub(super) fn keep_quietest(subjects: &mut Vec<Subject>) {
     *subjects = kept;
 }
 
-/// Chooses the candidates among `subjects`.
+/// Chooses the candidates for the second stage among `subjects`.
 pub(super) fn choose(subjects: &mut [&mut Subject], rules: &Rules) {
     let each = subjects.iter().enumerate().filter(|(_, subject)| !subject.is_hopeless());
     let each = each.flat_map(|(index, subject)| subject.metrics.iter().map(move |&metric| (index, metric)));
@@ -72,7 +72,7 @@ pub(super) fn choose(subjects: &mut [&mut Subject], rules: &Rules) {
         .collect();
     let screened = rules.screen(&series);
     for (&(index, metric), screened) in each.iter().zip(screened) {
-        // Tails always differ: only one that looks half as bad as it may is worth the rounds.
+        // Tails always differ. Only a p99 that grew by more than half its margin is worth further rounds.
         let far = |change: Change| metric != Metric::P99 || change.by > P99_MARGIN / 2.0;
         if let Some(rounds) = screened.candidate.filter(|_| screened.change.is_some_and(far)) {
             subjects[index].candidates.push((metric, rounds));
@@ -80,19 +80,19 @@ pub(super) fn choose(subjects: &mut [&mut Subject], rules: &Rules) {
     }
 }
 
-/// What the gate judges of a subject by one metric.
+/// The judgement of a subject by one metric.
 pub(super) struct Line<'a> {
     subject: &'a Subject,
     metric: Metric,
     margin: f64,
     screened: Screened,
-    /// What the second stage says, where it was a candidate.
+    /// The result of the second stage. `None` if the subject was no candidate.
     confirmed: Option<Confirmed>,
-    /// The least change that would have been found by the rounds that were taken; unknown where a candidate has no fresh ones.
+    /// The smallest change that the rounds taken would have found. Unknown if a candidate has no fresh rounds.
     detectable: Option<f64>,
 }
 
-/// The verdicts on `subjects`, by their own metric, and by p99 where that was a candidate.
+/// Judges `subjects` by their own metric, and by p99 if that was a candidate.
 pub(super) fn judge<'a>(subjects: &'a [Subject], rules: &Rules) -> Vec<Line<'a>> {
     let each = subjects.iter().flat_map(|subject| subject.metrics.iter().map(move |&metric| (subject, metric)));
     let each: Vec<(&Subject, Metric, f64)> =
@@ -109,7 +109,7 @@ pub(super) fn judge<'a>(subjects: &'a [Subject], rules: &Rules) -> Vec<Line<'a>>
         first.iter().zip(&each).map(|(d, each)| Series { differences: d, margin: each.2 }).collect();
     let screened = rules.screen(&series);
 
-    // All candidates together, for the false discoveries are held down among them.
+    // All candidates are judged together, because the false discovery rate is controlled among them.
     let is_candidate = |(subject, metric, _): &(&Subject, Metric, f64)| {
         subject.candidates.iter().any(|candidate| candidate.0 == *metric)
     };
@@ -136,8 +136,8 @@ pub(super) fn judge<'a>(subjects: &'a [Subject], rules: &Rules) -> Vec<Line<'a>>
         .collect()
 }
 
-/// A change up to here is none: what the rules say, what builds differ by whose sections have another order, and for the
-/// shortest times what a few nanoseconds are.
+/// The largest change that does not count. It covers the margin of the rules, the spread of builds with another section order,
+/// and a few nanoseconds for the shortest times.
 fn margin(subject: &Subject, metric: Metric, rules: &Rules) -> f64 {
     if metric == Metric::P99 {
         return P99_MARGIN;
@@ -148,7 +148,7 @@ fn margin(subject: &Subject, metric: Metric, rules: &Rules) -> f64 {
 
 pub(super) fn report(line: &Line<'_>, rules: &Rules) -> CellReport {
     let Line { subject, metric, margin, screened, confirmed, detectable } = line;
-    // Too few fresh rounds to say anything, where the run was interrupted: then what is known is from the screen.
+    // An interrupted run may have too few fresh rounds. Then the screen's result is reported.
     let fresh = confirmed.as_ref().filter(|confirmed| confirmed.change.is_some());
     let (change, p, rounds) = match fresh {
         Some(fresh) => (fresh.change, fresh.p, subject.rounds.len() - subject.screened),
@@ -163,7 +163,7 @@ pub(super) fn report(line: &Line<'_>, rules: &Rules) -> CellReport {
     let status = match change {
         _ if subject.is_hopeless() || subject.is_broken() => Status::Failed,
         _ if confirmed.as_ref().is_some_and(|confirmed| confirmed.regressed) => Status::Regressed,
-        // What was to be confirmed, and was not measured for it, is open.
+        // A candidate without enough fresh rounds is unresolved.
         _ if confirmed.is_some() && (fresh.is_none() || (rounds as u32) < rules.confirm_min) => Status::Unresolved,
         Some(change) if !too_few && change.hi <= rules.resolved.max(*margin) => {
             if change.hi < -*margin {
@@ -193,7 +193,7 @@ pub(super) fn report(line: &Line<'_>, rules: &Rules) -> CellReport {
     }
 }
 
-/// The report of what one side has not got; `why` says which.
+/// The report of something that one side lacks. `why` says which side.
 pub(super) fn lacking_report(cell: String, metric: Metric, unit: Option<Unit>, why: String) -> CellReport {
     CellReport {
         cell,
@@ -214,12 +214,12 @@ pub(super) fn lacking_report(cell: String, metric: Metric, unit: Option<Unit>, w
     }
 }
 
-/// Each control is judged alone: it is no discovery among others.
+/// Judges a control. Each control is judged alone, because it is no discovery among others.
 pub(super) fn judge_control(control: &Subject, rules: &Rules) -> Option<Control> {
     let Purpose::Control(expectation) = control.purpose else { return None };
     let lines = judge(std::slice::from_ref(control), rules);
     let report = report(lines.iter().find(|line| line.metric != Metric::P99)?, rules);
-    // A side that is faster than itself would hide what makes it slower.
+    // A side that looks faster than itself would hide a slowdown.
     let wrong_if_silent = matches!(report.status, Status::Regressed | Status::Improved);
     let held = match expectation {
         Expectation::Silent => !wrong_if_silent && report.status != Status::Failed && report.change.is_some(),
@@ -228,7 +228,7 @@ pub(super) fn judge_control(control: &Subject, rules: &Rules) -> Option<Control>
     Some(Control { expectation, held, report })
 }
 
-/// What is wrong with the controls.
+/// Describes the controls that failed.
 pub(super) fn failed(controls: &[Control], terms: &Terms) -> Vec<String> {
     let failed = controls.iter().filter(|control| !control.held).map(|control| {
         let Control { expectation, report, .. } = control;
@@ -251,14 +251,15 @@ pub(super) fn failed(controls: &[Control], terms: &Terms) -> Vec<String> {
     failed
 }
 
-/// The text that is there most often.
+/// The most frequent text.
 fn commonest<'a>(texts: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut counted = BTreeMap::<&str, usize>::new();
     texts.for_each(|text| *counted.entry(text).or_default() += 1);
     counted.into_iter().max_by_key(|&(_, count)| count).map(|(text, _)| text)
 }
 
-/// The side of which no run could be measured, and why. Where the machine disturbs both, neither is at fault.
+/// The side of which no run yielded a figure, and why. `None` if the machine disturbs both sides, because then neither is at
+/// fault.
 fn unmeasured(compared: &[Subject], terms: &Terms) -> Option<(Outcome, String)> {
     if compared.iter().any(|subject| subject.wrong_payload[1] && !subject.wrong_payload[0]) {
         return None;
@@ -276,7 +277,7 @@ fn unmeasured(compared: &[Subject], terms: &Terms) -> Option<(Outcome, String)> 
     )
 }
 
-/// The verdict and what it rests on, findings first.
+/// The verdict and its reasons, findings first.
 pub(super) fn verdict(
     compared: &[Subject],
     cells: &[CellReport],
@@ -284,7 +285,7 @@ pub(super) fn verdict(
     exact: &[ExactReport],
     terms: &Terms,
 ) -> (Outcome, Vec<String>) {
-    // Tails gate, but that one is open leaves no cell open.
+    // A p99 regression fails the gate. An inconclusive p99 does not make its cell inconclusive.
     let own = || cells.iter().filter(|cell| cell.metric != Metric::P99);
     if let Some((outcome, why)) = unmeasured(compared, terms).filter(|_| !interrupt::requested()) {
         return (outcome, vec![why]);
@@ -368,7 +369,7 @@ mod tests {
         assert_eq!((outcome, why.ends_with(": all were disturbed")), (Outcome::HeadUnmeasured, true));
     }
 
-    /// That is worse than no figure.
+    /// A wrong payload is worse than no figure.
     #[test]
     fn a_wrong_payload_of_the_head_alone_is_a_finding() {
         let mut wrong = subject([9, 0], [0, 0], ["", "wrong payload"]);

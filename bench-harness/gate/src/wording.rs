@@ -1,10 +1,10 @@
-//! The words for what the gate found, the same for a terminal, Markdown and JUnit.
+//! The words for the gate's findings. Terminal, Markdown and JUnit use the same words.
 
 use super::report::{CellReport, Change, Count, Figures, Metric, Report, Side, Status};
 use bench_report::{text::NO_FIGURE, units::Quantity};
 
 impl Metric {
-    /// What kind of figure it is; that of a command is of any kind.
+    /// The kind of figure. `None` for a command's figure, which can be of any kind.
     const fn quantity(self) -> Option<Quantity> {
         match self {
             Metric::P50 | Metric::P99 => Some(Quantity::Time),
@@ -13,7 +13,7 @@ impl Metric {
         }
     }
 
-    /// Its value among the figures of a side. What is not finite was not measured.
+    /// The metric's value among the figures of a side. A non-finite value counts as not measured.
     pub fn value(self, figures: &Figures) -> Option<f64> {
         let value = match self {
             Metric::P50 => figures.p50_ns,
@@ -25,7 +25,7 @@ impl Metric {
     }
 }
 
-/// A cell's name, with the metric where it is not the usual one.
+/// A cell's name. The metric is added if it is not the usual one.
 pub fn name(report: &CellReport) -> String {
     match report.metric {
         Metric::P50 | Metric::Rate => report.cell.clone(),
@@ -48,7 +48,7 @@ pub fn figures(report: &CellReport) -> String {
     }
 }
 
-/// One side's figure with its unit, or what stands where there is none.
+/// One side's figure with its unit, or a placeholder if there is none.
 pub fn side(report: &CellReport, figures: &Figures) -> String {
     let Some(value) = report.metric.value(figures) else { return NO_FIGURE.to_owned() };
     match (report.metric.quantity(), &report.unit) {
@@ -58,19 +58,19 @@ pub fn side(report: &CellReport, figures: &Figures) -> String {
     }
 }
 
-/// The change with its interval, such as `+8.8 % [+6.9, +10.7]`, where there is one.
+/// The change with its confidence interval, such as `+8.8 % [+6.9, +10.7]`. `None` if there is no change.
 pub fn change(report: &CellReport) -> Option<String> {
     let Change { by, lo, hi } = finite(report.change)?;
     Some(format!("{} % [{}, {}]", signed(by), signed(lo), signed(hi)))
 }
 
-/// The change, if it is a number.
+/// The change, if all its values are finite.
 pub fn finite(change: Option<Change>) -> Option<Change> {
     change.filter(|change| [change.by, change.lo, change.hi].iter().all(|share| share.is_finite()))
 }
 
 fn signed(share: f64) -> String {
-    // The sum turns the -0.0 of a small negative number into 0.0.
+    // Adding 0.0 turns the -0.0 of a small negative number into 0.0.
     format!("{:+.1}", (share * 1e3).round() / 10.0 + 0.0)
 }
 
@@ -79,7 +79,7 @@ pub fn percent(share: f64) -> String {
     format!("{} %", (share * 1e3).round() / 10.0)
 }
 
-/// The least change that would have been found, or what stands where none is known.
+/// The smallest change that would have been found, or a placeholder if it is unknown.
 pub fn detectable(report: &CellReport) -> String {
     let detectable = report.detectable.filter(|share| share.is_finite());
     detectable.map_or(NO_FIGURE.to_owned(), percent)
@@ -91,13 +91,13 @@ pub fn probability(report: &CellReport) -> Option<String> {
     Some(if p < 1e-3 { format!("p={:.0e}", p.max(f64::MIN_POSITIVE)) } else { format!("p={p:.3}") })
 }
 
-/// Change and probability: why a cell regressed.
+/// The change and the probability, as the reason of a regression.
 pub fn finding(report: &CellReport) -> String {
     let parts: Vec<String> = [change(report), probability(report)].into_iter().flatten().collect();
     parts.join(" ")
 }
 
-/// Why a cell was not judged; `None` where it was.
+/// The reason why a cell was not judged. `None` if it was.
 pub fn unjudged(report: &CellReport) -> Option<String> {
     let known = report.error.as_deref().map(one_line).filter(|error| !error.is_empty());
     let usual = match report.status {
@@ -112,24 +112,24 @@ pub fn unjudged(report: &CellReport) -> Option<String> {
     Some(known.unwrap_or(usual))
 }
 
-/// A count of both sides, such as `syscalls 1.00 → 2.00 per message`, with what is noted about it.
+/// A count of both sides with its note, such as `syscalls 1.00 → 2.00 per message`.
 pub fn count(count: &Count) -> String {
     let note = count.note.as_deref().map(|note| format!(" ({})", one_line(note))).unwrap_or_default();
     format!("{} {} → {} per message{note}", one_line(&count.what), number(count.base), number(count.head))
 }
 
-/// A count per message to hundredths, as `copies.csv` has it.
+/// A count per message with two decimals, as in `copies.csv`.
 pub fn number(count: Option<f64>) -> String {
     count.filter(|count| count.is_finite()).map_or(NO_FIGURE.to_owned(), |count| format!("{count:.2}"))
 }
 
-/// Whether the two sides' counts are to be shown: worse, or not the same as far as they are printed.
+/// Whether the two sides' counts are to be shown: the head's is worse, or they differ as printed.
 pub fn differs(count: &Count) -> bool {
     count.worse || number(count.base) != number(count.head)
 }
 
-/// What was compared, and how: `base REVISION (3 builds); head REVISION (3 builds); plan NAME, seed N, 96 s from TIME`. Commands
-/// stand for themselves.
+/// What was compared, and how: `base REVISION (3 builds); head REVISION (3 builds); plan NAME, seed N, 96 s from TIME`. A
+/// command is shown instead of a revision.
 pub fn run(report: &Report) -> String {
     let side = |name: &str, side: &Side| {
         if let Some(command) = &side.command {
@@ -146,7 +146,7 @@ pub fn run(report: &Report) -> String {
     one_line(&format!("{base}; {head}; {plan}seed {seed}, {duration_s:.0} s from {started}"))
 }
 
-/// Text in one line that does nothing to a terminal.
+/// The text in one line, without control characters that could affect a terminal.
 pub fn one_line(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.join("; ").replace(|c: char| c.is_control(), "\u{fffd}")

@@ -1,7 +1,8 @@
-//! The results of criterion: the median of every benchmark, in nanoseconds.
+//! Reads the results of criterion: the median of every benchmark, in nanoseconds.
 //!
 //! Criterion writes `BENCHMARK/new/{benchmark,estimates,sample}.json` below `$CRITERION_HOME`, which is the run's folder. A run
-//! that has no such files may have printed a line a benchmark, by `cargo bench -- --output-format bencher`, as libtest does.
+//! without such files may have printed one line per benchmark instead (`cargo bench -- --output-format bencher`), as libtest
+//! does.
 
 use super::{Printed, files, text};
 use bench_record::stats::median;
@@ -19,7 +20,7 @@ struct Estimate {
     point_estimate: f64,
 }
 
-/// `sample.json`: for each sample its iterations, and the nanoseconds that they took.
+/// `sample.json`: the iterations of each sample, and the nanoseconds that they took.
 #[derive(Deserialize)]
 struct Sample {
     iters: Vec<f64>,
@@ -32,15 +33,15 @@ struct Benchmark {
     full_id: String,
 }
 
-/// What stands between a name and its time.
+/// The text between a benchmark's name and its time.
 const BENCH: &str = " ... bench:";
 
-/// Whether there is a result of criterion.
+/// Whether the run left a result of criterion.
 pub(super) fn is_there(printed: &str, folder: &Path) -> Result<bool, String> {
     Ok(!results(folder)?.is_empty() || printed.lines().any(|line| bencher(line).is_some()))
 }
 
-/// Reads the files, or where there are none the lines.
+/// Reads the files. If there are none, reads the printed lines.
 pub(super) fn read(printed: &str, folder: &Path) -> Result<Vec<Printed>, String> {
     let results = results(folder)?;
     let figures: Vec<Printed> = match results.as_slice() {
@@ -53,7 +54,7 @@ pub(super) fn read(printed: &str, folder: &Path) -> Result<Vec<Printed>, String>
     Ok(figures)
 }
 
-/// The folders called `new` that hold a result.
+/// The folders named `new` that hold a result.
 fn results(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let files = files(folder)?;
     let is_result = |file: &&PathBuf| ["estimates.json", "sample.json"].iter().any(|name| file.ends_with(name));
@@ -85,7 +86,7 @@ fn json<T: DeserializeOwned>(file: &Path) -> Result<T, String> {
     serde_json::from_str(&text(file)?).map_err(|error| format!("leaves a {name} that is none of criterion's: {error}"))
 }
 
-/// `test NAME ... bench:     1,234 ns/iter (+/- 56)`.
+/// Parses `test NAME ... bench:     1,234 ns/iter (+/- 56)`.
 fn bencher(line: &str) -> Option<Printed> {
     let (name, figure) = line.trim().strip_prefix("test ")?.split_once(BENCH)?;
     let mut words = figure.split_whitespace();
@@ -99,7 +100,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// Files as criterion 0.8 writes them, cut to what matters.
+    /// Files as criterion 0.8 writes them, reduced to the relevant parts.
     fn left(files: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in files {

@@ -1,6 +1,7 @@
-//! The JSON export of hyperfine: the median of every command, in seconds.
+//! Reads the JSON export of hyperfine: the median of every command, in seconds.
 //!
-//! The document is a file in the run's folder (`hyperfine --export-json "$GATE_OUT/results.json"`) or all that is printed.
+//! The document is a file in the run's folder (`hyperfine --export-json "$GATE_OUT/results.json"`), or it is all that is
+//! printed.
 
 use super::{Printed, files, text};
 use serde::Deserialize;
@@ -20,12 +21,12 @@ struct Timing {
     exit_codes: Vec<Option<i32>>,
 }
 
-/// Whether there is a document of hyperfine.
+/// Whether the run left a document of hyperfine.
 pub(super) fn is_there(printed: &str, folder: &Path) -> Result<bool, String> {
     Ok(documents(printed, folder)?.iter().any(|document| parse(document).is_ok()))
 }
 
-/// Reads the documents in the folder, or where there is none what was printed.
+/// Reads the documents in the folder. If there are none, reads the printed text.
 pub(super) fn read(printed: &str, folder: &Path) -> Result<Vec<Printed>, String> {
     let mut timings = Vec::new();
     for document in documents(printed, folder)? {
@@ -35,7 +36,7 @@ pub(super) fn read(printed: &str, folder: &Path) -> Result<Vec<Printed>, String>
     if let Some(timing) = timings.iter().find(|timing| timing.exit_codes.iter().any(|code| *code != Some(0))) {
         return Err(format!("timed '{}', which did not always end with exit code 0", timing.command));
     }
-    // One command is the figure, whatever its name: that of the head may have another path.
+    // A single command's figure has no name, because the head's command may have another path.
     let named = timings.len() > 1;
     let figure = |Timing { command, median, .. }| Printed {
         name: named.then_some(command),
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// As hyperfine 1.15 writes it.
+    /// A document as hyperfine 1.15 writes it.
     const TWO: &str = include_str!("hyperfine.json");
 
     #[test]

@@ -1,4 +1,4 @@
-//! Figures as JSON, one object a line: `{"name":"parse","value":12.5,"unit":"ms"}`. Other keys are ignored.
+//! Reads figures as JSON, one object per line: `{"name":"parse","value":12.5,"unit":"ms"}`. Other keys are ignored.
 
 use super::Printed;
 use serde::Deserialize;
@@ -10,7 +10,7 @@ struct Line {
     unit: Option<String>,
 }
 
-/// Reads them.
+/// Reads the figures.
 pub(super) fn read(printed: &str) -> Result<Vec<Printed>, String> {
     let lines = printed.lines().map(str::trim).filter(|line| !line.is_empty());
     let figures: Vec<Printed> = lines

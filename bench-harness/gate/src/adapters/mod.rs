@@ -19,7 +19,7 @@ use std::{
 };
 
 named! {
-    /// How a command says its figures.
+    /// The format in which a command gives its figures.
     "format of a command" Format {
         /// The format that fits what the command left or printed.
         Auto = "auto",
@@ -37,18 +37,17 @@ named! {
 /// One figure of one run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Printed {
-    /// What the command calls it, where it does.
+    /// The name that the command gives it, if any.
     pub(super) name: Option<String>,
     /// The figure.
     pub(super) value: f64,
-    /// Its unit, where the command says it.
+    /// The unit that the command gives it, if any.
     pub(super) unit: Option<String>,
 }
 
-/// Reads what one run printed to standard output and left in `folder`.
+/// Reads the standard output of one run and the files that it left in `folder`.
 ///
-/// # Errors
-/// What is wrong with it, as the end of a sentence that begins with the command.
+/// # Errors What is wrong, as the end of a sentence that begins with the command.
 pub(super) fn read(format: Format, printed: &str, folder: &Path) -> Result<Vec<Printed>, String> {
     let figures = match recognized(format, printed, folder)? {
         Format::Auto | Format::Number => number::read(printed).map(|one| vec![one]),
@@ -62,7 +61,7 @@ pub(super) fn read(format: Format, printed: &str, folder: &Path) -> Result<Vec<P
     Ok(figures)
 }
 
-/// The format itself, or the one that `auto` stands for.
+/// The given format, or the one that `auto` resolves to.
 fn recognized(format: Format, printed: &str, folder: &Path) -> Result<Format, String> {
     Ok(match format {
         Format::Auto if criterion::is_there(printed, folder)? => Format::Criterion,
@@ -73,7 +72,7 @@ fn recognized(format: Format, printed: &str, folder: &Path) -> Result<Format, St
     })
 }
 
-/// The gate compares ratios.
+/// Refuses a figure that is not finite and above zero, because the gate compares ratios.
 fn refuse_unfit(figure: &Printed) -> Result<(), String> {
     let Printed { name, value, .. } = figure;
     if value.is_finite() && *value > 0.0 {
@@ -83,9 +82,9 @@ fn refuse_unfit(figure: &Printed) -> Result<(), String> {
     Err(format!("prints {value}{of}: the gate compares ratios, so use a number above zero"))
 }
 
-/// How far below a run's folder its files may lie.
+/// The deepest level of files below a run's folder that is read.
 const DEEPEST: usize = 16;
-/// A longer file is no result.
+/// The longest result file, in bytes.
 const LONGEST: u64 = 64 << 20;
 
 /// The regular files below `folder`, in the order of their paths.
@@ -122,7 +121,7 @@ fn text(path: &Path) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    /// What `auto` makes of what a run printed, without files.
+    /// What `auto` reads from the output of a run without files.
     fn auto(printed: &str) -> Result<Vec<Printed>, String> {
         read(Format::Auto, printed, tempfile::tempdir().unwrap().path())
     }

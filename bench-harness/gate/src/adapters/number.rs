@@ -1,8 +1,8 @@
-//! One number on standard output, with or without its unit: `12.5`, `12.5 ms`, `1e-3s`.
+//! Reads one number on standard output, with or without its unit: `12.5`, `12.5 ms`, `1e-3s`.
 
 use super::Printed;
 
-/// Reads it.
+/// Reads the number.
 pub(super) fn read(printed: &str) -> Result<Printed, String> {
     let mut lines = printed.lines().map(str::trim).filter(|line| !line.is_empty());
     let Some(first) = lines.next() else { return Err("prints no number".into()) };
@@ -14,7 +14,7 @@ pub(super) fn read(printed: &str) -> Result<Printed, String> {
     Ok(Printed { name: None, value, unit })
 }
 
-/// A number, and the one word that may follow it.
+/// Splits a line into a number and the one word that may follow it.
 fn split(line: &str) -> Option<(f64, Option<String>)> {
     let line = line.trim();
     let (number, unit) = match line.split_once(char::is_whitespace) {
@@ -26,7 +26,7 @@ fn split(line: &str) -> Option<(f64, Option<String>)> {
     word.then(|| (value, (!unit.is_empty()).then(|| unit.to_owned())))
 }
 
-/// A unit that stands right behind its number: the number is the longest start of `text` that is one.
+/// Splits a number from a unit without a space between them. The number is the longest beginning of `text` that is a number.
 fn glued(text: &str) -> (&str, &str) {
     let ends = text.char_indices().map(|(at, _)| at).skip(1).chain([text.len()]);
     let end =
@@ -34,7 +34,7 @@ fn glued(text: &str) -> (&str, &str) {
     text.split_at(end.unwrap_or(0))
 }
 
-/// What stands there instead of a number.
+/// Describes what was printed instead of a number.
 fn why_not(lines: &[&str]) -> String {
     let words = || lines.iter().flat_map(|line| line.split(|c: char| c.is_whitespace() || c == ','));
     let is_number = |word: &&str| word.parse::<f64>().is_ok_and(f64::is_finite);

@@ -1,12 +1,13 @@
-//! Bencher Metric Format, version 0: benchmark → measure → value with its lower and upper end.
+//! Writes the Bencher Metric Format, version 0: benchmark → measure → value with its lower and upper end.
 //!
-//! <https://bencher.dev/docs/reference/bencher-metric-format/>. The built-in measure `latency` is in nanoseconds and `throughput`
-//! in operations a second, here messages. A command's figure that is no time has a measure called after its unit, such as `mb-s`.
+//! <https://bencher.dev/docs/reference/bencher-metric-format/>. The built-in measure `latency` is in nanoseconds, and
+//! `throughput` in operations per second, here messages. A command's figure that is no time has a measure named after its unit,
+//! such as `mb-s`.
 
 use super::Measurement;
 use serde_json::{Map, Value, json};
 
-/// The document. An empty one is valid.
+/// The document of `measurements`. An empty document is valid.
 pub fn text(measurements: &[Measurement]) -> String {
     let mut benchmarks = Map::new();
     for Measurement { cell, measure, unit, value, interval, .. } in measurements {
@@ -20,7 +21,7 @@ pub fn text(measurements: &[Measurement]) -> String {
     serde_json::to_string_pretty(&Value::Object(benchmarks)).expect("a map of text is JSON") + "\n"
 }
 
-/// `name` as Bencher writes names in addresses: small letters and digits, and single hyphens between them.
+/// `name` in the form of Bencher's addresses: lower-case letters and digits, with single hyphens between words.
 fn slug(name: &str) -> String {
     let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let slug = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();
@@ -36,7 +37,7 @@ mod tests {
     use serde::Deserialize;
     use std::collections::HashMap;
 
-    /// The published schema, and what the adapter reads: a number that must be there and two that may.
+    /// The published schema, as the adapter reads it: one required number and two optional ones.
     #[derive(Debug, Deserialize, PartialEq)]
     #[serde(deny_unknown_fields)]
     struct Metric {
@@ -47,12 +48,12 @@ mod tests {
         upper_value: Option<f64>,
     }
 
-    /// `null` is no number to the schema.
+    /// The schema does not accept `null` as a number.
     fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
         f64::deserialize(deserializer).map(Some)
     }
 
-    /// Of the two measures that every project of Bencher has.
+    /// The two measures that every project of Bencher has.
     #[derive(Debug, Deserialize, Default, PartialEq)]
     #[serde(deny_unknown_fields)]
     struct Measures {
@@ -62,7 +63,7 @@ mod tests {
 
     fn read(text: &str) -> HashMap<String, Measures> {
         let read: HashMap<String, Measures> = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
-        // The longest name that Bencher takes.
+        // 1024 characters is the longest name that Bencher accepts.
         assert!(read.keys().all(|name| !name.is_empty() && name.len() <= 1024 && name.trim() == name));
         read
     }

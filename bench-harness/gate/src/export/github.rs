@@ -1,7 +1,8 @@
-//! The entries of github-action-benchmark's tools `customSmallerIsBetter` (latency) and `customBiggerIsBetter` (throughput).
+//! Writes entries for github-action-benchmark: `customSmallerIsBetter` (latency) and `customBiggerIsBetter` (throughput).
 //!
-//! <https://github.com/benchmark-action/github-action-benchmark>: a name, a unit and a value; `range` is read back as `±` and a
-//! number, `extra` is shown as it stands. The action compares entries of the same name, and refuses a file without any.
+//! <https://github.com/benchmark-action/github-action-benchmark>. An entry has a name, a unit and a value. The action reads
+//! `range` back as `±` and a number, and shows `extra` unchanged. It compares entries of the same name, and refuses a file
+//! without entries.
 
 use super::{Measure, Measurement};
 use serde::Serialize;
@@ -37,7 +38,7 @@ impl Entry {
     }
 }
 
-/// The document of `measure`; `None` where there is no figure of it.
+/// The document of `measure`. `None` if there is no figure of it.
 pub fn text(measure: Measure, measurements: &[Measurement]) -> Option<String> {
     let entries: Vec<Entry> =
         measurements.iter().filter(|measurement| measurement.measure == measure).map(Entry::of).collect();
@@ -50,7 +51,7 @@ mod tests {
     use super::{super::super::example, *};
     use serde::Deserialize;
 
-    /// What the action's own check takes, without what it would bend to fit.
+    /// An entry that passes the action's own check, without values that the action would convert.
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Read {
@@ -66,7 +67,7 @@ mod tests {
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
     }
 
-    /// The number in a range, read as the action does: after the sign, to the end.
+    /// The number in a range, read as the action reads it: from after the sign to the end.
     fn half_width(range: &str) -> f64 {
         range.strip_prefix('±').expect("the sign").trim_start().parse().expect("a number and nothing else")
     }

@@ -1,4 +1,5 @@
-//! The round trips of both sides: for each a `.hgrm` per cell and a `.hlog` of all, in `histograms/base` and `histograms/head`.
+//! Writes the round trips of both sides to `histograms/base` and `histograms/head`: a `.hgrm` file per cell, and one `.hlog`
+//! file of all cells.
 
 use super::started;
 use crate::report::{CellReport, Figures, Report};
@@ -9,26 +10,25 @@ use std::{
     time::SystemTime,
 };
 
-/// One side of a cell.
+/// Selects one side of a cell.
 type Of = fn(&CellReport) -> &Figures;
 
-/// The sides, by the name of their folder.
+/// The sides, by folder name.
 const SIDES: [(&str, Of); 2] = [("base", |cell| &cell.base), ("head", |cell| &cell.head)];
 
-/// Writes both sides and returns the paths. The log's base time is the start of the run,
-/// or 1970 where the report does not say it.
+/// Writes both sides and returns the paths. The log's base time is the start of the run, or 1970 if the report does not have
+/// it.
 ///
-/// # Errors
-/// [`Error::Io`] naming the file.
+/// # Errors [`Error::Io`] naming the file.
 pub fn write(dir: &Path, report: &Report) -> Result<Vec<PathBuf>, Error> {
     let started = started(report).map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
     let mut written = Vec::new();
-    // A command prints a figure, and no round trips.
+    // A command prints figures but no round trips.
     if report.is_of_commands() {
         return Ok(written);
     }
     for (side, figures) in SIDES {
-        // A cell that was judged by several metrics has one histogram.
+        // A cell judged by several metrics has one histogram.
         let mut seen = HashSet::new();
         let cells = report.cells.iter().filter(|cell| seen.insert(&cell.cell));
         let packed = cells.filter_map(|cell| Some((cell.cell.clone(), figures(cell).histogram.as_ref()?.unpack())));
@@ -61,7 +61,7 @@ mod tests {
     };
     use std::{fs, time::Duration};
 
-    /// A histogram with its tag and the maximum that stands beside it.
+    /// A histogram with its tag and the maximum in its line of the log.
     type Logged = (String, f64, Histogram<u64>);
 
     /// A log as hdrhistogram's own reader sees it: its base time and its histograms.
@@ -82,7 +82,7 @@ mod tests {
         (base, all)
     }
 
-    /// Said again, so that sides that were mixed up would show.
+    /// A second definition of the sides, so that swapped sides would show.
     fn figures<'a>(side: &str, cell: &'a CellReport) -> &'a Figures {
         if side == "base" { &cell.base } else { &cell.head }
     }

@@ -1,8 +1,10 @@
-//! JUnit XML: a test case for every cell, control and count, so that whatever shows test results shows what became slower.
+//! Writes JUnit XML: a test case for every cell, control and count. So any viewer of test results shows what became slower.
 //!
-//! A regression is a failure; what a side lacks, or was too noisy to be judged, is skipped; what could not be measured is an error.
-//! The verdict is a test case of its own: a run that is inconclusive although no cell regressed must not look like a success.
-//! No test case has a time, since what a reader would take for it, the time that a cell took to be measured, is not known.
+//! - A regression is a failure.
+//! - A cell that a side lacks, or that was too noisy to be judged, is skipped.
+//! - A cell that could not be measured is an error.
+//! - The verdict is a test case of its own: an inconclusive run without a regression must not look like a success.
+//! - No test case has a time. Readers would take it for the time of measuring the cell, which is not known.
 
 use super::started;
 use crate::{
@@ -13,14 +15,14 @@ use crate::{
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
 
-/// The name of the whole, and the beginning of every class name.
+/// The name of the report, and the beginning of every class name.
 const NAME: &str = "ipc-bench gate";
 
-/// The document.
+/// The document of `report`.
 pub fn text(report: &Report) -> String {
     let time = Duration::try_from_secs_f64(report.duration_s).unwrap_or_default();
     let started = started(report);
-    // The moment stands at each suite: Jenkins' schema knows none of the whole.
+    // Each suite has the time stamp, because Jenkins' schema has none for the whole report.
     let mut all = quick_junit::Report::new(NAME);
     all.set_time(time);
     let suites = [
@@ -38,7 +40,7 @@ pub fn text(report: &Report) -> String {
         suite.add_test_cases(cases);
         all.add_test_suite(suite);
     }
-    // What XML cannot hold is taken out of every text on its way in.
+    // Characters that XML cannot hold are removed from every text on its way in.
     all.to_string().expect("memory takes every byte") + "\n"
 }
 
@@ -88,7 +90,7 @@ fn cell(report: &CellReport) -> TestCase {
     case
 }
 
-/// The figures, which a reader wants beside a pass as well.
+/// The figures. A reader wants them for passed cells as well.
 fn output(report: &CellReport) -> String {
     let mut parts = vec![report.status.to_string(), wording::figures(report), wording::finding(report)];
     parts.push(format!("n={}", report.rounds));
@@ -158,7 +160,7 @@ mod tests {
         assert_eq!(error.message, expected_error());
     }
 
-    /// XML cannot hold an escape character, and a message is one line.
+    /// The expected error text: XML cannot hold an escape character, and a message is one line.
     fn expected_error() -> String {
         wording::one_line(example::NASTY)
     }
@@ -184,7 +186,7 @@ mod tests {
         assert_eq!(failure.message, "syscalls 1.00 → 2.00 per message");
         let spared = case(&all, "exact", "copies/memfd/64/in-place");
         assert!(matches!(spared.status, TestStatus::Success));
-        // In running text this reader leaves out what is escaped; in attributes, as above, it does not.
+        // This reader drops escaped characters in running text, but not in attributes as above.
         let shown = expected_error().replace(['<', '>', '&', '"', '\''], "");
         assert!(spared.system_out.as_deref().is_some_and(|text| text.contains(&shown)), "{:?}", spared.system_out);
         let silent = &case(&all, "controls", "latency/pipe/64/same-core/block/copy silent").status;

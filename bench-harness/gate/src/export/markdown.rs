@@ -1,4 +1,4 @@
-//! The step summary: verdict, what became slower, what could not be judged, and everything in a table that is folded away.
+//! Writes the step summary: the verdict, what became slower, what could not be judged, and a collapsed table of everything.
 
 use crate::{
     print,
@@ -11,7 +11,7 @@ use bench_report::{
 };
 use std::fmt::Write as _;
 
-/// The document.
+/// The document of `report`.
 pub fn text(report: &Report) -> String {
     let gate = if report.is_of_commands() { "Performance gate" } else { "IPC performance gate" };
     let mut text = format!("## {gate}: {}\n\n", report.outcome);
@@ -43,7 +43,7 @@ pub fn text(report: &Report) -> String {
     text
 }
 
-/// Free text as it stands, in one line.
+/// Free text, escaped and in one line.
 fn escaped(text: &str) -> String {
     escape_markdown(&wording::one_line(text))
 }
@@ -54,7 +54,7 @@ fn section(text: &mut String, title: &str, table: &Table) {
     }
 }
 
-/// The cells of a status, with their change.
+/// The cells of one status, with their changes.
 fn changes(report: &Report, status: Status) -> Table {
     let line = |cell: &CellReport| {
         vec![
@@ -99,7 +99,7 @@ fn worse(report: &Report) -> Table {
     }
 }
 
-/// A list of the cells that have no verdict, and of the controls that did not hold.
+/// A list of the cells without a verdict and of the controls that failed.
 fn unjudged(report: &Report) -> String {
     let mut text = String::new();
     for cell in &report.cells {
@@ -118,8 +118,8 @@ mod tests {
     use super::{super::super::example, *};
     use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
-    /// What a reader sees, by a parser of GitHub's tables: headings, list items and table rows, each as its plain text. Any other
-    /// markup than that which is written here on purpose is an error.
+    /// The document as a reader sees it, by a parser of GitHub's tables: headings, list items and table rows, each as plain
+    /// text. Any markup that is not intended is an error.
     fn read(markdown: &str) -> Vec<String> {
         let mut blocks = vec![String::new()];
         let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;

@@ -1,5 +1,5 @@
-//! A figure as tools that keep a history take it: a name, a value, an interval. Both a gate's report and the rows of a plain run
-//! become such figures, and [`bencher`](super::bencher) and [`github`](super::github) print them.
+//! A figure in the form that history tools take: name, value and interval. A gate's report and the rows of a plain run both
+//! become such figures. [`bencher`](super::bencher) and [`github`](super::github) print them.
 
 use crate::report::{CellReport, Figures, Metric, Report, Unit};
 use bench_record::{
@@ -9,11 +9,11 @@ use bench_record::{
 use std::collections::HashSet;
 
 named! {
-    /// What was measured, as Bencher calls its built-in measures.
+    /// The kind of figure, named like Bencher's built-in measures.
     "measure" Measure {
-        /// The median round trip in nanoseconds; less is better.
+        /// The median round trip in nanoseconds. Less is better.
         Latency = "latency",
-        /// Messages a second; more is better.
+        /// Messages per second. More is better.
         Throughput = "throughput",
     }
 }
@@ -23,20 +23,20 @@ named! {
 pub struct Measurement {
     /// The cell's name.
     pub cell: String,
-    /// What was measured.
+    /// The kind of figure.
     pub measure: Measure,
-    /// The unit of a command's figure that is no time, for which `measure` says which direction is better.
+    /// The unit of a command's figure that is no time. `measure` then tells which direction is better.
     pub unit: Option<Unit>,
-    /// The figure, in the unit of its measure and then to tenths, or in its own.
+    /// The figure. Without a `unit` it is in the unit of `measure`, rounded to tenths.
     pub value: f64,
-    /// Its 95 % interval, where it is known.
+    /// The 95 % confidence interval, if it is known.
     pub interval: Option<(f64, f64)>,
-    /// What else is known, by name.
+    /// Other known facts, by name.
     pub details: Vec<(&'static str, String)>,
 }
 
 impl Measurement {
-    /// `None` where there is no figure: none was measured, or it is not a number.
+    /// A figure of a cell. `None` if it was not measured or is not finite.
     fn new(cell: String, measure: Measure, [value, lo, hi]: [Option<f64>; 3]) -> Option<Self> {
         let tenths = |figure: f64| (figure * 10.0).round() / 10.0;
         let finite = |figure: Option<f64>| figure.filter(|figure| figure.is_finite()).map(tenths);
@@ -44,7 +44,7 @@ impl Measurement {
         Some(Self { cell, measure, unit: None, value: finite(value)?, interval, details: Vec::new() })
     }
 
-    /// The figure of a command. A time becomes nanoseconds, as those of cells are.
+    /// The figure of a command. A time is converted to nanoseconds, as for cells.
     fn of_command(report: &CellReport, unit: &Unit) -> Option<Self> {
         let Figures { value, value_lo, value_hi, .. } = report.head;
         if let Some(ns) = unit.nanoseconds() {
@@ -58,7 +58,7 @@ impl Measurement {
         Some(Self { cell: report.cell.clone(), measure, unit, value, interval, details: Vec::new() })
     }
 
-    /// The head's figures of every cell that has some; a cell that was judged by several metrics once.
+    /// The head's figures of every cell that has any. A cell judged by several metrics appears once.
     pub fn of_head(report: &Report) -> Vec<Self> {
         let mut seen = HashSet::new();
         report.cells.iter().filter_map(Self::of_cell).filter(|one| seen.insert(one.cell.clone())).collect()
@@ -90,7 +90,7 @@ impl Measurement {
         Some(one)
     }
 
-    /// The figure of a row of `throughput.csv`, which has the interval in bytes.
+    /// The figure of a row of `throughput.csv`. The row's interval is in bytes per second and is converted to messages.
     pub fn of_throughput(row: &ThroughputRow) -> Option<Self> {
         let messages = |bytes: Option<f64>| bytes.map(|bytes| bytes / row.size as f64);
         let figures = [row.msgs_per_s, messages(row.bytes_per_s_lo), messages(row.bytes_per_s_hi)];
@@ -121,7 +121,7 @@ mod tests {
         report.cells.push(CellReport { metric: Metric::P99, ..report.cells[1].clone() });
         let found = Measurement::of_head(&report);
         let names: Vec<_> = found.iter().map(|one| one.cell.as_str()).collect();
-        // Neither the one that failed nor the one that the head lacks.
+        // All cells except the failed one and the one that the head lacks.
         let expected: Vec<_> = report.cells[..5].iter().map(|cell| cell.cell.clone()).collect();
         assert_eq!(names, expected);
         assert_eq!((found[1].value, found[1].interval), (5_671.7, Some((5_558.3, 5_785.2))));

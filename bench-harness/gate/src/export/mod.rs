@@ -1,14 +1,14 @@
-//! What the gate or a plain run found, in the formats that other tools read: one file a format.
+//! Writes the findings of the gate or of a plain run in the formats that other tools read. Each format has its own file.
 //!
 //! | format | read by |
 //! |---|---|
 //! | [`bencher`] | Bencher, `bencher run --adapter json` |
 //! | [`github`] | github-action-benchmark, `customSmallerIsBetter` and `customBiggerIsBetter` |
 //! | [`markdown`] | GitHub's step summary, and people |
-//! | [`junit`] | whatever shows test results |
+//! | [`junit`] | any tool that shows test results |
 //! | [`histograms`] | HdrHistogram's plotter and log tools |
 //!
-//! The figures are the head's, which is what a history wants; the verdicts are those of the report.
+//! The figures are the head's, which a history needs. The verdicts are those of the report.
 
 pub mod bencher;
 pub mod github;
@@ -32,7 +32,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// One of the files: its name and its text, which is `None` where its format has no way to say nothing.
+/// An exported file: its name and its text. The text is `None` if the format cannot express an empty result.
 struct Export {
     file: &'static str,
     text: fn(&Report) -> Option<String>,
@@ -60,11 +60,10 @@ fn owns(name: &Path) -> bool {
     EXPORTS.iter().any(|export| name == Path::new(export.file)) || histograms::owns(name)
 }
 
-/// Writes `report` into `dir` in every format, all files together or none, and returns their paths. Files of an earlier run that
-/// this one has nothing to put into are removed.
+/// Writes `report` into `dir` in every format, all files together or none, and returns their paths. Removes files of an earlier
+/// run that this run has no content for.
 ///
-/// # Errors
-/// [`Error::Io`] naming the file.
+/// # Errors [`Error::Io`] naming the file.
 pub fn write(dir: &Path, report: &Report) -> Result<Vec<PathBuf>, Error> {
     folder::replace(dir, OWNED, |draft| {
         let mut written = Vec::new();
@@ -82,10 +81,9 @@ pub fn write(dir: &Path, report: &Report) -> Result<Vec<PathBuf>, Error> {
 /// The variable in which GitHub names the file of a step's summary.
 const STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 
-/// Appends the Markdown to the file that `$GITHUB_STEP_SUMMARY` names, and returns its path; `None` where the variable is not set.
+/// Appends the Markdown to the file that `$GITHUB_STEP_SUMMARY` names, and returns its path. `None` if the variable is not set.
 ///
-/// # Errors
-/// [`Error::Io`] naming the file.
+/// # Errors [`Error::Io`] naming the file.
 pub fn append_step_summary(report: &Report) -> Result<Option<PathBuf>, Error> {
     let Some(path) = std::env::var_os(STEP_SUMMARY).filter(|path| !path.is_empty()).map(PathBuf::from) else {
         return Ok(None);
@@ -94,24 +92,25 @@ pub fn append_step_summary(report: &Report) -> Result<Option<PathBuf>, Error> {
     Ok(Some(path))
 }
 
-/// Appends `text` to `path` as a paragraph of its own, whatever the file ends with.
+/// Appends `text` to `path` as a separate paragraph, whatever the file ends with.
 fn append(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
     let gap = if file.metadata()?.len() == 0 { "" } else { "\n\n" };
     file.write_all(format!("{gap}{text}").as_bytes())
 }
 
-/// The report as one line of JSON that can be read back: histograms are thousands of numbers, which an indented document would
-/// give a line each.
+/// The report as one line of JSON that can be read back. Histograms are thousands of numbers, and an indented document would
+/// give each its own line.
 fn to_json(report: &Report) -> String {
     let mut report = report.clone();
     let controls = report.controls.iter_mut().map(|control| &mut control.report);
-    // JSON has no word for what is not finite. Where a figure may be missing that reads as missing; a change has no such parts.
+    // JSON cannot express non-finite numbers. An optional figure then reads as missing. A change has no optional parts, so it
+    // is removed as a whole.
     report.cells.iter_mut().chain(controls).for_each(|cell| cell.change = wording::finite(cell.change));
     serde_json::to_string(&report).expect("text, numbers and lists are JSON") + "\n"
 }
 
-/// When the run started, if the report says so in RFC 3339.
+/// The start of the run. `None` if the report has none in RFC 3339.
 fn started(report: &Report) -> Option<DateTime<FixedOffset>> {
     DateTime::parse_from_rfc3339(&report.started).ok()
 }

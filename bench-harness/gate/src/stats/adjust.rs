@@ -1,11 +1,11 @@
-//! Many tests at once.
+//! Adjusts for many tests at once.
 
-/// Which of the hypotheses with p-values `p` are rejected, so that at most a part `q` of all rejections is expected to be false:
-/// Benjamini and Hochberg's step-up procedure (1995). In the order of `p`; what is no number is never rejected.
+/// Decides which of the hypotheses with p-values `p` are rejected, by Benjamini and Hochberg's step-up procedure (1995). At
+/// most a share `q` of all rejections is expected to be false. The result is in the order of `p`. NaN is never rejected.
 pub fn benjamini_hochberg(p: &[f64], q: f64) -> Vec<bool> {
     let mut sorted: Vec<f64> = p.iter().copied().filter(|p| !p.is_nan()).collect();
     sorted.sort_by(f64::total_cmp);
-    // The largest p at or below its own line q·rank/number decides for all below it as well.
+    // The largest p at or below its own line q·rank/number also decides for all smaller ones.
     let line = |rank: usize| q * rank as f64 / p.len() as f64;
     let last = (1..=sorted.len()).rev().find(|rank| sorted[rank - 1] <= line(*rank));
     p.iter().map(|p| last.is_some_and(|last| *p <= sorted[last - 1])).collect()
@@ -24,7 +24,7 @@ mod tests {
         };
         assert!(rejected(0.005).is_empty());
         assert_eq!(rejected(0.0061), [0]);
-        // The second smallest alone lies above its line; the third takes it along.
+        // The second smallest alone lies above its line. The third, which does not, includes it.
         assert_eq!(rejected(0.0241), [0, 1, 3]);
         assert_eq!(rejected(0.0451), [0, 1, 3, 4]);
     }

@@ -1,38 +1,38 @@
-//! How large a difference is, and how far differences scatter.
+//! Estimates how large a difference is, and how much differences scatter.
 
 use super::{finite, signed_rank::distribution};
 use bench_record::stats::median;
 use statrs::distribution::{ContinuousCDF, Normal};
 
-/// A difference with its 95 % interval, on the scale of the differences that it was made from.
+/// A difference with its 95 % confidence interval, on the scale of the input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     /// The Hodges–Lehmann estimate: the median of the means of all pairs of differences.
     pub by: f64,
     /// Lower end of the interval.
     pub lo: f64,
-    /// Upper end.
+    /// Upper end of the interval.
     pub hi: f64,
 }
 
-/// Up to here the count that bounds the interval is exact. From there on the normal one is less by one or two, and the
-/// interval as much the wider.
+/// Up to this number of differences the count that bounds the interval is exact. Beyond it the normal approximation is used.
+/// That count is lower by one or two, which widens the interval accordingly.
 const EXACT_UP_TO: usize = 60;
 
-/// The share left out on each side of a 95 % interval.
+/// The probability outside a 95 % interval, on each side.
 const TAIL: f64 = 0.025;
 
-/// The Hodges–Lehmann pseudo-median and the interval that belongs to the signed-rank test.
+/// The Hodges–Lehmann pseudo-median, and the confidence interval that belongs to the signed-rank test.
 ///
-/// The interval covers at least 95 % whatever the distribution, so long as it is symmetric. `None` with fewer than six finite
-/// differences, for which no such interval exists. Time and memory grow with n².
+/// The interval covers at least 95 % for any symmetric distribution. `None` with fewer than six finite differences, for which
+/// no such interval exists. Time and memory grow with n².
 pub fn hodges_lehmann(differences: &[f64]) -> Option<Estimate> {
     let values = finite(differences);
     let left_out = left_out(values.len())?;
-    // Walsh averages: of each with itself and each later one.
+    // Walsh averages: the mean of each value with itself and with each later value.
     let mut means: Vec<f64> =
         values.iter().enumerate().flat_map(|(i, a)| values[i..].iter().map(|b| a.midpoint(*b))).collect();
-    // Four order statistics of many: finding each takes a fraction of sorting all.
+    // Selecting four order statistics takes a fraction of the time of sorting.
     let last = means.len() - 1;
     let mut at = |index| *means.select_nth_unstable_by(index, f64::total_cmp).1;
     let by = at(last / 2).midpoint(at(last.div_ceil(2)));
@@ -59,8 +59,8 @@ fn left_out(n: usize) -> Option<usize> {
     within.checked_sub(1)
 }
 
-/// The spread of the differences around their median: the median absolute deviation, scaled to be the standard deviation where
-/// they are normal. 0 where more than half of them are equal; of what is finite only.
+/// The spread of the differences around their median. This is the median absolute deviation, scaled to equal the standard
+/// deviation of a normal distribution. 0 if more than half of the differences are equal. Ignores non-finite values.
 pub fn spread(differences: &[f64]) -> f64 {
     let mut values = finite(differences);
     let Some(middle) = median(&mut values) else { return 0.0 };
@@ -75,7 +75,7 @@ mod tests {
     /// The data of the tests of `signed_rank`.
     const TEN: [f64; 10] = [0.021, -0.013, 0.034, 0.008, -0.005, 0.047, 0.016, -0.027, 0.039, 0.011];
 
-    /// By scipy 1.17: the ninth Walsh average from either end, as P(W ≤ 8) = 0.0244 and P(W ≤ 9) = 0.0322.
+    /// Reference by scipy 1.17: the ninth Walsh average from either end, because P(W ≤ 8) = 0.0244 and P(W ≤ 9) = 0.0322.
     #[test]
     fn known_data() {
         let Estimate { by, lo, hi } = hodges_lehmann(&TEN).unwrap();
@@ -96,12 +96,12 @@ mod tests {
 
     #[test]
     fn the_normal_count_continues_the_exact_one() {
-        // scipy 1.17: of 60, P(W ≤ 648) = 0.02464 and P(W ≤ 649) = 0.02508; of 100, 1955 is the exact index.
+        // Reference by scipy 1.17. For 60: P(W ≤ 648) = 0.02464 and P(W ≤ 649) = 0.02508. For 100: 1955 is the exact index.
         assert_eq!(left_out(60), Some(648));
         assert_eq!(left_out(100), Some(1953), "a little wide, never narrow");
     }
 
-    /// The interval must contain the middle in 95 of 100 samples, heavy tails or not: 25 rounds, 2000 trials.
+    /// The interval must contain the middle in 95 of 100 samples, even with heavy tails: 25 rounds, 2000 trials.
     #[test]
     fn interval_covers_the_truth() {
         let mut rng = fastrand::Rng::with_seed(3);

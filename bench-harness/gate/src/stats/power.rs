@@ -1,42 +1,44 @@
-//! How many rounds a change needs to be found, and which change a number of rounds finds.
+//! Plans how many rounds find a change, and which change a number of rounds finds.
 //!
-//! For the signed-rank test, by Noether's formula (1987): n rounds find, with the wanted power, what makes the mean of two rounds
-//! fall above the margin with a chance of ½ + (z_α + z_power) / √(3n). Noise on a shared machine is a narrow core between steps
-//! of ±15 % and more, which no single spread describes: planned from the median absolute deviation, the recorded noise needed up to
-//! twice the rounds. So that chance is read off the differences themselves. Assumed of them: that they are independent,
-//! and that their distribution shifts without changing its shape.
+//! The test is the signed-rank test, planned by Noether's formula (1987). It uses the chance that the mean of two rounds falls
+//! above the margin. n rounds find a change with the wanted power if that chance is ½ + (z_α + z_power) / √(3n).
+//!
+//! Noise on a shared machine is a narrow core between steps of ±15 % and more, which no single spread describes. A plan from
+//! the median absolute deviation needed up to twice the rounds for the recorded noise. So the chance is read from the
+//! differences themselves. They are assumed to be independent, and their distribution to shift without a change of shape.
 
 use super::finite;
 use statrs::distribution::{ContinuousCDF, Normal};
 
-/// What a test shall do.
+/// The requirements of a test.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Test {
-    /// The relative change up to which there is none: 0.02 is 2 %.
+    /// The largest relative change that does not count: 0.02 is 2 %.
     pub margin: f64,
-    /// The one-sided p at which it finds.
+    /// The one-sided p below which the test finds a change.
     pub alpha: f64,
-    /// How often it shall find.
+    /// The probability of finding a change.
     pub power: f64,
 }
 
 impl Test {
-    /// The part of all pairs of rounds that a change has to exceed, times √rounds.
+    /// The share of all pairs of rounds that a change has to exceed, times √rounds.
     fn share_per_root(&self) -> f64 {
         let normal = Normal::standard();
         2.0 * (normal.inverse_cdf(1.0 - self.alpha) + normal.inverse_cdf(self.power)) / 3f64.sqrt()
     }
 }
 
-/// How differences scatter, whatever their middle.
+/// The scatter of differences, whatever their middle.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Noise {
-    /// How far apart each two of them are. The mean of two noisy rounds is distributed as half of this, either way.
+    /// The distance between every two differences. The mean of two noisy rounds is distributed as half of it, in either
+    /// direction.
     gaps: Vec<f64>,
 }
 
 impl Noise {
-    /// Of the finite ones; `None` with fewer than two. Time and memory grow with n².
+    /// The noise of the finite differences. `None` with fewer than two. Time and memory grow with n².
     pub fn of(differences: &[f64]) -> Option<Self> {
         let values = finite(differences);
         let gaps: Vec<f64> =
@@ -44,17 +46,18 @@ impl Noise {
         (!gaps.is_empty()).then_some(Self { gaps })
     }
 
-    /// Rounds needed to find the relative change `effect`; `u32::MAX` where none suffice, as for one within the margin. The
-    /// caller clamps.
+    /// Rounds needed to find the relative change `effect`. `u32::MAX` if no number suffices, as for a change within the margin.
+    /// The caller clamps.
     pub fn rounds_for(&self, effect: f64, test: Test) -> u32 {
         let beyond = effect.ln_1p() - test.margin.ln_1p();
         let exceeded = self.gaps.iter().filter(|gap| **gap < 2.0 * beyond).count();
         let share = exceeded as f64 / self.gaps.len() as f64;
-        // Casting saturates: a share of zero takes for ever.
+        // Casting saturates: a share of zero needs infinitely many rounds.
         (test.share_per_root() / share).powi(2).ceil() as u32
     }
 
-    /// The least relative change that `rounds` find; `None` where so few find nothing that often, however large.
+    /// The smallest relative change that `rounds` rounds find. `None` if so few rounds find no change with the wanted power,
+    /// however large it is.
     pub fn detectable(&self, rounds: u32, test: Test) -> Option<f64> {
         let share = test.share_per_root() / f64::from(rounds).sqrt();
         let exceeded = (share.max(0.0) * self.gaps.len() as f64).ceil() as usize;
@@ -73,13 +76,14 @@ mod tests {
 
     const TEST: Test = Test { margin: 0.02, alpha: 0.0033, power: 0.99 };
 
-    /// A normal sample as even as can be: its quantiles.
+    /// The most even normal sample: its quantiles.
     fn normal(sigma: f64) -> Vec<f64> {
         let normal = Normal::new(0.0, sigma).unwrap();
         (0..1000).map(|i| normal.inverse_cdf((f64::from(i) + 0.5) / 1000.0)).collect()
     }
 
-    /// Where the noise is normal and the effect small, the count is that of the t test over the relative efficiency 3/π.
+    /// If the noise is normal and the effect small, the number of rounds is that of the t test divided by the relative
+    /// efficiency 3/π.
     #[test]
     fn normal_noise_needs_what_the_textbook_says() {
         let (sigma, effect) = (0.05, 0.025);
@@ -101,7 +105,7 @@ mod tests {
         assert!(noise.detectable(600, TEST) < noise.detectable(100, TEST));
     }
 
-    /// Steps of ±15 % in every fourth round leave the median absolute deviation alone, but not the test.
+    /// Steps of ±15 % in every fourth round do not change the median absolute deviation, but they change the test.
     #[test]
     fn steps_take_more_rounds() {
         let quiet = normal(0.02);
@@ -111,7 +115,7 @@ mod tests {
         assert!(rounds(&stepping) > 3 * rounds(&quiet) / 2, "{} {}", rounds(&stepping), rounds(&quiet));
     }
 
-    /// As many rounds as planned find as often as planned, with steps in the noise as well.
+    /// The planned number of rounds finds the change as often as planned, even if the noise has steps.
     #[test]
     fn the_plan_holds() {
         let mut rng = fastrand::Rng::with_seed(11);
