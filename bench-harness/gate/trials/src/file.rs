@@ -1,4 +1,4 @@
-//! A result file that grows: rows are only ever added, each on the disk before the next is measured.
+//! A growing result file. Rows are only ever added, and each is on the disk before the next is measured.
 
 use anyhow::{Context, bail};
 use bench_record::rows::Row;
@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The file of `R`, open for adding. While it is, nobody else can add.
+/// The file of `R`, open for adding. While it is open, no other process can add to it.
 pub struct Growing<R> {
     file: Flock<File>,
     path: PathBuf,
@@ -17,10 +17,9 @@ pub struct Growing<R> {
 }
 
 impl<R: Row> Growing<R> {
-    /// Opens or makes the file in the folder `dir`, and reads what it holds.
+    /// Opens or creates the file in the folder `dir`, and reads its rows.
     ///
-    /// # Errors
-    /// A file that is torn, has other columns, or is being added to by somebody else. Nothing is changed then.
+    /// # Errors An error if the file is torn, has other columns, or is in use by another series. Nothing is changed then.
     pub fn open(dir: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
         let path = dir.join(R::FILE);
@@ -32,7 +31,7 @@ impl<R: Row> Growing<R> {
         let columns = R::COLUMNS.join(",");
         if file.metadata().with_context(context)?.len() == 0 {
             writeln!(file, "{columns}").and_then(|()| file.sync_all()).with_context(context)?;
-            // The name, too, has to last (fsync(2)).
+            // The file's name has to reach the disk, too (fsync(2)).
             File::open(dir).and_then(|dir| dir.sync_all()).with_context(|| dir.display().to_string())?;
         }
         let rows = bench_record::rows::read(dir)?;
@@ -44,15 +43,14 @@ impl<R: Row> Growing<R> {
         Ok(Self { file, path, rows })
     }
 
-    /// What it holds.
+    /// The rows in the file.
     pub fn rows(&self) -> &[R] {
         &self.rows
     }
 
-    /// Adds `rows`; they are on the disk when this returns.
+    /// Adds `rows`. They are on the disk when this returns.
     ///
-    /// # Errors
-    /// As write(2) and fsync(2). The file is then as it was.
+    /// # Errors Those of write(2) and fsync(2). The file is then as it was.
     pub fn add(&mut self, rows: Vec<R>) -> anyhow::Result<()> {
         let whole = bench_record::rows::to_csv(&rows);
         let (_, text) = whole.split_once('\n').expect("a header");
@@ -60,7 +58,7 @@ impl<R: Row> Growing<R> {
         let write = before.and_then(|len| {
             let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_all());
             written.inspect_err(|_| {
-                // Half a row would have to be removed by hand.
+                // Truncate the file: half a row would have to be removed by hand.
                 let _ = self.file.set_len(len);
             })
         });

@@ -1,4 +1,4 @@
-//! One run of `ipc-bench gate` as a process of its own, as a project's CI would run it.
+//! Runs `ipc-bench gate` once as a process of its own, as a project's CI would run it.
 
 use anyhow::{Context, anyhow, bail};
 use bench_gate::report::{Outcome, Report};
@@ -17,15 +17,15 @@ use std::{
     time::Duration,
 };
 
-/// How often the gate is looked after: seldom, for it measures meanwhile.
+/// Time between checks on the gate. They are rare, because the gate is measuring.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// What every trial of a series has in common.
+/// The settings that all trials of a series share.
 #[derive(Clone, Debug)]
 pub struct Gate {
     /// The program whose verb `gate` is called.
     pub program: PathBuf,
-    /// Its plan.
+    /// The gate's plan.
     pub plan: String,
     /// Builds of the base.
     pub base: Vec<PathBuf>,
@@ -33,14 +33,14 @@ pub struct Gate {
     pub head: Vec<PathBuf>,
 }
 
-/// Builds of a side that [`Gate::dealt`] deals.
+/// Builds per side that [`Gate::dealt`] deals.
 const DEALT: usize = 3;
 
 impl Gate {
-    /// This gate with other builds of each side, drawn from those of both: for builds of one source, which differ in layout alone.
+    /// This gate with other builds on each side, drawn from those of both. It is meant for builds of one source, which differ
+    /// only in layout.
     ///
-    /// # Errors
-    /// Too few builds.
+    /// # Errors An error if there are too few builds.
     pub fn dealt(&self, seed: u64) -> anyhow::Result<Self> {
         let mut builds: Vec<PathBuf> = self.base.iter().chain(&self.head).cloned().collect();
         if builds.len() < 2 * DEALT {
@@ -52,10 +52,9 @@ impl Gate {
         Ok(Self { base: builds, head, ..self.clone() })
     }
 
-    /// Runs it once, with `slower` slowed down in the head by so many percent. `None` where `stop` asked to end it.
+    /// Runs the gate once. `slower` slows down a cell of the head by that many percent. `None` if `stop` asked to end the run.
     ///
-    /// # Errors
-    /// A gate that does not start, ends without a verdict, or says one thing by its exit code and another in its report.
+    /// # Errors An error if the gate does not start, ends without a verdict, or if its exit code and its report disagree.
     pub fn run(
         &self,
         seed: u64,
@@ -72,7 +71,7 @@ impl Gate {
         if let Some((cell, percent)) = slower {
             command.env(inject::VARIABLE, format!("{cell}:{percent}"));
         }
-        // In a group of its own, so that Ctrl-C comes once, from here.
+        // A group of its own keeps Ctrl-C away from the gate, so that it gets one signal only, from here.
         command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
         let child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
         let status = wait(child, stop).context("waiting for the gate")?;
@@ -98,7 +97,7 @@ impl Gate {
     }
 }
 
-/// Waits for the gate's end; where `stop` says so, asks it to end once.
+/// Waits for the gate's end. If `stop` returns true, asks the gate to end, once.
 fn wait(mut child: Child, stop: &dyn Fn() -> bool) -> anyhow::Result<ExitStatus> {
     let mut asked = false;
     loop {
@@ -106,7 +105,7 @@ fn wait(mut child: Child, stop: &dyn Fn() -> bool) -> anyhow::Result<ExitStatus>
             return Ok(status);
         }
         if stop() && !asked {
-            // It is not reaped yet, so the id is still its own.
+            // The gate is not reaped yet, so its id is still valid.
             kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT)?;
             asked = true;
         }

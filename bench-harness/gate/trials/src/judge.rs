@@ -1,4 +1,4 @@
-//! What a report says of a trial: whether what had become slower was found, by what, and what else was called slower.
+//! Judges a trial by its report: whether the slowdown was found, by what, and what else was called slower.
 
 use crate::rows::{CellRow, Kind, Tier, TrialRow};
 use bench_gate::report::{CellReport, Figures, Metric, Outcome, Report, Status};
@@ -6,13 +6,12 @@ use bench_record::cell::Cell;
 
 /// The row of a trial of `kind`, in which `slower` was slowed down.
 ///
-/// # Errors
-/// A report that cannot be of such a trial, or contradicts itself.
+/// # Errors An error if the report cannot be of such a trial, or contradicts itself.
 pub fn trial(kind: Kind, slower: Option<Cell>, report: &Report) -> Result<TrialRow, String> {
     let regressed = || report.cells.iter().filter(|cell| cell.status == Status::Regressed);
     let expected = |cell: Cell| Some(cell) == slower || kind.changes(cell.mechanism, cell.access.name());
     let (hits, mut alarms): (Vec<_>, Vec<_>) = regressed().partition(|report| cell_of(report).is_some_and(expected));
-    // A head that fails where the base does not: a red build like any other.
+    // A head that fails in a cell that works in the base is a red build like any other.
     if report.outcome == Outcome::Regressed {
         alarms.extend(report.cells.iter().filter(|cell| cell.status == Status::Failed));
     }
@@ -34,7 +33,7 @@ pub fn trial(kind: Kind, slower: Option<Cell>, report: &Report) -> Result<TrialR
         return Err(format!("the gate did not measure '{cell}', which was to be slowed down"));
     }
     let change = of_slower().find(|report| gates(report)).and_then(|report| report.change);
-    // An inconclusive gate has found nothing: it does not fail a commit.
+    // An inconclusive gate has found nothing, because it does not fail a commit.
     let counts = report.outcome == Outcome::Regressed;
     let tier = Tier::of(counts && !hits.is_empty(), counts && !exact_hits.is_empty());
     let cell = slower.map_or_else(|| names(&hits, exact_hits), |cell| cell.to_string());
@@ -59,7 +58,7 @@ pub fn trial(kind: Kind, slower: Option<Cell>, report: &Report) -> Result<TrialR
     })
 }
 
-/// The rows of a trial's cells: what gates, not the tail.
+/// The rows of a trial's cells, without the p99 metric.
 pub fn cells(report: &Report) -> Vec<CellRow> {
     let row = |cell: &CellReport| {
         Some(CellRow {
@@ -87,13 +86,13 @@ fn time_ns(figures: &Figures, metric: Metric) -> Option<f64> {
         Metric::P50 => figures.p50_ns,
         Metric::P99 => figures.p99_ns,
         Metric::Rate => figures.msgs_per_s.filter(|rate| *rate > 0.0).map(|rate| 1e9 / rate),
-        // Of a command, which no trial runs.
+        // A figure of a command. No trial runs commands.
         Metric::Value => None,
     };
     ns.filter(|ns| ns.is_finite() && *ns > 0.0).map(|ns| rounded(ns, 2))
 }
 
-/// Mechanism and access in the name of what was counted, `copies/MECHANISM/SIZE/ACCESS`.
+/// The mechanism and the access in the name of what was counted, `copies/MECHANISM/SIZE/ACCESS`.
 fn way(name: &str) -> (&str, &str) {
     let mut words = name.split('/').skip(1);
     (words.next().unwrap_or_default(), words.nth(1).unwrap_or_default())
@@ -128,7 +127,7 @@ fn note(report: &Report) -> String {
     parts.join("; ")
 }
 
-/// As many decimals as are kept.
+/// Rounds `value` to `decimals` decimals.
 fn rounded(value: f64, decimals: i32) -> f64 {
     let unit = 10f64.powi(decimals);
     (value * unit).round() / unit
@@ -196,7 +195,7 @@ mod tests {
         }
         let other = run(Kind::PipeCall, Status::Regressed, true);
         assert_eq!((other.found, other.alarms), (Some(false), format!("{COPYING};copies/memfd/64/copy copies")));
-        // In place nothing has changed.
+        // In-place access has not changed.
         let beside = trial(Kind::RingCopy, None, &report(Outcome::Regressed, vec![cell(RING, Status::Regressed)]));
         assert_eq!(beside.map(|row| (row.found, row.alarms)), Ok((Some(false), RING.to_owned())));
     }

@@ -1,4 +1,5 @@
-//! What is kept of a trial: a row of `gate-trials.csv`, and of trials of `same` each cell's figures in `gate-trials-cells.csv`.
+//! The rows kept of a trial: one row of `gate-trials.csv`, and for trials of `same` the figures of each cell in
+//! `gate-trials-cells.csv`.
 
 use bench_gate::report::{Metric, Outcome, Status};
 use bench_record::{
@@ -7,13 +8,13 @@ use bench_record::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What is tried.
+/// The kind of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// The same build twice.
     Same,
-    /// The same source, both sides built several times with functions in another order each.
+    /// The same source. Both sides are built several times, each time with functions in another order.
     Shuffled,
     /// One cell slowed down by 5 %.
     #[serde(rename = "slower-5")]
@@ -21,18 +22,18 @@ pub enum Kind {
     /// One cell slowed down by 10 %.
     #[serde(rename = "slower-10")]
     Slower10,
-    /// The head copies up to 64 bytes of each message once more, in the ring that all shared memory has in common.
+    /// The head copies up to 64 bytes of each message once more, in the ring that all shared-memory mechanisms use.
     RingCopy,
     /// The head's pipe makes one system call more.
     PipeCall,
 }
 
 impl Kind {
-    /// In the order of the summary.
+    /// All kinds, in the order of the summary.
     pub const ALL: [Self; 6] =
         [Self::Same, Self::Shuffled, Self::Slower10, Self::Slower5, Self::RingCopy, Self::PipeCall];
 
-    /// As in the file and on the command line.
+    /// The name in the file and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Same => "same",
@@ -44,7 +45,7 @@ impl Kind {
         }
     }
 
-    /// Trials that a statement is made of.
+    /// The number of trials that a conclusion needs.
     pub const fn wanted(self) -> u32 {
         match self {
             Self::Same => 100,
@@ -54,12 +55,12 @@ impl Kind {
         }
     }
 
-    /// Whether the code of both sides is the same, so that there is nothing to find.
+    /// Whether both sides have the same code, so that there is nothing to find.
     pub const fn is_unchanged(self) -> bool {
         matches!(self, Self::Same | Self::Shuffled)
     }
 
-    /// By how much one cell is slowed down.
+    /// The slowdown of one cell, in percent. `None` if no cell is slowed down.
     pub const fn percent(self) -> Option<u32> {
         match self {
             Self::Slower5 => Some(5),
@@ -68,11 +69,12 @@ impl Kind {
         }
     }
 
-    /// Whether the head's change makes `mechanism` slower, used by `access`.
+    /// Whether the head's change makes `mechanism` slower when it is used by `access`.
     pub fn changes(self, mechanism: &str, access: &str) -> bool {
         match self {
             Self::Same | Self::Shuffled | Self::Slower5 | Self::Slower10 => false,
-            // The ring's `send`. In place nobody calls it, and the two that carry the payload past the ring have their own.
+            // The change is in the ring's `send`. In-place access does not call it, and the two mechanisms that carry the
+            // payload past the ring have their own.
             Self::RingCopy => access == Access::Copy.name() && RINGS.contains(&mechanism),
             Self::PipeCall => mechanism == "pipe",
         }
@@ -82,20 +84,20 @@ impl Kind {
 /// The mechanisms that carry the payload through the ring.
 pub const RINGS: [&str; 5] = ["sysv-shm", "posix-shm", "memfd", "mmap-file", "mmap-anon"];
 
-/// What found a change.
+/// The tier of the gate that found a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
     /// The clock.
     Timing,
-    /// A count, as of system calls.
+    /// A count, such as system calls.
     Exact,
-    /// Either by itself.
+    /// Both, each by itself.
     Both,
 }
 
 impl Tier {
-    /// Of what each of them says.
+    /// The tier for what each of the two found. `None` if neither found anything.
     pub fn of(timing: bool, exact: bool) -> Option<Self> {
         match (timing, exact) {
             (true, true) => Some(Self::Both),
@@ -109,41 +111,41 @@ impl Tier {
 /// One run of the gate whose right answer is known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrialRow {
-    /// What was tried.
+    /// The kind of trial.
     pub kind: Kind,
-    /// When it began: RFC 3339, UTC.
+    /// The start of the run: RFC 3339, UTC.
     pub time: String,
-    /// The base's revision; `+` after it where files differed from it.
+    /// The base's revision. A `+` after it means that files differed from it.
     pub git: String,
-    /// The gate's seed, and the trial's number: no two trials of a kind have the same.
+    /// The gate's seed, which is also the trial's number. It is unique among the trials of a kind.
     pub seed: u64,
-    /// The cell that was slowed down; of a real change, what of it was found, separated by `;`.
+    /// The cell that was slowed down. For a real change, what was found of it, separated by `;`.
     pub cell: String,
     /// The gate's verdict.
     pub outcome: Outcome,
-    /// Whether that is a regression of what had become slower; empty where nothing had.
+    /// Whether the gate found what had become slower. Empty if nothing had.
     #[serde(with = "yes")]
     pub found: Option<bool>,
-    /// What found it.
+    /// The tier that found it.
     pub tier: Option<Tier>,
-    /// What the gate calls slower and is not, separated by `;`.
+    /// False alarms: what the gate calls slower and is not, separated by `;`.
     pub alarms: String,
-    /// The change of the cell that was slowed down: 0.05 is 5 %.
+    /// The relative change of the cell that was slowed down: 0.05 is 5 %.
     pub change: Option<f64>,
-    /// Lower end of its interval.
+    /// Lower end of the confidence interval of `change`.
     pub lo: Option<f64>,
-    /// Upper end.
+    /// Upper end of the confidence interval of `change`.
     pub hi: Option<f64>,
-    /// How long the gate took.
+    /// The gate's duration in seconds.
     pub duration_s: f64,
-    /// Whether every control of the run did as it should; empty where there were none.
+    /// Whether every control of the run held. Empty if there were none.
     #[serde(with = "yes")]
     pub controls_held: Option<bool>,
-    /// What else is to be said.
+    /// Other remarks.
     pub note: String,
     /// The gate's plan.
     pub plan: String,
-    /// The environment, as the history names it; empty where it was not noted.
+    /// The environment, as the history names it. Empty if it was not recorded.
     pub env_key: String,
 }
 
@@ -200,18 +202,18 @@ impl Row for TrialRow {
     }
 }
 
-/// One cell of a trial of `same`: what a comparison with stored figures would have had to go by.
+/// One cell of a trial of `same`. A comparison with stored figures would rest on these figures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellRow {
     /// The trial's seed.
     pub seed: u64,
     /// The cell.
     pub cell: Cell,
-    /// What of it: the median round trip, or the time per message.
+    /// The metric: the median round trip, or the time per message.
     pub metric: Metric,
     /// The base's figure in nanoseconds.
     pub base_ns: Option<f64>,
-    /// The head's.
+    /// The head's figure in nanoseconds.
     pub head_ns: Option<f64>,
     /// The gate's verdict.
     pub status: Status,

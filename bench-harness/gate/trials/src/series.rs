@@ -1,4 +1,4 @@
-//! Trials of one kind, one after the other, until there are enough of them in the file.
+//! Runs trials of one kind, one after the other, until enough are in the file.
 
 use crate::{
     file::Growing,
@@ -15,39 +15,39 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is to be tried.
+/// The settings of a series.
 #[derive(Clone, Debug)]
 pub struct Series {
-    /// What.
+    /// The kind of trial.
     pub kind: Kind,
-    /// How.
+    /// The gate to run.
     pub gate: Gate,
-    /// Until so many trials of the kind are in the file.
+    /// The number of trials of this kind in the file at which the series ends.
     pub count: u32,
-    /// No trial is begun that would take longer than this altogether, as far as the last one tells.
+    /// Time limit of the series. No trial begins if it would exceed the limit, judged by the duration of the last one.
     pub limit: Option<Duration>,
-    /// The cells that are slowed down in turn; where empty, those that the trials of `same` measured.
+    /// The cells that are slowed down in turn. If empty, those that the trials of `same` measured.
     pub cells: Vec<Cell>,
     /// The folder of the result files.
     pub results: PathBuf,
 }
 
-/// Why a series ended.
+/// The reason why a series ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// There are as many trials as asked for.
+    /// The file has as many trials as requested.
     Complete,
-    /// The time is over.
+    /// The time limit is reached.
     OutOfTime,
-    /// It was asked to stop.
+    /// The series was asked to stop.
     Interrupted,
 }
 
 impl Series {
-    /// Goes on where the file ends, telling each result to `say`.
+    /// Continues from the end of the file. Reports each result to `say`.
     ///
-    /// # Errors
-    /// A result file that nothing can be added to, or a gate that ends without a verdict. What was measured before is in the file.
+    /// # Errors An error if nothing can be added to a result file, or if a gate ends without a verdict. What was measured
+    /// before is in the file.
     pub fn run(&self, stop: &dyn Fn() -> bool, say: &mut dyn FnMut(&str)) -> anyhow::Result<End> {
         let mut trials = Growing::<TrialRow>::open(&self.results)?;
         let mut figures = (self.kind == Kind::Same).then(|| Growing::<CellRow>::open(&self.results)).transpose()?;
@@ -71,7 +71,7 @@ impl Series {
             if self.limit.is_some_and(|limit| start.elapsed() + last > limit) {
                 return Ok(End::OutOfTime);
             }
-            // Figures without a trial are those of one that ended between the two files: its number is not used again.
+            // Figures without a trial come from a trial that ended between the two writes. Its number is not used again.
             let used = trials.rows().iter().filter(of_kind).map(|row| row.seed);
             let figured = figures.iter().flat_map(Growing::rows).map(|row| row.seed);
             let seed = used.chain(figured).max().unwrap_or(0) + 1;
@@ -102,7 +102,7 @@ impl Series {
             return Ok(self.cells.clone());
         }
         let rows = bench_record::rows::read_any::<CellRow>(&self.results)?;
-        // The last trial says best what the plan holds today.
+        // The last trial shows best which cells the plan has today.
         let mut same = trials.iter().rev().filter(|row| row.kind == Kind::Same && row.plan == plan);
         let last = same.next().map(|row| row.seed);
         let measured =
@@ -125,7 +125,7 @@ impl Series {
     }
 }
 
-/// The environment of a trial: this machine, and what the base was built by.
+/// The environment of a trial: this machine, and the build of the base.
 fn env_key(report: &Report) -> String {
     let build = report.base.identity.as_ref().map(|identity| identity.build.clone()).unwrap_or_default();
     Environment::of(&gather::host(build)).env_key
@@ -156,16 +156,16 @@ mod tests {
     const PIPE: &str = "latency/pipe/64/same-core/block/copy";
     const UDP: &str = "throughput/udp/64/same-core/block/copy";
 
-    /// A gate that says what is laid down in the folder `dir`, where its base lies, too.
+    /// A series with a gate that repeats what is stored in the folder `dir`, which also holds its base.
     fn series(dir: &Path, kind: Kind, count: u32) -> Series {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/stub-gate.sh");
         let gate = Gate { program, plan: "twelve".into(), base: vec![dir.join("base")], head: vec![dir.join("head")] };
         Series { kind, gate, count, limit: None, cells: Vec::new(), results: dir.join("results") }
     }
 
-    /// Lays down what the gate will say next.
+    /// Stores what the gate will report next.
     fn says(dir: &Path, code: &str, report: &Report) {
-        // Its seed is what it is called with.
+        // The script replaces SEED with the seed that it is called with.
         let text = serde_json::to_string(report).unwrap().replace("\"seed\":1,", "\"seed\":SEED,");
         fs::write(dir.join("gate.json"), text).unwrap();
         fs::write(dir.join("code"), code).unwrap();
@@ -175,7 +175,7 @@ mod tests {
         report(Outcome::Passed, vec![cell(PIPE, Status::Unchanged), cell(UDP, Status::Unchanged)])
     }
 
-    /// What the gate was called with, a line a call.
+    /// The arguments of every call of the gate, one line per call.
     fn calls(dir: &Path) -> Vec<String> {
         fs::read_to_string(dir.join("calls")).unwrap_or_default().lines().map(str::to_owned).collect()
     }
@@ -193,7 +193,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         says(dir.path(), "0", &passed());
         assert_eq!(run(&series(dir.path(), Kind::Same, 2)).unwrap(), End::Complete);
-        // Other kinds have numbers of their own.
+        // Other kinds count their trials separately.
         assert_eq!(run(&series(dir.path(), Kind::Slower5, 1)).unwrap(), End::Complete);
         assert_eq!(run(&series(dir.path(), Kind::Same, 5)).unwrap(), End::Complete);
         assert_eq!(run(&series(dir.path(), Kind::Same, 5)).unwrap(), End::Complete);
@@ -234,7 +234,7 @@ mod tests {
         assert!(calls[2].starts_with(&format!("inject={UDP}:10 ")) && calls[2].contains("--seed 2 "), "{calls:?}");
     }
 
-    /// Each trial has other builds on either side, and none on both.
+    /// Each trial has other builds on both sides, and no build is on both.
     #[test]
     fn builds_of_one_source_are_dealt_anew() {
         let dir = tempfile::tempdir().unwrap();
@@ -347,9 +347,9 @@ mod tests {
     fn an_interrupted_trial_is_stopped_and_not_recorded() {
         let dir = tempfile::tempdir().unwrap();
         says(dir.path(), "waits", &passed());
-        // As the program does: what is started by one that handles a signal does not ignore it, whoever started this.
+        // The program does the same. A child of a process that handles a signal does not ignore it, whoever started this test.
         bench_lab::interrupt::install().unwrap();
-        // Once the gate is there.
+        // Stop once the gate has started.
         let asked = || dir.path().join("calls").exists();
         let end = series(dir.path(), Kind::Same, 2).run(&asked, &mut |_| {}).unwrap();
         assert_eq!((end, trials(dir.path())), (End::Interrupted, Vec::new()));
@@ -365,7 +365,7 @@ mod tests {
             series(dir.path(), Kind::Same, 9).run(&|| told.get() == 2, &mut |_| told.set(told.get() + 1)).unwrap();
         assert_eq!((end, trials(dir.path()).len()), (End::Interrupted, 2));
         let mut short = series(dir.path(), Kind::Same, 9);
-        // The first trial is begun whatever it takes; it takes longer than this.
+        // The first trial always begins. It takes longer than this limit.
         short.limit = Some(Duration::from_millis(1));
         assert_eq!((run(&short).unwrap(), trials(dir.path()).len()), (End::OutOfTime, 3));
     }

@@ -1,19 +1,19 @@
-//! What comparing single runs would have said of unchanged builds: with one stored baseline, or with the run before.
+//! Compares single runs of unchanged builds with stored figures: with one stored baseline, or with the run before.
 
 use crate::rows::{CellRow, Kind, TrialRow};
 use bench_gate::report::Metric;
 use bench_record::cell::Cell;
 
-/// What a run's head is compared with.
+/// The figure that a run's head is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Against {
-    /// The base of the first run, of which nothing else is kept: a stored baseline.
+    /// The base of the first run, from which nothing else is kept: a stored baseline.
     First,
-    /// The base of every other run, in turn: what a stored baseline says on average over the moments it may be of.
+    /// The base of every other run, in turn. This averages over the moments at which a stored baseline may be taken.
     Any,
     /// The head of the run before.
     Previous,
-    /// The base of the same run, measured in turns with it, by the same threshold.
+    /// The base of the same run, measured in turns with the head. The threshold is the same.
     Own,
 }
 
@@ -39,7 +39,7 @@ impl Run<'_> {
     }
 }
 
-/// Those of `trials` with figures, in order. Inconclusive ones are among them: single runs would not have known.
+/// The runs of `trials` that have figures, in order. Inconclusive runs are included, because single runs would not know of it.
 pub fn runs<'a>(trials: &'a [TrialRow], cells: &'a [CellRow]) -> Vec<Run<'a>> {
     let same = trials.iter().filter(|row| row.kind == Kind::Same);
     let runs = same.map(|trial| Run {
@@ -50,23 +50,23 @@ pub fn runs<'a>(trials: &'a [TrialRow], cells: &'a [CellRow]) -> Vec<Run<'a>> {
     runs.filter(|run| !run.cells.is_empty()).collect()
 }
 
-/// What a threshold would have called slower.
+/// How much a threshold would have called slower.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
     /// Runs that were compared.
     pub runs: u32,
-    /// Those with at least one cell beyond the threshold.
+    /// Runs with at least one cell that is slower by more than the threshold.
     pub alarmed: u32,
-    /// Cells of all these runs.
+    /// Cells of all compared runs.
     pub cells: u32,
-    /// Those that took longer, by more than the threshold.
+    /// Cells that took longer by more than the threshold.
     pub slower: u32,
-    /// Those that took less, by more than it.
+    /// Cells that took less time by more than the threshold.
     pub faster: u32,
 }
 
-/// Compares the head of each of `runs` with what `against` says; `threshold` is 0.1 for 10 %. Only runs of one revision in
-/// one environment are compared with each other: between two, something may have changed.
+/// Compares the head of each of `runs` with the figures that `against` selects. `threshold` is 0.1 for 10 %. Only runs of one
+/// revision in one environment are compared, because otherwise something may have changed.
 pub fn compare(runs: &[Run<'_>], against: Against, threshold: f64) -> Share {
     let mut share = Share::default();
     for (i, run) in runs.iter().enumerate() {
@@ -104,7 +104,7 @@ mod tests {
     };
     use bench_gate::report::{Outcome, Status};
 
-    /// Trials with one figure a cell, base and head, and their revision.
+    /// Trials with their revision and one figure per cell for base and head.
     fn rows(runs: &[(&str, [(f64, f64); 2])]) -> (Vec<TrialRow>, Vec<CellRow>) {
         const NAMES: [&str; 2] = ["latency/pipe/64/same-core/block/copy", "latency/udp/64/same-core/block/copy"];
         let mut trials = Vec::new();
@@ -128,9 +128,9 @@ mod tests {
     fn shares_of_a_table_made_by_hand() {
         let (trials, cells) = rows(&[
             ("a", [(100.0, 100.0), (1000.0, 1000.0)]),
-            // Both cells 12 % above the first run's base, and 12 % and 3 % above what was measured in turns with them.
+            // Both cells are 12 % above the first run's base. They are 12 % and 3 % above their own base.
             ("a", [(100.0, 112.0), (1090.0, 1120.0)]),
-            // Back again: 11 % below the run before.
+            // Back to the start: 11 % below the run before.
             ("a", [(100.0, 100.0), (1000.0, 1000.0)]),
             // The second cell was not measured.
             ("a", [(100.0, 106.0), (1000.0, 0.0)]),
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(compare(&runs, Against::First, 0.20), share(3, 0, 5, 0, 0));
         assert_eq!(compare(&runs, Against::Previous, 0.10), share(3, 1, 5, 2, 2));
         assert_eq!(compare(&runs, Against::Own, 0.10), share(4, 1, 7, 1, 0));
-        // Each head against the three other bases: only the second run's are above any, both above all three.
+        // Each head against the three other bases. Only the second run's cells exceed any, and both exceed all three.
         assert_eq!(compare(&runs, Against::Any, 0.10), share(12, 3, 21, 6, 0));
     }
 

@@ -1,4 +1,4 @@
-//! What all trials together say: how often the gate was right, with bounds, beside what stored figures would have said.
+//! Summarises all trials: how often the gate was right, with bounds, and what stored figures would have said.
 
 use crate::{
     rows::{CellRow, Kind, Tier, TrialRow},
@@ -8,13 +8,13 @@ use bench_gate::report::Outcome;
 use bench_report::table::{Column, Table, texts};
 use statrs::function::beta::inv_beta_reg;
 
-/// The tables.
+/// The tables of the summary.
 pub fn tables(trials: &[TrialRow], cells: &[CellRow]) -> Vec<Table> {
     vec![right(trials), beside(trials, cells)]
 }
 
-/// Clopper and Pearson's 95 % bounds of a share, `count` of `of` (Biometrika 26, 1934): they hold the true share at least 95 times
-/// in 100, however small it is.
+/// Clopper and Pearson's 95 % bounds of the share `count` of `of` (Biometrika 26, 1934). They contain the true share at least
+/// 95 times in 100, however small it is.
 pub fn bounds(count: u32, of: u32) -> (f64, f64) {
     const TAIL: f64 = 0.025;
     let (x, n) = (f64::from(count), f64::from(of));
@@ -112,7 +112,7 @@ fn range(count: u32, of: u32) -> String {
     format!("{:.1}–{:.1} %", 100.0 * lo, 100.0 * hi)
 }
 
-/// From when to when, of which builds.
+/// The first and the last time of the trials, the environments, and the revisions.
 fn when(trials: &[TrialRow]) -> Option<String> {
     let mut times: Vec<&str> = trials.iter().map(|row| row.time.as_str()).collect();
     times.sort_unstable();
@@ -137,7 +137,7 @@ fn when(trials: &[TrialRow]) -> Option<String> {
     ))
 }
 
-/// A trial in which the gate was not right, in one line.
+/// Describes a trial in which the gate was wrong, in one line. `None` if it was right.
 fn failure(row: &TrialRow) -> Option<String> {
     let trial = format!("{}, trial {}", title(row.kind), row.seed);
     let seen = match (row.change, row.lo, row.hi) {
@@ -328,7 +328,7 @@ mod tests {
         let trials: Vec<TrialRow> =
             reports.iter().map(|report| trial(Kind::Same, report.seed, report.clone())).collect();
         let mut cells: Vec<CellRow> = reports.iter().flat_map(judge::cells).collect();
-        // The head of the second run, 1.3 times the first base; the third is as the first.
+        // The head of the second run is 1.3 times the first base. The third run is like the first.
         cells[2].head_ns = Some(1300.0);
         let table = beside(&trials, &cells);
         let line = |what: &str, threshold: &str| {
@@ -336,7 +336,7 @@ mod tests {
             line[2..].iter().map(Field::text).collect::<Vec<_>>().join("|")
         };
         assert_eq!(line("this gate", "its own"), "0 % (0 of 3)|0 % (0 of 6)|0 % (0 of 6)");
-        // Throughput heads are 400 ns a message against 500: faster.
+        // Throughput heads take 400 ns per message, the bases 500: faster.
         assert_eq!(line("one stored baseline", "10 %"), "50 % (1 of 2)|25 % (1 of 4)|50 % (2 of 4)");
         assert_eq!(line("one stored baseline", "20 %"), "50 % (1 of 2)|25 % (1 of 4)|50 % (2 of 4)");
         assert_eq!(line("the run before", "10 %"), "50 % (1 of 2)|25 % (1 of 4)|25 % (1 of 4)");
