@@ -1,8 +1,8 @@
 //! Measures how far apart two hardware threads are right now, by the round trip of a bare cache line between them.
 //!
 //! On a virtual machine the hypervisor moves the virtual CPUs during a run. The same two have been seen 60 ns apart in one
-//! second and 470 ns in the next (AMD EPYC). Every pair on two hardware threads is probed at its start and at its end, so that
-//! a figure can be judged by the distance at which it was taken.
+//! second and 470 ns in the next (AMD EPYC). Every pair on two hardware threads is probed at its start and at its end. So a
+//! figure can be judged by the distance at which it was taken.
 
 use ipc_core::shared::Line;
 use std::{hint, sync::atomic::Ordering, time::Instant};

@@ -167,7 +167,7 @@ mod tests {
         };
         assert_eq!(counts(2, 4096 + 8), (8192, 16, 8192));
         assert_eq!(counts(2, 39), (0, 78, 0));
-        // Two messages in pieces of 32 bytes, and one that lacks its end.
+        // Two messages in pieces of 32 bytes, and one without its end.
         assert_eq!(counts(256, 32), (8192, 0, 8192));
         assert_eq!(counts(255, 32), (8160, 0, 8160));
     }
@@ -186,7 +186,7 @@ mod tests {
             // A part of a message.
             (4095, 4096, 0),
             (2048, 4096, 0),
-            // No message is known of.
+            // The length of a message is not known.
             (8, 0, 0),
         ] {
             assert_eq!(note_in(bytes, size), note, "{bytes} of {size}");

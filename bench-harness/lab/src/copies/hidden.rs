@@ -21,7 +21,7 @@ use std::{
     fs,
 };
 
-/// Findings about a process. The text continues "the sender" or "the receiver".
+/// Findings about a process. Most texts continue "the sender" or "the receiver"; `BY_CHANNEL` follows a number.
 pub(super) const ANOTHER_PROCESS: &str = "has started another process, whose own copies are not watched";
 pub(super) const UNTRACED: &str = "has started a thread or process that no tracer follows (CLONE_UNTRACED)";
 pub(super) const COPY_ON_WRITE: &str =

@@ -238,7 +238,7 @@ mod tests {
         for start in starts {
             payload::fill(&mut memory[start..start + 256], number);
         }
-        // A lone word is none.
+        // A lone word is no trace.
         memory[9000..9008].copy_from_slice(&payload::word(number, 1).to_le_bytes());
         let base = memory.as_ptr() as u64;
         let found = Trace::new(number, 1).find(getpid()).unwrap();
@@ -254,7 +254,7 @@ mod tests {
         for size in [16, 24, 64, 72, 1000] {
             let mut memory = vec![0; 4096];
             payload::fill(&mut memory[100..100 + size], number);
-            // Its beginning alone is none.
+            // The beginning alone is no trace.
             memory[2000..2008].copy_from_slice(&payload::word(number, 0).to_le_bytes());
             let base = memory.as_ptr() as u64;
             let trace = Trace::of_short(number, size);

@@ -130,7 +130,7 @@ pub struct Tracer {
     limit: Duration,
     tasks: Vec<Task>,
     stand_in: Option<StandIn>,
-    /// The trace that is looked for in a child at each of its stops, and the children and sites where it was found.
+    /// The trace to look for in a child at each of its stops, and the children and sites at which it was found.
     wanted: Option<Trace>,
     seen: BTreeSet<(usize, Site)>,
     /// The calls, by child and kind, after which a byte is to be changed. The trace finds the byte; without it the first byte
@@ -452,8 +452,8 @@ impl Tracer {
         }
     }
 
-    /// Requests a change of one byte, right after the next call of kind `line` by `child` that takes a reference to it or
-    /// passes on one from an earlier call. The byte is where `trace` begins, or the first one.
+    /// Requests a change of one byte. It is made right after the next call of kind `line` by `child`. The call takes a
+    /// reference to the byte, or passes on one from an earlier call. The byte is where `trace` begins, or the first one.
     pub fn change_behind(&mut self, child: usize, line: LineOf, trace: Option<Trace>) {
         (self.change, self.origin, self.changed) = (Some((child, line, trace)), None, None);
     }
@@ -514,7 +514,7 @@ impl Tracer {
         self.seen.clear();
     }
 
-    /// The children and sites where the trace was found.
+    /// The children and sites at which the trace was found.
     pub fn seen(&self) -> &BTreeSet<(usize, Site)> {
         &self.seen
     }

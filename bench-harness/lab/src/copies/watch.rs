@@ -2,7 +2,7 @@
 //!
 //! Producing the byte is one write, consuming it is one read, and every copy is one of each. So the number of copies is the
 //! larger of the two counts, minus one. A watch on one byte counts a copy once, in-lined or not, whatever instruction makes it.
-//! (On a wider range `rep movsb` would trap once for each byte.) Reads and writes by the kernel do not trigger it, so these
+//! On a wider range, `rep movsb` would trap once for each byte. Reads and writes by the kernel do not trigger it, so these
 //! copies and those of [`rules`](super::rules) add up.
 //!
 //! Three cases are counted too high, never too low:
@@ -14,11 +14,14 @@
 //! processes for the payload. Within a message it searches whenever a process makes a call or reaches the byte. So it sees
 //! undeclared buffers, even one that is overwritten before the message has gone, such as one on the stack.
 //!
-//! The position of the next message must be known in advance. A message lies where the one before it did, or at the same
-//! distance from it again (in a ring), or at last where an earlier one did (in a pool). A mapping made anew for each message is
-//! followed: the registers are set when it appears, at the same distance from its start. All threads have the registers,
-//! including those that start meanwhile. While accesses are counted, a message at any other place is not counted. If every
-//! message is at another place, there is no figure.
+//! The position of the next message must be known in advance. There are three kinds of prediction:
+//! - A message lies where the one before it did.
+//! - It lies as far from the one before it as that one from its predecessor (in a ring).
+//! - It lies where an earlier one did (in a pool).
+//!
+//! A mapping made anew for each message is followed: the registers are set when it appears, at the same distance from its
+//! start. All threads have the registers, including those that start meanwhile. While accesses are counted, a message at any
+//! other place is not counted. If every message is at another place, there is no figure.
 
 use super::{
     SHORTEST, Unmeasured,
@@ -438,9 +441,9 @@ mod tests {
         let second = places(&[(0, 100), (0, 1072), (1, 5072)], &[(0, 100), (1, 900)]);
         let third = places(&[(0, 100), (0, 1144), (1, 5144)], &[(0, 100), (1, 900)]);
         assert_eq!(second.following(&first), third);
-        // At a ring's end it goes back.
+        // At the end of a ring the places go back.
         assert_eq!(first.following(&second).sent, places(&[(0, 100), (0, 928), (1, 4928)], &[]).sent);
-        // Not as many places: nothing to go by.
+        // The numbers of places differ, so there is no prediction.
         let other = places(&[(0, 100)], &[(0, 100), (1, 900)]);
         assert_eq!(second.following(&other), second);
     }

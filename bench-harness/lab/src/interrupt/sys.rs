@@ -36,7 +36,7 @@ fn set(signal: Signal, handler: SigHandler) -> nix::Result<()> {
 /// Whether `signal` is ignored.
 pub(super) fn is_ignored(signal: Signal) -> nix::Result<bool> {
     let mut old = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: without a new action sigaction only writes the old one, to where there is room for it.
+    // SAFETY: without a new action sigaction only writes the old one, and `old` has room for it.
     Errno::result(unsafe { libc::sigaction(signal as i32, ptr::null(), old.as_mut_ptr()) })?;
     // SAFETY: the call above has succeeded and filled it in.
     Ok(unsafe { old.assume_init() }.sa_sigaction == libc::SIG_IGN)

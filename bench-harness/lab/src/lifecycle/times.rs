@@ -55,8 +55,8 @@ pub fn ends<C: Channel>(cpus: Cpus) -> Result<[f64; 2], String> {
 }
 
 /// Times a first message in nanoseconds, from its `send` to its arrival. Both processes are new, each holds one end that it has
-/// not used before, and the receiver sleeps in `recv`. So the time includes page faults on both sides, a wake-up, and what an
-/// end starts with its first call, such as the [`Watch`](ipc_core::watch::Watch) of a queue's sender.
+/// not used before, and the receiver sleeps in `recv`. So the time includes page faults on both sides and a wake-up. It also
+/// includes what an end starts with its first call, such as the [`Watch`](ipc_core::watch::Watch) of a queue's sender.
 pub fn first_message<C: Channel>(cpus: Cpus) -> Result<f64, String> {
     in_child(|| median_of(|| first_message_of::<C>(cpus)))
 }

@@ -21,8 +21,8 @@ pub trait Driver: Sized {
         self.send_showing(number, |_| ())
     }
 
-    /// Sends message `number` as [`send`](Driver::send) does, and shows it to `look` in the place where it was produced, just
-    /// before it goes.
+    /// Sends message `number` as [`send`](Driver::send) does. Shows it to `look` in the place of its production, just before it
+    /// goes.
     ///
     /// # Errors Those of [`Endpoint::send`].
     fn send_showing(&mut self, number: u64, look: impl FnOnce(&[u8])) -> Result<()>;
@@ -35,8 +35,8 @@ pub trait Driver: Sized {
         self.recv_showing(number, |_| ())
     }
 
-    /// Receives message `number` as [`recv`](Driver::recv) does, and shows it to `look` in the place where it is consumed,
-    /// before the check.
+    /// Receives message `number` as [`recv`](Driver::recv) does. Shows it to `look` in the place of its consumption, before the
+    /// check.
     ///
     /// # Errors Those of [`recv`](Driver::recv).
     fn recv_showing(&mut self, number: u64, look: impl FnOnce(&[u8])) -> Result<()>;
