@@ -170,7 +170,7 @@ impl Tracer {
         }
     }
 
-    /// Sets the length of a message. A few bytes beyond whole messages then count as notes about the payload.
+    /// Sets the length of a message to `bytes`. A few bytes beyond whole messages then count as notes about the payload.
     pub fn set_message(&mut self, bytes: u64) {
         self.message = bytes;
     }
