@@ -40,8 +40,12 @@ fn main() {
         .test("the_watchdog_reports", the_watchdog_reports)
         .test("a_child_is_the_first_that_the_kernel_kills", a_child_is_the_first_that_the_kernel_kills)
         .test("a_child_is_treated_as_its_parent", || a_child_has(Schedule::current()))
-        .prepared("a_child_leaves_fifo", schedule(Policy::FIFO, 10), || a_child_has(Schedule::ORDINARY))
-        .prepared("a_child_leaves_rr", schedule(Policy::RR, 1), || a_child_has(Schedule::ORDINARY))
+        .prepared("a_child_leaves_fifo", schedule(Policy::FIFO, 10), || {
+            a_child_has(Schedule { nice: Schedule::current().nice, ..Schedule::ORDINARY })
+        })
+        .prepared("a_child_leaves_rr", schedule(Policy::RR, 1), || {
+            a_child_has(Schedule { nice: Schedule::current().nice, ..Schedule::ORDINARY })
+        })
         .prepared("a_child_stays_idle", schedule(Policy::IDLE, 0), || a_child_has(Schedule::current()))
         .prepared("a_child_stays_batch", schedule(Policy::BATCH, 0), || a_child_has(Schedule::current()))
         .test("pinning", pinning)
