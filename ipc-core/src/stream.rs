@@ -4,7 +4,7 @@ use crate::{
     Endpoint, Error, Limit, Options, Result, Setting,
     spec::kernel_limit,
     transfer::Progress,
-    wait::{Patience, Turn},
+    wait::{WaitPolicy, Waiter},
 };
 use nix::{
     errno::Errno,
@@ -27,7 +27,7 @@ pub struct StreamEnd {
     reader: OwnedFd,
     writer: OwnedFd,
     progress: Progress,
-    patience: Patience,
+    policy: WaitPolicy,
 }
 
 impl StreamEnd {
@@ -46,7 +46,7 @@ impl StreamEnd {
         if options.capacity.is_some() || usize::try_from(granted).is_ok_and(|granted| granted < asked) {
             resize(&writer, asked)?;
         }
-        let mut end = Self { reader, writer, progress: Progress::default(), patience: Patience::of(options) };
+        let mut end = Self { reader, writer, progress: Progress::default(), policy: WaitPolicy::of(options) };
         end.set_timeout(options.timeout)?;
         Ok(end)
     }
@@ -63,7 +63,7 @@ impl StreamEnd {
 
     /// Whether a call may block in the kernel. If not, it must not, whatever the mode of the descriptor.
     pub fn may_block(&self) -> bool {
-        self.patience.may_block()
+        self.policy.may_block()
     }
 
     /// How many bytes have gone of a message that a deadline interrupted.
@@ -84,8 +84,8 @@ impl StreamEnd {
         mut put: impl FnMut(BorrowedFd<'_>, usize) -> nix::Result<usize>,
     ) -> Result<()> {
         let fd = self.writer.as_fd();
-        let turn = self.turn();
-        self.progress.send(call, fd, len, turn, |sent| put(fd, sent))
+        let waiter = self.waiter();
+        self.progress.send(call, fd, len, waiter, |sent| put(fd, sent))
     }
 
     /// Sends a message of two parts, such as a length and what it is the length of. One call takes both, so that a
@@ -101,21 +101,21 @@ impl StreamEnd {
         })
     }
 
-    /// Receives a part of a message. All parts that are received with one [`turn`](StreamEnd::turn) have one deadline. A
+    /// Receives a part of a message. All parts that are received with one [`waiter`](StreamEnd::waiter) have one deadline. A
     /// part that timed out is received again with the same `part`.
     ///
     /// # Errors
     /// As for [`recv`](Endpoint::recv).
     #[inline]
-    pub fn recv_part(&mut self, part: &mut [u8], turn: &mut Turn<'_>) -> Result<()> {
+    pub fn recv_part(&mut self, part: &mut [u8], waiter: &mut Waiter<'_>) -> Result<()> {
         let fd = self.reader.as_fd();
-        self.progress.recv("read", fd, part, turn, |bytes| read(fd, bytes)).map(drop)
+        self.progress.recv("read", fd, part, waiter, |bytes| read(fd, bytes)).map(drop)
     }
 
     /// The wait of a call that begins now.
     #[inline]
-    pub fn turn(&self) -> Turn<'static> {
-        Turn::new(&self.patience, None)
+    pub fn waiter(&self) -> Waiter<'static> {
+        Waiter::new(&self.policy, None)
     }
 }
 
@@ -150,7 +150,7 @@ impl Endpoint for StreamEnd {
     /// System call: `read`; while the pipe is empty also `ppoll`, unless the call may block or spins.
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        self.recv_part(buffer, &mut self.turn())?;
+        self.recv_part(buffer, &mut self.waiter())?;
         Ok(buffer.len())
     }
 
@@ -164,9 +164,9 @@ impl Endpoint for StreamEnd {
 
     /// System calls: `fcntl(F_GETFL)` and `fcntl(F_SETFL)` on both descriptors.
     fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
-        self.patience.timeout = timeout;
+        self.policy.timeout = timeout;
         for fd in [&self.reader, &self.writer] {
-            set_nonblocking(fd, !self.patience.may_block())?;
+            set_nonblocking(fd, !self.policy.may_block())?;
         }
         Ok(())
     }
@@ -202,9 +202,9 @@ mod tests {
         for (head, body) in [("head", "and body"), ("", "body"), ("head", ""), ("", "")] {
             a.send_parts(head.as_bytes(), body.as_bytes()).unwrap();
             let (mut first, mut second) = (vec![0; head.len()], vec![0; body.len()]);
-            let mut turn = b.turn();
-            b.recv_part(&mut first, &mut turn).unwrap();
-            b.recv_part(&mut second, &mut turn).unwrap();
+            let mut waiter = b.waiter();
+            b.recv_part(&mut first, &mut waiter).unwrap();
+            b.recv_part(&mut second, &mut waiter).unwrap();
             assert_eq!((first.as_slice(), second.as_slice()), (head.as_bytes(), body.as_bytes()));
         }
     }
@@ -232,10 +232,10 @@ mod tests {
         let (_a, mut b) = ends();
         b.set_timeout(Some(Duration::from_millis(100))).unwrap();
         let mut second = || {
-            let mut turn = b.turn();
-            assert_eq!(b.recv_part(&mut [0; 4], &mut turn), Err(Error::TimedOut));
+            let mut waiter = b.waiter();
+            assert_eq!(b.recv_part(&mut [0; 4], &mut waiter), Err(Error::TimedOut));
             let began = Instant::now();
-            assert_eq!(b.recv_part(&mut [0; 4], &mut turn), Err(Error::TimedOut));
+            assert_eq!(b.recv_part(&mut [0; 4], &mut waiter), Err(Error::TimedOut));
             began.elapsed()
         };
         let fastest = (0..3).map(|_| second()).min().unwrap();

@@ -1,6 +1,6 @@
 //! Whole messages through descriptors: partial transfers, `EINTR`, would-block and end of file.
 
-use crate::{Error, Result, Sign, ledger, wait::Turn};
+use crate::{Error, Result, Sign, ledger, wait::Waiter};
 use nix::{errno::Errno, poll::PollFlags};
 use std::os::fd::BorrowedFd;
 
@@ -32,7 +32,7 @@ impl Progress {
         call: &'static str,
         fd: BorrowedFd<'_>,
         len: usize,
-        mut turn: Turn<'_>,
+        mut waiter: Waiter<'_>,
         mut write: impl FnMut(usize) -> nix::Result<usize>,
     ) -> Result<()> {
         check_same("send", self.sent, self.sending, len)?;
@@ -41,7 +41,7 @@ impl Progress {
             ledger::call();
             match write(self.sent) {
                 Ok(n) => self.sent += n,
-                Err(Errno::EAGAIN) => turn.ready(fd, PollFlags::POLLOUT)?,
+                Err(Errno::EAGAIN) => waiter.ready(fd, PollFlags::POLLOUT)?,
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(Error::os(call, errno)),
             }
@@ -51,7 +51,7 @@ impl Progress {
     }
 
     /// Fills all of `buffer` with `read`, whose system call is named `call`, going on where a deadline stopped it. Several
-    /// receives with one `turn` have one deadline.
+    /// receives with one `waiter` have one deadline.
     ///
     /// # Errors
     /// As [`Endpoint::recv`](crate::Endpoint::recv); [`Error::PeerGone`] at the end of file.
@@ -61,7 +61,7 @@ impl Progress {
         call: &'static str,
         fd: BorrowedFd<'_>,
         buffer: &mut [u8],
-        turn: &mut Turn<'_>,
+        waiter: &mut Waiter<'_>,
         mut read: impl FnMut(&mut [u8]) -> nix::Result<usize>,
     ) -> Result<usize> {
         check_same("recv", self.received, self.receiving, buffer.len())?;
@@ -71,7 +71,7 @@ impl Progress {
             match read(&mut buffer[self.received..]) {
                 Ok(0) => return Err(Error::PeerGone { sign: Sign::EndOfFile }),
                 Ok(n) => self.received += n,
-                Err(Errno::EAGAIN) => turn.ready(fd, PollFlags::POLLIN)?,
+                Err(Errno::EAGAIN) => waiter.ready(fd, PollFlags::POLLIN)?,
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(Error::os(call, errno)),
             }
@@ -107,14 +107,14 @@ pub fn whole<T>(
     call: &'static str,
     fd: BorrowedFd<'_>,
     events: PollFlags,
-    mut turn: Turn<'_>,
+    mut waiter: Waiter<'_>,
     mut attempt: impl FnMut() -> nix::Result<T>,
 ) -> Result<T> {
     loop {
         ledger::call();
         match attempt() {
             Ok(done) => return Ok(done),
-            Err(Errno::EAGAIN) => turn.ready(fd, events)?,
+            Err(Errno::EAGAIN) => waiter.ready(fd, events)?,
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(Error::os(call, errno)),
         }

@@ -1,6 +1,6 @@
 //! Waiting by any [`Wait`] strategy, with a deadline and an eye on the peer.
 //!
-//! A mechanism tries; where the attempt would block it asks its [`Turn`] what to do next. Nothing here runs on the path
+//! A mechanism tries; where the attempt would block it asks its [`Waiter`] what to do next. Nothing here runs on the path
 //! of an attempt that succeeds.
 
 use crate::{Error, Options, Result, Sign, Wait, ledger, liveness::Liveness};
@@ -16,7 +16,7 @@ use std::{
 
 /// How an endpoint waits: the part of [`Options`] that it keeps.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct WaitPolicy {
     /// The strategy.
     pub wait: Wait,
     /// How long [`Wait::Hybrid`] polls.
@@ -25,7 +25,7 @@ pub struct Patience {
     pub timeout: Option<Duration>,
 }
 
-impl Patience {
+impl WaitPolicy {
     /// The part of `options` that is about waiting.
     pub fn of(options: &Options) -> Self {
         Self { wait: options.wait, spin: options.spin, timeout: options.timeout }
@@ -48,8 +48,8 @@ pub enum Step {
 
 /// One call's wait, from its first attempt to its last.
 #[derive(Debug)]
-pub struct Turn<'a> {
-    patience: Patience,
+pub struct Waiter<'a> {
+    policy: WaitPolicy,
     peer: Option<&'a Liveness>,
     polling: bool,
     polls: u32,
@@ -71,16 +71,16 @@ pub const PEER_CHECK: Duration = Duration::from_millis(20);
 /// thousandth of the time.
 const PEER_POLL: Duration = Duration::from_millis(1);
 
-impl<'a> Turn<'a> {
+impl<'a> Waiter<'a> {
     /// The wait of a call that begins now. `peer` is given by mechanisms whose kernel objects outlive a dead peer.
     #[inline]
-    pub fn new(patience: &Patience, peer: Option<&'a Liveness>) -> Self {
+    pub fn new(policy: &WaitPolicy, peer: Option<&'a Liveness>) -> Self {
         Self {
-            patience: *patience,
+            policy: *policy,
             peer,
-            polling: patience.wait != Wait::Block,
+            polling: policy.wait != Wait::Block,
             polls: 0,
-            started: patience.timeout.map(|_| Instant::now()),
+            started: policy.timeout.map(|_| Instant::now()),
             looked_at_peer: None,
             gone: false,
         }
@@ -96,7 +96,7 @@ impl<'a> Turn<'a> {
         if self.polling {
             std::hint::spin_loop();
             self.polls = self.polls.wrapping_add(1);
-            let every = if self.patience.wait == Wait::Spin { POLLS } else { HYBRID_POLLS };
+            let every = if self.policy.wait == Wait::Spin { POLLS } else { HYBRID_POLLS };
             if !self.polls.is_multiple_of(every) && !self.gone {
                 return Ok(Step::Retry);
             }
@@ -111,7 +111,7 @@ impl<'a> Turn<'a> {
         }
         let now = Instant::now();
         let waited = now - *self.started.get_or_insert(now);
-        let left = self.patience.timeout.map(|timeout| timeout.saturating_sub(waited));
+        let left = self.policy.timeout.map(|timeout| timeout.saturating_sub(waited));
         if left == Some(Duration::ZERO) {
             return Err(Error::TimedOut);
         }
@@ -127,15 +127,15 @@ impl<'a> Turn<'a> {
                 None => self.looked_at_peer = Some(now),
             }
         }
-        self.polling &= self.patience.wait == Wait::Spin || waited < self.patience.spin;
+        self.polling &= self.policy.wait == Wait::Spin || waited < self.policy.spin;
         Ok(if self.polling || self.gone { Step::Retry } else { Step::Sleep(left) })
     }
 
-    /// Waits as [`step`](Turn::step) says, for mechanisms that wait on a descriptor. It sleeps in ppoll(2) until `fd`
+    /// Waits as [`step`](Waiter::step) says, for mechanisms that wait on a descriptor. It sleeps in ppoll(2) until `fd`
     /// has one of `events` or the peer is gone. Call it after `EAGAIN`.
     ///
     /// # Errors
-    /// As [`step`](Turn::step). [`Error::Os`] of `ppoll`.
+    /// As [`step`](Waiter::step). [`Error::Os`] of `ppoll`.
     pub fn ready(&mut self, fd: BorrowedFd<'_>, events: PollFlags) -> Result<()> {
         let Step::Sleep(left) = self.step()? else { return Ok(()) };
         let mut fds = [PollFd::new(fd, events), PollFd::new(fd, PollFlags::empty())];

@@ -1,10 +1,10 @@
-//! A turn by each strategy: when it sleeps, when it gives up, and that it notices the peer's end.
+//! A waiter by each strategy: when it sleeps, when it gives up, and that it notices the peer's end.
 
 use ipc_conformance::{Suite, Verdict, on_time, run_all};
 use ipc_core::{
     Error, Options, Wait,
     liveness::Liveness,
-    wait::{Patience, Step, Turn},
+    wait::{Step, WaitPolicy, Waiter},
 };
 use nix::poll::PollFlags;
 use std::{
@@ -30,8 +30,8 @@ const TIMEOUT: Duration = Duration::from_millis(50);
 /// A deadline that nobody should need.
 const AMPLE: Duration = Duration::from_secs(10);
 
-fn patience(wait: Wait, timeout: Option<Duration>) -> Patience {
-    Patience::of(&Options { wait, timeout, ..Options::default() })
+fn policy(wait: Wait, timeout: Option<Duration>) -> WaitPolicy {
+    WaitPolicy::of(&Options { wait, timeout, ..Options::default() })
 }
 
 fn ready_gives_up_at_the_deadline() -> Verdict {
@@ -39,9 +39,9 @@ fn ready_gives_up_at_the_deadline() -> Verdict {
     Wait::ALL.into_iter().try_for_each(|wait| {
         on_time(&format!("{wait}: ready"), TIMEOUT, || {
             let began = Instant::now();
-            let mut turn = Turn::new(&patience(wait, Some(TIMEOUT)), None);
+            let mut waiter = Waiter::new(&policy(wait, Some(TIMEOUT)), None);
             let error = loop {
-                if let Err(error) = turn.ready(reader.as_fd(), PollFlags::POLLIN) {
+                if let Err(error) = waiter.ready(reader.as_fd(), PollFlags::POLLIN) {
                     break error;
                 }
             };
@@ -54,9 +54,9 @@ fn step_gives_up_at_the_deadline() -> Verdict {
     Wait::ALL.into_iter().try_for_each(|wait| {
         on_time(&format!("{wait}: step"), TIMEOUT, || {
             let began = Instant::now();
-            let mut turn = Turn::new(&patience(wait, Some(TIMEOUT)), None);
+            let mut waiter = Waiter::new(&policy(wait, Some(TIMEOUT)), None);
             loop {
-                match turn.step() {
+                match waiter.step() {
                     Ok(Step::Retry) => {}
                     // Never longer than what is left.
                     Ok(Step::Sleep(Some(left))) if left <= TIMEOUT => sleep(left.min(Duration::from_millis(7))),
@@ -73,10 +73,10 @@ fn only_spin_never_sleeps() -> Verdict {
     for wait in Wait::ALL {
         let (began, spin) = (Instant::now(), Options::default().spin);
         let limit = if wait == Wait::Spin { 2 * TIMEOUT } else { AMPLE };
-        let mut turn = Turn::new(&patience(wait, None), None);
+        let mut waiter = Waiter::new(&policy(wait, None), None);
         let mut retries = 0_u64;
         let slept = loop {
-            match turn.step().map_err(|e| e.to_string())? {
+            match waiter.step().map_err(|e| e.to_string())? {
                 Step::Sleep(None) => break true,
                 Step::Retry if began.elapsed() > limit => break false,
                 Step::Retry => retries += 1,
@@ -97,15 +97,15 @@ fn only_spin_never_sleeps() -> Verdict {
 
 /// One success is enough: a process that is preempted for longer than the spin time sleeps at once.
 fn hybrid_spins_before_it_sleeps() -> Verdict {
-    let spins = |_| matches!(Turn::new(&patience(Wait::Hybrid, None), None).step(), Ok(Step::Retry));
+    let spins = |_| matches!(Waiter::new(&policy(Wait::Hybrid, None), None).step(), Ok(Step::Retry));
     if (0..20).any(spins) { Ok(()) } else { Err("it sleeps at once".into()) }
 }
 
 fn ready_returns_when_it_is_ready() -> Verdict {
     let (_reader, writer) = pipe().map_err(|e| e.to_string())?;
     for wait in Wait::ALL {
-        let mut turn = Turn::new(&patience(wait, Some(AMPLE)), None);
-        turn.ready(writer.as_fd(), PollFlags::POLLOUT).map_err(|error| format!("{wait}: {error}"))?;
+        let mut waiter = Waiter::new(&policy(wait, Some(AMPLE)), None);
+        waiter.ready(writer.as_fd(), PollFlags::POLLOUT).map_err(|error| format!("{wait}: {error}"))?;
     }
     Ok(())
 }
@@ -117,9 +117,9 @@ fn the_peer_may_go() -> Verdict {
             let (here, there) = Liveness::pair().map_err(|e| e.to_string())?;
             drop(there);
             let began = Instant::now();
-            let mut turn = Turn::new(&patience(wait, None), Some(&here));
+            let mut waiter = Waiter::new(&policy(wait, None), Some(&here));
             let error = loop {
-                if let Err(error) = turn.ready(reader.as_fd(), PollFlags::POLLIN) {
+                if let Err(error) = waiter.ready(reader.as_fd(), PollFlags::POLLIN) {
                     break error;
                 }
             };
@@ -131,7 +131,7 @@ fn the_peer_may_go() -> Verdict {
 fn only_a_bare_block_may_block() -> Verdict {
     for wait in Wait::ALL {
         for timeout in [None, Some(TIMEOUT)] {
-            if patience(wait, timeout).may_block() != (wait == Wait::Block && timeout.is_none()) {
+            if policy(wait, timeout).may_block() != (wait == Wait::Block && timeout.is_none()) {
                 return Err(format!("{wait} with {timeout:?}"));
             }
         }

@@ -9,7 +9,7 @@ use ipc_core::{
     spec::kernel_limit,
     stream::set_nonblocking,
     transfer::{check_len, whole},
-    wait::{Patience, Turn},
+    wait::{WaitPolicy, Waiter},
     watch::Watch,
 };
 use nix::{
@@ -177,7 +177,7 @@ pub struct PosixMqEnd {
     inbox: Arc<OwnedFd>,
     outbox: Arc<OwnedFd>,
     peer: Arc<Liveness>,
-    patience: Patience,
+    policy: WaitPolicy,
     /// The longest message either way, in bytes.
     max: usize,
 }
@@ -191,7 +191,7 @@ impl PosixMqEnd {
     fn new((inbox, max): Opened, (outbox, _): Opened, peer: Liveness, options: &Options) -> Result<Self> {
         check_len(options.max_message.unwrap_or(0), max)?;
         let (inbox, outbox, peer) = (Arc::new(inbox), Arc::new(outbox), Arc::new(peer));
-        let mut end = Self { watch: None, inbox, outbox, peer, patience: Patience::of(options), max };
+        let mut end = Self { watch: None, inbox, outbox, peer, policy: WaitPolicy::of(options), max };
         end.set_timeout(options.timeout)?;
         Ok(end)
     }
@@ -212,7 +212,7 @@ impl PosixMqEnd {
 
     #[inline]
     fn watch_if_it_sleeps(&mut self) -> Result<()> {
-        if self.watch.is_none() && self.patience.may_block() { self.watch() } else { Ok(()) }
+        if self.watch.is_none() && self.policy.may_block() { self.watch() } else { Ok(()) }
     }
 }
 
@@ -222,8 +222,8 @@ impl Endpoint for PosixMqEnd {
     fn send(&mut self, message: &[u8]) -> Result<()> {
         check_len(message.len(), self.max)?;
         self.watch_if_it_sleeps()?;
-        let (queue, turn) = (&self.outbox, Turn::new(&self.patience, Some(&self.peer)));
-        whole("mq_timedsend", queue.as_fd(), PollFlags::POLLOUT, turn, || sys::mq_send(queue, message, MESSAGE))
+        let (queue, waiter) = (&self.outbox, Waiter::new(&self.policy, Some(&self.peer)));
+        whole("mq_timedsend", queue.as_fd(), PollFlags::POLLOUT, waiter, || sys::mq_send(queue, message, MESSAGE))
     }
 
     /// System call: `mq_timedreceive`; while the queue is empty also `ppoll`, unless the call may block or spins.
@@ -234,8 +234,8 @@ impl Endpoint for PosixMqEnd {
     fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
         check_len(self.max, buffer.len())?;
         self.watch_if_it_sleeps()?;
-        let (queue, turn) = (&self.inbox, Turn::new(&self.patience, Some(&self.peer)));
-        match whole("mq_timedreceive", queue.as_fd(), PollFlags::POLLIN, turn, || sys::mq_receive(queue, buffer))? {
+        let (queue, waiter) = (&self.inbox, Waiter::new(&self.policy, Some(&self.peer)));
+        match whole("mq_timedreceive", queue.as_fd(), PollFlags::POLLIN, waiter, || sys::mq_receive(queue, buffer))? {
             (_, WAKE) => Err(Error::PeerGone { sign: Sign::HangUp }),
             (len, _) => Ok(len),
         }
@@ -253,9 +253,9 @@ impl Endpoint for PosixMqEnd {
     fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
         // It may be about to change the mode, too. The next call that sleeps starts another.
         self.watch = None;
-        self.patience.timeout = timeout;
+        self.policy.timeout = timeout;
         for queue in [&self.inbox, &self.outbox] {
-            set_nonblocking(&**queue, !self.patience.may_block())?;
+            set_nonblocking(&**queue, !self.policy.may_block())?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use ipc_core::{
     spec::kernel_limit,
     sysv::{self, Key},
     transfer::check_len,
-    wait::{Patience, Step, Turn},
+    wait::{Step, WaitPolicy, Waiter},
     watch::Watch,
 };
 use nix::{errno::Errno, fcntl::Flock};
@@ -238,7 +238,7 @@ struct Link {
     peer: Arc<Liveness>,
     /// Dropped after `peer`: see [`Link::drop`].
     turnstile: Option<Flock<OwnedFd>>,
-    patience: Patience,
+    policy: WaitPolicy,
     /// The longest message, in bytes.
     max: usize,
     /// The process that has used this end, or 0.
@@ -247,8 +247,8 @@ struct Link {
 
 impl SysvMsgqEnd {
     fn new(inbox: Queue, outbox: Queue, peer: Liveness, max: usize, options: &Options) -> Self {
-        let (peer, patience) = (Arc::new(peer), Patience::of(options));
-        let link = Link { watch: None, inbox, outbox, peer, turnstile: None, patience, max, user: 0 };
+        let (peer, policy) = (Arc::new(peer), WaitPolicy::of(options));
+        let link = Link { watch: None, inbox, outbox, peer, turnstile: None, policy, max, user: 0 };
         Self { link, scratch: Buffer::new(max) }
     }
 }
@@ -278,17 +278,17 @@ impl Link {
         if self.user == 0 {
             self.user = process::id();
         }
-        let mut blocks = self.patience.may_block();
+        let mut blocks = self.policy.may_block();
         if blocks && self.watch.is_none() {
             self.watch = Some(watch(&self.peer, self.inbox.id, self.outbox.id)?);
         }
-        let mut turn = Turn::new(&self.patience, Some(&self.peer));
+        let mut waiter = Waiter::new(&self.policy, Some(&self.peer));
         let mut nap = NAP[0];
         loop {
             ledger::call();
             match attempt(if blocks { 0 } else { libc::IPC_NOWAIT }) {
                 Ok(done) => return Ok(done),
-                Err(Errno::ENOMSG | Errno::EAGAIN) => match turn.step()? {
+                Err(Errno::ENOMSG | Errno::EAGAIN) => match waiter.step()? {
                     Step::Retry => {}
                     Step::Sleep(Some(left)) => {
                         ledger::call();
@@ -387,7 +387,7 @@ impl Endpoint for SysvMsgqEnd {
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
-        self.link.patience.timeout = timeout;
+        self.link.policy.timeout = timeout;
         Ok(())
     }
 

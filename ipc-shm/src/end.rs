@@ -11,7 +11,7 @@ use ipc_core::{
     Endpoint, Error, InPlace, Options, Result, SendInPlace, ledger,
     liveness::Liveness,
     transfer::check_len,
-    wait::{Patience, Step, Turn},
+    wait::{Step, WaitPolicy, Waiter},
     watch::Watch,
 };
 use std::{sync::Arc, time::Duration};
@@ -50,7 +50,7 @@ pub struct RingEnd {
     producer: Producer,
     consumer: Consumer,
     max_message: usize,
-    patience: Patience,
+    policy: WaitPolicy,
     /// Runs while this end may sleep without a deadline, and wakes it when the peer is gone. It is declared before
     /// `peer`, so that it is dropped first.
     watch: Option<Watch>,
@@ -69,7 +69,7 @@ impl RingEnd {
             producer,
             consumer,
             max_message: size.max_message(),
-            patience: Patience::of(options),
+            policy: WaitPolicy::of(options),
             watch: None,
             peer: Arc::new(peer),
             memory: Arc::clone(memory),
@@ -105,9 +105,9 @@ impl RingEnd {
     #[cold]
     #[inline(never)]
     fn send_once_there_is_room(&mut self, len: usize, mut write: impl FnOnce(Slot<'_>) -> Result<()>) -> Result<()> {
-        let mut turn = Turn::new(&self.patience, Some(&self.peer));
+        let mut waiter = Waiter::new(&self.policy, Some(&self.peer));
         loop {
-            if let Step::Sleep(left) = turn.step()? {
+            if let Step::Sleep(left) = waiter.step()? {
                 let limit = limit(left, &mut self.watch, &self.peer, || Waker::of(&self.producer, &self.consumer))?;
                 self.producer.sleep(limit)?;
             }
@@ -170,9 +170,9 @@ impl RingEnd {
     #[cold]
     #[inline(never)]
     fn wait_for_a_message(&mut self) -> Result<()> {
-        let mut turn = Turn::new(&self.patience, Some(&self.peer));
+        let mut waiter = Waiter::new(&self.policy, Some(&self.peer));
         loop {
-            if let Step::Sleep(left) = turn.step()? {
+            if let Step::Sleep(left) = waiter.step()? {
                 let limit = limit(left, &mut self.watch, &self.peer, || Waker::of(&self.producer, &self.consumer))?;
                 self.consumer.sleep(limit)?;
             }
@@ -193,7 +193,7 @@ fn limit(
     waker: impl FnOnce() -> Waker,
 ) -> Result<Option<Duration>> {
     if left.is_some() {
-        return Ok(Some(Turn::slice(left)));
+        return Ok(Some(Waiter::slice(left)));
     }
     if watch.is_none() {
         let waker = waker();
@@ -234,7 +234,7 @@ impl Endpoint for RingEnd {
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
-        self.patience.timeout = timeout;
+        self.policy.timeout = timeout;
         Ok(())
     }
 

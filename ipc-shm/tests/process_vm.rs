@@ -159,7 +159,7 @@ fn what_a_closed_end_leaves_is_whole() -> Verdict {
 
 /// A sender that ends without closing leaves nothing, and no other process is mistaken for it.
 fn left_by(end: impl FnOnce(ProcessVmEnd) + Copy) -> Verdict {
-    for patience in [Duration::ZERO, Duration::from_millis(60)] {
+    for policy in [Duration::ZERO, Duration::from_millis(60)] {
         let ends = ProcessVm::pair(&Options::default()).map_err(text)?;
         let (child, mut here) = fork_peer(ends, |mut there| {
             for n in 0..3 {
@@ -172,7 +172,7 @@ fn left_by(end: impl FnOnce(ProcessVmEnd) + Copy) -> Verdict {
         // The first may be received before the sender ends.
         let mut buffer = vec![0; here.max_message()];
         let first = here.recv(&mut buffer);
-        sleep(patience.max(Duration::from_millis(20)));
+        sleep(policy.max(Duration::from_millis(20)));
         for _ in 0..3 {
             let next = here.recv(&mut buffer);
             if first.is_err() || next.is_err() {

@@ -9,7 +9,7 @@ use ipc_core::{
     liveness::Liveness,
     stream::set_nonblocking,
     transfer::{check_len, whole},
-    wait::{Patience, Turn},
+    wait::{WaitPolicy, Waiter},
     watch::Watch,
 };
 use nix::{
@@ -53,7 +53,7 @@ pub struct DatagramEnd {
     socket: Arc<OwnedFd>,
     peer: Arc<Liveness>,
     kind: Kind,
-    patience: Patience,
+    policy: WaitPolicy,
     /// Added to the flags of a call's second attempt and those after it.
     later: MsgFlags,
     /// Empty messages received, and how many the peer has noted.
@@ -68,10 +68,10 @@ impl DatagramEnd {
     /// [`Error::TooLarge`] where `kind` cannot carry [`Options::max_message`].
     pub(crate) fn new(socket: OwnedFd, peer: Liveness, kind: Kind, options: &Options) -> Result<Self> {
         check_len(options.max_message.unwrap_or(0), kind.max)?;
-        let patience = Patience::of(options);
-        let later = set_patience(&socket, &patience)?;
+        let policy = WaitPolicy::of(options);
+        let later = set_patience(&socket, &policy)?;
         let (socket, peer) = (Arc::new(socket), Arc::new(peer));
-        Ok(Self { watch: None, socket, peer, kind, patience, later, empty: 0, noted: 0 })
+        Ok(Self { watch: None, socket, peer, kind, policy, later, empty: 0, noted: 0 })
     }
 
     /// Lets a thread end the sleep of `recv` when the peer has gone. From then on the socket does not block.
@@ -89,9 +89,9 @@ impl DatagramEnd {
     /// Waits until a note can be left. A lossy mechanism holds nobody back: there the note is lost like a message.
     #[cold]
     fn await_room_for_note(&self) -> Result<()> {
-        let mut turn = Turn::new(&self.patience, None);
+        let mut waiter = Waiter::new(&self.policy, None);
         while self.kind.reliable && !has(&*self.peer, PollFlags::POLLOUT)? {
-            turn.ready(self.peer.as_fd(), PollFlags::POLLOUT)?;
+            waiter.ready(self.peer.as_fd(), PollFlags::POLLOUT)?;
         }
         Ok(())
     }
@@ -149,7 +149,7 @@ impl Endpoint for DatagramEnd {
         let (fd, later) = (self.socket.as_fd(), self.later);
         let mut flags = MsgFlags::MSG_NOSIGNAL;
         let peer = (!self.kind.tells).then_some(&*self.peer);
-        whole("send", fd, PollFlags::POLLOUT, Turn::new(&self.patience, peer), || {
+        whole("send", fd, PollFlags::POLLOUT, Waiter::new(&self.policy, peer), || {
             let sent = send(fd.as_raw_fd(), message, flags);
             flags |= later;
             sent
@@ -164,14 +164,14 @@ impl Endpoint for DatagramEnd {
     /// and at the end, also `poll` and another `recv`.
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        if self.watch.is_none() && !self.kind.tells && self.patience.may_block() {
+        if self.watch.is_none() && !self.kind.tells && self.policy.may_block() {
             self.watch()?;
         }
         let (fd, later) = (self.socket.as_fd(), self.later);
         // The true length, where the buffer is shorter.
         let mut flags = MsgFlags::MSG_TRUNC;
         let peer = (!self.kind.tells).then_some(&*self.peer);
-        let mut len = whole("recv", fd, PollFlags::POLLIN, Turn::new(&self.patience, peer), || {
+        let mut len = whole("recv", fd, PollFlags::POLLIN, Waiter::new(&self.policy, peer), || {
             let received = recv(fd.as_raw_fd(), buffer, flags);
             flags |= later;
             match received {
@@ -198,8 +198,8 @@ impl Endpoint for DatagramEnd {
     fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
         // It may be about to change the socket's mode, too. The next call that sleeps starts another.
         self.watch = None;
-        self.patience.timeout = timeout;
-        self.later = set_patience(&self.socket, &self.patience)?;
+        self.policy.timeout = timeout;
+        self.later = set_patience(&self.socket, &self.policy)?;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! What every socket here needs: buffers of the size asked for, and how its calls wait.
 
 use crate::sys::ZeroCopy;
-use ipc_core::{Error, Options, Result, Wait, stream::set_nonblocking, wait::PEER_CHECK, wait::Patience};
+use ipc_core::{Error, Options, Result, Wait, stream::set_nonblocking, wait::PEER_CHECK, wait::WaitPolicy};
 use nix::{
     errno::Errno,
     sys::{
@@ -70,20 +70,20 @@ pub fn zero_copy(socket: &OwnedFd, mechanism: &'static str) -> Result<()> {
     }
 }
 
-/// Lets the calls on `socket` wait as `patience` says, and returns the flags for a call's attempts after its first.
+/// Lets the calls on `socket` wait as `policy` says, and returns the flags for a call's attempts after its first.
 ///
 /// - Without a deadline a blocking call sleeps in the kernel for as long as it takes.
 /// - With a deadline the first attempt sleeps for at most [`PEER_CHECK`] (`SO_RCVTIMEO`, `SO_SNDTIMEO`). So a message that
-///   comes soon costs one system call. Later attempts do not wait, and [`Turn`](ipc_core::wait::Turn) sleeps in `ppoll` until
+///   comes soon costs one system call. Later attempts do not wait, and [`Waiter`](ipc_core::wait::Waiter) sleeps in `ppoll` until
 ///   the deadline. That is exact, while the timers of sockets are as coarse as the kernel's tick.
 /// - A deadline shorter than that, and every other strategy, never sleeps in the call.
 ///
 /// # Errors
 /// [`Error::Os`] of `fcntl` or `setsockopt`.
-pub fn set_patience(socket: &OwnedFd, patience: &Patience) -> Result<MsgFlags> {
-    let sleeps = patience.wait == Wait::Block && patience.timeout.is_none_or(|timeout| timeout >= PEER_CHECK);
+pub fn set_patience(socket: &OwnedFd, policy: &WaitPolicy) -> Result<MsgFlags> {
+    let sleeps = policy.wait == Wait::Block && policy.timeout.is_none_or(|timeout| timeout >= PEER_CHECK);
     set_nonblocking(socket, !sleeps)?;
-    if patience.timeout.is_some() {
+    if policy.timeout.is_some() {
         set_limit(socket, PEER_CHECK)?;
         Ok(MsgFlags::MSG_DONTWAIT)
     } else {

@@ -4,7 +4,7 @@ use crate::socket::set_patience;
 use ipc_core::{
     Endpoint, Options, Result,
     transfer::Progress,
-    wait::{Patience, Turn},
+    wait::{WaitPolicy, Waiter},
 };
 use nix::sys::socket::{MsgFlags, recv, send};
 use std::{
@@ -20,7 +20,7 @@ use std::{
 pub struct StreamEnd {
     socket: OwnedFd,
     progress: Progress,
-    patience: Patience,
+    policy: WaitPolicy,
     /// Added to the flags of a call's second attempt and those after it.
     later: MsgFlags,
 }
@@ -28,9 +28,9 @@ pub struct StreamEnd {
 impl StreamEnd {
     /// Makes an end of a connected socket.
     pub(crate) fn new(socket: OwnedFd, options: &Options) -> Result<Self> {
-        let patience = Patience::of(options);
-        let later = set_patience(&socket, &patience)?;
-        Ok(Self { socket, progress: Progress::default(), patience, later })
+        let policy = WaitPolicy::of(options);
+        let later = set_patience(&socket, &policy)?;
+        Ok(Self { socket, progress: Progress::default(), policy, later })
     }
 }
 
@@ -40,7 +40,7 @@ impl Endpoint for StreamEnd {
     fn send(&mut self, message: &[u8]) -> Result<()> {
         let (fd, later) = (self.socket.as_fd(), self.later);
         let mut flags = MsgFlags::MSG_NOSIGNAL;
-        self.progress.send("send", fd, message.len(), Turn::new(&self.patience, None), |gone| {
+        self.progress.send("send", fd, message.len(), Waiter::new(&self.policy, None), |gone| {
             let sent = send(fd.as_raw_fd(), &message[gone..], flags);
             flags |= later;
             sent
@@ -52,7 +52,7 @@ impl Endpoint for StreamEnd {
     fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let (fd, later) = (self.socket.as_fd(), self.later);
         let mut flags = MsgFlags::empty();
-        self.progress.recv("recv", fd, buffer, &mut Turn::new(&self.patience, None), |bytes| {
+        self.progress.recv("recv", fd, buffer, &mut Waiter::new(&self.policy, None), |bytes| {
             let received = recv(fd.as_raw_fd(), bytes, flags);
             flags |= later;
             received
@@ -69,8 +69,8 @@ impl Endpoint for StreamEnd {
 
     /// System calls: `fcntl(F_GETFL)`, `fcntl(F_SETFL)`, `setsockopt` twice.
     fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
-        self.patience.timeout = timeout;
-        self.later = set_patience(&self.socket, &self.patience)?;
+        self.policy.timeout = timeout;
+        self.later = set_patience(&self.socket, &self.policy)?;
         Ok(())
     }
 }

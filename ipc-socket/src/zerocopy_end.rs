@@ -10,7 +10,7 @@ use ipc_core::{
     ledger,
     spec::kernel_limit,
     transfer::check_same,
-    wait::{Patience, Step, Turn},
+    wait::{Step, WaitPolicy, Waiter},
 };
 use nix::{
     cmsg_space,
@@ -61,7 +61,7 @@ pub struct ZerocopyEnd {
     notification: Vec<u8>,
     completions: Completions,
     corruption: Corruption,
-    patience: Patience,
+    policy: WaitPolicy,
     /// Added to the flags of a call's second attempt and those after it.
     later: MsgFlags,
 }
@@ -86,8 +86,8 @@ pub struct Completions {
 impl ZerocopyEnd {
     /// Makes an end of a connected socket.
     pub(crate) fn new(socket: OwnedFd, options: &Options) -> Result<Self> {
-        let patience = Patience::of(options);
-        let later = set_patience(&socket, &patience)?;
+        let policy = WaitPolicy::of(options);
+        let later = set_patience(&socket, &policy)?;
         Ok(Self {
             socket,
             slots: Slots::new(options.max_message.unwrap_or(DEFAULT_MESSAGE))?,
@@ -98,7 +98,7 @@ impl ZerocopyEnd {
             notification: cmsg_space!(libc::sock_extended_err, libc::sockaddr_in),
             completions: Completions::default(),
             corruption: Corruption::default(),
-            patience,
+            policy,
             later,
         })
     }
@@ -129,22 +129,22 @@ impl ZerocopyEnd {
 
     /// Sends a message of `len` bytes that `fill` writes into a slot.
     #[inline]
-    fn start(&mut self, len: usize, fill: impl FnOnce(&mut [u8]), turn: &mut Turn<'_>) -> Result<()> {
+    fn start(&mut self, len: usize, fill: impl FnOnce(&mut [u8]), waiter: &mut Waiter<'_>) -> Result<()> {
         if len == 0 {
             fill(self.slots.bytes(0, 0));
             return Ok(());
         }
         self.slots.fit(len)?;
-        let slot = self.vacant_slot(turn)?;
+        let slot = self.vacant_slot(waiter)?;
         fill(self.slots.bytes(slot, len));
         self.slots.hold(slot);
         self.message = Some(Message { slot, len, sent: 0 });
-        self.flush(turn)
+        self.flush(waiter)
     }
 
     /// Sends what is left of the message.
     #[inline]
-    fn flush(&mut self, turn: &mut Turn<'_>) -> Result<()> {
+    fn flush(&mut self, waiter: &mut Waiter<'_>) -> Result<()> {
         let mut flags = MsgFlags::MSG_NOSIGNAL | BY_REFERENCE;
         while let Some(Message { slot, len, sent }) = self.message {
             if sent == len {
@@ -158,9 +158,9 @@ impl ZerocopyEnd {
                     self.slots.enter(slot);
                     self.message = Some(Message { slot, len, sent: sent + n });
                 }
-                Err(Errno::EAGAIN) => self.ready(turn, PollFlags::POLLOUT)?,
+                Err(Errno::EAGAIN) => self.ready(waiter, PollFlags::POLLOUT)?,
                 Err(Errno::EINTR) => {}
-                Err(Errno::ENOBUFS) => self.await_room(turn, piece)?,
+                Err(Errno::ENOBUFS) => self.await_room(waiter, piece)?,
                 Err(errno) => {
                     self.finish(slot);
                     return Err(Error::os("send", errno));
@@ -180,22 +180,22 @@ impl ZerocopyEnd {
 
     /// A slot that the kernel no longer reads, once there is one.
     #[inline]
-    fn vacant_slot(&mut self, turn: &mut Turn<'_>) -> Result<usize> {
+    fn vacant_slot(&mut self, waiter: &mut Waiter<'_>) -> Result<usize> {
         loop {
             match self.slots.vacant() {
                 Some(slot) => return Ok(slot),
-                None => self.await_notification(turn)?,
+                None => self.await_notification(waiter)?,
             }
         }
     }
 
     /// Reads a notification, or waits for one where there is none.
     #[cold]
-    fn await_notification(&mut self, turn: &mut Turn<'_>) -> Result<()> {
+    fn await_notification(&mut self, waiter: &mut Waiter<'_>) -> Result<()> {
         if self.read_notification()? {
             return Ok(());
         }
-        match turn.step()? {
+        match waiter.step()? {
             Step::Retry => Ok(()),
             // An unread notification is an error to poll(2), which need not be asked for.
             Step::Sleep(left) => self.sleep(PollFlags::empty(), left),
@@ -205,9 +205,9 @@ impl ZerocopyEnd {
     /// Waits after `ENOBUFS` for a send of `piece` bytes until a retry makes sense: until memory is free that notifications
     /// hold, or with less to send at once.
     #[cold]
-    fn await_room(&mut self, turn: &mut Turn<'_>, piece: usize) -> Result<()> {
+    fn await_room(&mut self, waiter: &mut Waiter<'_>, piece: usize) -> Result<()> {
         if self.slots.is_any_out() {
-            return self.await_notification(turn);
+            return self.await_notification(waiter);
         }
         if piece > PAGE {
             self.piece = (piece / 2).next_multiple_of(PAGE);
@@ -225,8 +225,8 @@ impl ZerocopyEnd {
 
     /// Says what to do after an attempt that would have blocked, and sleeps until the socket has one of `events`.
     #[cold]
-    fn ready(&mut self, turn: &mut Turn<'_>, events: PollFlags) -> Result<()> {
-        let Step::Sleep(left) = turn.step()? else { return Ok(()) };
+    fn ready(&mut self, waiter: &mut Waiter<'_>, events: PollFlags) -> Result<()> {
+        let Step::Sleep(left) = waiter.step()? else { return Ok(()) };
         // Unread notifications would end the sleep at once, and again.
         while self.slots.is_any_out() && self.read_notification()? {}
         self.sleep(events, left)
@@ -271,14 +271,14 @@ impl Endpoint for ZerocopyEnd {
     #[inline]
     fn send(&mut self, message: &[u8]) -> Result<()> {
         self.corruption.check()?;
-        let mut turn = Turn::new(&self.patience, None);
+        let mut waiter = Waiter::new(&self.policy, None);
         let sent = match self.interrupted(message.len())? {
             Some(Message { slot, len, sent }) => {
                 // What nobody reads yet is as the caller has it now, as over any byte stream.
                 ledger::copy(&mut self.slots.bytes(slot, len)[sent..], &message[sent..]);
-                self.flush(&mut turn)
+                self.flush(&mut waiter)
             }
-            None => self.start(message.len(), |slot| ledger::copy(slot, message), &mut turn),
+            None => self.start(message.len(), |slot| ledger::copy(slot, message), &mut waiter),
         };
         self.corruption.keep(sent)
     }
@@ -290,7 +290,7 @@ impl Endpoint for ZerocopyEnd {
         self.corruption.check()?;
         check_same("recv", self.received, self.receiving, buffer.len())?;
         self.receiving = buffer.len();
-        let mut turn = Turn::new(&self.patience, None);
+        let mut waiter = Waiter::new(&self.policy, None);
         let mut flags = MsgFlags::empty();
         while self.received < buffer.len() {
             ledger::call();
@@ -298,7 +298,7 @@ impl Endpoint for ZerocopyEnd {
                 Ok(0) => return Err(Error::PeerGone { sign: Sign::EndOfFile }),
                 Ok(n) => self.received += n,
                 Err(Errno::EAGAIN) => {
-                    let ready = self.ready(&mut turn, PollFlags::POLLIN);
+                    let ready = self.ready(&mut waiter, PollFlags::POLLIN);
                     self.corruption.keep(ready)?;
                 }
                 Err(Errno::EINTR) => {}
@@ -320,8 +320,8 @@ impl Endpoint for ZerocopyEnd {
 
     /// System calls: `fcntl(F_GETFL)`, `fcntl(F_SETFL)`, `setsockopt` twice.
     fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
-        self.patience.timeout = timeout;
-        self.later = set_patience(&self.socket, &self.patience)?;
+        self.policy.timeout = timeout;
+        self.later = set_patience(&self.socket, &self.policy)?;
         Ok(())
     }
 
@@ -337,10 +337,10 @@ impl SendInPlace for ZerocopyEnd {
     #[inline]
     fn send_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
         self.corruption.check()?;
-        let mut turn = Turn::new(&self.patience, None);
+        let mut waiter = Waiter::new(&self.policy, None);
         let sent = match self.interrupted(len)? {
-            Some(_) => self.flush(&mut turn),
-            None => self.start(len, fill, &mut turn),
+            Some(_) => self.flush(&mut waiter),
+            None => self.start(len, fill, &mut waiter),
         };
         self.corruption.keep(sent)
     }

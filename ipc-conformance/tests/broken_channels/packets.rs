@@ -14,7 +14,7 @@ use ipc_core::{
     objects::{self, Object, Owned, SocketAddress},
     sysv,
     transfer::{check_len, whole},
-    wait::{Patience, Turn},
+    wait::{WaitPolicy, Waiter},
 };
 use nix::{
     errno::Errno,
@@ -130,7 +130,7 @@ impl<const FAULT: u8> Rendezvous for Packets<FAULT> {
         })?;
         listen(&socket, Backlog::new(1).unwrap_or(Backlog::MAXCONN)).map_err(|e| Error::os("listen", e))?;
         let listener = UnixListener::from(socket);
-        let deadline = || Options { timeout: patience::<FAULT>(options).timeout, ..*options }.deadline();
+        let deadline = || Options { timeout: policy::<FAULT>(options).timeout, ..*options }.deadline();
         let mut end = deadline();
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -158,7 +158,7 @@ impl<const FAULT: u8> Rendezvous for Packets<FAULT> {
     fn connect(name: &Name, options: &Options) -> Result<End<FAULT>> {
         let path = objects::path(name, Self::SPEC.name)?;
         let socket = open()?;
-        let options = Options { timeout: patience::<FAULT>(options).timeout, ..*options };
+        let options = Options { timeout: policy::<FAULT>(options).timeout, ..*options };
         let deadline = options.deadline();
         let ghost = retry_by(deadline, || match SocketAddress::connect(&socket, &path)? {
             true => Ok(Some(false)),
@@ -183,21 +183,21 @@ fn open() -> Result<OwnedFd> {
 }
 
 /// How a channel waits whose deadlines may be broken.
-fn patience<const FAULT: u8>(options: &Options) -> Patience {
-    let mut patience = Patience::of(options);
-    patience.timeout = patience.timeout.and_then(|timeout| match FAULT {
+fn policy<const FAULT: u8>(options: &Options) -> WaitPolicy {
+    let mut policy = WaitPolicy::of(options);
+    policy.timeout = policy.timeout.and_then(|timeout| match FAULT {
         PATIENT => None,
         HASTY => Some(timeout / 2),
         LATE => Some(timeout + timeout / 10 + Duration::from_millis(11)),
         _ => Some(timeout),
     });
-    patience
+    policy
 }
 
 pub struct End<const FAULT: u8> {
     socket: OwnedFd,
     options: Options,
-    patience: Patience,
+    policy: WaitPolicy,
     sent: u64,
     lost: bool,
     torn: bool,
@@ -219,7 +219,7 @@ impl<const FAULT: u8> End<FAULT> {
         Ok(Self {
             socket,
             options: *options,
-            patience: patience::<FAULT>(options),
+            policy: policy::<FAULT>(options),
             sent: 0,
             lost: false,
             torn: false,
@@ -249,22 +249,22 @@ impl<const FAULT: u8> End<FAULT> {
         self.corruption.keep(sound)
     }
 
-    fn begin(&mut self, event: PollFlags) -> Result<Turn<'static>> {
+    fn begin(&mut self, event: PollFlags) -> Result<Waiter<'static>> {
         if FAULT == STAYS && *self.thread.get_or_insert(thread::current().id()) != thread::current().id() {
             return Err(Error::Corrupt { what: "called from another thread" });
         }
-        if FAULT == GIVES_UP && self.patience.timeout.is_some() {
+        if FAULT == GIVES_UP && self.policy.timeout.is_some() {
             let mut fds = [PollFd::new(self.socket.as_fd(), event)];
             if poll(&mut fds, PollTimeout::NONE) == Err(Errno::EINTR) {
                 return Err(Error::TimedOut);
             }
         }
-        Ok(Turn::new(&self.patience, None))
+        Ok(Waiter::new(&self.policy, None))
     }
 
     /// Whether calls block, and so are interrupted, where they should not.
     fn flags(&self) -> MsgFlags {
-        let blocks = FAULT == INTERRUPTED && self.patience.timeout.is_none();
+        let blocks = FAULT == INTERRUPTED && self.policy.timeout.is_none();
         MsgFlags::MSG_NOSIGNAL | if blocks { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT }
     }
 
@@ -317,9 +317,9 @@ impl<const FAULT: u8> Endpoint for End<FAULT> {
             return Ok(());
         }
         for _ in 0..if FAULT == TWICE && faulty { 2 } else { 1 } {
-            let turn = self.begin(PollFlags::POLLOUT)?;
+            let waiter = self.begin(PollFlags::POLLOUT)?;
             let (fd, raw, flags) = (self.socket.as_fd(), self.socket.as_raw_fd(), self.flags());
-            let result = whole("send", fd, PollFlags::POLLOUT, turn, || {
+            let result = whole("send", fd, PollFlags::POLLOUT, waiter, || {
                 // An error within: `whole` would hide the interruption.
                 let sent = shown::<FAULT, _>("send", send(raw, &packet, flags));
                 sent.map_or_else(|error| Ok(Err(error)), |sent| sent.map(Ok))
@@ -338,10 +338,10 @@ impl<const FAULT: u8> Endpoint for End<FAULT> {
             buffer[..own.len()].copy_from_slice(&own);
             return Ok(own.len());
         }
-        let turn = self.begin(PollFlags::POLLIN)?;
+        let waiter = self.begin(PollFlags::POLLIN)?;
         let (fd, raw, flags) = (self.socket.as_fd(), self.socket.as_raw_fd(), self.flags());
         let packet = &mut self.packet;
-        let result = whole("recv", fd, PollFlags::POLLIN, turn, || {
+        let result = whole("recv", fd, PollFlags::POLLIN, waiter, || {
             let received = match recv(raw, packet, flags) {
                 // The peer has closed with unread messages: what it sent is still there.
                 Err(Errno::ECONNRESET) if FAULT != FORGETS => recv(raw, packet, flags),
@@ -377,7 +377,7 @@ impl<const FAULT: u8> Endpoint for End<FAULT> {
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
         self.options.timeout = timeout;
-        self.patience = patience::<FAULT>(&self.options);
+        self.policy = policy::<FAULT>(&self.options);
         Ok(())
     }
 
@@ -400,10 +400,10 @@ impl<const FAULT: u8> SendInPlace for End<FAULT> {
         }
         check_len(len, self.max_message())?;
         // Where a socket polls writable there is room for the longest message.
-        let turn = self.begin(PollFlags::POLLOUT)?;
+        let waiter = self.begin(PollFlags::POLLOUT)?;
         let socket = &self.socket;
         let room = || if has(socket, PollFlags::POLLOUT) { Ok(()) } else { Err(Errno::EAGAIN) };
-        let waited = whole("poll", socket.as_fd(), PollFlags::POLLOUT, turn, room);
+        let waited = whole("poll", socket.as_fd(), PollFlags::POLLOUT, waiter, room);
         self.outcome(waited)?;
         if FAULT == COMMITS && len == 1000 {
             self.send(&slot)?;
