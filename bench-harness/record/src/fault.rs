@@ -24,7 +24,7 @@ named! {
         CloseReceiver = "close-receiver",
         /// `SIGSTOP` and, some milliseconds later, `SIGCONT` to the sender.
         StopSender = "stop-sender",
-        /// The same to the receiver.
+        /// `SIGSTOP` and, some milliseconds later, `SIGCONT` to the receiver.
         StopReceiver = "stop-receiver",
         /// `SIGKILL` to the process that binds a name, before, while or just after its peer connects.
         KillBinder = "kill-binder",
