@@ -148,7 +148,7 @@ pub fn name_is_gone<C: Rendezvous>(stage: &Stage) -> Verdict {
     [a, b, c, d].into_iter().try_for_each(Unrelated::dismiss)
 }
 
-/// Binding a name that somebody binds is [`Error::Taken`] at once, and does not disturb them.
+/// Binding a name that somebody binds is [`Error::Taken`](ipc_core::Error::Taken) at once, and does not disturb them.
 ///
 /// Why: two servers of one name are a mistake of the user, who must learn of it.
 ///

@@ -118,7 +118,7 @@ pub trait List {
     /// Writes the kind's file to the folder `dir`, and returns its path.
     ///
     /// # Errors
-    /// The errors of [`write`](super::write).
+    /// The errors of [`write()`].
     fn write(&self, dir: &Path) -> Result<PathBuf, Error>;
 
     /// Adds the rows to `outcomes`.
@@ -167,7 +167,7 @@ impl Rows {
     /// Writes the files of all kinds that have rows to the folder `dir`, and returns their paths.
     ///
     /// # Errors
-    /// The errors of [`write`](super::write), for the first file that cannot be written.
+    /// The errors of [`write()`], for the first file that cannot be written.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, Error> {
         self.lists().filter(|(_, list)| list.count() > 0).map(|(_, list)| list.write(dir)).collect()
     }
