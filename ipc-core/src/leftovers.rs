@@ -82,11 +82,20 @@ pub fn sysv_table(kind: &str) -> Vec<Row> {
 }
 
 fn segments(pids: &[u32]) -> Vec<String> {
-    let rows = sysv_table("shm").into_iter().filter(|row| is_one_of(row["cpid"], pids));
-    rows.map(|row| format!("System V segment {:#x}", row["key"])).collect()
+    // A segment that is removed goes with the last process that has it attached (shmctl(2)), which may still be ending.
+    let goes = |row: &Row| row["key"] == 0 && row["nattch"] > 0;
+    let deadline = Instant::now() + PROBATION;
+    loop {
+        let rows = sysv_table("shm").into_iter().filter(|row| is_one_of(row["cpid"], pids));
+        let rows: Vec<Row> = rows.collect();
+        if !rows.iter().any(goes) || Instant::now() > deadline {
+            return rows.iter().map(|row| format!("System V segment {:#x}", row["key"])).collect();
+        }
+        sleep(PROBATION / 20);
+    }
 }
 
-/// How long a queue that may be another run's is given to prove it.
+/// How long a queue that may be another run's is given to prove it, and a segment to go that is removed.
 const PROBATION: Duration = Duration::from_secs(1);
 
 fn queues(pids: &[u32], stray: Stray, journal: &Path) -> Vec<String> {
