@@ -22,7 +22,7 @@ impl Suite {
     /// A failing channel panics, or leaves a descriptor or an object.
     pub fn pressure<C: Channel + 'static>() -> Self {
         let check = |_: &Stage| with_few(|limited| limited(&mut || C::pair(&options(SOON)).map(drop)));
-        Self::new(C::SPEC.name).staged("few_descriptors", || Ok(()), check)
+        Self::new(C::SPEC.name).staged("few_descriptors", || C::pair(&options(SOON)).map(drop), check)
     }
 
     /// Adds the same clause for [`Rendezvous::bind`] and [`Rendezvous::connect`]. The peer has all descriptors that it needs. `C` is
