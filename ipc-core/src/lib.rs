@@ -68,3 +68,8 @@ pub use channel::{Channel, Endpoint, InPlace, Rendezvous, SendInPlace};
 pub use error::{Error, Result, Sign};
 pub use options::{Name, Options, Wait};
 pub use spec::{Attested, Bounds, Copies, Custody, Family, Framing, Limit, Reach, Reliability, Setting, Spec};
+
+// So that the example of README.md is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
