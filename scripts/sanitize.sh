@@ -34,6 +34,8 @@ if [ -d "$sysroot/lib/rustlib/src/rust/library" ]; then
 elif [ "$1" = thread ]; then
     export TSAN_OPTIONS="suppressions=$PWD/scripts/tsan.supp ${TSAN_OPTIONS:-}"
 fi
+# Tests forget ends on purpose, as a killed process does, and let a process meet a SIGBUS.
+[ "$1" = thread ] || export ASAN_OPTIONS="detect_leaks=0 handle_sigbus=0 ${ASAN_OPTIONS:-}"
 # `--target` keeps the flags away from build scripts, the folder of its own from everything else.
 # `sanitized`: tests that count system calls and copies are ignored, since the sanitizer's runtime adds its own.
 export RUSTFLAGS="-Zsanitizer=$1 --cfg sanitized ${flags[*]}" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/$runtime"
