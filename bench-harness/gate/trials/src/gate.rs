@@ -105,8 +105,9 @@ fn wait(mut child: Child, stop: &dyn Fn() -> bool) -> anyhow::Result<ExitStatus>
             return Ok(status);
         }
         if stop() && !asked {
-            // The gate is not reaped yet, so its id is still valid.
-            kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT)?;
+            // The gate is not reaped yet, so its id is still valid. Not SIGINT: a program in the background of a script ignores that,
+            // and so do those that it starts.
+            kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM)?;
             asked = true;
         }
         thread::sleep(LOOK);

@@ -12,7 +12,7 @@ done
 code=$(cat "$dir/code")
 case $code in
 waits)
-    trap 'echo INT >"$dir/signal"; exit 3' INT
+    trap 'echo TERM >"$dir/signal"; exit 3' TERM
     echo "inject=$IPC_INJECT$args " >>"$dir/calls"
     for _ in 1 2 3 4 5 6 7 8 9 10; do sleep 0.5; done
     exit 0
