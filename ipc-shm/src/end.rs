@@ -56,8 +56,6 @@ pub struct RingEnd {
     watch: Option<Watch>,
     peer: Arc<Liveness>,
     memory: Arc<dyn Memory>,
-    /// What was found wrong with the rings first.
-    corrupt: Option<&'static str>,
 }
 
 impl RingEnd {
@@ -73,7 +71,6 @@ impl RingEnd {
             watch: None,
             peer: Arc::new(peer),
             memory: Arc::clone(memory),
-            corrupt: None,
         })
     }
 
@@ -137,11 +134,10 @@ impl RingEnd {
     #[cold]
     fn spoiled_by(&mut self, error: Error) -> Error {
         if let Error::Corrupt { what } = error {
-            self.corrupt = self.corrupt.or(Some(what));
             self.producer.spoil(what);
             self.consumer.spoil(what);
         }
-        self.corrupt.map_or(error, |what| Error::Corrupt { what })
+        self.consumer.corrupt().map_or(error, |what| Error::Corrupt { what })
     }
 
     /// See [`Producer::unread`].

@@ -210,7 +210,7 @@ impl Producer {
     /// wait anyway looks at it: a sound ring pays nothing.
     pub fn spoil(&mut self, what: &'static str) {
         (self.head, self.tail) = (self.half.area.capacity(), 0);
-        self.corrupt = Some(what);
+        self.corrupt.get_or_insert(what);
     }
 
     /// Renews the copy of the consumer's position.
@@ -261,7 +261,13 @@ impl Consumer {
     /// that would have to wait anyway looks at it: a sound ring pays nothing.
     pub fn spoil(&mut self, what: &'static str) {
         (self.head, self.len) = (self.tail, 0);
-        self.corrupt = Some(what);
+        self.corrupt.get_or_insert(what);
+    }
+
+    /// What was found wrong first, if anything.
+    #[cfg_attr(loom, allow(dead_code))]
+    pub fn corrupt(&self) -> Option<&'static str> {
+        self.corrupt
     }
 
     /// Looks for the next message and says whether there is one. [`read`](Consumer::read) then lends it, until
