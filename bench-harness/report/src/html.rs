@@ -41,9 +41,9 @@ pub fn page(results: &Results, sections: &[Section], drawn: &[Chart]) -> String 
     html.push_str("<a href=\"#cells\">All cells</a><a href=\"#flags\">Flags</a><a href=\"#host\">Host</a></nav>\n");
 
     notes(&mut html, results, drawn);
-    let shown: Vec<Table> = sections.iter().flat_map(|section| &section.tables).cloned().collect();
+    let shown = || sections.iter().flat_map(|section| &section.tables);
     html.push_str("<p>A click or Enter on a heading sorts a table.");
-    if have_ranks(&shown) {
+    if have_ranks(shown()) {
         let _ = write!(html, " The small number before a figure is its rank in the column: {RANKS}.");
     }
     html.push_str("</p>\n");
@@ -59,7 +59,7 @@ pub fn page(results: &Results, sections: &[Section], drawn: &[Chart]) -> String 
     for (kind, rows) in results.rows.lists() {
         cells(&mut html, kind, rows);
     }
-    flags(&mut html, &shown);
+    flags(&mut html, shown());
     host(&mut html, results);
     let _ = write!(html, "<script>\n{}</script>\n</body>\n</html>\n", include_str!("html/sort.js"));
     html
@@ -148,7 +148,7 @@ fn cells(html: &mut String, kind: Kind, rows: &dyn List) {
     html.push_str("</tbody></table></div></details>\n");
 }
 
-fn flags(html: &mut String, tables: &[Table]) {
+fn flags<'a>(html: &mut String, tables: impl Iterator<Item = &'a Table>) {
     html.push_str("<h2 id=\"flags\">Flags</h2>\n");
     let marks = marks(tables);
     if marks.is_empty() {

@@ -148,7 +148,7 @@ pub fn terminal(rows: &Rows, width: usize) -> Printed {
     // System calls are also in the table of copies, so they are left out if the main table is too wide with them.
     let main = |with_calls| overview::table(rows, overview::short, with_calls);
     let glance = main(true).filter(|table| table.width() <= width).or_else(|| main(false));
-    let legend = tables::legend(&tables.iter().chain(&glance).cloned().collect::<Vec<_>>(), width);
+    let legend = tables::legend(tables.iter().chain(&glance), width);
     let answer = match glance {
         Some(table) => table.terminal(width) + &overview::key(&table, width),
         None => tables.pop().map_or(String::new(), |table| table.terminal(width)),

@@ -7,7 +7,6 @@ use super::{
     model::Subject,
     overview,
     shown::Section,
-    table::Table,
     tables::{RANKS, have_ranks, marks},
     text::escape_markdown,
 };
@@ -30,8 +29,8 @@ pub fn text(results: &Results, sections: &[Section], drawn: &[Chart]) -> String 
     );
     host(&mut text, results);
     notes(&mut text, results, drawn);
-    let shown: Vec<Table> = sections.iter().flat_map(|section| &section.tables).cloned().collect();
-    if have_ranks(&shown) {
+    let shown = || sections.iter().flat_map(|section| &section.tables);
+    if have_ranks(shown()) {
         let _ = write!(text, "**Bold** before a figure is its rank in the column: {RANKS}.\n\n");
     }
     if let Some(table) = overview::table(&results.rows, Subject::label, true) {
@@ -55,7 +54,7 @@ pub fn text(results: &Results, sections: &[Section], drawn: &[Chart]) -> String 
             let _ = write!(text, "{}\n\n", escape_markdown(paragraph));
         }
     }
-    let marks = marks(&shown);
+    let marks = marks(shown());
     if !marks.is_empty() {
         text.push_str("## Marks behind figures\n\n");
         for mark in marks {

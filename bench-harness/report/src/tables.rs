@@ -121,13 +121,13 @@ pub const RANKS: &str =
     "equal ranks mean that the 95 % intervals overlap, so that this run cannot tell the figures apart";
 
 /// Whether any of `tables` has a rank.
-pub fn have_ranks(tables: &[Table]) -> bool {
-    tables.iter().any(Table::has_ranks)
+pub fn have_ranks<'a>(tables: impl IntoIterator<Item = &'a Table>) -> bool {
+    tables.into_iter().any(Table::has_ranks)
 }
 
 /// The marks that occur in `tables`, each once.
-pub fn marks(tables: &[Table]) -> BTreeSet<Mark> {
-    tables.iter().flat_map(Table::marks).collect()
+pub fn marks<'a>(tables: impl IntoIterator<Item = &'a Table>) -> BTreeSet<Mark> {
+    tables.into_iter().flat_map(Table::marks).collect()
 }
 
 /// The ranking tables of one workload for a terminal, the smallest size last. That one is whole; the others show the
@@ -138,9 +138,9 @@ pub fn brief(matrices: &[Matrix]) -> Vec<Table> {
 }
 
 /// The meaning of the ranks and marks in `tables`, for a terminal of `width` columns. Empty if there are none.
-pub fn legend(tables: &[Table], width: usize) -> String {
+pub fn legend<'a>(tables: impl IntoIterator<Item = &'a Table> + Clone, width: usize) -> String {
     let mut text = String::new();
-    if have_ranks(tables) {
+    if have_ranks(tables.clone()) {
         wrap(&mut text, &format!("The number before a figure is its rank in the column; {RANKS}."), "", width);
     }
     for mark in marks(tables) {
