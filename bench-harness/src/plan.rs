@@ -99,7 +99,7 @@ impl Plan {
 
     /// The kinds of rows that are measured, each once.
     pub fn kinds(&self) -> Vec<Kind> {
-        let some = self.experiments.iter().filter(|planned| !planned.names().is_empty());
+        let some = self.experiments.iter().filter(|planned| planned.count() > 0);
         some.map(|planned| planned.kind()).collect()
     }
 
@@ -127,7 +127,7 @@ impl Plan {
 }
 
 fn is_empty(experiments: &[Box<dyn Measurable>]) -> bool {
-    experiments.iter().all(|planned| planned.names().is_empty())
+    experiments.iter().all(|planned| planned.count() == 0)
 }
 
 /// The reason why `choice` leaves nothing. The machine's `notes` count only if no experiment has `left_out` anything.
@@ -188,7 +188,7 @@ mod tests {
 
     /// The number of subjects of each kind in `plan`.
     fn counts(plan: &Plan, kinds: &[Kind]) -> Vec<usize> {
-        let of = |kind: &Kind| plan.experiments.iter().filter(|e| e.kind() == *kind).map(|e| e.names().len()).sum();
+        let of = |kind: &Kind| plan.experiments.iter().filter(|e| e.kind() == *kind).map(|e| e.count()).sum();
         kinds.iter().map(of).collect()
     }
 

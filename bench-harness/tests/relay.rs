@@ -3,7 +3,7 @@
 use bench_harness::{
     STANDARD,
     experiments::{
-        Choice, Experiment, Found, Lab, Part, Planned,
+        Experiment, Found, Lab, Planned,
         relay::{Crew, Files, Load, Plan, Relay, Way, carry_by, carry_once, trace_once},
     },
 };
@@ -50,12 +50,6 @@ struct Stepped<'a> {
 impl Experiment for Stepped<'_> {
     type Row = RelayRow;
     type Subject = Way;
-    const PARTS: &'static [Part] = Relay::PARTS;
-    const TIMED: bool = Relay::TIMED;
-
-    fn plan(_: &Choice<'_>, _: &mut Vec<String>) -> (Self, Vec<Way>) {
-        unreachable!("a test has a plan of its own")
-    }
 
     fn visits(&self, way: &Way) -> u32 {
         self.relay.visits(way)

@@ -2,7 +2,7 @@
 
 use super::{Format, Verdict, distinct, output, run};
 use crate::{
-    experiments::{Choice, Experiment as _, Found, Lab, Measurable as _, Planned, copies::Copies},
+    experiments::{Choice, Found, Lab, Plannable as _, Planned, copies::Copies},
     registry::Registry,
     selection::Selection,
 };
@@ -80,11 +80,7 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict>
     for verdict in &found.verdicts {
         say!("{verdict}");
     }
-    Ok(match (found.verdicts.is_empty(), interrupted) {
-        (false, _) => Verdict::Negative,
-        (_, true) => Verdict::Interrupted,
-        _ => Verdict::Done,
-    })
+    Ok(Verdict::of(!found.verdicts.is_empty(), interrupted))
 }
 
 /// The counted rows, and whether the user stopped the count.
@@ -93,12 +89,10 @@ fn measured(args: &Args, registry: &'static Registry, topology: &Topology) -> an
     let choice = Choice::of(registry, &selection, topology, &mut Vec::new())?;
     let (experiment, subjects) = Copies::plan(&choice, &mut Vec::new());
     let mut planned = Planned { experiment, subjects };
-    if let Some(filter) = &args.filter {
-        let example = planned.names().into_iter().next().unwrap_or_default();
-        planned.retain(filter);
-        if planned.subjects.is_empty() {
-            bail!("no name contains '{filter}': names are copies/MECHANISM/SIZE/ACCESS, such as {example}")
-        }
+    let filter = args.filter.as_deref();
+    if let Err(example) = planned.choose(filter) {
+        let filter = filter.unwrap_or_default();
+        bail!("no name contains '{filter}': names are copies/MECHANISM/SIZE/ACCESS, such as {example}")
     }
     Ok(planned.measure(&mut Lab::new(registry, topology), "subjects"))
 }

@@ -2,7 +2,7 @@
 
 use super::{Format, Verdict, output, run};
 use crate::{
-    experiments::{Choice, Found, Lab, Measurable as _, Planned, faults},
+    experiments::{Choice, Found, Lab, Planned, faults},
     registry::Registry,
     selection::Selection,
 };
@@ -60,11 +60,7 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict>
     for verdict in &found.verdicts {
         say!("{verdict}");
     }
-    Ok(match (found.verdicts.is_empty(), interrupted) {
-        (false, _) => Verdict::Negative,
-        (_, true) => Verdict::Interrupted,
-        _ => Verdict::Done,
-    })
+    Ok(Verdict::of(!found.verdicts.is_empty(), interrupted))
 }
 
 /// The rows of the trials, and whether the user stopped them.
@@ -73,12 +69,10 @@ fn measured(args: &Args, registry: &'static Registry, topology: &Topology) -> an
     let choice = Choice::of(registry, &selection, topology, &mut Vec::new())?;
     let (experiment, subjects) = faults::Faults::of(&choice, args.kills);
     let mut planned = Planned { experiment, subjects };
-    if let Some(filter) = &args.filter {
-        let example = planned.names().into_iter().next().unwrap_or_default();
-        planned.retain(filter);
-        if planned.subjects.is_empty() {
-            bail!("no fault's name contains '{filter}': names are MECHANISM/FAULT, such as {example}")
-        }
+    let filter = args.filter.as_deref();
+    if let Err(example) = planned.choose(filter) {
+        let filter = filter.unwrap_or_default();
+        bail!("no fault's name contains '{filter}': names are MECHANISM/FAULT, such as {example}")
     }
     Ok(planned.measure(&mut Lab::new(registry, topology), "trials"))
 }

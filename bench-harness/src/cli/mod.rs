@@ -88,6 +88,17 @@ pub enum Verdict {
     Interrupted,
 }
 
+impl Verdict {
+    /// The verdict of a measurement that found something wrong, or that the user stopped.
+    fn of(negative: bool, interrupted: bool) -> Self {
+        match (negative, interrupted) {
+            (true, _) => Self::Negative,
+            (_, true) => Self::Interrupted,
+            _ => Self::Done,
+        }
+    }
+}
+
 /// Runs the program.
 pub fn main(registry: &'static Registry) -> ExitCode {
     let prepared = registry.check().map_err(anyhow::Error::new);

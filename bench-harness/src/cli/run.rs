@@ -194,11 +194,7 @@ pub fn main(args: &Args, registry: &'static Registry) -> anyhow::Result<Verdict>
     let printed = printed.and_then(|answer| output::answer(&answer));
     written?;
     printed?;
-    Ok(match (*wrong_payload || !verdicts.is_empty(), results.interrupted) {
-        (true, _) => Verdict::Negative,
-        (_, true) => Verdict::Interrupted,
-        _ => Verdict::Done,
-    })
+    Ok(Verdict::of(*wrong_payload || !verdicts.is_empty(), results.interrupted))
 }
 
 /// Prints how the run compares with the nearest reference, if there is one.

@@ -188,12 +188,6 @@ impl Accumulator {
             ..ThroughputRow::empty(&self.cell)
         }
     }
-
-    /// The probes of all pairs, and the costs of their clock readings.
-    pub fn floors(&self) -> (impl Iterator<Item = f64>, impl Iterator<Item = f64>) {
-        let probes = self.samples.iter().flat_map(|sample| sample.probe_ns).flatten();
-        (probes, self.samples.iter().filter_map(|sample| sample.clock_read_ns))
-    }
 }
 
 /// The proximity class of the `counted` pairs, which all have the same.

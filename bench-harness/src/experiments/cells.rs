@@ -1,6 +1,6 @@
-//! What experiments on cells share: the list of cells, and the measurement of a cell's pairs.
+//! The experiment on cells. Latency, throughput and cost are its kinds: they differ in sizes, effort and rows.
 
-use super::{Choice, Lab, Part, accumulator::Accumulator};
+use super::{Choice, Experiment, Found, Lab, Part, Plannable, accumulator::Accumulator};
 use crate::selection::Depth;
 use bench_lab::{
     interrupt,
@@ -8,12 +8,12 @@ use bench_lab::{
     sample::{Budget, Job, Sample, is_relocated},
     worker::PairError,
 };
-use bench_record::cell::{Cell, Placement, Workload};
+use bench_record::{
+    cell::{Cell, Placement, Workload},
+    rows::list::Member,
+};
 use ipc_core::{Reliability, Wait};
-use std::{fmt, time::Duration};
-
-/// The parts by which cells are chosen: all parts of their names.
-pub const PARTS: &[Part] = &[Part::Mechanism, Part::Size, Part::Access, Part::Placement, Part::Wait];
+use std::{fmt, marker::PhantomData, time::Duration};
 
 /// How often a pair that moved between its probes is measured again.
 const REPETITIONS: u32 = 2;
@@ -60,12 +60,75 @@ impl Effort {
     }
 
     /// The minimum duration of a visit to a cell.
-    pub fn least(&self, workload: Workload) -> Duration {
+    fn least(&self, workload: Workload) -> Duration {
         let patterns = workload.patterns().len() as u32;
         match self.budget {
             Budget::Time { warm_up, measure } | Budget::Metered { warm_up, measure } => (warm_up + measure) * patterns,
             Budget::Messages(_) => Duration::ZERO,
         }
+    }
+}
+
+/// What is measured of each cell.
+pub trait OfCells: Sized {
+    /// The workload of the cells.
+    const WORKLOAD: Workload;
+
+    /// The type of a cell's row.
+    type Row: Member;
+
+    /// The default message lengths.
+    fn sizes(depth: Depth) -> &'static [usize];
+
+    /// The effort for each cell.
+    fn effort(choice: &Choice<'_>) -> Effort {
+        Effort::timed(choice)
+    }
+
+    /// The row of a cell.
+    fn row(subject: &Subject, found: &mut Found) -> Option<Self::Row>;
+}
+
+/// The experiment that measures `K` of cells, pair by pair.
+pub struct Cells<K> {
+    effort: Effort,
+    kind: PhantomData<K>,
+}
+
+impl<K: OfCells> Experiment for Cells<K> {
+    type Row = K::Row;
+    type Subject = Subject;
+    const TIMED: bool = true;
+
+    fn visits(&self, _subject: &Subject) -> u32 {
+        self.effort.pairs
+    }
+
+    fn least(&self) -> Duration {
+        self.effort.least(K::WORKLOAD)
+    }
+
+    fn visit(&mut self, lab: &mut Lab<'_>, subject: &mut Subject, _visit: u32) {
+        visit(lab, subject, self.effort.budget);
+    }
+
+    fn row(&self, subject: &Subject, found: &mut Found) -> Option<K::Row> {
+        found.wrong_payload |= subject.accumulators.iter().any(Accumulator::has_wrong_payload);
+        K::row(subject, found)
+    }
+
+    fn cell(subject: &Subject) -> Option<Cell> {
+        Some(subject.cell)
+    }
+}
+
+impl<K: OfCells> Plannable for Cells<K> {
+    const PARTS: &'static [Part] = &Part::ALL;
+
+    fn plan(choice: &Choice<'_>, _notes: &mut Vec<String>) -> (Self, Vec<Subject>) {
+        let effort = K::effort(choice);
+        let subjects = subjects(choice, K::WORKLOAD, K::sizes(choice.depth()), effort);
+        (Self { effort, kind: PhantomData }, subjects)
     }
 }
 
@@ -84,7 +147,7 @@ impl fmt::Display for Subject {
 }
 
 /// The cells of `workload` that `choice` asks for. Their sizes are the `usual` ones unless it names others.
-pub fn subjects(choice: &Choice<'_>, workload: Workload, usual: &[usize], effort: Effort) -> Vec<Subject> {
+fn subjects(choice: &Choice<'_>, workload: Workload, usual: &[usize], effort: Effort) -> Vec<Subject> {
     let mut subjects = Vec::new();
     for &size in choice.sizes(usual) {
         for mechanism in choice.mechanisms() {
@@ -112,7 +175,7 @@ pub(crate) fn is_pointless(choice: &Choice<'_>, placement: Placement, wait: Wait
 }
 
 /// Measures a pair of each pattern of `subject`.
-pub fn visit(lab: &mut Lab<'_>, subject: &mut Subject, budget: Budget) {
+fn visit(lab: &mut Lab<'_>, subject: &mut Subject, budget: Budget) {
     for accumulator in subject.accumulators.iter_mut().filter(|accumulator| !accumulator.is_hopeless()) {
         if interrupt::requested() {
             return;

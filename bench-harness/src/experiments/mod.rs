@@ -23,6 +23,7 @@ use bench_record::{
     cell::{Access, Cell, Placement},
     rows::{Kind, Row as _, Rows, list::Member},
 };
+use cells::Cells;
 use hdrhistogram::Histogram;
 use ipc_core::Wait;
 use std::{fmt::Display, time::Duration};
@@ -35,15 +36,9 @@ pub trait Experiment: Sized {
     /// The type of a subject, with its results so far. It is displayed as the name of its row, WORKLOAD/….
     type Subject: Display;
 
-    /// The parts of a name by which a user can choose among the subjects.
-    const PARTS: &'static [Part];
-
     /// Whether the figures are times. Timed experiments are interleaved. The others are measured afterwards, one by
     /// one.
-    const TIMED: bool;
-
-    /// The experiment and the subjects that `choice` asks for. What is left out goes into `notes`.
-    fn plan(choice: &Choice<'_>, notes: &mut Vec<String>) -> (Self, Vec<Self::Subject>);
+    const TIMED: bool = false;
 
     /// The number of visits to `subject`.
     fn visits(&self, subject: &Self::Subject) -> u32;
@@ -68,6 +63,15 @@ pub trait Experiment: Sized {
     fn cell(_subject: &Self::Subject) -> Option<Cell> {
         None
     }
+}
+
+/// An experiment that `ipc-bench run` plans from the user's selection.
+pub trait Plannable: Experiment {
+    /// The parts of a name by which a user can choose among the subjects.
+    const PARTS: &'static [Part];
+
+    /// The experiment and the subjects that `choice` asks for. What is left out goes into `notes`.
+    fn plan(choice: &Choice<'_>, notes: &mut Vec<String>) -> (Self, Vec<Self::Subject>);
 }
 
 /// A part of a name by which a user can choose subjects.
@@ -190,6 +194,17 @@ pub struct Planned<E: Experiment> {
 }
 
 impl<E: Experiment> Planned<E> {
+    /// Removes the subjects whose names do not contain `filter`, if there is one.
+    ///
+    /// # Errors
+    /// If none is left: the name of a subject, as an example.
+    pub fn choose(&mut self, filter: Option<&str>) -> Result<(), String> {
+        let Some(filter) = filter else { return Ok(()) };
+        let example = self.subjects.first().map(ToString::to_string).unwrap_or_default();
+        self.retain(filter);
+        if self.subjects.is_empty() { Err(example) } else { Ok(()) }
+    }
+
     /// Measures this experiment alone. Returns the results, and whether the user stopped it. `pieces` names the
     /// subjects in the progress display.
     pub fn measure(&mut self, lab: &mut Lab<'_>, pieces: &'static str) -> (Found, bool) {
@@ -208,6 +223,8 @@ pub trait Measurable {
     fn kind(&self) -> Kind;
     /// Whether the experiment is timed; see [`Experiment::TIMED`].
     fn is_timed(&self) -> bool;
+    /// The number of subjects.
+    fn count(&self) -> usize;
     /// The names of the subjects.
     fn names(&self) -> Vec<String>;
     /// The cells among the subjects.
@@ -231,6 +248,10 @@ impl<E: Experiment> Measurable for Planned<E> {
 
     fn is_timed(&self) -> bool {
         E::TIMED
+    }
+
+    fn count(&self) -> usize {
+        self.subjects.len()
     }
 
     fn names(&self) -> Vec<String> {
@@ -269,9 +290,9 @@ impl<E: Experiment> Measurable for Planned<E> {
 /// The experiments of `ipc-bench run` that `choice` asks for. What is left out goes into `notes`.
 pub fn of_a_run(choice: &Choice<'_>, notes: &mut Vec<String>) -> Vec<Box<dyn Measurable>> {
     let all = [
-        planned::<latency::Latency>,
-        planned::<throughput::Throughput>,
-        planned::<cost::Cost>,
+        planned::<Cells<latency::Latency>>,
+        planned::<Cells<throughput::Throughput>>,
+        planned::<Cells<cost::Cost>>,
         planned::<copies::Copies>,
         planned::<lifecycle::Lifecycle>,
         planned::<relay::Relay>,
@@ -281,7 +302,7 @@ pub fn of_a_run(choice: &Choice<'_>, notes: &mut Vec<String>) -> Vec<Box<dyn Mea
 
 /// The experiment `E`, if it is selected. An experiment that lacks a selected part is left out. For example,
 /// experiments without a size are skipped when a size is selected.
-fn planned<E: Experiment + 'static>(choice: &Choice<'_>, notes: &mut Vec<String>) -> Option<Box<dyn Measurable>> {
+fn planned<E: Plannable + 'static>(choice: &Choice<'_>, notes: &mut Vec<String>) -> Option<Box<dyn Measurable>> {
     let (kind, workloads) = (E::Row::KIND, &choice.selection.workloads);
     let named = workloads.iter().any(|workload| workload.name() == kind.name());
     if !named && !workloads.is_empty() {

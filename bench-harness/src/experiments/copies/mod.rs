@@ -2,7 +2,7 @@
 
 mod measure;
 
-use super::{Choice, Experiment, Found, Lab, Part};
+use super::{Choice, Experiment, Found, Lab, Part, Plannable};
 use crate::selection::Depth;
 use bench_lab::copies::SHORTEST;
 use bench_record::{cell::CopyCell, rows::CopiesRow};
@@ -42,20 +42,6 @@ fn sizes(depth: Depth) -> &'static [usize] {
 impl Experiment for Copies {
     type Row = CopiesRow;
     type Subject = Subject;
-    const PARTS: &'static [Part] = &[Part::Mechanism, Part::Size, Part::Access];
-    const TIMED: bool = false;
-
-    fn plan(choice: &Choice<'_>, notes: &mut Vec<String>) -> (Self, Vec<Subject>) {
-        let asked = choice.sizes(sizes(choice.depth()));
-        let (sizes, short): (Vec<usize>, Vec<usize>) = asked.iter().partition(|size| **size >= SHORTEST);
-        if !short.is_empty() {
-            let short = short.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            notes.push(format!("copies of {short} bytes are left out: they are counted from {SHORTEST} bytes on"));
-        }
-        let of =
-            |mechanism| cells(mechanism, choice.accesses(mechanism), &sizes).map(Subject::from).collect::<Vec<_>>();
-        (Self, choice.mechanisms().into_iter().flat_map(of).collect())
-    }
 
     fn visits(&self, _subject: &Subject) -> u32 {
         1
@@ -72,5 +58,21 @@ impl Experiment for Copies {
 
     fn verdict(row: &CopiesRow) -> Option<String> {
         row.verdict()
+    }
+}
+
+impl Plannable for Copies {
+    const PARTS: &'static [Part] = &[Part::Mechanism, Part::Size, Part::Access];
+
+    fn plan(choice: &Choice<'_>, notes: &mut Vec<String>) -> (Self, Vec<Subject>) {
+        let asked = choice.sizes(sizes(choice.depth()));
+        let (sizes, short): (Vec<usize>, Vec<usize>) = asked.iter().partition(|size| **size >= SHORTEST);
+        if !short.is_empty() {
+            let short = short.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            notes.push(format!("copies of {short} bytes are left out: they are counted from {SHORTEST} bytes on"));
+        }
+        let of =
+            |mechanism| cells(mechanism, choice.accesses(mechanism), &sizes).map(Subject::from).collect::<Vec<_>>();
+        (Self, choice.mechanisms().into_iter().flat_map(of).collect())
     }
 }

@@ -6,7 +6,7 @@
 
 mod series;
 
-use super::{Choice, Experiment, Found, Lab, Part};
+use super::{Choice, Experiment, Found, Lab};
 use bench_lab::topology::Cpus;
 use bench_record::{
     cell::Placement,
@@ -54,12 +54,6 @@ impl Faults {
 impl Experiment for Faults {
     type Row = FaultRow;
     type Subject = Series;
-    const PARTS: &'static [Part] = &[Part::Mechanism];
-    const TIMED: bool = false;
-
-    fn plan(choice: &Choice<'_>, _notes: &mut Vec<String>) -> (Self, Vec<Series>) {
-        Self::of(choice, KILLS)
-    }
 
     fn visits(&self, series: &Series) -> u32 {
         series.fault.trials(self.kills)

@@ -1,6 +1,6 @@
 //! Life cycle: what a channel costs before and after its messages.
 
-use super::{Choice, Experiment, Found, Lab, Part};
+use super::{Choice, Experiment, Found, Lab, Part, Plannable};
 use crate::registry::Mechanism;
 use bench_record::{cell::Workload, rows::LifecycleRow};
 use std::fmt;
@@ -23,12 +23,6 @@ impl fmt::Display for Subject {
 impl Experiment for Lifecycle {
     type Row = LifecycleRow;
     type Subject = Subject;
-    const PARTS: &'static [Part] = &[Part::Mechanism];
-    const TIMED: bool = false;
-
-    fn plan(choice: &Choice<'_>, _notes: &mut Vec<String>) -> (Self, Vec<Subject>) {
-        (Self, choice.mechanisms().into_iter().map(|mechanism| Subject { mechanism, row: None }).collect())
-    }
 
     fn visits(&self, _subject: &Subject) -> u32 {
         1
@@ -41,5 +35,13 @@ impl Experiment for Lifecycle {
 
     fn row(&self, subject: &Subject, _found: &mut Found) -> Option<LifecycleRow> {
         subject.row.clone()
+    }
+}
+
+impl Plannable for Lifecycle {
+    const PARTS: &'static [Part] = &[Part::Mechanism];
+
+    fn plan(choice: &Choice<'_>, _notes: &mut Vec<String>) -> (Self, Vec<Subject>) {
+        (Self, choice.mechanisms().into_iter().map(|mechanism| Subject { mechanism, row: None }).collect())
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! [`Files`] are the source and the destination. A [`Crew`] is the one or two processes of a relay.
 
-use super::{Choice, Experiment, Found, Lab, Part};
+use super::{Choice, Experiment, Found, Lab, Part, Plannable};
 use crate::selection::Depth;
 use bench_lab::worker::PairError;
 use bench_record::{file_copy::FileCopy, rows::RelayRow};
@@ -41,16 +41,6 @@ impl Relay {
 impl Experiment for Relay {
     type Row = RelayRow;
     type Subject = Way;
-    const PARTS: &'static [Part] = &[];
-    const TIMED: bool = false;
-
-    fn plan(choice: &Choice<'_>, _notes: &mut Vec<String>) -> (Self, Vec<Way>) {
-        let plan = Plan::new(choice.topology);
-        Self::of(match choice.depth() {
-            Depth::Quick => Plan { bytes: 8 << 20, runs: 3, ..plan },
-            Depth::Default | Depth::Full => plan,
-        })
-    }
 
     fn visits(&self, _way: &Way) -> u32 {
         carry::UNTIMED + self.plan.runs
@@ -65,5 +55,17 @@ impl Experiment for Relay {
         found.wrong_payload |= way.has_wrong_payload();
         let share_blocks = self.files.as_ref()?.as_ref().is_ok_and(Files::can_share_blocks);
         Some(way.row(&self.plan, share_blocks))
+    }
+}
+
+impl Plannable for Relay {
+    const PARTS: &'static [Part] = &[];
+
+    fn plan(choice: &Choice<'_>, _notes: &mut Vec<String>) -> (Self, Vec<Way>) {
+        let plan = Plan::new(choice.topology);
+        Self::of(match choice.depth() {
+            Depth::Quick => Plan { bytes: 8 << 20, runs: 3, ..plan },
+            Depth::Default | Depth::Full => plan,
+        })
     }
 }
